@@ -1,0 +1,88 @@
+"""Every error that fs_tunnel raises on purpose.
+
+    FlowShieldError                 base; the message is one line and ends with the remedy
+    ├── UsageError                  the user's command or arguments are wrong        (exit 2)
+    │   └── ConfigError             a configuration file: names file, line and key   (exit 2)
+    ├── NotRunningError             the tunnel named is not up                       (exit 3)
+    ├── PrivilegeError              root, or a capability, is missing                (exit 4)
+    ├── SystemChangeError           the host refused a change: link, route, firewall (exit 1)
+    ├── ControlError                the engine refused, or did not answer            (exit 1)
+    └── ProtocolError               bytes or keys that break WireGuard's rules       (exit 1)
+        ├── MalformedMessage        the remote side sent bytes of no valid shape
+        ├── AuthenticationFailed    a MAC or tag of the remote side does not verify
+        ├── ReplayDetected          a counter or timestamp of the remote side is not fresh
+        └── SessionExpired          the local side may not use this keypair any more
+"""
+
+
+class FlowShieldError(Exception):
+    """Base of all expected failures; ``exit_code`` is what a command ends with."""
+
+    exit_code = 1
+
+
+class UsageError(FlowShieldError):
+    """A wrong command line or argument."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration that cannot be used.
+
+    ``source`` is the file's name, ``line`` is 1-based, ``key`` is as it was written; each may be
+    None where it does not apply.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str | None = None,
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.source, self.line, self.key = source, line, key
+        where = ":".join(str(part) for part in (source, line) if part is not None)
+        parts = [part for part in (where, key, message) if part]
+        super().__init__(": ".join(parts))
+
+
+class NotRunningError(FlowShieldError):
+    """The tunnel that was named is not up."""
+
+    exit_code = 3
+
+
+class PrivilegeError(FlowShieldError):
+    """The operation needs root or a capability that this process lacks."""
+
+    exit_code = 4
+
+
+class SystemChangeError(FlowShieldError):
+    """The host refused a change to links, addresses, routes, firewall or files."""
+
+
+class ControlError(FlowShieldError):
+    """An engine refused a request, or did not answer in time."""
+
+
+class ProtocolError(FlowShieldError):
+    """Something broke WireGuard's rules; it is dropped and counted, never fatal."""
+
+
+class MalformedMessage(ProtocolError):
+    """Bytes from the network whose type, length or reserved field is wrong."""
+
+
+class AuthenticationFailed(ProtocolError):
+    """A MAC, tag or key from the network does not verify."""
+
+
+class ReplayDetected(ProtocolError):
+    """A counter or a timestamp from the network was seen before, or is too old."""
+
+
+class SessionExpired(ProtocolError):
+    """A keypair passed its age or message limit and may not be used."""

@@ -1,0 +1,35 @@
+"""What all tests share: the ``netns`` marker and its conditions."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Command and the apt package that has it.
+NETNS_TOOLS = {
+    "ip": "iproute2",
+    "iperf3": "iperf3",
+    "ncat": "ncat",
+    "nft": "nftables",
+    "ping": "iputils-ping",
+    "tcpdump": "tcpdump",
+    "tshark": "tshark",
+    "wg": "wireguard-tools",
+    "wg-quick": "wireguard-tools",
+    "wireguard-go": "wireguard-go",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip netns tests where they cannot run; fail them where a root user forgot a package."""
+    if item.get_closest_marker("netns") is None:
+        return
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root; run the tests as root")
+    if not Path("/dev/net/tun").exists():
+        pytest.skip("/dev/net/tun is missing; run: modprobe tun")
+    missing = sorted({pkg for tool, pkg in NETNS_TOOLS.items() if shutil.which(tool) is None})
+    if missing:
+        pytest.fail(f"tools are missing; run: apt-get install {' '.join(missing)}", pytrace=False)

@@ -1,0 +1,1 @@
+"""Networks made of namespaces, for tests that run as root."""

@@ -110,6 +110,23 @@ class Peer:
     def remove_peer(self, public: str) -> None:
         self.wg("set", "peer", public, "remove")
 
+    def set_psk(self, public: str, psk: str) -> None:
+        """Change a peer's pre-shared key; the running session stays."""
+        self.wg("set", "peer", public, "preshared-key", "/dev/stdin", stdin=psk)
+
+    def forget_session(self, public: str) -> None:
+        """Remove a peer and add it as it was, so that the next packet needs a handshake."""
+        dumped = (line.split("\t") for line in self.wg("show", "dump").splitlines()[1:])
+        settings = next(row for row in dumped if row[0] == public)
+        _, psk, endpoint, allowed_ips, *_ = settings
+        self.remove_peer(public)
+        self.add_peer(
+            public,
+            allowed_ips=allowed_ips.split(","),
+            psk=None if psk == "(none)" else psk,
+            endpoint=None if endpoint == "(none)" else parse_endpoint(endpoint),
+        )
+
     def listen_port(self) -> int:
         return int(self.wg("show", "listen-port"))
 
@@ -226,6 +243,11 @@ def stop_process(process: subprocess.Popen[bytes], *, seconds: float = 10.0) -> 
 
 def show_endpoint(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_endpoint(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def control_request(ifname: str, request: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,177 @@
+"""Eve: a WireGuard peer that says whatever a test wants, written against the paper alone.
+
+Her handshakes come from noiseprotocol, her MACs from hashlib, her cookies from libsodium: nothing
+is shared with the engine under test, so that both can only agree by following the specification
+(WireGuard paper, section 5.4). With her own keys she is an honest but peculiar peer; without, she
+is an attacker.
+"""
+
+import base64
+import hashlib
+import secrets
+import struct
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from nacl.bindings import (
+    crypto_aead_xchacha20poly1305_ietf_decrypt,
+    crypto_aead_xchacha20poly1305_ietf_encrypt,
+    crypto_scalarmult_base,
+)
+from noise.connection import Keypair, NoiseConnection  # type: ignore[import-untyped]
+
+INITIATION, RESPONSE, COOKIE_REPLY, TRANSPORT = 1, 2, 3, 4
+INITIATION_BYTES, RESPONSE_BYTES, COOKIE_REPLY_BYTES = 148, 92, 64
+REJECT_AFTER_MESSAGES = 2**64 - 2**13 - 1
+TAI64N_BASE = (1 << 62) + 10
+
+
+class Cipher(Protocol):
+    """What noiseprotocol gives for each direction."""
+
+    def encrypt(self, k: None, n: int, ad: bytes, plaintext: bytes) -> bytes: ...
+    def decrypt(self, k: None, n: int, ad: bytes, ciphertext: bytes) -> bytes: ...
+
+
+class Identity:
+    """A static key and what it shares with the server: keys of initiations and cookies."""
+
+    def __init__(self, server_public: bytes, *, psk: bytes = bytes(32)) -> None:
+        self._private = secrets.token_bytes(32)
+        self._public = crypto_scalarmult_base(self._private)
+        self.server_public = server_public
+        self._psk = psk
+
+    @property
+    def public(self) -> str:
+        """In base64, as ``wg`` has it."""
+        return base64.b64encode(self._public).decode()
+
+    def initiation(
+        self,
+        *,
+        at: float | None = None,
+        reserved: bytes = bytes(3),
+        cookie: bytes | None = None,
+    ) -> "Initiation":
+        """A first message stamped ``at`` (unix seconds, by default now), valid in all but what is
+        given: ``reserved`` replaces the three zero bytes, ``cookie`` makes a MAC2.
+        """
+        noise = NoiseConnection.from_name(b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s")
+        noise.set_prologue(b"WireGuard v1 zx2c4 Jason@zx2c4.com")
+        noise.set_psks(psk=self._psk)
+        noise.set_as_initiator()
+        noise.set_keypair_from_private_bytes(Keypair.STATIC, self._private)
+        noise.set_keypair_from_public_bytes(Keypair.REMOTE_STATIC, self.server_public)
+        noise.start_handshake()
+        index = secrets.randbits(32)
+        head = bytes([INITIATION]) + reserved + struct.pack("<I", index)
+        body = head + bytes(noise.write_message(tai64n(time.time() if at is None else at)))
+        message = add_macs(body, self.server_public, cookie)
+        assert len(message) == INITIATION_BYTES
+        return Initiation(noise, index, message)
+
+    def open_cookie(self, reply: bytes, to: "Initiation") -> bytes:
+        """The cookie in the server's reply to a message of ours (section 5.4.7)."""
+        key = hashlib.blake2s(b"cookie--" + self.server_public).digest()
+        return crypto_aead_xchacha20poly1305_ietf_decrypt(reply[32:], to.mac1, reply[8:32], key)
+
+    def seal_cookie(self, cookie: bytes, message: bytes) -> bytes:
+        """Our cookie reply to an initiation that the server sent us."""
+        key = hashlib.blake2s(b"cookie--" + self._public).digest()
+        nonce = secrets.token_bytes(24)
+        sealed = crypto_aead_xchacha20poly1305_ietf_encrypt(cookie, mac1_of(message), nonce, key)
+        return struct.pack("<I", COOKIE_REPLY) + message[4:8] + nonce + sealed
+
+    def is_mac1_for_us(self, message: bytes) -> bool:
+        """Whether a handshake message carries the MAC1 that its receiver, us, demands."""
+        key = hashlib.blake2s(b"mac1----" + self._public).digest()
+        return mac1_of(message) == keyed_mac(key, message[:-32])
+
+
+@dataclass
+class Initiation:
+    """A first message, and what is needed to read the answer."""
+
+    noise: NoiseConnection
+    index: int
+    message: bytes
+
+    @property
+    def mac1(self) -> bytes:
+        return mac1_of(self.message)
+
+    def is_answered_by(self, data: bytes) -> bool:
+        named = data[8:12] == struct.pack("<I", self.index)
+        return data[:4] == struct.pack("<I", RESPONSE) and len(data) == RESPONSE_BYTES and named
+
+    def is_refused_by(self, data: bytes) -> bool:
+        """Whether ``data`` has the shape of a cookie reply to this message."""
+        head = struct.pack("<II", COOKIE_REPLY, self.index)
+        return data[:8] == head and len(data) == COOKIE_REPLY_BYTES
+
+    def finish(self, response: bytes) -> "Session":
+        """The session that a response opens; InvalidTag where the response is not authentic."""
+        assert not self.noise.read_message(response[12:60]), "a response has no payload"
+        protocol = self.noise.noise_protocol
+        (remote_index,) = struct.unpack_from("<I", response, 4)
+        return Session(
+            self.index,
+            remote_index,
+            protocol.cipher_state_encrypt.cipher,
+            protocol.cipher_state_decrypt.cipher,
+        )
+
+
+@dataclass
+class Session:
+    """Transport keys, used with the counters that a test chooses."""
+
+    local_index: int
+    remote_index: int
+    sealer: Cipher
+    opener: Cipher
+    next_counter: int = 0
+
+    def seal(self, inner: bytes, *, counter: int | None = None, index: int | None = None) -> bytes:
+        """A transport message around ``inner``, padded to 16 bytes; by default the next one."""
+        if counter is None:
+            counter, self.next_counter = self.next_counter, self.next_counter + 1
+        head = struct.pack(
+            "<IIQ", TRANSPORT, self.remote_index if index is None else index, counter
+        )
+        padded = inner + bytes(-len(inner) % 16)
+        return head + self.sealer.encrypt(None, counter, b"", padded)
+
+    def is_for_us(self, data: bytes) -> bool:
+        return data[:8] == struct.pack("<II", TRANSPORT, self.local_index)
+
+    def open(self, message: bytes) -> bytes:
+        """The padded packet in a message of the server; InvalidTag where it is not authentic."""
+        (counter,) = struct.unpack_from("<Q", message, 8)
+        return self.opener.decrypt(None, counter, b"", message[16:])
+
+
+def tai64n(unix_seconds: float) -> bytes:
+    """TAI64N of a unix time (big-endian seconds and nanoseconds)."""
+    seconds, fraction = divmod(unix_seconds, 1)
+    return struct.pack(">QI", TAI64N_BASE + int(seconds), int(fraction * 10**9))
+
+
+def add_macs(body: bytes, receiver_public: bytes, cookie: bytes | None = None) -> bytes:
+    """Append MAC1 and MAC2 (section 5.4.4); MAC2 is zero without a cookie."""
+    with_mac1 = body + keyed_mac(hashlib.blake2s(b"mac1----" + receiver_public).digest(), body)
+    return with_mac1 + (bytes(16) if cookie is None else keyed_mac(cookie, with_mac1))
+
+
+def mac1_of(message: bytes) -> bytes:
+    return message[-32:-16]
+
+
+def mac2_of(message: bytes) -> bytes:
+    return message[-16:]
+
+
+def keyed_mac(key: bytes, data: bytes) -> bytes:
+    return hashlib.blake2s(data, key=key, digest_size=16).digest()

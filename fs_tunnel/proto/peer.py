@@ -267,6 +267,11 @@ class Peer:
         self.rx_packets += 1
         self.endpoint, self.local = source, local
 
+    def not_sent(self, length: int) -> None:
+        """The shell could not send a datagram of ``length`` bytes: take it back from the counters."""
+        self.tx_bytes -= length
+        self.tx_packets -= 1
+
     # Timers.
 
     def handle_timer(self, timer: Timer, now: float) -> None:

@@ -1,0 +1,79 @@
+"""``fs-wg [-f] IFNAME``: the bare engine, with wireguard-go's command line.
+
+It returns once the TUN and the UAPI socket exist; ``wg`` and ``ip`` do the rest.
+"""
+
+import logging
+import logging.handlers
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from fs_tunnel import __version__, uapi_server
+from fs_tunnel.engine import Engine, EngineOptions, run
+from fs_tunnel.errors import FlowShieldError
+from fs_tunnel.linux.tun import open_tun
+
+_LEVELS = {
+    "verbose": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "error": logging.ERROR,
+    "silent": logging.CRITICAL,
+}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
+@click.version_option(__version__, prog_name="fs-wg")
+@click.argument("ifname")
+def fs_wg(foreground: bool, ifname: str) -> None:
+    """Create the WireGuard interface IFNAME, to be configured by wg(8) and ip(8).
+
+    LOG_LEVEL is one of verbose, info, error (the default) and silent.
+    """
+    _set_up_logging(foreground)
+    engine = Engine(open_tun(ifname), uapi_server.listen(ifname), EngineOptions.from_environment())
+    # Both exist, so whoever waits for this command may go on; from here on nothing can fail that
+    # the caller could mend.
+    if not foreground and os.fork():
+        # Not sys.exit: the child shares our buffers and exit handlers.
+        os._exit(0)
+    if not foreground:
+        _become_daemon()
+    run(engine)
+
+
+def main() -> None:
+    """Entry point: one line for every expected error, and its exit code."""
+    try:
+        fs_wg.main(standalone_mode=True)
+    except FlowShieldError as error:
+        print(f"fs-wg: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _set_up_logging(foreground: bool) -> None:
+    handler: logging.Handler = logging.NullHandler()
+    if foreground:
+        handler = logging.StreamHandler()
+    elif Path("/dev/log").exists():
+        handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
+        handler.ident = "fs-wg: "
+    level = _LEVELS.get(os.environ.get("LOG_LEVEL", "error").lower(), logging.ERROR)
+    logging.basicConfig(level=level, handlers=[handler], format="%(levelname)s %(message)s")
+
+
+def _become_daemon() -> None:
+    os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(null, stream)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    main()

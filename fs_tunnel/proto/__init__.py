@@ -1,0 +1,1 @@
+"""WireGuard without sockets, clocks or randomness: all three are arguments."""

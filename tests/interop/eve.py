@@ -72,6 +72,9 @@ class Identity:
         assert len(message) == INITIATION_BYTES
         return Initiation(noise, index, message)
 
+    def set_psk(self, psk: str) -> None:
+        self._psk = base64.b64decode(psk)
+
     def open_cookie(self, reply: bytes, to: "Initiation") -> bytes:
         """The cookie in the server's reply to a message of ours (section 5.4.7)."""
         key = hashlib.blake2s(b"cookie--" + self.server_public).digest()
@@ -88,6 +91,11 @@ class Identity:
         """Whether a handshake message carries the MAC1 that its receiver, us, demands."""
         key = hashlib.blake2s(b"mac1----" + self._public).digest()
         return mac1_of(message) == keyed_mac(key, message[:-32])
+
+    @staticmethod
+    def is_mac2_of(cookie: bytes, message: bytes) -> bool:
+        """Whether a handshake message proves that its sender knows ``cookie``."""
+        return mac2_of(message) == keyed_mac(cookie, message[:-16])
 
 
 @dataclass

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
-from scapy.packet import Packet
 
 from tests.interop.eve import Identity, Session
 from tests.netns.capture import Capture
@@ -175,6 +174,10 @@ class Scene:
     def delivered(self, packet: bytes) -> int:
         """How often a packet came out of the server's TUN."""
         return sum(not frame.outgoing and frame.data == packet for frame in self.inside.frames())
+
+    def dropped_for(self, reason: str) -> int:
+        """How much our engine counts as dropped for a reason; 0 for one that does not count."""
+        return self.server.drops().get(reason, 0) if self.server.engine.is_ours else 0
 
     def dropped(self) -> int:
         """How much our engine counts as dropped so far; 0 for one that does not count."""

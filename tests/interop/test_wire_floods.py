@@ -1,0 +1,155 @@
+"""Floods of handshakes: the server asks for cookies, limits each source, and goes on serving."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.eve import COOKIE_REPLY, Initiation, Session
+from tests.interop.scene import Eve, Line, Scene, is_reply_to
+from tests.interop.scene import scene as make_scene
+from tests.netns.capture import Capture
+from tests.netns.peers import Engine
+from tests.netns.topology import add_addresses
+
+pytestmark = pytest.mark.netns
+
+COPIES = 20_000
+SECOND_ADDRESS, FLOODER_ADDRESS = "192.0.2.66", "192.0.2.67"
+
+
+@pytest.fixture
+def scene(engine: Engine) -> Iterator[Scene]:
+    """A server of its own for each test: a flood is felt for a while."""
+    with make_scene(engine) as made:
+        add_addresses(made.eve_home, "wire", [f"{SECOND_ADDRESS}/24", f"{FLOODER_ADDRESS}/24"])
+        yield made
+
+
+def test_20000_copies_of_one_initiation_get_one_response(scene: Scene) -> None:
+    """... and cookie replies; who has a session is served meanwhile, and anyone afterwards."""
+    alice = scene.eve()
+    session = alice.shake_hands()
+    eve = scene.eve()
+    initiation = eve.identity.initiation()
+    with Capture(scene.server.namespace, "wire") as wire:
+        for _ in range(COPIES):
+            eve.line.send(initiation.message)
+        ping_in_a_crowd(alice, session)
+        own = eve.line.socket.getsockname()[1]
+        seen = wait_until_quiet(wire, own)
+    answers = [payload for payload in seen if initiation.is_answered_by(payload)]
+    cookies = [payload for payload in seen if initiation.is_refused_by(payload)]
+    assert len(answers) == 1
+    assert len(cookies) > 0
+    assert len(answers) + len(cookies) == len(seen)
+    assert scene.server.alive()
+
+    eve.line.drain(0)
+    newcomer = scene.eve()
+    ping_in_a_crowd(newcomer, shake_hands_under_load(newcomer))
+
+
+def test_a_cookie_is_bound_to_address_and_port(scene: Scene) -> None:
+    eve = scene.eve()
+    elsewhere, other_host = scene.line(), scene.line(SECOND_ADDRESS)
+    with flood(scene):
+        cookie = ask_for_cookie(eve)
+        for line in (elsewhere, other_host):
+            stolen = eve.identity.initiation(cookie=cookie)
+            assert stolen.is_refused_by(answer_under_load(line, stolen))
+        own = eve.identity.initiation(cookie=cookie)
+        assert own.is_answered_by(answer_under_load(eve.line, own))
+
+
+def test_handshakes_are_limited_by_source_and_not_in_total(scene: Scene) -> None:
+    """One who proves its address and asks too often is ignored; another is still answered."""
+    greedy, modest = scene.eve(), scene.eve(line=scene.line(SECOND_ADDRESS))
+    with flood(scene):
+        cookie = ask_for_cookie(greedy)
+        initiation = greedy.identity.initiation(cookie=cookie)
+        before = scene.dropped_for("rate_limited")
+        for _ in range(200):
+            greedy.line.send(initiation.message)
+        ping_in_a_crowd(modest, shake_hands_under_load(modest))
+        limited = scene.dropped_for("rate_limited") - before
+    if scene.server.engine.is_ours:
+        assert limited > 0
+    # The copies that were not limited were replays of the first.
+    assert len(list(filter(initiation.is_answered_by, greedy.line.drain(0)))) <= 1
+
+
+def wait_until_quiet(wire: Capture, port: int) -> list[bytes]:
+    """What the server sent to a port, once it has stopped sending there."""
+    sent: list[bytes] = []
+    while True:
+        time.sleep(0.3)
+        now = [each.payload for each in wire.udp() if each.outgoing and each.destination[1] == port]
+        if len(now) == len(sent):
+            return sent
+        sent = now
+
+
+@contextlib.contextmanager
+def flood(scene: Scene) -> Iterator[None]:
+    """Keep the server under load with one replayed initiation from a host of its own."""
+    flooder = scene.eve(line=scene.line(FLOODER_ADDRESS))
+    message = flooder.identity.initiation().message
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            flooder.line.send(message)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        flooder.line.expect(lambda data: data[0] == COOKIE_REPLY, what="cookie under load")
+        yield
+    finally:
+        stop.set()
+        sender.join()
+
+
+def answer_under_load(line: Line, initiation: Initiation) -> bytes:
+    """Send an initiation until it is answered: in a crowd, many are lost before they are read."""
+    deadline = time.monotonic() + 15.0
+    while time.monotonic() < deadline:
+        line.send(initiation.message)
+        for data in line.drain(0.1):
+            if initiation.is_answered_by(data) or initiation.is_refused_by(data):
+                return data
+    raise AssertionError("no answer under load")
+
+
+def ping_in_a_crowd(eve: Eve, session: Session) -> None:
+    """Ping until one ping and its answer get through."""
+    deadline = time.monotonic() + 15.0
+    while time.monotonic() < deadline:
+        request = eve.echo_request()
+        eve.line.send(session.seal(request))
+        for data in eve.line.drain(0.1):
+            if session.is_for_us(data) and is_reply_to(session.open(data), request):
+                return
+    raise AssertionError("no ping reply under load")
+
+
+def ask_for_cookie(eve: Eve) -> bytes:
+    """The cookie of a server under load."""
+    initiation = eve.identity.initiation()
+    reply = answer_under_load(eve.line, initiation)
+    assert initiation.is_refused_by(reply), "the server is not under load"
+    return eve.identity.open_cookie(reply, initiation)
+
+
+def shake_hands_under_load(eve: Eve) -> Session:
+    """Shake hands as a real peer would: with a cookie when one is asked for."""
+    initiation = eve.identity.initiation()
+    reply = answer_under_load(eve.line, initiation)
+    if initiation.is_refused_by(reply):
+        cookie = eve.identity.open_cookie(reply, initiation)
+        initiation = eve.identity.initiation(cookie=cookie)
+        reply = answer_under_load(eve.line, initiation)
+    return initiation.finish(reply)

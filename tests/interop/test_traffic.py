@@ -2,21 +2,18 @@
 
 import hashlib
 import secrets
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from tests.interop.exchange import ALICE_INSIDE, BOB_INSIDE, transfer_tcp
 from tests.netns.peers import WIREGUARD_GO, Engine, Peer, generate_psk, introduce, running
 from tests.netns.topology import CommandFailed, Pair, pair
 from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
 
-ALICE_INSIDE = ("10.66.0.1/24", "fd66::1/64")
-BOB_INSIDE = ("10.66.0.2/24", "fd66::2/64")
 TRANSFER_BYTES = 8 * 1024 * 1024
 
 
@@ -114,33 +111,3 @@ def test_a_changed_psk_takes_effect(engine: Engine) -> None:
         bob.set_psk(alice.keys.public, changed)
         bob.ping(alice.v4)
         assert bob.latest_handshake(alice.keys.public) > 0
-
-
-def transfer_tcp(client: Peer, server: Peer, address: str, data: bytes) -> bytes:
-    """Send ``data`` over TCP from the client's namespace and return what the server read."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    received = bytearray()
-    with (
-        server.namespace.open_socket(family, socket.SOCK_STREAM) as listener,
-        client.namespace.open_socket(family, socket.SOCK_STREAM) as sender,
-    ):
-        for each in (listener, sender):
-            each.settimeout(30.0)
-        listener.bind((address, 0))
-        listener.listen()
-
-        def read_all() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(30.0)
-                while chunk := connection.recv(1 << 16):
-                    received.extend(chunk)
-
-        reader = threading.Thread(target=read_all)
-        reader.start()
-        sender.connect((address, listener.getsockname()[1]))
-        sender.sendall(data)
-        sender.shutdown(socket.SHUT_WR)
-        reader.join(30.0)
-        assert not reader.is_alive(), "the server did not see the end of the stream"
-    return bytes(received)

@@ -9,6 +9,7 @@ interface is up, and ends when the TUN or the UAPI socket is deleted.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -119,10 +120,8 @@ class Engine:
     async def _wait_a_moment(self) -> None:
         # Netlink tells of changes at once, unless the TUN is in another network namespace.
         seconds = 1.0 if self._udp is not None else 0.05
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
-        except TimeoutError:
-            pass
 
     def _check_link(self) -> None:
         state = self._watch.state()

@@ -1,17 +1,17 @@
 """Every error that fs_tunnel raises on purpose.
 
-    FlowShieldError                 base; the message is one line and ends with the remedy
-    ├── UsageError                  the user's command or arguments are wrong        (exit 2)
-    │   └── ConfigError             a configuration file: names file, line and key   (exit 2)
-    ├── NotRunningError             the tunnel named is not up                       (exit 3)
-    ├── PrivilegeError              root, or a capability, is missing                (exit 4)
-    ├── SystemChangeError           the host refused a change: link, route, firewall (exit 1)
-    ├── ControlError                the engine refused, or did not answer            (exit 1)
-    └── ProtocolError               bytes or keys that break WireGuard's rules       (exit 1)
-        ├── MalformedMessage        the remote side sent bytes of no valid shape
-        ├── AuthenticationFailed    a MAC or tag of the remote side does not verify
-        ├── ReplayDetected          a counter or timestamp of the remote side is not fresh
-        └── SessionExpired          the local side may not use this keypair any more
+FlowShieldError                 base; the message is one line and ends with the remedy
+├── UsageError                  the user's command or arguments are wrong        (exit 2)
+│   └── ConfigError             a configuration file: names file, line and key   (exit 2)
+├── NotRunningError             the tunnel named is not up                       (exit 3)
+├── PrivilegeError              root, or a capability, is missing                (exit 4)
+├── SystemChangeError           the host refused a change: link, route, firewall (exit 1)
+├── ControlError                the engine refused, or did not answer            (exit 1)
+└── ProtocolError               bytes or keys that break WireGuard's rules       (exit 1)
+    ├── MalformedMessage        the remote side sent bytes of no valid shape
+    ├── AuthenticationFailed    a MAC or tag of the remote side does not verify
+    ├── ReplayDetected          a counter or timestamp of the remote side is not fresh
+    └── SessionExpired          the local side may not use this keypair any more
 """
 
 

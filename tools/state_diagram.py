@@ -1,7 +1,7 @@
 """Write docs/timers.md from the table that the timers run on.
 
-    python -m tools.state_diagram            rewrite the document
-    python -m tools.state_diagram --check    exit 1 where the document is stale
+python -m tools.state_diagram            rewrite the document
+python -m tools.state_diagram --check    exit 1 where the document is stale
 """
 
 import sys
@@ -33,7 +33,7 @@ def render() -> str:
         [
             "# A peer's timers",
             "",
-            "Made by `python -m tools.state_diagram` from `fs_tunnel/proto/timers.py`; do not edit.",
+            "Made by `python -m tools.state_diagram` from `fs_tunnel/proto/timers.py`.",
             "",
             "```mermaid",
             "flowchart LR",

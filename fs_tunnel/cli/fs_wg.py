@@ -60,7 +60,9 @@ def _set_up_logging(foreground: bool) -> None:
     if foreground:
         handler = logging.StreamHandler()
     elif Path("/dev/log").exists():
-        handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
+        handler = logging.handlers.SysLogHandler(
+            "/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON
+        )
         handler.ident = "fs-wg: "
     level = _LEVELS.get(os.environ.get("LOG_LEVEL", "error").lower(), logging.ERROR)
     logging.basicConfig(level=level, handlers=[handler], format="%(levelname)s %(message)s")

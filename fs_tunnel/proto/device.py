@@ -3,8 +3,8 @@
 Theory of operation.  A shell gives it datagrams from UDP (``receive_datagram``), packets from the
 TUN (``receive_packet``), CPU for handshakes (``process_handshakes``) and the time
 (``handle_timers``), and takes what is to be sent and delivered (``take_datagrams``,
-``take_packets``).  Handshake messages wait in a queue while transport goes on: when the queue grows,
-the device is under load, and asks initiators for a cookie (paper, section 5.3).
+``take_packets``).  Handshake messages wait in a queue while transport goes on: when the queue
+grows, the device is under load, and asks initiators for a cookie (paper, section 5.3).
 
 Nothing that arrives raises: what is refused is dropped, and counted in ``drops`` by reason.
 """
@@ -42,9 +42,7 @@ from fs_tunnel.proto.session import Keypair
 from fs_tunnel.proto.timers import IDLE
 from fs_tunnel.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 
-_QueuedHandshake = tuple[
-    Initiation | Response | CookieReply, bytes, Endpoint, LocalAddress | None
-]
+_QueuedHandshake = tuple[Initiation | Response | CookieReply, bytes, Endpoint, LocalAddress | None]
 
 
 class Device:
@@ -144,7 +142,7 @@ class Device:
         self._switch.mtu = mtu
 
     def log_keys_to(self, write: Callable[[KeyLogEntry], None] | None) -> None:
-        """Hand out the secrets of every handshake, so that a capture can be read. Debugging only."""
+        """Hand out the secrets of every handshake, to read a capture with: for debugging only."""
         self._switch.key_log = write
 
     # What comes in.
@@ -165,7 +163,7 @@ class Device:
     def receive_datagram(
         self, data: bytes, source: Endpoint, now: float, local: LocalAddress | None = None
     ) -> None:
-        """Take a datagram from UDP: a transport message at once, a handshake message in its turn."""
+        """Take a datagram from UDP: transport at once, a handshake message in its turn."""
         try:
             message = parse_untrusted(data)
         except MalformedMessage:

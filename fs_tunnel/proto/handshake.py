@@ -27,7 +27,9 @@ class SessionKeys:
     is_initiator: bool
 
     def __repr__(self) -> str:
-        return f"SessionKeys(local_index={self.local_index:#x}, remote_index={self.remote_index:#x})"
+        return (
+            f"SessionKeys(local_index={self.local_index:#x}, remote_index={self.remote_index:#x})"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class NoiseIKpsk2:
         ephemeral: bytes,
         payload: bytes,
     ) -> tuple[bytes, bytes, bytes]:
-        """Return the unencrypted ephemeral (32), the encrypted static (48) and the payload (+16)."""
+        """Return the unencrypted ephemeral (32), encrypted static (48) and payload (+16)."""
         ephemeral_public = self._write_ephemeral(ephemeral)
         self._mix_key(dh(ephemeral, remote))
         encrypted_static = self._encrypt_and_hash(local.public)

@@ -268,7 +268,7 @@ class Peer:
         self.endpoint, self.local = source, local
 
     def not_sent(self, length: int) -> None:
-        """The shell could not send a datagram of ``length`` bytes: take it back from the counters."""
+        """The shell could not send a datagram of ``length`` bytes: uncount it."""
         self.tx_bytes -= length
         self.tx_packets -= 1
 

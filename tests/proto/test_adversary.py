@@ -38,6 +38,12 @@ class Eve(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.advance(seconds)
 
+    @rule(by_alice=st.booleans())
+    def somebody_loses_all_sessions(self, by_alice: bool) -> None:
+        side = self.world.alice if by_alice else self.world.bob
+        side.device.shut_down()
+        side.device.come_up(self.world.now)
+
     @precondition(lambda self: self.world.wire)
     @rule(position=positions)
     def eve_delivers_any(self, position: int) -> None:
@@ -59,9 +65,7 @@ class Eve(RuleBasedStateMachine):
     @rule(position=positions, from_herself=st.booleans())
     def eve_repeats(self, position: int, from_herself: bool) -> None:
         old = self.world.history[position % len(self.world.history)]
-        self.world.arrive(
-            Datagram(old.data, EVE if from_herself else old.source, old.destination)
-        )
+        self.world.arrive(Datagram(old.data, EVE if from_herself else old.source, old.destination))
 
     @precondition(lambda self: self.world.history)
     @rule(position=positions, at=positions, flip=st.integers(1, 255))
@@ -106,5 +110,5 @@ class Eve(RuleBasedStateMachine):
         self.nothing_is_forged_or_delivered_twice()
 
 
-Eve.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Eve.TestCase.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
 TestEve = Eve.TestCase

@@ -420,9 +420,7 @@ def test_a_flood_ends_in_bounded_memory_and_leaves_sessions_alone(connected: Wor
     assert device.queued_handshakes == 4096
     assert device.drops["handshake_queue_full"] == 20_000 - 4096
     packet = connected.send(connected.alice, b"in the middle of it")
-    device.receive_datagram(
-        connected.wire.pop().data, connected.alice.endpoint, connected.now
-    )
+    device.receive_datagram(connected.wire.pop().data, connected.alice.endpoint, connected.now)
     assert device.take_packets() == [packet]
 
 

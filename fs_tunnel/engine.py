@@ -171,7 +171,10 @@ class Engine:
         now, receive = self._now(), self._device.receive_datagram
         for data, source, local in self._udp.receive_batch(sock, _BATCH):
             receive(data, source, now, local)
-        self._process_handshakes()
+        if self._handshakes_scheduled:
+            self._flush()
+        else:
+            self._process_handshakes()
 
     def _tun_readable(self) -> None:
         now, receive, fd = self._now(), self._device.receive_packet, self._tun.fileno()

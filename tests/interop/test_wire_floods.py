@@ -125,10 +125,9 @@ def answer_under_load(line: Line, initiation: Initiation) -> bytes:
 
 
 def ping_in_a_crowd(eve: Eve, session: Session) -> None:
-    """Ping until one ping and its answer get through."""
-    deadline = time.monotonic() + 15.0
+    """Repeat a ping until an answer gets through; it may be an answer to an earlier copy."""
+    request, deadline = eve.echo_request(), time.monotonic() + 15.0
     while time.monotonic() < deadline:
-        request = eve.echo_request()
         eve.line.send(session.seal(request))
         for data in eve.line.drain(0.1):
             if session.is_for_us(data) and is_reply_to(session.open(data), request):

@@ -16,6 +16,8 @@ from fs_tunnel.engine import Engine, EngineOptions, run
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.tun import open_tun
 
+DEFAULT_MTU = 1420  # bytes: 1500 less the 80 that an IPv6 path needs for the outer headers
+
 _LEVELS = {
     "verbose": logging.DEBUG,
     "debug": logging.DEBUG,
@@ -35,7 +37,9 @@ def fs_wg(foreground: bool, ifname: str) -> None:
     LOG_LEVEL is one of verbose, info, error (the default) and silent.
     """
     _set_up_logging(foreground)
-    engine = Engine(open_tun(ifname), uapi_server.listen(ifname), EngineOptions.from_environment())
+    tun = open_tun(ifname)
+    tun.mtu = DEFAULT_MTU
+    engine = Engine(tun, uapi_server.listen(ifname), EngineOptions.from_environment())
     # Both exist, so whoever waits for this command may go on; from here on nothing can fail that
     # the caller could mend.
     if not foreground and os.fork():

@@ -43,6 +43,10 @@ class Tun:
             self._mtu = self._device.mtu
         return self._mtu
 
+    @mtu.setter
+    def mtu(self, mtu: int) -> None:
+        self._device.mtu = self._mtu = mtu
+
     def close(self) -> None:
         self._device.close()
 

@@ -3,8 +3,9 @@
 Theory of operation.  A shell gives it datagrams from UDP (``receive_datagram``), packets from the
 TUN (``receive_packet``), CPU for handshakes (``process_handshakes``) and the time
 (``handle_timers``), and takes what is to be sent and delivered (``take_datagrams``,
-``take_packets``).  Handshake messages wait in a queue while transport goes on: when the queue
-grows, the device is under load, and asks initiators for a cookie (paper, section 5.3).
+``take_packets``).  Handshake messages wait in a queue while transport goes on.  When the queue
+grows, the device is under load: from then on only those enter it who return a cookie, which proves
+that they own their address, and do not ask too often (paper, section 5.3).
 
 Nothing that arrives raises: what is refused is dropped, and counted in ``drops`` by reason.
 """
@@ -42,7 +43,7 @@ from fs_tunnel.proto.session import Keypair
 from fs_tunnel.proto.timers import IDLE
 from fs_tunnel.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 
-_QueuedHandshake = tuple[Initiation | Response | CookieReply, bytes, Endpoint, LocalAddress | None]
+_QueuedHandshake = tuple[Initiation | Response | CookieReply, Endpoint, LocalAddress | None]
 
 
 class Device:
@@ -172,7 +173,7 @@ class Device:
         if isinstance(message, TransportHeader):
             self._receive_transport(message, data, source, now, local)
         else:
-            self._queue_handshake(message, data, source, local)
+            self._queue_handshake(message, data, source, now, local)
 
     @property
     def queued_handshakes(self) -> int:
@@ -180,8 +181,6 @@ class Device:
 
     def process_handshakes(self, now: float, budget: int = MAX_QUEUED_HANDSHAKES) -> None:
         """Work off at most ``budget`` handshake messages that wait, oldest first."""
-        if len(self._handshakes) >= LOADED_ABOVE_QUEUED:
-            self._loaded_until = now + LOADED_FOR
         for _ in range(min(budget, len(self._handshakes))):
             self._consume_handshake(*self._handshakes.popleft(), now)
 
@@ -254,6 +253,7 @@ class Device:
         message: Initiation | Response | CookieReply,
         data: bytes,
         source: Endpoint,
+        now: float,
         local: LocalAddress | None,
     ) -> None:
         if self._checker is None:
@@ -265,43 +265,50 @@ class Device:
             except AuthenticationFailed:
                 self.drops["bad_mac1"] += 1
                 return
+            if not self._passes_load_control(self._checker, data, source, now, local):
+                return
         if len(self._handshakes) >= MAX_QUEUED_HANDSHAKES:
             self.drops["handshake_queue_full"] += 1
             return
-        self._handshakes.append((message, data, source, local))
+        self._handshakes.append((message, source, local))
 
     def _consume_handshake(
         self,
         message: Initiation | Response | CookieReply,
-        data: bytes,
         source: Endpoint,
         local: LocalAddress | None,
         now: float,
     ) -> None:
         try:
-            if isinstance(message, CookieReply):
-                self._consume_cookie_reply(message, now)
-            elif self._passes_load_control(data, source, local, now):
-                if isinstance(message, Initiation):
+            match message:
+                case Initiation():
                     self._consume_initiation(message, source, local, now)
-                else:
+                case Response():
                     self._consume_response(message, source, local, now)
+                case CookieReply():
+                    self._consume_cookie_reply(message, now)
         except AuthenticationFailed:
             self.drops["handshake_not_authentic"] += 1
         except ReplayDetected:
             self.drops["handshake_replayed"] += 1
 
     def _passes_load_control(
-        self, data: bytes, source: Endpoint, local: LocalAddress | None, now: float
+        self,
+        checker: CookieChecker,
+        data: bytes,
+        source: Endpoint,
+        now: float,
+        local: LocalAddress | None,
     ) -> bool:
         """Under load, only who owns its address, and does not ask too often, gets our CPU."""
-        assert self._checker is not None
+        if len(self._handshakes) >= LOADED_ABOVE_QUEUED:
+            self._loaded_until = now + LOADED_FOR
         if now >= self._loaded_until:
             return True
         try:
-            self._checker.check_mac2(data, source, now)
+            checker.check_mac2(data, source, now)
         except AuthenticationFailed:
-            reply = self._checker.create_reply(data, source, now)
+            reply = checker.create_reply(data, source, now)
             self._switch.outgoing.append(Outgoing(reply, source, local, None))
             self.drops["cookie_demanded"] += 1
             return False

@@ -81,6 +81,8 @@ class Peer:
         "rx_packets",
         "tx_packets",
         "latest_handshake_ns",
+        "_configured_endpoint",
+        "_latest_endpoint",
         "_switch",
         "_handshake",
         "_keypairs",
@@ -101,6 +103,8 @@ class Peer:
     ) -> None:
         self.public_key = public_key
         self.endpoint: Endpoint | None = None
+        self._configured_endpoint: Endpoint | None = None
+        self._latest_endpoint: Endpoint | None = None
         self.local: LocalAddress | None = None
         self.timers = PeerTimers(switch.entropy, lambda deadline: wake(deadline, self))
         self.rx_bytes = self.tx_bytes = 0  # of authentic datagrams, as `wg show` counts them
@@ -140,7 +144,9 @@ class Peer:
                 self.send_keepalive(now)
 
     def set_endpoint(self, endpoint: Endpoint) -> None:
-        self.endpoint, self.local = endpoint, None
+        """Where to send until the peer is heard from elsewhere."""
+        self.endpoint = self._configured_endpoint = endpoint
+        self._latest_endpoint = self.local = None
 
     def set_local_keys(self, local: StaticKeys | None) -> None:
         """Our identity changed: sessions made under the old one end."""
@@ -192,7 +198,9 @@ class Peer:
                 return
             self._attempts = 0
         self._latest_initiation = now
-        self._forget_initiation()
+        if self._handshake.local_index is not None:
+            self._forget_initiation()
+            self._try_another_path()
         index = self._switch.indices.allocate((self, None))
         try:
             message = self._handshake.create_initiation(index, self._stamp(), self._switch.entropy)
@@ -315,8 +323,22 @@ class Peer:
                 self.timers.start(Timer.ERASE_KEYS, now)
             return
         self._attempts += 1
-        self.local = None
         self.initiate_handshake(now, is_retry=True)
+
+    def _try_another_path(self) -> None:
+        """An initiation was not answered: leave from another address of ours, and alternate
+        between where the peer was heard last and where it was configured to be.
+
+        Whoever forwards one authentic packet becomes the endpoint. Where that happened to both
+        sides, and the one in between went away, nothing else would ever bring them together.
+        """
+        self.local = None
+        if self._configured_endpoint is None:
+            return
+        if self.endpoint != self._configured_endpoint:
+            self._latest_endpoint, self.endpoint = self.endpoint, self._configured_endpoint
+        elif self._latest_endpoint is not None:
+            self.endpoint = self._latest_endpoint
 
     def _begin_session(self, keys: SessionKeys, now: float) -> None:
         keypair = Keypair(keys, now)

@@ -177,6 +177,8 @@ class Engine:
             self._process_handshakes()
 
     def _tun_readable(self) -> None:
+        if self._udp is None:
+            self._check_link()  # a packet may be quicker than the news that the link is up
         now, receive, fd = self._now(), self._device.receive_packet, self._tun.fileno()
         try:
             for _ in range(_BATCH):
@@ -287,10 +289,10 @@ class Engine:
                 return "errno=0\n\n"
             raise uapi.UapiError(errno.EINVAL)
         except uapi.UapiError as error:
-            return f"errno={error.errno}\n\n"
+            return f"errno=-{error.errno}\n\n"  # negative, as wg expects
         except OSError as error:
             log.error("configuration refused: %s", error.strerror)
-            return f"errno={error.errno or errno.EIO}\n\n"
+            return f"errno=-{error.errno or errno.EIO}\n\n"
 
     def _apply(self, update: uapi.DeviceUpdate) -> None:
         if update.fwmark is not None:

@@ -220,7 +220,7 @@ class UapiClient:
                 ) from None
         text, _, number = reply.rpartition("errno=")
         if int(number):
-            raise UapiError(int(number))
+            raise UapiError(abs(int(number)))  # wireguard-go's are negative, as ours are
         return text
 
 
@@ -236,7 +236,7 @@ def _receive_reply(sock: socket.socket) -> str:
             raise OSError("no whole reply")
         reply += chunk
     text = reply.decode("ascii", "replace").strip("\n")
-    if not text.rpartition("errno=")[2].isdigit():
+    if not text.rpartition("errno=")[2].removeprefix("-").isdigit():
         raise OSError("no errno")
     return text
 

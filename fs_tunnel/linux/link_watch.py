@@ -4,8 +4,7 @@ Netlink tells at once of a change in our own network namespace; a TUN that was m
 is only seen by asking the device itself.
 """
 
-import errno
-import os
+import select
 import socket
 from enum import Enum
 
@@ -42,18 +41,16 @@ class LinkWatch:
     def state(self) -> LinkState:
         """Drain what netlink told, and ask the device.
 
-        A write of nothing is refused by the driver with EIO while the interface is down, with
-        EINVAL, as too short, while it is up, and with EBADFD once it is deleted.
+        The driver calls a TUN writable while its interface is up, and in error once it is deleted,
+        in whatever namespace (drivers/net/tun.c, tun_chr_poll).
         """
         self._drain()
-        try:
-            os.write(self._tun.fileno(), b"")
-        except OSError as error:
-            if error.errno == errno.EIO:
-                return LinkState.DOWN
-            if error.errno == errno.EBADFD:
-                return LinkState.GONE
-        return LinkState.UP
+        poll = select.poll()
+        poll.register(self._tun.fileno(), select.POLLOUT)
+        events = poll.poll(0)
+        if not events:
+            return LinkState.DOWN
+        return LinkState.GONE if events[0][1] & select.POLLERR else LinkState.UP
 
     def _drain(self) -> None:
         try:

@@ -84,6 +84,7 @@ class Namespace:
         self,
         *argv: str,
         env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.DEVNULL,
         stderr: int | IO[bytes] | None = None,
@@ -95,6 +96,7 @@ class Namespace:
         process = subprocess.Popen(
             self._inside(argv),
             env={**os.environ, **(env or {})},
+            cwd=cwd,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

@@ -267,8 +267,10 @@ def _parse(parse: Callable[[str], _T], value: str) -> _T:
 
 def _number(limit: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
+        if not (value.isascii() and value.isalnum()):
+            raise ValueError("not digits")  # int() would take signs, spaces and underscores
         number = int(value, 0) if value.startswith("0x") else int(value)
-        if not 0 <= number <= limit or not value.isascii():
+        if not 0 <= number <= limit:
             raise ValueError(f"not between 0 and {limit}")
         return number
 

@@ -150,6 +150,16 @@ class Peer:
         argv = ("ping", "-n", "-q", "-i", "0.01", "-c", str(count), "-w", "15", "-s", str(size))
         self.namespace.run(*argv, address)
 
+    def uapi_request(self, request: str) -> str:
+        """One exchange over the UAPI socket, without ``wg`` in between."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(10.0)
+            client.connect(str(self.uapi))
+            client.sendall(request.encode())
+            client.shutdown(socket.SHUT_WR)
+            with client.makefile() as reply:
+                return reply.read()
+
     def drops(self) -> dict[str, int]:
         """How many datagrams and packets the engine refused, by reason. Ours only."""
         status = control_request(self.ifname, {"op": "status"})

@@ -42,7 +42,7 @@ soak: setup ## the tests of protocol and interop again and again, for MINUTES (3
 
 SECONDS_EACH ?= 60
 fuzz: setup ## every parser against atheris, for SECONDS_EACH (60)
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes \
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --require-hashes \
 		--only-binary :all: -r requirements/fuzz.txt
 	@set -e; for target in tests/fuzz/fuzz_*.py; do \
 		echo "== $$target"; \
@@ -52,7 +52,7 @@ UV := build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python
 	--no-emit-index-url --no-emit-find-links --no-header
 lock: setup ## renew requirements/*.txt from setup.cfg and requirements/*.in
 	@[ -x build/uv/bin/uv ] || $(BIN)/python -m venv build/uv
-	@build/uv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	@build/uv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes \
 		--only-binary :all: -r requirements/uv.txt
 	$(UV) $(LOCK_ARGS) --extra dev setup.cfg -o requirements/lock.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/interop.in -o requirements/interop.txt

@@ -237,6 +237,8 @@ class Device:
             return
         try:
             padded = peer.receive_transport_untrusted(keypair, data, header.counter, now)
+            # Authentic is enough to move the endpoint, whatever is inside: as all others do.
+            peer.accept(len(data), source, local)
             if padded:
                 inner_source, _, length = parse_inner_untrusted(padded)
                 if self.allowed_ips.lookup(inner_source) is not peer:
@@ -245,8 +247,6 @@ class Device:
                 self._packets.append(padded[:length])
         except ProtocolError as error:
             self.drops[_TRANSPORT_REASONS[type(error)]] += 1
-        else:
-            peer.accept(len(data), source, local)
 
     def _queue_handshake(
         self,

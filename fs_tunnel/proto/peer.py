@@ -252,8 +252,7 @@ class Peer:
     ) -> bytes:
         """Open one transport message of a session of this peer: the packet, still padded.
 
-        Raises what ``Keypair.open_untrusted`` raises.  The caller goes on with ``accept``, once it
-        knows that the packet inside may have come from this peer.
+        Raises what ``Keypair.open_untrusted`` raises.  The caller goes on with ``accept``.
         """
         padded = keypair.open_untrusted(datagram, counter, now)
         if keypair is self._keypairs.next:

@@ -95,6 +95,17 @@ def socket_path(ifname: str) -> Path:
     return Path("/var/run/wireguard") / f"{ifname}.sock"
 
 
+def is_answered(ifname: str) -> bool:
+    """Whether an engine listens on the socket of this interface."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_DEADLINE)
+        try:
+            sock.connect(str(socket_path(ifname)))
+        except OSError:
+            return False
+    return True
+
+
 # An engine's side.
 
 

@@ -1,0 +1,115 @@
+"""``fs-tunnel serve``: become a provider."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+import click
+
+from fs_tunnel import settings
+from fs_tunnel.cli.running import FOREGROUND, run_tunnel
+from fs_tunnel.errors import ConfigError, UsageError
+from fs_tunnel.lifecycle import require_root
+from fs_tunnel.linux import hooks, links
+from fs_tunnel.linux.firewall import MAX_FLOWS_PER_CLIENT, ProviderPolicy
+from fs_tunnel.linux.plans import Surroundings, ipv6_is_forwarded, provider_plan
+
+DEFAULT_PORT = 51820
+
+
+class _Network(click.ParamType):
+    """A network in CIDR form."""
+
+    name = "CIDR"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPv4Network | IPv6Network:
+        try:
+            return ip_network(value)
+        except ValueError:
+            self.fail(f"{value!r} is no network; write 192.0.2.0/24", param, ctx)
+
+
+@click.command()
+@FOREGROUND
+@click.option("--wan", metavar="IFNAME", help="The way out; by default that of the default route.")
+@click.option(
+    "--allow-dest",
+    "allowed",
+    multiple=True,
+    type=_Network(),
+    help="Let clients reach a private or reserved network, in a lab; repeatable.",
+)
+@click.option("--allow-smtp", is_flag=True, help="Let clients reach port 25.")
+@click.option(
+    "--max-flows",
+    default=MAX_FLOWS_PER_CLIENT,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
+    help="Connections that one client may have at a time.",
+)
+@click.option(
+    "--allow-hooks",
+    is_flag=True,
+    help="Run PreUp, PostUp, PreDown and PostDown, if only root can have written them.",
+)
+@click.argument("conf")
+def serve(
+    foreground: bool,
+    wan: str | None,
+    allowed: tuple[IPv4Network | IPv6Network, ...],
+    allow_smtp: bool,
+    max_flows: int,
+    allow_hooks: bool,
+    conf: str,
+) -> None:
+    """Serve the clients of CONF, a wg-quick file whose peers they are.
+
+    Sets up forwarding, NAT and a firewall, which keeps clients from private networks, from each
+    other and from this host; all of it is undone by fs-tunnel down.
+    """
+    require_root("fs-tunnel serve")
+    config = settings.read(conf)
+    hooks.check_allowed(config, allowed=allow_hooks)
+    if not config.interface.addresses:
+        raise ConfigError(
+            "a provider needs an address with its clients' network, such as 10.66.0.1/24",
+            source=config.source,
+            key="Address",
+        )
+    endpoints = settings.resolve(config)
+    port = config.interface.listen_port or DEFAULT_PORT
+    mark = config.interface.fwmark or 0
+    policy = ProviderPolicy(
+        name=config.name,
+        wan=_wan(wan),
+        port=port,
+        addresses=config.interface.addresses,
+        allowed_destinations=allowed,
+        allow_smtp=allow_smtp,
+        only_tunnel_ipv6=not _forwards_ipv6_for_others(config.name),
+        max_flows=max_flows,
+    )
+    around = Surroundings(mtu=settings.mtu_for(endpoints.values(), mark), mark=mark)
+    run_tunnel(
+        "serve",
+        config,
+        settings.device_update(config, endpoints, port=port, mark=mark),
+        hooks.surround(config, provider_plan(config, policy, around)),
+        foreground=foreground,
+    )
+
+
+def _wan(named: str | None) -> str:
+    if named is not None:
+        if not links.exists(named):
+            raise UsageError(f"there is no interface {named}; see ip link, and give --wan another")
+        return named
+    found = links.default_interface()
+    if found is None:
+        raise UsageError("this host has no default route; name the way out with --wan")
+    return found
+
+
+def _forwards_ipv6_for_others(name: str) -> bool:
+    # While we are up, the switch is ours.
+    return ipv6_is_forwarded() and not settings.is_up(name)

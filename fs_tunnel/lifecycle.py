@@ -1,0 +1,190 @@
+"""From a configuration to a running tunnel, and back.
+
+``bring_up`` starts an engine, hands it its keys over UAPI, and makes the plan's changes, each
+journalled first; ``take_down`` undoes them, latest first.  The engine ends when its interface is
+deleted.  Whatever fails on the way up is undone before the error reaches the user; whatever was
+left by a crash is undone before the next attempt.
+"""
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fs_tunnel import uapi
+from fs_tunnel.config import TunnelConfig
+from fs_tunnel.errors import (
+    FlowShieldError,
+    NotRunningError,
+    PrivilegeError,
+    SystemChangeError,
+)
+from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.journal import Journal, locked
+from fs_tunnel.linux.links import Link, exists
+from fs_tunnel.uapi import DeviceStatus, DeviceUpdate, UapiClient
+
+log = logging.getLogger(__name__)
+
+_ENGINE = (sys.executable, "-m", "fs_tunnel.cli.fs_wg")
+_ENGINE_DEADLINE = 15.0  # seconds
+
+
+def require_root(command: str) -> None:
+    """Raise PrivilegeError unless we are root."""
+    if os.geteuid() != 0:
+        raise PrivilegeError(f"{command} changes interfaces and routes; run it with sudo")
+
+
+def bring_up(
+    role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]
+) -> bool:
+    """Make the tunnel of ``config`` run as ``plan`` says; False where it ran already.
+
+    ``device`` names all peers: others are removed.  A running tunnel gets what is different, and
+    keeps its sessions.  SystemChangeError where the host, or another program, is in the way; then
+    a tunnel that was not up is not up afterwards either.
+    """
+    name = config.name
+    with locked(name):
+        journal = Journal(name)
+        running = _running(name)
+        if running is not None and not journal.is_open:
+            raise SystemChangeError(
+                f"{name} belongs to another program; end it, or rename {config.source}"
+            )
+        if running is not None and journal.header is not None and journal.header.role == role:
+            _configure(name, _difference(running, device))
+            _change(journal, plan)
+            return False
+        _undo_leftovers(journal, name)
+        journal.begin(role, config.source)
+        try:
+            for change in plan:
+                journal.make(change)
+                if isinstance(change, Link):
+                    _start_engine(name)
+                    _configure(name, device)
+        except BaseException:
+            _undo_quietly(journal)
+            raise
+        return True
+
+
+def take_down(name: str) -> bool:
+    """Undo all that ``bring_up`` did; False where there was nothing to undo.
+
+    NotRunningError where the interface belongs to another program.
+    """
+    with locked(name):
+        journal = Journal(name)
+        if not journal.is_open:
+            if _running(name) is not None:
+                raise NotRunningError(
+                    f"{name} was not started by fs-tunnel; end it with ip link delete {name}"
+                )
+            return False
+        journal.take_all_back()
+        _wait_for_end(name)
+        return True
+
+
+def _start_engine(name: str) -> None:
+    """Return when the interface and the UAPI socket exist."""
+    try:
+        engine = subprocess.run(
+            [*_ENGINE, name],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=_ENGINE_DEADLINE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SystemChangeError(
+            f"the engine of {name} did not start within {_ENGINE_DEADLINE:g} s; try again"
+        ) from None
+    if engine.returncode:
+        said = engine.stderr.strip().splitlines() or ["the engine did not start; see the log"]
+        is_privilege = engine.returncode == PrivilegeError.exit_code
+        raise (PrivilegeError if is_privilege else SystemChangeError)(
+            said[-1].removeprefix("fs-wg: error: ")
+        )
+
+
+def _configure(name: str, update: DeviceUpdate) -> None:
+    try:
+        UapiClient(name).set(update)
+    except uapi.UapiError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SystemChangeError(
+                f"UDP port {update.listen_port} is in use; stop who holds it (ss -lunp), "
+                "or set another ListenPort"
+            ) from None
+        raise
+
+
+def _difference(running: DeviceStatus, wanted: DeviceUpdate) -> DeviceUpdate:
+    """What leads from ``running`` to ``wanted`` without ending a session."""
+    names = {peer.public_key for peer in wanted.peers}
+    removed = tuple(
+        uapi.PeerUpdate(peer.public_key, remove=True)
+        for peer in running.peers
+        if peer.public_key not in names
+    )
+    configured = {peer.public_key: peer for peer in running.peers}
+    # An endpoint that moved since stays where it is: the peer is heard there.
+    kept = tuple(
+        replace(peer, endpoint=None) if _is_reachable(configured.get(peer.public_key)) else peer
+        for peer in wanted.peers
+    )
+    return replace(wanted, replace_peers=False, peers=removed + kept)
+
+
+def _is_reachable(peer: uapi.PeerStatus | None) -> bool:
+    return peer is not None and peer.endpoint is not None and peer.last_handshake_ns > 0
+
+
+def _change(journal: Journal, plan: Sequence[Change]) -> None:
+    for change in journal.superfluous(plan):
+        journal.take_back(change)
+    for change in journal.missing(plan):
+        journal.make(change)
+
+
+def _undo_leftovers(journal: Journal, name: str) -> None:
+    if journal.is_open:
+        log.warning("undoing what an earlier run of %s left behind", name)
+        journal.take_all_back()
+        _wait_for_end(name)
+    if exists(name):
+        raise SystemChangeError(
+            f"there is an interface {name} already; choose another name, or ip link delete {name}"
+        )
+
+
+def _undo_quietly(journal: Journal) -> None:
+    try:
+        journal.take_all_back()
+    except FlowShieldError as error:
+        log.error("%s", error)
+
+
+def _wait_for_end(name: str) -> None:
+    deadline = time.monotonic() + _ENGINE_DEADLINE
+    while uapi.is_answered(name):
+        if time.monotonic() > deadline:
+            raise SystemChangeError(f"the engine of {name} does not end; kill it by its process id")
+        time.sleep(0.05)
+
+
+def _running(name: str) -> DeviceStatus | None:
+    try:
+        return UapiClient(name).get()
+    except NotRunningError:
+        return None

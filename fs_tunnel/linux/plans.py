@@ -1,0 +1,174 @@
+"""What ``up`` and ``serve`` change on a host: lists of changes, in the order they are made.
+
+For a full tunnel the order keeps the promise that nothing leaves in the clear: the last resort of
+the tunnel's table comes first, then the rule that sends everything there, and only then the TUN's
+own route.  Whatever happens to the engine, the table still has an answer, which is "unreachable".
+There is no rule that prefers the main table's specific routes: a hostile network can inject those
+(CVE-2024-3661).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from fs_tunnel.config import InterfaceConfig, TunnelConfig
+from fs_tunnel.errors import ConfigError
+from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.dns import use_resolvers
+from fs_tunnel.linux.firewall import ProviderPolicy, provider_table
+from fs_tunnel.linux.links import (
+    MAIN_TABLE,
+    Address,
+    Link,
+    LinkUp,
+    Route,
+    UnmarkedRule,
+    Unreachable,
+)
+from fs_tunnel.linux.sysctl import Sysctl, read
+from fs_tunnel.types import IPNetwork
+
+FIRST_MARK = 51820  # of full tunnels, and their tables
+TUNNEL_METRIC = 100
+_DEFAULT = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+_HALVES = {4: ("0.0.0.0/1", "128.0.0.0/1"), 6: ("::/1", "8000::/1")}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a plan needs to know of the host: ``mtu`` in bytes; ``mark`` 0 where none is needed."""
+
+    mtu: int
+    mark: int = 0
+
+
+def full_tunnel_versions(config: TunnelConfig) -> tuple[int, ...]:
+    """The IP versions, 4 or 6, all of whose traffic belongs into the tunnel."""
+    if config.interface.table != "auto":
+        return ()
+    networks = _allowed(config)
+    return tuple(version for version in (4, 6) if _takes_all(networks, version))
+
+
+def choose_mark(config: TunnelConfig, in_use: Callable[[int], bool]) -> int:
+    """The firewall mark of the tunnel's own datagrams: configured, or of the first free table."""
+    if config.interface.fwmark:
+        return config.interface.fwmark
+    if not full_tunnel_versions(config):
+        return 0
+    mark = FIRST_MARK
+    while in_use(mark):
+        mark += 1
+    return mark
+
+
+def client_plan(config: TunnelConfig, around: Surroundings) -> list[Change]:
+    """The changes of ``up``."""
+    name, interface = config.name, config.interface
+    versions = full_tunnel_versions(config)
+    return [
+        *_close_tables(versions, around.mark),
+        Link(name),
+        *_interface(name, interface, around.mtu),
+        *_open_tables(name, versions, around.mark),
+        *_routes(config, versions),
+        *([use_resolvers(name, interface.dns, interface.dns_search)] if interface.dns else []),
+    ]
+
+
+def provider_plan(
+    config: TunnelConfig, policy: ProviderPolicy, around: Surroundings
+) -> list[Change]:
+    """The changes of ``serve``: the firewall stands before the first packet can be forwarded."""
+    name = config.name
+    if _wants_all(config):
+        raise ConfigError(
+            "a client cannot own all addresses; give each [Peer] its own, such as 10.66.0.2/32",
+            source=config.source,
+            key="AllowedIPs",
+        )
+    return [
+        provider_table(policy),
+        Link(name),
+        *_interface(name, config.interface, around.mtu),
+        *_routes(config, ()),
+        *_forwarding(policy),
+    ]
+
+
+def ipv6_is_forwarded() -> bool:
+    """Whether this host routes IPv6 already, so that it must go on routing for others."""
+    return read("net/ipv6/conf/all/forwarding") == "1"
+
+
+def _interface(name: str, interface: InterfaceConfig, mtu: int) -> list[Change]:
+    return [
+        *(Address(name, str(address)) for address in interface.addresses),
+        LinkUp(name, interface.mtu or mtu),
+    ]
+
+
+def _close_tables(versions: Sequence[int], mark: int) -> list[Change]:
+    changes: list[Change] = []
+    if 4 in versions:
+        # The answers to marked packets are checked against the marked route; and nobody on the
+        # uplink learns the tunnel's address by asking for it.
+        changes.append(Sysctl("net/ipv4/conf/all/src_valid_mark", "1"))
+        changes.append(Sysctl("net/ipv4/conf/all/arp_ignore", "2"))
+    changes += [Unreachable(str(_DEFAULT[version]), mark) for version in versions]
+    changes += [UnmarkedRule(version, mark, mark) for version in versions]
+    return changes
+
+
+def _open_tables(name: str, versions: Sequence[int], mark: int) -> list[Change]:
+    return [
+        Route(str(_DEFAULT[version]), name, table=mark, metric=TUNNEL_METRIC)
+        for version in versions
+    ]
+
+
+def _routes(config: TunnelConfig, versions: Sequence[int]) -> list[Change]:
+    table = config.interface.table
+    if table == "off":
+        return []
+    # The kernel routes to an address's own network by itself.
+    connected = {address.network for address in config.interface.addresses}
+    number = MAIN_TABLE if table == "auto" else table
+    return [
+        Route(str(network), config.name, table=number)
+        for network in sorted(_allowed(config), key=lambda each: (each.version, each))
+        if network.version not in versions
+        and not any(
+            network.version == near.version and network.subnet_of(near)  # type: ignore[arg-type]
+            for near in connected
+        )
+    ]
+
+
+def _forwarding(policy: ProviderPolicy) -> list[Change]:
+    # IPv4 can be forwarded for these two interfaces alone. IPv6 has one switch for the host, and
+    # with it on, router advertisements are only heard by an interface that insists.
+    changes: list[Change] = [
+        Sysctl(f"net/ipv4/conf/{policy.wan}/forwarding", "1"),
+        Sysctl(f"net/ipv4/conf/{policy.name}/forwarding", "1"),
+    ]
+    if any(address.version == 6 for address in policy.addresses):
+        accept_ra = f"net/ipv6/conf/{policy.wan}/accept_ra"
+        if read(accept_ra) == "1":
+            changes.append(Sysctl(accept_ra, "2"))
+        changes.append(Sysctl("net/ipv6/conf/all/forwarding", "1"))
+    return changes
+
+
+def _allowed(config: TunnelConfig) -> set[IPNetwork]:
+    return {network for peer in config.peers for network in peer.allowed_ips}
+
+
+def _takes_all(networks: set[IPNetwork], version: int) -> bool:
+    halves = {ip_network(half) for half in _HALVES[version]}
+    return _DEFAULT[version] in networks or halves <= networks
+
+
+def _wants_all(config: TunnelConfig) -> bool:
+    networks = _allowed(config)
+    return any(_takes_all(networks, version) for version in (4, 6))

@@ -1,0 +1,50 @@
+"""Kernel parameters, under /proc/sys of our network namespace."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from fs_tunnel.errors import PrivilegeError, SystemChangeError
+from fs_tunnel.linux.change import Change
+
+_ROOT = Path("/proc/sys")
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl(Change):
+    """``key`` with slashes, ``net/ipv4/ip_forward``; ``before`` is None where it did not exist."""
+
+    key: str
+    value: str
+    before: str | None = None
+
+    def prepared(self) -> Self:
+        return replace(self, before=read(self.key))
+
+    def do(self) -> None:
+        if self.before != self.value:
+            _write(self.key, self.value)
+
+    def undo(self) -> None:
+        # An interface's parameters go with it.
+        if self.before not in (None, self.value) and (_ROOT / self.key).exists():
+            _write(self.key, str(self.before))
+
+
+def read(key: str) -> str | None:
+    """The value of a parameter; None where this kernel has none of that name."""
+    try:
+        return (_ROOT / key).read_text().strip()
+    except OSError:
+        return None
+
+
+def _write(key: str, value: str) -> None:
+    try:
+        (_ROOT / key).write_text(value)
+    except PermissionError:
+        raise PrivilegeError(f"setting {key.replace('/', '.')} needs root; run as root") from None
+    except OSError as error:
+        raise SystemChangeError(
+            f"setting {key.replace('/', '.')}={value}: {error.strerror}; see sysctl(8)"
+        ) from None

@@ -1,0 +1,116 @@
+"""From what the user names to what an engine is told: files, host names, marks and MTU."""
+
+import socket
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as DeadlinePassed
+from pathlib import Path
+
+from fs_tunnel import uapi
+from fs_tunnel.config import EndpointName, TunnelConfig, load
+from fs_tunnel.errors import ConfigError, NotRunningError, SystemChangeError
+from fs_tunnel.linux import links, plans
+from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PublicKey
+from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate, UapiClient
+
+CONFIG_DIRECTORIES = (Path("/etc/fs-tunnel"), Path("/etc/wireguard"))
+_RESOLVE_DEADLINE = 20.0  # seconds
+_OUTER_HEADERS = 80  # bytes: IPv6 40, UDP 8, WireGuard 32
+_USUAL_LINK_MTU = 1500
+_MIN_MTU = 1280  # RFC 8200, section 5
+
+
+def read(conf: str) -> TunnelConfig:
+    """Load the file ``conf``; a bare name is looked for in /etc/fs-tunnel and /etc/wireguard."""
+    if "/" in conf or conf.endswith(".conf"):
+        return load(Path(conf))
+    for directory in CONFIG_DIRECTORIES:
+        path = directory / f"{conf}.conf"
+        if path.exists():
+            return load(path)
+    raise ConfigError(f"no such file; write one, or name it by its path, ./{conf}.conf", source=conf)
+
+
+def tunnel_name(conf: str) -> str:
+    """The name of the tunnel of a file, which need not exist any more."""
+    return Path(conf).name.removesuffix(".conf")
+
+
+def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
+    """The numeric endpoints of the peers that have one.
+
+    SystemChangeError where a name has no address, or nobody tells within 20 s.
+    """
+    named = {peer.public_key: peer.endpoint for peer in config.peers if peer.endpoint}
+    # The resolver of the C library knows no deadline, so it gets a thread that is left behind.
+    pool = ThreadPoolExecutor(max_workers=min(32, len(named) or 1))
+    try:
+        found = pool.map(_resolve_one, named.values(), timeout=_RESOLVE_DEADLINE)
+        return dict(zip(named, found, strict=True))
+    except DeadlinePassed:
+        raise SystemChangeError(
+            f"the endpoints of {config.source} were not resolved within {_RESOLVE_DEADLINE:g} s; "
+            "check the network, or write addresses"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def choose_mark(config: TunnelConfig) -> int:
+    """The mark that the tunnel has while it is up, or that it is to get; 0 for none."""
+    try:
+        in_force = UapiClient(config.name).get().fwmark
+    except NotRunningError:
+        in_force = 0
+    if in_force and not config.interface.fwmark and plans.full_tunnel_versions(config):
+        return in_force
+    return plans.choose_mark(config, links.table_in_use)
+
+
+def mtu_for(endpoints: Iterable[Endpoint], mark: int) -> int:
+    """The tunnel's MTU in bytes: what fits into the narrowest first link to an endpoint."""
+    outer = [links.mtu_towards(endpoint.ip, mark) for endpoint in endpoints]
+    narrowest = min((mtu for mtu in outer if mtu), default=_USUAL_LINK_MTU)
+    # The loopback's 64 KiB are of no use: what leaves there is an exception.
+    return max(_MIN_MTU, min(narrowest, _USUAL_LINK_MTU if narrowest > 9000 else narrowest) - _OUTER_HEADERS)
+
+
+def device_update(
+    config: TunnelConfig, endpoints: Mapping[PublicKey, Endpoint], *, port: int | None, mark: int
+) -> DeviceUpdate:
+    """All that the engine is to know; ``port`` is used where the file names none."""
+    interface = config.interface
+    return DeviceUpdate(
+        private_key=interface.private_key,
+        listen_port=port if interface.listen_port is None else interface.listen_port,
+        fwmark=mark,
+        replace_peers=True,
+        peers=tuple(
+            PeerUpdate(
+                public_key=peer.public_key,
+                preshared_key=peer.preshared_key or NO_PRESHARED_KEY,
+                endpoint=endpoints.get(peer.public_key),
+                persistent_keepalive=peer.persistent_keepalive,
+                replace_allowed_ips=True,
+                allowed_ips=tuple(AllowedIPChange(network) for network in peer.allowed_ips),
+            )
+            for peer in config.peers
+        ),
+    )
+
+
+def is_up(name: str) -> bool:
+    return uapi.is_answered(name)
+
+
+def _resolve_one(endpoint: EndpointName) -> Endpoint:
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise SystemChangeError(
+            f"the endpoint {endpoint.host} has no address: {error.strerror}; "
+            "check the name and the network"
+        ) from None
+    address = found[0][4]
+    scope_id = address[3] if len(address) == 4 else 0
+    return Endpoint(str(address[0]).partition("%")[0], int(address[1]), int(scope_id))

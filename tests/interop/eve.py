@@ -55,8 +55,10 @@ class Identity:
         reserved: bytes = bytes(3),
         cookie: bytes | None = None,
     ) -> "Initiation":
-        """A first message stamped ``at`` (unix seconds, by default now), valid in all but what is
-        given: ``reserved`` replaces the three zero bytes, ``cookie`` makes a MAC2.
+        """A first message that is valid in all but what is given.
+
+        ``at`` (unix seconds, by default now) is its stamp, ``reserved`` replaces the three zero
+        bytes, ``cookie`` makes a MAC2.
         """
         noise = NoiseConnection.from_name(b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s")
         noise.set_prologue(b"WireGuard v1 zx2c4 Jason@zx2c4.com")

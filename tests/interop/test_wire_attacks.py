@@ -94,8 +94,9 @@ def test_an_address_given_to_another_peer_is_taken_from_the_first(scene: Scene) 
 
 
 def test_a_clock_in_the_future_is_recoverable(scene: Scene) -> None:
-    """CVE-2021-46873: one handshake stamped far ahead shuts out the honest clock; adding the peer
-    again lets it in.
+    """CVE-2021-46873: adding the peer again lets the honest clock in.
+
+    One handshake stamped far ahead has shut it out.
     """
     eve = scene.eve()
     eve.shake_hands(at=time.time() + TEN_YEARS)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -34,6 +35,14 @@ class Engine:
 
 FS = Engine("fs", (sys.executable, "-m", "fs_tunnel.cli.fs_wg"), is_ours=True)
 WIREGUARD_GO = Engine("wireguard-go", ("/usr/bin/wireguard-go",), is_ours=False)
+
+
+def script_for(engine: Engine, directory: Path) -> Path:
+    """An executable that starts ``engine``, for those who want a program and no arguments."""
+    script = directory / engine.name
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(engine.argv)} "$@"\n')
+    script.chmod(0o755)
+    return script
 
 
 @dataclass(frozen=True)

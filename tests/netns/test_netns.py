@@ -25,7 +25,7 @@ def test_teardown_removes_namespaces_and_daemons_after_an_error() -> None:
 
 
 def test_a_failed_command_says_what_it_was() -> None:
-    with Topology() as topology, pytest.raises(CommandFailed, match="ip route get 192.0.2.1"):
+    with Topology() as topology, pytest.raises(CommandFailed, match=r"ip route get 192\.0\.2\.1"):
         topology.namespace("alice").run("ip", "route", "get", "192.0.2.1")
 
 

@@ -324,19 +324,19 @@ def triangle(*, nat: bool = True) -> Iterator[Triangle]:
         yield made
 
 
-def add_masquerade(router: Namespace, ifname: str) -> None:
-    """Translate the v4 sources of what leaves ``router`` by ``ifname``."""
-    router.run(
-        *("nft", "-f", "-"),
-        stdin=(
-            "table ip nat {\n"
-            " chain post {\n"
-            "  type nat hook postrouting priority srcnat\n"
-            f'  oifname "{ifname}" masquerade\n'
-            " }\n"
-            "}\n"
-        ),
+def add_masquerade(router: Namespace, ifname: str, *, v6: bool = False) -> None:
+    """Translate the sources of what leaves ``router`` by ``ifname``, v4 and at will v6."""
+    families = ["ip", "ip6"] if v6 else ["ip"]
+    tables = (
+        f"table {family} nat {{\n"
+        " chain post {\n"
+        "  type nat hook postrouting priority srcnat\n"
+        f'  oifname "{ifname}" masquerade\n'
+        " }\n"
+        "}\n"
+        for family in families
     )
+    router.run("nft", "-f", "-", stdin="".join(tables))
 
 
 def _setns(descriptor: int) -> None:

@@ -255,18 +255,21 @@ def _receive_reply(sock: socket.socket) -> str:
 def _parse_peers(lines: list[str]) -> Iterator[PeerUpdate]:
     """A peer begins at its public key, and ends where the next one begins."""
     peer: PeerUpdate | None = None
+    networks: list[AllowedIPChange] = []  # one peer may have a hundred thousand
     for line in lines:
         key, _, value = line.partition("=")
         if key == "public_key":
             if peer is not None:
-                yield peer
-            peer = PeerUpdate(_parse(PublicKey.from_hex, value))
-        elif key in _PEER_KEYS and peer is not None:
+                yield replace(peer, allowed_ips=tuple(networks))
+            peer, networks = PeerUpdate(_parse(PublicKey.from_hex, value)), []
+        elif peer is not None and key == "allowed_ip":
+            networks.append(_allowed_ip(value))
+        elif peer is not None and key in _PEER_KEYS:
             peer = _PEER_KEYS[key](peer, value)
         else:
             raise UapiError(errno.EINVAL, f"{key!r} is no key of a peer")
     if peer is not None:
-        yield peer
+        yield replace(peer, allowed_ips=tuple(networks))
 
 
 def _parse(parse: Callable[[str], _T], value: str) -> _T:
@@ -300,11 +303,11 @@ def _private_key(update: DeviceUpdate, value: str) -> DeviceUpdate:
     return replace(update, private_key=_parse(PrivateKey.from_hex, value), remove_private_key=False)
 
 
-def _allowed_ip(peer: PeerUpdate, value: str) -> PeerUpdate:
+def _allowed_ip(value: str) -> AllowedIPChange:
     # A leading minus takes the network away: wireguard-tools of 2025 and later.
     remove = value.startswith("-")
     network = _parse(lambda text: ip_network(text, strict=False), value.removeprefix("-"))
-    return replace(peer, allowed_ips=(*peer.allowed_ips, AllowedIPChange(network, remove)))
+    return AllowedIPChange(network, remove)
 
 
 def _protocol_version(peer: PeerUpdate, value: str) -> PeerUpdate:
@@ -328,7 +331,6 @@ _PEER_KEYS: dict[str, Callable[[PeerUpdate, str], PeerUpdate]] = {
         p, persistent_keepalive=_parse(_number(0xFFFF), v)
     ),
     "replace_allowed_ips": lambda p, v: replace(p, replace_allowed_ips=_parse(_flag, v)),
-    "allowed_ip": _allowed_ip,
     "protocol_version": _protocol_version,
 }
 

@@ -40,9 +40,7 @@ def require_root(command: str) -> None:
         raise PrivilegeError(f"{command} changes interfaces and routes; run it with sudo")
 
 
-def bring_up(
-    role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]
-) -> bool:
+def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]) -> bool:
     """Make the tunnel of ``config`` run as ``plan`` says; False where it ran already.
 
     ``device`` names all peers: others are removed.  A running tunnel gets what is different, and

@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as DeadlinePassed
 from pathlib import Path
 
 from fs_tunnel import uapi
-from fs_tunnel.config import EndpointName, TunnelConfig, load
+from fs_tunnel.config import EndpointName, TunnelConfig, check_name, load
 from fs_tunnel.errors import ConfigError, NotRunningError, SystemChangeError
 from fs_tunnel.linux import links, plans
 from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PublicKey
@@ -17,6 +17,7 @@ CONFIG_DIRECTORIES = (Path("/etc/fs-tunnel"), Path("/etc/wireguard"))
 _RESOLVE_DEADLINE = 20.0  # seconds
 _OUTER_HEADERS = 80  # bytes: IPv6 40, UDP 8, WireGuard 32
 _USUAL_LINK_MTU = 1500
+_MAX_LINK_MTU = 9216
 _MIN_MTU = 1280  # RFC 8200, section 5
 
 
@@ -28,12 +29,14 @@ def read(conf: str) -> TunnelConfig:
         path = directory / f"{conf}.conf"
         if path.exists():
             return load(path)
-    raise ConfigError(f"no such file; write one, or name it by its path, ./{conf}.conf", source=conf)
+    raise ConfigError(
+        f"no such file; write one, or name it by its path, ./{conf}.conf", source=conf
+    )
 
 
 def tunnel_name(conf: str) -> str:
     """The name of the tunnel of a file, which need not exist any more."""
-    return Path(conf).name.removesuffix(".conf")
+    return check_name(Path(conf).name.removesuffix(".conf"))
 
 
 def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
@@ -71,8 +74,9 @@ def mtu_for(endpoints: Iterable[Endpoint], mark: int) -> int:
     """The tunnel's MTU in bytes: what fits into the narrowest first link to an endpoint."""
     outer = [links.mtu_towards(endpoint.ip, mark) for endpoint in endpoints]
     narrowest = min((mtu for mtu in outer if mtu), default=_USUAL_LINK_MTU)
-    # The loopback's 64 KiB are of no use: what leaves there is an exception.
-    return max(_MIN_MTU, min(narrowest, _USUAL_LINK_MTU if narrowest > 9000 else narrowest) - _OUTER_HEADERS)
+    # Beyond jumbo frames there is only the loopback, which says nothing about the path.
+    outer_mtu = narrowest if narrowest <= _MAX_LINK_MTU else _USUAL_LINK_MTU
+    return max(_MIN_MTU, outer_mtu - _OUTER_HEADERS)
 
 
 def device_update(

@@ -15,7 +15,7 @@ from fs_tunnel.linux.plans import Surroundings, ipv6_is_forwarded, provider_plan
 DEFAULT_PORT = 51820
 
 
-class _Network(click.ParamType):
+class _Network(click.ParamType[IPv4Network | IPv6Network]):
     """A network in CIDR form."""
 
     name = "CIDR"

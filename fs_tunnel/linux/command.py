@@ -16,7 +16,9 @@ def run(argv: Sequence[str], *, stdin: str = "") -> str:
             argv, input=stdin, capture_output=True, text=True, timeout=_DEADLINE, check=False
         )
     except FileNotFoundError:
-        raise SystemChangeError(f"{name} is not installed; install the package that has it") from None
+        raise SystemChangeError(
+            f"{name} is not installed; install the package that has it"
+        ) from None
     except subprocess.TimeoutExpired:
         raise SystemChangeError(f"{name} did not end within {_DEADLINE:g} s; try again") from None
     if done.returncode:

@@ -84,7 +84,9 @@ def use_resolvers(ifname: str, servers: Sequence[IPAddress], domains: Sequence[s
         content += f"search {' '.join(domains)}\n"
     if shutil.which("resolvconf"):
         return Resolvconf(f"{_entry_prefix()}{ifname}", content)
-    return ResolvConf(f"# Written by fs-tunnel for {ifname}; restored when it goes down.\n{content}")
+    return ResolvConf(
+        f"# Written by fs-tunnel for {ifname}; restored when it goes down.\n{content}"
+    )
 
 
 def _entry_prefix() -> str:

@@ -193,9 +193,7 @@ def _ipv6_guard(policy: ProviderPolicy) -> str:
     if not policy.only_tunnel_ipv6:
         return ""
     tun = f'"{policy.name}"'
-    return (
-        f"meta nfproto ipv6 iifname != {tun} oifname != {tun} counter name ipv6_transit drop"
-    )
+    return f"meta nfproto ipv6 iifname != {tun} oifname != {tun} counter name ipv6_transit drop"
 
 
 def _set(name: str, kind: str, elements: Iterable[object]) -> str:

@@ -64,7 +64,7 @@ def surround(config: TunnelConfig, changes: Sequence[Change]) -> list[Change]:
 
 
 def check_allowed(config: TunnelConfig, *, allowed: bool) -> None:
-    """Raise ConfigError for the first hook, unless hooks are allowed and the file is root's alone."""
+    """ConfigError for the first hook, unless allowed and the file is root's alone."""
     for hook in config.interface.hooks:
         if not allowed:
             raise _refusal(config, hook, "hooks run as root; give --allow-hooks if you wrote it")

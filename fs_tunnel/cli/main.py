@@ -1,0 +1,75 @@
+"""``fs-tunnel``: finds the verb, and turns every failure into one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 privilege, 130 interrupted.
+"""
+
+import logging
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from fs_tunnel import __version__
+from fs_tunnel.errors import FlowShieldError
+
+# A verb is the attribute NAME of the module fs_tunnel.cli.NAME, which is imported when it is used.
+VERBS = {
+    "up": "Become a client: bring up the tunnel of a wg-quick file.",
+    "serve": "Become a provider: serve the clients of a wg-quick file.",
+    "down": "Take a tunnel down and undo all that it changed.",
+    "status": "Show the tunnels that are up.",
+    "genkey": "Make a private key.",
+    "genpsk": "Make a pre-shared key.",
+    "pubkey": "Derive a public key from a private one.",
+    "config": "Check a file, or show it as a QR code.",
+    "completion": "Print the completion script of a shell.",
+}
+
+
+class _Verbs(click.Group):
+    """Imports a verb when it is called: one command does not pay for the libraries of another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command = getattr(import_module(f"fs_tunnel.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fs-tunnel")
+def cli() -> None:
+    """A userspace WireGuard tunnel, client and provider in one program."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.WARNING, format="fs-tunnel: %(levelname)s: %(message)s")
+    try:
+        cli.main(prog_name="fs-tunnel")
+    except FlowShieldError as error:
+        _fail(str(error), error.exit_code)
+    except Exception as error:
+        if os.environ.get("FS_TUNNEL_DEBUG"):
+            raise
+        _fail(
+            f"unexpected {type(error).__name__}; set FS_TUNNEL_DEBUG=1 and report what it shows", 1
+        )
+
+
+def _fail(message: str, exit_code: int) -> None:
+    print(f"fs-tunnel: error: {message}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,430 @@
+"""Tunnel files: the INI of wg(8) and wg-quick(8), parsed strictly.
+
+What cannot be used is refused with the file, the line, the key and the remedy; nothing is guessed,
+and no error repeats a key's bytes.  Keys and sections are case-insensitive; ``#`` begins a comment.
+"""
+
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from fs_tunnel.errors import ConfigError, UsageError
+from fs_tunnel.proto.crypto import public_key
+from fs_tunnel.types import (
+    NO_PRESHARED_KEY,
+    IPAddress,
+    IPNetwork,
+    PresharedKey,
+    PrivateKey,
+    PublicKey,
+)
+
+MAX_FILE_BYTES = 16 << 20  # 10,000 peers take about 2 MiB
+HOOK_KINDS = ("PreUp", "PostUp", "PreDown", "PostDown")
+MIN_MTU, MAX_MTU = 576, 65535
+
+_NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_MAX_U32 = 2**32 - 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointName:
+    """An endpoint as it was written: ``host`` may be a DNS name."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A shell line of PreUp, PostUp, PreDown or PostDown, and where it stands."""
+
+    kind: str
+    command: str
+    line: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceConfig:
+    """The [Interface] section; None where nothing was said."""
+
+    private_key: PrivateKey
+    listen_port: int | None = None
+    fwmark: int | None = None
+    addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
+    dns: tuple[IPAddress, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    mtu: int | None = None
+    table: int | Literal["auto", "off"] = "auto"
+    hooks: tuple[Hook, ...] = ()
+    save_config: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """A [Peer] section; ``persistent_keepalive`` in seconds, 0 for off."""
+
+    public_key: PublicKey
+    preshared_key: PresharedKey | None = None
+    allowed_ips: tuple[IPNetwork, ...] = ()
+    endpoint: EndpointName | None = None
+    persistent_keepalive: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelConfig:
+    """A whole file; ``name`` is the interface's."""
+
+    name: str
+    source: str
+    interface: InterfaceConfig
+    peers: tuple[PeerConfig, ...]
+
+
+def load(path: Path) -> TunnelConfig:
+    """Read and parse a file; its name without ``.conf`` becomes the interface's."""
+    source = str(path)
+    name = check_name(path.name.removesuffix(".conf"), source=source)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}; check the path", source=source
+        ) from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError("larger than 16 MiB; this is no tunnel's file", source=source)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise ConfigError("not UTF-8 text; this is no tunnel's file", source=source) from None
+    return parse(text, name=name, source=source)
+
+
+def check_name(name: str, *, source: str | None = None) -> str:
+    """Return an interface name that is one; ConfigError otherwise."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise ConfigError(
+            f"{name!r} is no interface name; name the file with 1 to 15 of a-z A-Z 0-9 _ = + . - "
+            "and .conf",
+            source=source,
+        )
+    return name
+
+
+def permission_warning(path: Path) -> str | None:
+    """What to tell a user whose file, and so whose key, others can read; None if all is well."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        return f"{path} can be read by other users; chmod 600 {path}"
+    return None
+
+
+def parse(text: str, *, name: str, source: str) -> TunnelConfig:
+    """Parse a file's text; ConfigError for the first thing that cannot be used."""
+    sections = list(_sections(text, source))
+    interfaces = [section for section in sections if section.kind == "interface"]
+    if not interfaces:
+        raise ConfigError("no [Interface]; add one with a PrivateKey", source=source)
+    if len(interfaces) > 1:
+        raise ConfigError(
+            "a second [Interface]; a file has one", source=source, line=interfaces[1].line
+        )
+    interface = _interface(interfaces[0])
+    ours = PublicKey(public_key(interface.private_key.raw))
+    peers: dict[PublicKey, PeerConfig] = {}
+    for section in sections:
+        if section.kind == "peer":
+            peer = _peer(section)
+            if peer.public_key == ours:
+                raise section.error("publickey", "this is our own key; write the other side's")
+            if peer.public_key in peers:
+                raise section.error("publickey", "a peer of this key stands above; merge the two")
+            peers[peer.public_key] = peer
+    return TunnelConfig(name, source, interface, tuple(peers.values()))
+
+
+def render(config: TunnelConfig) -> str:
+    """The file that parses to ``config``. It holds secrets."""
+    interface = config.interface
+    dns = [*map(str, interface.dns), *interface.dns_search]
+    lines = [
+        "[Interface]",
+        f"PrivateKey = {interface.private_key.to_base64()}",
+        *([f"ListenPort = {interface.listen_port}"] if interface.listen_port is not None else []),
+        *([f"FwMark = {interface.fwmark:#x}"] if interface.fwmark is not None else []),
+        *([f"Address = {', '.join(map(str, interface.addresses))}"] if interface.addresses else []),
+        *([f"DNS = {', '.join(dns)}"] if dns else []),
+        *([f"MTU = {interface.mtu}"] if interface.mtu is not None else []),
+        *([f"Table = {interface.table}"] if interface.table != "auto" else []),
+        *(f"{hook.kind} = {hook.command}" for hook in interface.hooks),
+        *(["SaveConfig = true"] if interface.save_config else []),
+    ]
+    for peer in config.peers:
+        lines += ["", "[Peer]", f"PublicKey = {peer.public_key.to_base64()}"]
+        if peer.preshared_key is not None:
+            lines.append(f"PresharedKey = {peer.preshared_key.to_base64()}")
+        if peer.allowed_ips:
+            lines.append(f"AllowedIPs = {', '.join(map(str, peer.allowed_ips))}")
+        if peer.endpoint is not None:
+            lines.append(f"Endpoint = {peer.endpoint}")
+        if peer.persistent_keepalive:
+            lines.append(f"PersistentKeepalive = {peer.persistent_keepalive}")
+    return "\n".join(lines) + "\n"
+
+
+# Sections and entries.
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: str  # as it was written
+    value: str
+    line: int
+
+
+@dataclass(slots=True)
+class _Section:
+    """One section; entries by lower-case key."""
+
+    kind: str
+    line: int
+    source: str
+    entries: dict[str, list[_Entry]] = field(default_factory=dict)
+
+    def error(self, key: str, message: str) -> ConfigError:
+        entry = self.entries[key][-1]
+        return ConfigError(message, source=self.source, line=entry.line, key=entry.key)
+
+    def every(self, key: str, parse: Callable[[str], T]) -> list[T]:
+        """All values of a key that may be repeated."""
+        return [self._parsed(entry, parse) for entry in self.entries.get(key, [])]
+
+    def listed(self, key: str, parse: Callable[[str], T]) -> list[T]:
+        """All items of a key whose values are lists with commas; an empty value is none."""
+        return [
+            self._parsed(entry, parse, item.strip())
+            for entry in self.entries.get(key, [])
+            if entry.value
+            for item in entry.value.split(",")
+        ]
+
+    def last(self, key: str, parse: Callable[[str], T]) -> T | None:
+        """The value of a key that may stand once."""
+        found = self.entries.get(key, [])
+        if len(found) > 1:
+            raise self.error(key, f"stands in line {found[0].line} already; keep one of them")
+        return self._parsed(found[0], parse) if found else None
+
+    def required(self, key: str, written: str, parse: Callable[[str], T]) -> T:
+        value = self.last(key, parse)
+        if value is None:
+            raise ConfigError(
+                f"[{self.kind.capitalize()}] has no {written}; add one",
+                source=self.source,
+                line=self.line,
+                key=written,
+            )
+        return value
+
+    def _parsed(self, entry: _Entry, parse: Callable[[str], T], item: str | None = None) -> T:
+        try:
+            return parse(entry.value if item is None else item)
+        except (UsageError, ValueError) as error:
+            raise ConfigError(
+                str(error), source=self.source, line=entry.line, key=entry.key
+            ) from None
+
+
+_KEYS = {
+    "interface": {
+        name.lower(): name
+        for name in (
+            *("PrivateKey", "ListenPort", "FwMark", "Address", "DNS", "MTU", "Table"),
+            *("SaveConfig", *HOOK_KINDS),
+        )
+    },
+    "peer": {
+        name.lower(): name
+        for name in ("PublicKey", "PresharedKey", "AllowedIPs", "Endpoint", "PersistentKeepalive")
+    },
+}
+
+
+def _sections(text: str, source: str) -> list[_Section]:
+    if "\0" in text:
+        raise ConfigError("holds a NUL byte; this is no tunnel's file", source=source)
+    sections: list[_Section] = []
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.partition("#")[0].strip()
+        if not line:
+            continue
+        if line.startswith("["):
+            kind = line[1:-1].strip().lower() if line.endswith("]") else ""
+            if kind not in _KEYS:
+                raise ConfigError(
+                    "no such section; write [Interface] or [Peer]", source=source, line=number
+                )
+            sections.append(_Section(kind, number, source))
+        else:
+            _add_entry(sections, line, number, source)
+    return sections
+
+
+def _add_entry(sections: list[_Section], line: str, number: int, source: str) -> None:
+    key, equals, value = (part.strip() for part in line.partition("="))
+    if not equals:
+        raise ConfigError("not understood; write KEY = VALUE", source=source, line=number)
+    if not sections:
+        raise ConfigError(
+            "stands in no section; put [Interface] above it", source=source, line=number, key=key
+        )
+    section = sections[-1]
+    known = _KEYS[section.kind]
+    if key.lower() not in known:
+        near = get_close_matches(key.lower(), known, n=1)
+        remedy = f"did you mean {known[near[0]]}?" if near else f"use {', '.join(known.values())}"
+        # A key of WireGuard in the wrong place must not be shown: it may be a secret cut in two.
+        raise ConfigError(
+            f"no such key in [{section.kind.capitalize()}]; {remedy}",
+            source=source,
+            line=number,
+            key=key if key.isalnum() and len(key) <= 30 else None,
+        )
+    section.entries.setdefault(key.lower(), []).append(_Entry(key, value, number))
+
+
+def _interface(section: _Section) -> InterfaceConfig:
+    dns = section.listed("dns", _resolver)
+    return InterfaceConfig(
+        private_key=section.required("privatekey", "PrivateKey", PrivateKey.from_base64),
+        listen_port=section.last("listenport", _number(0, 65535)),
+        fwmark=section.last("fwmark", _or_off(_number(0, _MAX_U32))),
+        addresses=tuple(section.listed("address", _address)),
+        dns=tuple(each for each in dns if not isinstance(each, str)),
+        dns_search=tuple(each for each in dns if isinstance(each, str)),
+        mtu=section.last("mtu", _number(MIN_MTU, MAX_MTU)),
+        table=section.last("table", _table) or "auto",
+        hooks=_hooks(section),
+        save_config=section.last("saveconfig", _boolean) or False,
+    )
+
+
+def _peer(section: _Section) -> PeerConfig:
+    preshared_key = section.last("presharedkey", PresharedKey.from_base64)
+    return PeerConfig(
+        public_key=section.required("publickey", "PublicKey", PublicKey.from_base64),
+        preshared_key=None if preshared_key == NO_PRESHARED_KEY else preshared_key,
+        # A network that stands twice is one network.
+        allowed_ips=tuple(dict.fromkeys(section.listed("allowedips", _network))),
+        endpoint=section.last("endpoint", _endpoint),
+        persistent_keepalive=section.last("persistentkeepalive", _or_off(_number(0, 65535))) or 0,
+    )
+
+
+def _hooks(section: _Section) -> tuple[Hook, ...]:
+    found = [
+        Hook(kind, entry.value, entry.line)
+        for kind in HOOK_KINDS
+        for entry in section.entries.get(kind.lower(), [])
+    ]
+    return tuple(sorted(found, key=lambda hook: hook.line))
+
+
+# Values.
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        is_hex = text.lower().startswith("0x")
+        digits = text[2:] if is_hex else text
+        if not re.fullmatch(r"[0-9a-fA-F]{1,8}" if is_hex else r"[0-9]{1,10}", digits):
+            raise ValueError(f"not a number; write one between {low} and {high}")
+        number = int(digits, 16 if is_hex else 10)
+        if not low <= number <= high:
+            raise ValueError(f"out of range; write a number between {low} and {high}")
+        return number
+
+    return parse
+
+
+def _or_off(parse: Callable[[str], int]) -> Callable[[str], int]:
+    return lambda text: 0 if text.lower() == "off" else parse(text)
+
+
+def _table(text: str) -> int | Literal["auto", "off"]:
+    match text.lower():
+        case "auto":
+            return "auto"
+        case "off":
+            return "off"
+    return _number(1, _MAX_U32)(text)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("write true or false")
+    return text.lower() == "true"
+
+
+def _address(text: str) -> IPv4Interface | IPv6Interface:
+    try:
+        return ip_interface(text)
+    except ValueError:
+        raise ValueError("not an address; write 10.66.0.2/32 or fd66::2/128") from None
+
+
+def _network(text: str) -> IPNetwork:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("not a network; write 10.0.0.0/8, fd00::/8 or 0.0.0.0/0") from None
+
+
+def _resolver(text: str) -> IPAddress | str:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return _host(text)
+
+
+def _host(text: str) -> str:
+    name = text.removesuffix(".")
+    labels = name.split(".")
+    if len(name) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("not an address or a domain name; check it for stray characters")
+    return text
+
+
+def _endpoint(text: str) -> EndpointName:
+    remedy = "write host:51820, 192.0.2.1:51820 or [2001:db8::1]:51820"
+    host, colon, port = text.rpartition(":")
+    try:
+        number = _number(1, 65535)(port)
+        if host.startswith("[") and host.endswith("]"):
+            # A zone names the interface of a link-local address.
+            address, percent, zone = host[1:-1].partition("%")
+            if ip_address(address).version != 6 or (percent and not _NAME.fullmatch(zone)):
+                raise ValueError
+            host = host[1:-1]
+        elif not colon or ":" in host:
+            raise ValueError
+        else:
+            _host(host)
+    except ValueError:
+        raise ValueError(f"not an endpoint; {remedy}") from None
+    return EndpointName(host, number)

@@ -214,6 +214,8 @@ class Engine:
         self._schedule_timer()
 
     def _send(self, datagrams: list[Outgoing]) -> None:
+        if not datagrams:
+            return
         if self._udp is None:
             self._count_unsent(datagrams, "interface_down")
             return

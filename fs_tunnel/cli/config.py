@@ -1,0 +1,64 @@
+"""``fs-tunnel config``: look at a tunnel's file before it is used."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+import segno
+
+from fs_tunnel import settings
+from fs_tunnel.config import TunnelConfig, permission_warning, render
+from fs_tunnel.errors import SystemChangeError, UsageError
+
+
+@click.group()
+def config() -> None:
+    """Check a file, or show it as a QR code."""
+
+
+@config.command()
+@click.argument("conf")
+def check(conf: str) -> None:
+    """Say whether CONF can be used, or else what is wrong in which line."""
+    parsed = settings.read(conf)
+    warning = permission_warning(Path(parsed.source))
+    if warning is not None:
+        click.echo(f"fs-tunnel: warning: {warning}", err=True)
+    click.echo(f"{parsed.source}: {_summary(parsed)}")
+
+
+@config.command()
+@click.option(
+    "--png",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a picture, which only you can read, instead of the terminal.",
+)
+@click.argument("conf")
+def qr(png: Path | None, conf: str) -> None:
+    """Show CONF as a QR code, which WireGuard's apps read. It holds the private key."""
+    try:
+        code = segno.make(render(settings.read(conf)), micro=False, error="l", boost_error=False)
+    except segno.DataOverflowError:
+        raise UsageError("too large for a QR code; leave out peers, or copy the file") from None
+    if png is None:
+        code.terminal(out=sys.stdout, compact=True)
+        return
+    try:
+        png.unlink(missing_ok=True)
+        descriptor = os.open(png, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise SystemChangeError(f"{png}: {error.strerror}; name another file") from None
+    with os.fdopen(descriptor, "wb") as stream:
+        code.save(stream, kind="png", scale=8)
+    click.echo(f"{png} holds the private key: delete it once it was read")
+
+
+def _summary(parsed: TunnelConfig) -> str:
+    peers, hooks = len(parsed.peers), len(parsed.interface.hooks)
+    said = f"well-formed, {peers} peer{'s' * (peers != 1)}"
+    if hooks:
+        said += f", {hooks} hook{'s' * (hooks != 1)} (up refuses them without --allow-hooks)"
+    if parsed.interface.save_config:
+        said += ", SaveConfig is not supported: changes by wg set are not saved"
+    return said

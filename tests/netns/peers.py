@@ -17,7 +17,6 @@ from tests.netns.waiting import wait_until
 
 UAPI_DIR = Path("/var/run/wireguard")
 CONTROL_DIR = Path("/run/fs-tunnel")
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

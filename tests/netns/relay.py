@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.netns.peers import stop_process
-from tests.netns.topology import Namespace
+from tests.netns.topology import Namespace, python_module
 
 Address = tuple[str, int]
 
@@ -58,7 +58,7 @@ class Relay:
     ) -> None:
         arguments = {"listen": listen, "target": target, "seed": seed}
         self._process = namespace.start(
-            *(sys.executable, "-m", "tests.netns.relay", json.dumps(arguments)),
+            *(*python_module("tests.netns.relay"), json.dumps(arguments)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

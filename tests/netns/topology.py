@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
@@ -20,6 +21,7 @@ from typing import IO, Self
 
 from tests.netns.waiting import wait_until
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 CLONE_NEWNET = 0x40000000
 COMMAND_SECONDS = 60.0
 
@@ -29,6 +31,11 @@ _numbers = itertools.count(1)
 
 class CommandFailed(AssertionError):
     """A command of the test network ended with another status than 0."""
+
+
+def python_module(name: str) -> list[str]:
+    """The command that runs a module of the repository, whatever directory it is called from."""
+    return ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", name]
 
 
 def unique_name(role: str) -> str:

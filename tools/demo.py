@@ -1,0 +1,240 @@
+"""``make demo``: a download through the tunnel, on one machine, with nothing left behind.
+
+``fs-tunnel serve`` and ``fs-tunnel up`` run as a user would type them, on the stage of
+tools/stage.py. A page and a file are fetched; we listen on both links meanwhile: on the provider's
+way out the page is there to be read, which shows that we would see it; on the wire between client
+and provider everything is WireGuard.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.netns.capture import Capture
+from tests.netns.waiting import wait_until
+from tools import stage as place
+from tools import wire
+from tools.stage import Interrupts, Stage, StepFailed, stage
+from tools.terminal import Progress, table
+
+TOOLS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "ping": "iputils-ping",
+    "curl": "curl",
+}
+MIB = 1 << 20
+FILE_MIB = 100
+PORT = 51820
+DOWNLOAD_SECONDS = 90.0
+CLIENT, PROVIDER = "demo-client", "demo-provider"
+CLIENT_INSIDE, PROVIDER_INSIDE = "10.66.0.2", "10.66.0.1"
+# It stands in the page, and 4,096 times in each MiB of the file.
+MARKER = b"Whoever can see this, sees through it."
+CLEAR_TEXT = (MARKER, b"HTTP/1.", b"GET /")
+
+PROVIDER_CONF = f"""\
+[Interface]
+PrivateKey = {{private}}
+Address = {PROVIDER_INSIDE}/24
+ListenPort = {PORT}
+
+[Peer]
+PublicKey = {{peer}}
+AllowedIPs = {CLIENT_INSIDE}/32
+"""
+CLIENT_CONF = f"""\
+[Interface]
+PrivateKey = {{private}}
+Address = {CLIENT_INSIDE}/24
+
+[Peer]
+PublicKey = {{peer}}
+Endpoint = {place.PROVIDER_ADDRESS}:{PORT}
+AllowedIPs = 0.0.0.0/0, ::/0
+"""
+
+# CommandFailed is an AssertionError, as is a wait that was too long.
+FAILURES = (StepFailed, AssertionError, OSError, subprocess.SubprocessError)
+
+Rows = list[tuple[str, str]]
+
+
+def main() -> int:
+    """Run the demo: 0 when all went as it should, 1 otherwise, 4 without root, 130 after Ctrl-C."""
+    if os.geteuid() != 0:
+        print("demo: error: network namespaces need root; run: sudo make demo", file=sys.stderr)
+        return 4
+    missing = sorted(package for tool, package in TOOLS.items() if shutil.which(tool) is None)
+    if missing or not Path("/dev/net/tun").exists():
+        remedy = f"apt-get install {' '.join(missing)}" if missing else "modprobe tun"
+        print(f"demo: error: something is missing here; run: {remedy}", file=sys.stderr)
+        return 1
+    started = time.monotonic()
+    rows: Rows = []
+    try:
+        with Interrupts() as interrupts, stage(interrupts, (CLIENT, PROVIDER)) as built:
+            _play(built, rows)
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted; everything it made is removed", file=sys.stderr)
+        return 130
+    except FAILURES as error:
+        print(f"\ndemo: error: {error}", file=sys.stderr)
+        return 1
+    rows.append(("left behind", "nothing: no namespace, process, socket or file"))
+    rows.append(("the whole demo", f"{time.monotonic() - started:.1f} s"))
+    print()
+    print(table(("what", "result"), rows))
+    return 0
+
+
+def _play(built: Stage, rows: Rows) -> None:
+    _title("A web server on the internet")
+    digest = _make_site(built)
+    _title("Keys and two wg-quick files")
+    _make_keys(built)
+    # The private keys reach the files, and neither an argument list nor the terminal.
+    _write_conf(built, PROVIDER, PROVIDER_CONF, "provider", "client")
+    _write_conf(built, CLIENT, CLIENT_CONF, "client", "provider")
+    with Capture(built.client, place.WIRE) as on_the_wire:
+        _title("The provider")
+        allow = f"--wan {place.WAN} --allow-dest {place.INTERNET_NETWORK}"
+        seconds = _timed(built, "provider", f"fs-tunnel serve {allow} {PROVIDER}.conf")
+        rows.append(("fs-tunnel serve", f"ready after {seconds:.2f} s"))
+        _title("The client, with all of its traffic in the tunnel")
+        seconds = _timed(built, "client", f"fs-tunnel up {CLIENT}.conf")
+        rows.append(("fs-tunnel up", f"ready after {seconds:.2f} s"))
+        built.type(built.client, f"ping -q -c 5 -i 0.2 {PROVIDER_INSIDE}")
+        _title("A page and a file")
+        rows.append(_fetch_page(built))
+        rows += _download(built, digest, on_the_wire)
+        built.type(built.client, f"fs-tunnel status {CLIENT}")
+        _title("The end")
+        built.type(built.client, f"fs-tunnel down {CLIENT}")
+        built.type(built.provider, f"fs-tunnel down {PROVIDER}")
+        rows += _judge(on_the_wire)
+
+
+def _title(text: str) -> None:
+    print(f"\n{text}", flush=True)
+
+
+def _timed(built: Stage, role: str, command: str) -> float:
+    started = time.monotonic()
+    built.type(built.client if role == "client" else built.provider, command)
+    return time.monotonic() - started
+
+
+def _make_site(built: Stage) -> str:
+    """Write the page and the file, serve them; return the file's SHA-256."""
+    site = built.folder / "site"
+    site.mkdir()
+    (site / "page.txt").write_bytes(MARKER + b"\n")
+    digest = hashlib.sha256()
+    with open(site / "file.bin", "wb") as file:
+        for _ in range(FILE_MIB):
+            random = os.urandom(MIB)
+            chunk = b"".join(
+                MARKER + random[at + len(MARKER) : at + 256] for at in range(0, MIB, 256)
+            )
+            digest.update(chunk)
+            file.write(chunk)
+    print(f"  {FILE_MIB} MiB of random bytes, http://{place.WEB_ADDRESS}/file.bin")
+    server = built.internet.start(
+        *(sys.executable, "-m", "http.server", "--bind", place.WEB_ADDRESS, "80"),
+        cwd=str(site),
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(
+        lambda: f"{place.WEB_ADDRESS}:80" in built.internet.run("ss", "-ltnH") or server.poll(),
+        what="the web server listens",
+    )
+    if server.poll() is not None:
+        raise StepFailed(f"the web server ended with {server.returncode}")
+    return digest.hexdigest()
+
+
+def _make_keys(built: Stage) -> None:
+    for role, where in (("provider", built.provider), ("client", built.client)):
+        built.type(where, f"fs-tunnel genkey > {role}.key")
+        built.type(where, f"fs-tunnel pubkey < {role}.key > {role}.pub")
+
+
+def _write_conf(built: Stage, name: str, text: str, own: str, peer: str) -> None:
+    path = built.folder / f"{name}.conf"
+    path.touch(mode=0o600)
+    private = (built.folder / f"{own}.key").read_text().strip()
+    public = (built.folder / f"{peer}.pub").read_text().strip()
+    path.write_text(text.format(private=private, peer=public))
+    print(f"  {path.name}:")
+    for line in text.format(private="(its private key)", peer=public).splitlines():
+        print(f"    {line}".rstrip())
+
+
+def _fetch_page(built: Stage) -> tuple[str, str]:
+    with Capture(built.provider, place.WAN) as on_the_way_out:
+        built.type(built.client, f"curl -sS --max-time 20 http://{place.WEB_ADDRESS}/page.txt")
+        seen = [frame for frame in on_the_way_out.frames() if MARKER in frame.data]
+    if not seen:
+        raise StepFailed("the page was not on the provider's way out; did it go another way?")
+    return ("the page, beyond the provider", "seen in the clear, as HTTP is")
+
+
+def _download(built: Stage, digest: str, on_the_wire: Capture) -> Rows:
+    target = built.folder / "downloaded.bin"
+    command = f"curl -sS -o {target.name} http://{place.WEB_ADDRESS}/file.bin"
+    print(f"  client# {command}", flush=True)
+    started = time.monotonic()
+    curl = built.client.start(*command.split(), cwd=str(built.folder), stderr=subprocess.PIPE)
+    with Progress("downloaded") as progress:
+        while curl.poll() is None:
+            seconds = time.monotonic() - started
+            done = target.stat().st_size if target.exists() else 0
+            progress.show(f"{done / MIB:.0f} of {FILE_MIB} MiB, {_rate(done, seconds)}")
+            if seconds > DOWNLOAD_SECONDS:
+                raise StepFailed(f"{done / MIB:.0f} MiB in {seconds:.0f} s: too slow for a demo")
+            on_the_wire.frames()  # Empties the kernel's buffer before it is full.
+            time.sleep(0.1)
+        seconds = time.monotonic() - started
+        progress.show(f"{FILE_MIB} MiB in {seconds:.1f} s")
+    if curl.returncode != 0:
+        said = curl.stderr.read().decode().strip() if curl.stderr else ""
+        raise StepFailed(f"curl ended with {curl.returncode}: {said}")
+    if hashlib.sha256(target.read_bytes()).hexdigest() != digest:
+        raise StepFailed("the file that arrived is not the file that was sent")
+    return [
+        ("downloaded through the tunnel", f"{FILE_MIB} MiB in {seconds:.1f} s"),
+        ("its SHA-256", f"{digest[:16]}… as at the server"),
+        ("throughput", _rate(FILE_MIB * MIB, seconds)),
+    ]
+
+
+def _rate(octets: float, seconds: float) -> str:
+    return f"{octets * 8 / 1e6 / max(seconds, 1e-3):.0f} Mbit/s"
+
+
+def _judge(on_the_wire: Capture) -> Rows:
+    frames = [frame.data for frame in on_the_wire.frames()]
+    counted = wire.report(frames, PORT)
+    if other := counted.frames[wire.OTHER]:
+        raise StepFailed(f"{other} frames on the wire are not WireGuard")
+    clear = sum(any(text in frame for text in CLEAR_TEXT) for frame in frames)
+    if clear:
+        raise StepFailed(f"{clear} frames on the wire hold bytes of the file or of HTTP")
+    if counted.wireguard_octets < FILE_MIB * MIB:
+        raise StepFailed("the wire carried less than the file; did it go another way?")
+    kinds = ", ".join(f"{counted.frames[kind]:,} {kind}" for kind in wire.WIREGUARD_KINDS)
+    octets = counted.wireguard_octets / MIB
+    return [
+        ("on the wire, WireGuard", f"{counted.wireguard:,} frames, {octets:.0f} MiB ({kinds})"),
+        ("on the wire, ARP and ND", f"{counted.frames[wire.NEIGHBOURS]:,} frames"),
+        ("on the wire, anything else", "0 frames; no byte of the file, of the page or of HTTP"),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

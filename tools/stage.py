@@ -1,0 +1,181 @@
+"""Where the demo plays: three namespaces on two links, and a folder; all gone at the end.
+
+client ------------------------ provider ----------------------- internet
+198.51.100.2   the wire   198.51.100.1  203.0.113.1   203.0.113.80, a web server
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from tests.netns.topology import Namespace, Topology, run
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CLIENT_ADDRESS, PROVIDER_ADDRESS = "198.51.100.2", "198.51.100.1"
+INTERNET_NETWORK = "203.0.113.0/24"
+PROVIDER_WAN_ADDRESS, WEB_ADDRESS = "203.0.113.1", "203.0.113.80"
+WIRE, WAN = "eth0", "wan"
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SECONDS = 60.0
+_UAPI_SOCKETS = Path("/var/run/wireguard")
+
+
+class StepFailed(Exception):
+    """Something did not happen as it should; the message says what."""
+
+
+@dataclass
+class Stage:
+    """The namespaces, and the folder for all that is written."""
+
+    client: Namespace
+    provider: Namespace
+    internet: Namespace
+    folder: Path
+    _roles: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._roles = {
+            self.client.name: "client",
+            self.provider.name: "provider",
+            self.internet.name: "internet",
+        }
+
+    def type(self, where: Namespace, command: str) -> None:
+        """Print a command, and run it as a user would who types it in ``where``.
+
+        StepFailed with the command's own words when it fails. A shell reads it, for the pipes.
+        """
+        print(f"  {self._roles[where.name]}# {command}", flush=True)
+        done = subprocess.run(
+            ["ip", "netns", "exec", where.name, "sh", "-ec", f"umask 077; {command}"],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.environment(),
+            timeout=_SECONDS,
+            check=False,
+        )
+        said = (done.stdout + done.stderr).strip()
+        if done.returncode != 0:
+            raise StepFailed(f"`{command}` ended with {done.returncode}: {said}")
+        for line in said.splitlines():
+            print(f"    {line}".rstrip(), flush=True)
+
+    def environment(self) -> dict[str, str]:
+        """The scripts of .venv on PATH; journals and control sockets in the folder alone."""
+        path = f"{REPOSITORY / '.venv/bin'}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "FS_TUNNEL_RUN_DIR": str(self.folder / "run")}
+
+
+class Interrupts:
+    """Ctrl-C, SIGTERM and SIGHUP as a KeyboardInterrupt; not while something is made or removed."""
+
+    def __init__(self) -> None:
+        self._held = False
+        self._pending = False
+
+    def __enter__(self) -> Self:
+        for number in _ENDINGS:
+            signal.signal(number, self._arrive)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_DFL)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What arrives in the block is raised behind it."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._pending:
+            raise KeyboardInterrupt
+
+    def ignore(self) -> None:
+        """From here on everything is removed, which nothing may interrupt."""
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _arrive(self, _number: int, _frame: FrameType | None) -> None:
+        self._pending = True
+        if not self._held:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def stage(interrupts: Interrupts, tunnels: tuple[str, ...]) -> Iterator[Stage]:
+    """Build it, and remove it whatever happens; ``tunnels`` are the interfaces that may come up.
+
+    StepFailed where something of it is left behind.
+    """
+    with contextlib.ExitStack() as stack:
+        with interrupts.held():
+            folder = Path(tempfile.mkdtemp(prefix="flowshield-demo-"))
+            # Latest first: processes end, namespaces go, then files, then the proof that all went.
+            stack.callback(_check_nothing_is_left, folder, tunnels)
+            stack.callback(_remove_files, folder, tunnels)
+            topology = stack.enter_context(Topology())
+            built = _build(topology, folder)
+            stack.callback(interrupts.ignore)
+        yield built
+
+
+def _build(topology: Topology, folder: Path) -> Stage:
+    # The names tell the process that made them, see _check_nothing_is_left.
+    client, provider, internet = map(topology.namespace, ("cli", "prov", "inet"))
+    topology.link(
+        *(client, WIRE, [f"{CLIENT_ADDRESS}/24"]), *(provider, WIRE, [f"{PROVIDER_ADDRESS}/24"])
+    )
+    topology.link(
+        *(provider, WAN, [f"{PROVIDER_WAN_ADDRESS}/24"]), *(internet, WAN, [f"{WEB_ADDRESS}/24"])
+    )
+    client.ip("route", "add", "default", "via", PROVIDER_ADDRESS)
+    provider.ip("route", "add", "default", "via", WEB_ADDRESS)
+    return Stage(client, provider, internet, folder)
+
+
+def _remove_files(folder: Path, tunnels: tuple[str, ...]) -> None:
+    for name in tunnels:
+        # An engine that was killed with its namespace leaves its socket.
+        (_UAPI_SOCKETS / f"{name}.sock").unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def _check_nothing_is_left(folder: Path, tunnels: tuple[str, ...]) -> None:
+    mine = f"{os.getpid():x}"
+    left = [line for line in run("ip", "netns", "list").splitlines() if mine in line.split()[0]]
+    left += [str(path) for path in [folder] if path.exists()]
+    left += [str(path) for path in _UAPI_SOCKETS.glob("*.sock") if path.stem in tunnels]
+    left += [
+        f"process {entry.name}"
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _works_for(entry, tunnels)
+    ]
+    if left:
+        raise StepFailed(f"left behind: {', '.join(left)}; remove it by hand")
+
+
+def _works_for(process: Path, tunnels: tuple[str, ...]) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:  # It ended while we looked.
+        return False
+    return b"fs_tunnel.cli.fs_wg" in words and any(name.encode() in words for name in tunnels)

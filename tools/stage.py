@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -73,8 +74,12 @@ class Stage:
 
     def environment(self) -> dict[str, str]:
         """The scripts of .venv on PATH; journals and control sockets in the folder alone."""
-        path = f"{REPOSITORY / '.venv/bin'}:{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "FS_TUNNEL_RUN_DIR": str(self.folder / "run")}
+        return {
+            **os.environ,
+            "PATH": f"{REPOSITORY / '.venv/bin'}:{os.environ['PATH']}",
+            "FS_TUNNEL_RUN_DIR": str(self.folder / "run"),
+            "FS_TUNNEL_STATE_DIR": str(self.folder / "state"),
+        }
 
 
 class Interrupts:
@@ -128,19 +133,32 @@ def stage(interrupts: Interrupts, tunnels: tuple[str, ...]) -> Iterator[Stage]:
     """
     with contextlib.ExitStack() as stack:
         with interrupts.held():
+            stack.enter_context(_alone())
             folder = Path(tempfile.mkdtemp(prefix="flowshield-demo-"))
+            names: list[str] = []
             # Latest first: processes end, namespaces go, then files, then the proof that all went.
-            stack.callback(_check_nothing_is_left, folder, tunnels)
+            stack.callback(_check_nothing_is_left, names, folder, tunnels)
             stack.callback(_remove_files, folder, tunnels)
             topology = stack.enter_context(Topology())
-            built = _build(topology, folder)
+            built = _build(topology, folder, names)
             stack.callback(interrupts.ignore)
         yield built
 
 
-def _build(topology: Topology, folder: Path) -> Stage:
-    # The names tell the process that made them, see _check_nothing_is_left.
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    # The names of interfaces and so of UAPI sockets are fixed. An abstract socket leaves no file.
+    with socket.socket(socket.AF_UNIX) as lock:
+        try:
+            lock.bind("\0flowshield-demo")
+        except OSError:
+            raise StepFailed("another demo is at work on this machine; wait for its end") from None
+        yield
+
+
+def _build(topology: Topology, folder: Path, names: list[str]) -> Stage:
     client, provider, internet = map(topology.namespace, ("cli", "prov", "inet"))
+    names += [client.name, provider.name, internet.name]
     topology.link(
         *(client, WIRE, [f"{CLIENT_ADDRESS}/24"]), *(provider, WIRE, [f"{PROVIDER_ADDRESS}/24"])
     )
@@ -159,9 +177,8 @@ def _remove_files(folder: Path, tunnels: tuple[str, ...]) -> None:
     shutil.rmtree(folder)
 
 
-def _check_nothing_is_left(folder: Path, tunnels: tuple[str, ...]) -> None:
-    mine = f"{os.getpid():x}"
-    left = [line for line in run("ip", "netns", "list").splitlines() if mine in line.split()[0]]
+def _check_nothing_is_left(names: list[str], folder: Path, tunnels: tuple[str, ...]) -> None:
+    left = [line for line in run("ip", "netns", "list").splitlines() if line.split()[0] in names]
     left += [str(path) for path in [folder] if path.exists()]
     left += [str(path) for path in _UAPI_SOCKETS.glob("*.sock") if path.stem in tunnels]
     left += [

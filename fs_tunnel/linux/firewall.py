@@ -138,7 +138,7 @@ table inet {table} {{
   }}
   chain from_client {{
     jump not_spoofed
-    oifname {tun} counter name client_to_client reject with icmpx admin-prohibited
+    oifname {tun} counter name client_to_client drop
     ip daddr @allowed4 goto to_wan
     ip6 daddr @allowed6 goto to_wan
     ip daddr @denied4 counter name denied_destination reject with icmpx admin-prohibited

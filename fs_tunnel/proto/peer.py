@@ -325,10 +325,10 @@ class Peer:
         self.initiate_handshake(now, is_retry=True)
 
     def _try_another_path(self) -> None:
-        """An initiation was not answered: leave from another address of ours, and alternate
-        between where the peer was heard last and where it was configured to be.
+        """Leave from another address of ours, and try the other endpoint.
 
-        Whoever forwards one authentic packet becomes the endpoint. Where that happened to both
+        These are where the peer was heard last and where it was configured to be.  Whoever
+        forwards one authentic packet becomes the endpoint. Where that happened to both
         sides, and the one in between went away, nothing else would ever bring them together.
         """
         self.local = None

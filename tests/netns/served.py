@@ -1,0 +1,211 @@
+"""A provider with two clients and a web server, driven by the commands that a user types.
+
+client  198.51.100.2 --- 198.51.100.1   provider   203.0.113.10 (wan) --- 203.0.113.20  web
+other   198.51.100.130 - 198.51.100.129
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.netns.peers import KeyPair
+from tests.netns.topology import REPOSITORY, Namespace, Topology
+
+GATEWAY_V4, GATEWAY_V6 = "10.66.0.1", "fd66::1"
+WEB_V4, WEB_V6 = "203.0.113.20", "2001:db8:2::20"
+PROVIDER_WAN_V4 = "203.0.113.10"
+LAB = ("--allow-dest", "203.0.113.0/24", "--allow-dest", "2001:db8:2::/64")
+
+_names = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(eq=False)
+class Client:
+    """One customer: its namespace, its file, and its addresses inside the tunnel."""
+
+    namespace: Namespace
+    conf: Path
+    keys: KeyPair
+    v4: str
+    v6: str
+
+    @property
+    def name(self) -> str:
+        return self.conf.stem
+
+
+@dataclass(eq=False)
+class Served:
+    """The scene; nothing is up yet."""
+
+    topology: Topology
+    provider: Namespace
+    web: Namespace
+    client: Client
+    other: Client
+    conf: Path
+    keys: KeyPair
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.conf.stem
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "PYTHONPATH": str(REPOSITORY),
+            "FS_TUNNEL_STATE_DIR": str(self.folder / "state"),
+            "FS_TUNNEL_RUN_DIR": str(self.folder / "run"),
+        }
+
+    def fs_tunnel(
+        self, where: Namespace, *arguments: str | Path, module: str = "fs_tunnel.cli.main"
+    ) -> Finished:
+        """Run ``fs-tunnel`` to its end, whatever its exit code."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", where.name, *self.command(*arguments, module=module)],
+            env={**os.environ, **self.env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def command(self, *arguments: str | Path, module: str = "fs_tunnel.cli.main") -> list[str]:
+        return [sys.executable, "-m", module, *map(str, arguments)]
+
+    def serve(self, *options: str) -> None:
+        """``fs-tunnel serve``, and it must succeed."""
+        expect_ok(self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf))
+
+    def up(self, client: Client | None = None) -> None:
+        """``fs-tunnel up``, and it must succeed."""
+        client = client or self.client
+        expect_ok(self.fs_tunnel(client.namespace, "up", client.conf))
+
+    def down(self, where: Namespace, conf: Path) -> None:
+        expect_ok(self.fs_tunnel(where, "down", conf))
+
+    def refused(self, name: str) -> int:
+        """How many packets the provider's firewall counted under ``name``."""
+        listed = json.loads(self.provider.run("nft", "-j", "list", "counters"))
+        counters = [each["counter"] for each in listed["nftables"] if "counter" in each]
+        return sum(int(each["packets"]) for each in counters if each["name"] == name)
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[Served]:
+    """Build the scene; whatever was started in it ends with it."""
+    with Topology() as topology:
+        provider, web = topology.namespace("prov"), topology.namespace("web")
+        topology.link(
+            *(provider, "wan", [f"{PROVIDER_WAN_V4}/24", "2001:db8:2::10/64"]),
+            *(web, "wan", [f"{WEB_V4}/24", f"{WEB_V6}/64"]),
+        )
+        provider.ip("route", "add", "default", "via", WEB_V4)
+        provider.ip("-6", "route", "add", "default", "via", WEB_V6)
+        keys = KeyPair.generate()
+        conf = folder / f"p{os.getpid():x}{next(_names):x}.conf"
+        clients = [
+            _client(topology, provider, folder, keys.public, number, outside)
+            for number, outside in enumerate(("198.51.100.", "198.51.100.1"), start=2)
+        ]
+        write_private(
+            conf,
+            "[Interface]",
+            f"PrivateKey = {keys.private}",
+            f"Address = {GATEWAY_V4}/24, {GATEWAY_V6}/64",
+            "ListenPort = 51820",
+            *(
+                line
+                for each in clients
+                for line in (
+                    "[Peer]",
+                    f"PublicKey = {each.keys.public}",
+                    # Wider than the tunnel's network: what the firewall's anti-spoofing is for.
+                    f"AllowedIPs = {each.v4}/32, {each.v6}/128, 10.77.{each.v4[-1]}.0/24",
+                )
+            ),
+        )
+        client, other = clients
+        yield Served(topology, provider, web, client, other, conf, keys, folder)
+
+
+def _client(
+    topology: Topology,
+    provider: Namespace,
+    folder: Path,
+    provider_key: str,
+    number: int,
+    outside: str,
+) -> Client:
+    namespace = topology.namespace("cli")
+    near, far = (f"{outside}2", f"{outside}1") if number == 2 else (f"{outside}30", f"{outside}29")
+    link = f"lan{number}"
+    topology.link(namespace, "wire", [f"{near}/25"], provider, link, [f"{far}/25"])
+    namespace.ip("route", "add", "default", "via", far)
+    client = Client(
+        namespace,
+        folder / f"c{os.getpid():x}{next(_names):x}.conf",
+        KeyPair.generate(),
+        f"10.66.0.{number}",
+        f"fd66::{number}",
+    )
+    write_private(client.conf, *client_lines(client, provider_key, far))
+    return client
+
+
+def client_lines(client: Client, provider_key: str, provider_outside: str) -> Sequence[str]:
+    """The file of a client whose whole traffic goes through the provider."""
+    return (
+        "[Interface]",
+        f"PrivateKey = {client.keys.private}",
+        f"Address = {client.v4}/32, {client.v6}/128",
+        "[Peer]",
+        f"PublicKey = {provider_key}",
+        f"Endpoint = {provider_outside}:51820",
+        "AllowedIPs = 0.0.0.0/0, ::/0",
+    )
+
+
+def write_private(path: Path, *lines: str) -> None:
+    """Write a file that only its owner can read."""
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def expect_ok(finished: Finished) -> None:
+    assert finished.code == 0, finished
+
+
+def host_state(where: Namespace) -> str:
+    """All that a tunnel may change: what must be the same before and after."""
+    commands = (
+        ("nft", "list", "ruleset"),
+        ("ip", "rule"),
+        ("ip", "-6", "rule"),
+        ("ip", "route", "show", "table", "all"),
+        ("ip", "-6", "route", "show", "table", "all"),
+        ("ip", "-o", "address"),
+        ("cat", "/etc/resolv.conf"),
+        ("sysctl", "-a", "--pattern", r"forwarding$|accept_ra$|src_valid_mark|arp_ignore"),
+    )
+    return "\n".join(where.run(*command) for command in commands)

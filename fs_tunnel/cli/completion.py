@@ -6,13 +6,12 @@ from click.shell_completion import get_completion_class
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of SHELL.
 
     For bash: fs-tunnel completion bash > /etc/bash_completion.d/fs-tunnel
     """
-    from fs_tunnel.cli.main import cli
-
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(cli, {}, "fs-tunnel", "_FS_TUNNEL_COMPLETE").source())
+    click.echo(found(ctx.find_root().command, {}, "fs-tunnel", "_FS_TUNNEL_COMPLETE").source())

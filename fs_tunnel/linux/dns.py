@@ -4,7 +4,6 @@ The file is changed in place where it is a file, since it may be a mount point, 
 it is a symbolic link, whose target belongs to another program.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -47,7 +46,7 @@ class ResolvConf(Change):
     def prepared(self) -> Self:
         try:
             if _RESOLV_CONF.is_symlink():
-                return replace(self, before=f"link:{os.readlink(_RESOLV_CONF)}")
+                return replace(self, before=f"link:{_RESOLV_CONF.readlink()}")
             if not _RESOLV_CONF.exists():
                 return replace(self, before="none:")
             return replace(self, before=f"file:{_RESOLV_CONF.read_text()}")

@@ -339,7 +339,7 @@ class Device:
 
     def _consume_cookie_reply(self, message: CookieReply, now: float) -> None:
         # It proves nothing about the path: the endpoint stays.
-        peer, keypair = self._session(message.receiver) or (None, None)
+        peer, _ = self._session(message.receiver) or (None, None)
         if peer is None:
             self.drops["unknown_index"] += 1
         else:

@@ -11,6 +11,7 @@ from fs_tunnel.proto.constants import (
     MAX_STAGED_PACKETS,
     REJECT_AFTER_MESSAGES,
 )
+from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.proto.device import Device
 from fs_tunnel.types import Endpoint, PresharedKey, PrivateKey
 from tests.proto.world import WALL_START_NS, Datagram, World, ipv4_packet, types
@@ -521,6 +522,4 @@ def test_a_key_log_holds_what_decrypts_a_handshake(world: World) -> None:
     assert world.alice.device.private_key is not None
     assert entry.local_static == world.alice.device.private_key.raw
     assert entry.remote_static == world.alice.peer.public_key.raw
-    from fs_tunnel.proto.crypto import public_key
-
     assert public_key(entry.local_ephemeral) == world.history[0].data[8:40]

@@ -13,6 +13,7 @@ from fs_tunnel.proto.constants import (
 )
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.proto.device import Device
+from fs_tunnel.proto.peer import KeyLogEntry
 from fs_tunnel.types import Endpoint, PresharedKey, PrivateKey
 from tests.proto.world import WALL_START_NS, Datagram, World, ipv4_packet, types
 
@@ -515,7 +516,7 @@ def test_a_device_without_a_key_drops_and_counts() -> None:
 
 
 def test_a_key_log_holds_what_decrypts_a_handshake(world: World) -> None:
-    entries = []
+    entries: list[KeyLogEntry] = []
     world.alice.device.log_keys_to(entries.append)
     world.handshake()
     (entry,) = entries

@@ -19,6 +19,7 @@ from tests.netns.peers import (
     Peer,
     introduce,
     link_mtu,
+    remove_sockets,
     running,
     show_endpoint,
     stop_process,
@@ -39,10 +40,10 @@ def home() -> Iterator[Namespace]:
 
 @pytest.fixture
 def ifname() -> Iterator[str]:
-    """A name for an interface; its socket is gone when the test ends, even after a kill."""
+    """A name for an interface; its sockets are gone when the test ends, even after a kill."""
     name = unique_name("wg")
     yield name
-    socket_of(name).unlink(missing_ok=True)
+    remove_sockets(name)
 
 
 def test_the_command_returns_when_link_and_socket_exist(
@@ -88,7 +89,7 @@ def test_a_signal_removes_link_and_socket(
 
 
 def test_it_ends_when_its_link_is_deleted(engine: Engine, home: Namespace, ifname: str) -> None:
-    home.run(*engine.argv, ifname)
+    start_daemon(engine, home, ifname)
     home.ip("link", "delete", ifname)
     wait_until(lambda: not home.pids(), what="the engine ended")
     assert not socket_of(ifname).exists()
@@ -99,7 +100,7 @@ def test_it_ends_when_its_link_is_deleted_elsewhere(
 ) -> None:
     with Topology() as topology:
         other = topology.namespace("other")
-        home.run(*engine.argv, ifname)
+        start_daemon(engine, home, ifname)
         home.ip("link", "set", ifname, "netns", other.name)
         other.ip("link", "set", ifname, "up")
         other.ip("link", "delete", ifname)
@@ -107,7 +108,7 @@ def test_it_ends_when_its_link_is_deleted_elsewhere(
 
 
 def test_it_ends_when_its_socket_is_deleted(engine: Engine, home: Namespace, ifname: str) -> None:
-    home.run(*engine.argv, ifname)
+    start_daemon(engine, home, ifname)
     socket_of(ifname).unlink()
     wait_until(lambda: not home.pids(), what="the engine ended")
     assert not home.has_link(ifname)
@@ -116,19 +117,19 @@ def test_it_ends_when_its_socket_is_deleted(engine: Engine, home: Namespace, ifn
 def test_after_a_kill_it_starts_again(our_engine: Engine, home: Namespace, ifname: str) -> None:
     """The socket that a killed engine leaves behind is in nobody's way."""
     for _ in range(2):
-        home.run(*our_engine.argv, ifname)
+        start_daemon(our_engine, home, ifname)
         (daemon,) = home.pids()
         os.kill(daemon, signal.SIGKILL)
         wait_until(lambda: not home.pids(), what="the engine is dead")
         assert socket_of(ifname).exists()
-    home.run(*our_engine.argv, ifname)
+    start_daemon(our_engine, home, ifname)
     assert run("wg", "show", ifname, "listen-port").strip().isdigit()
 
 
 def test_a_second_engine_of_the_same_name_is_refused(
     engine: Engine, home: Namespace, ifname: str
 ) -> None:
-    home.run(*engine.argv, ifname)
+    start_daemon(engine, home, ifname)
     (daemon,) = home.pids()
     with pytest.raises(CommandFailed) as refusal:
         home.run(*engine.argv, ifname)
@@ -155,7 +156,7 @@ def test_without_privilege_it_says_what_to_do(our_engine: Engine, home: Namespac
 def test_a_busy_port_is_refused_and_the_old_one_kept(
     engine: Engine, home: Namespace, ifname: str
 ) -> None:
-    home.run(*engine.argv, ifname)
+    start_daemon(engine, home, ifname)
     home.ip("link", "set", ifname, "up")
     run("wg", "set", ifname, "listen-port", str(PORT))
     with home.udp_socket("0.0.0.0", PORT + 1):
@@ -172,7 +173,7 @@ def test_a_busy_port_is_refused_and_the_old_one_kept(
 def test_the_port_is_open_only_while_the_link_is_up(
     our_engine: Engine, home: Namespace, ifname: str
 ) -> None:
-    home.run(*our_engine.argv, ifname)
+    start_daemon(our_engine, home, ifname)
     run("wg", "set", ifname, "listen-port", str(PORT))
     home.udp_socket("0.0.0.0", PORT).close()
     home.ip("link", "set", ifname, "up")
@@ -266,6 +267,12 @@ def is_taken(namespace: Namespace, port: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def start_daemon(engine: Engine, namespace: Namespace, ifname: str) -> None:
+    """Start a daemon and hear from it: wireguard-go's is ready a moment after its parent."""
+    namespace.run(*engine.argv, ifname)
+    run("wg", "show", ifname)
 
 
 def wait_for_start(namespace: Namespace, ifname: str) -> None:

@@ -232,7 +232,7 @@ def running(
         yield peer
     finally:
         stop_process(process)
-        peer.uapi.unlink(missing_ok=True)
+        remove_sockets(ifname)
 
 
 def introduce(
@@ -259,6 +259,16 @@ def stop_process(process: subprocess.Popen[bytes], *, seconds: float = 10.0) -> 
         process.wait(seconds)
 
 
+def remove_sockets(ifname: str) -> None:
+    """Remove what a killed engine leaves behind."""
+    (UAPI_DIR / f"{ifname}.sock").unlink(missing_ok=True)
+    control_socket(ifname).unlink(missing_ok=True)
+
+
+def control_socket(ifname: str) -> Path:
+    return Path(os.environ.get("FS_TUNNEL_RUN_DIR", CONTROL_DIR)) / f"{ifname}.control"
+
+
 def show_endpoint(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -270,10 +280,9 @@ def parse_endpoint(text: str) -> tuple[str, int]:
 
 def control_request(ifname: str, request: Mapping[str, object]) -> dict[str, object]:
     """One exchange over our engine's control socket: a JSON line each way."""
-    directory = Path(os.environ.get("FS_TUNNEL_RUN_DIR", CONTROL_DIR))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
         control.settimeout(10.0)
-        control.connect(str(directory / f"{ifname}.control"))
+        control.connect(str(control_socket(ifname)))
         control.sendall(json.dumps(request).encode() + b"\n")
         with control.makefile("rb") as lines:
             answer = json.loads(lines.readline())

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
@@ -24,6 +25,7 @@ from tests.netns.waiting import wait_until
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLONE_NEWNET = 0x40000000
 COMMAND_SECONDS = 60.0
+GRACE_SECONDS = 3.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count(1)
@@ -156,10 +158,14 @@ class Namespace:
             return ifname in (name for _, name in socket.if_nameindex())
 
     def stop_processes(self) -> None:
-        """Kill whatever runs inside and wait until it is gone."""
-        for process in self._processes:
-            if process.poll() is None:
-                process.kill()
+        """End whatever runs inside, politely and then by force, and wait until it is gone."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            deadline = time.monotonic() + GRACE_SECONDS
+            while self._reap() and time.monotonic() < deadline:
+                time.sleep(0.01)
         for process in self._processes:
             process.wait(COMMAND_SECONDS)
             for stream in (process.stdin, process.stdout, process.stderr):
@@ -167,10 +173,13 @@ class Namespace:
                     # A pipe to a process that is gone cannot be flushed.
                     with contextlib.suppress(BrokenPipeError):
                         stream.close()
-        for pid in self.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not self.pids(), what=f"{self.name} is empty of processes")
+
+    def _reap(self) -> bool:
+        """Whether something still runs inside, dead children of ours apart."""
+        for process in self._processes:
+            process.poll()
+        return bool(self.pids())
 
     def _inside(self, argv: Sequence[str]) -> list[str]:
         return ["ip", "netns", "exec", self.name, *argv]

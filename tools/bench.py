@@ -31,7 +31,7 @@ from tests.netns.waiting import wait_until
 from tools.terminal import table
 
 PEERS = (1000, 10_000)
-# The variable, which it sets for its own daemon, spares us its advice to use the kernel's WireGuard.
+# The variable, which it sets for its daemon, spares us its advice to use the kernel instead.
 QUIET_WIREGUARD_GO = replace(WIREGUARD_GO, env={"WG_PROCESS_FOREGROUND": "1"})
 ENGINES = (FS, QUIET_WIREGUARD_GO)
 DEFAULT_REPORT = Path("build/bench.json")

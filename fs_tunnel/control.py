@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fs_tunnel.errors import ControlError, NotRunningError
+from fs_tunnel.unix_socket import listen_privately
 
 Reply = dict[str, Any]
 SCHEMA = 1
@@ -66,8 +67,15 @@ def status(ifname: str) -> Reply:
     return request(ifname, "status")
 
 
-async def serve(ifname: str, answer: Callable[[str], Reply]) -> asyncio.Server:
-    """Listen for requests; ``answer`` gets the op, and raises KeyError for one it does not know."""
+def listen(ifname: str) -> socket.socket:
+    """Make the socket of an interface, for root alone; SystemChangeError where it cannot be."""
+    path = socket_path(ifname)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return listen_privately(path)
+
+
+async def serve(listener: socket.socket, answer: Callable[[str], Reply]) -> asyncio.Server:
+    """Answer requests; ``answer`` gets the op, and raises KeyError for one it does not know."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -79,12 +87,7 @@ async def serve(ifname: str, answer: Callable[[str], Reply]) -> asyncio.Server:
         finally:
             writer.close()
 
-    path = socket_path(ifname)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(converse, str(path), limit=_MAX_REQUEST_BYTES)
-    path.chmod(0o600)
-    return server
+    return await asyncio.start_unix_server(converse, sock=listener, limit=_MAX_REQUEST_BYTES)
 
 
 def _answer_untrusted(line: bytes, answer: Callable[[str], Reply]) -> Reply:

@@ -67,9 +67,16 @@ class EngineOptions:
 class Engine:
     """One running interface."""
 
-    def __init__(self, tun: Tun, uapi_socket: socket.socket, options: EngineOptions) -> None:
+    def __init__(
+        self,
+        tun: Tun,
+        uapi_socket: socket.socket,
+        control_socket: socket.socket,
+        options: EngineOptions,
+    ) -> None:
         self._tun = tun
         self._uapi_socket = uapi_socket
+        self._control_socket = control_socket
         self._scale = options.clock_scale
         self._device = Device(entropy=os.urandom, wall_time_ns=time.time_ns)
         if options.key_log is not None:
@@ -93,7 +100,7 @@ class Engine:
         inode = uapi_path.stat().st_ino
         servers = [
             await uapi_server.serve(self._uapi_socket, self._answer_uapi),
-            await control.serve(self._tun.name, self._answer),
+            await control.serve(self._control_socket, self._answer),
         ]
         loop.add_reader(self._watch.fileno(), self._check_link)
         loop.add_reader(self._tun.fileno(), self._tun_readable)

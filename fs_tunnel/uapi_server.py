@@ -6,12 +6,12 @@ other input.
 """
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable
 
 from fs_tunnel import uapi
 from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.unix_socket import listen_privately
 
 MAX_REQUEST_BYTES = 64 << 20  # a configuration of 10,000 peers takes about 4 MiB
 
@@ -30,19 +30,7 @@ def listen(ifname: str) -> socket.socket:
             path.unlink(missing_ok=True)
         else:
             raise SystemChangeError(f"{ifname} is already up; take it down first")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    umask = os.umask(0o077)
-    try:
-        listener.bind(str(path))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise SystemChangeError(
-            f"the control socket {path} cannot be made: {error.strerror}; check its directory"
-        ) from None
-    finally:
-        os.umask(umask)
-    return listener
+    return listen_privately(path)
 
 
 async def serve(listener: socket.socket, answer: Callable[[str], str]) -> asyncio.Server:

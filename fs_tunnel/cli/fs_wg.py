@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from fs_tunnel import __version__, uapi_server
+from fs_tunnel import __version__, control, uapi, uapi_server
 from fs_tunnel.engine import Engine, EngineOptions, run
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.tun import open_tun
@@ -39,9 +39,15 @@ def fs_wg(foreground: bool, ifname: str) -> None:
     _set_up_logging(foreground)
     tun = open_tun(ifname)
     tun.mtu = DEFAULT_MTU
-    engine = Engine(tun, uapi_server.listen(ifname), EngineOptions.from_environment())
-    # Both exist, so whoever waits for this command may go on; from here on nothing can fail that
-    # the caller could mend.
+    options = EngineOptions.from_environment()
+    uapi_socket = uapi_server.listen(ifname)
+    try:
+        engine = Engine(tun, uapi_socket, control.listen(ifname), options)
+    except FlowShieldError:
+        uapi.socket_path(ifname).unlink()
+        raise
+    # All of it exists, so whoever waits for this command may go on: from here on nothing can fail
+    # that the caller could mend.
     if not foreground and os.fork():
         # Not sys.exit: the child shares our buffers and exit handlers.
         os._exit(0)

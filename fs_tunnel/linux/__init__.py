@@ -1,0 +1,1 @@
+"""Changes to this host as data that can be done and undone, and the TUN device."""

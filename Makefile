@@ -23,7 +23,7 @@ lint: setup ## ruff, mypy --strict, import-linter, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 	@if command -v shellcheck >/dev/null || [ "$$(id -u)" = 0 ]; then \
 		echo shellcheck $(SHELL_FILES); shellcheck $(SHELL_FILES); \
 	else echo "shellcheck is not installed: the shell files were not checked"; fi

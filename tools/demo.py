@@ -204,7 +204,9 @@ def _download(built: Stage, digest: str, on_the_wire: Capture) -> Rows:
     if curl.returncode != 0:
         said = curl.stderr.read().decode().strip() if curl.stderr else ""
         raise StepFailed(f"curl ended with {curl.returncode}: {said}")
-    if hashlib.sha256(target.read_bytes()).hexdigest() != digest:
+    with open(target, "rb") as file:
+        arrived = hashlib.file_digest(file, "sha256").hexdigest()
+    if arrived != digest:
         raise StepFailed("the file that arrived is not the file that was sent")
     return [
         ("downloaded through the tunnel", f"{FILE_MIB} MiB in {seconds:.1f} s"),

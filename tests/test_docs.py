@@ -14,6 +14,7 @@ import pytest
 from fs_tunnel import config
 from fs_tunnel.cli.fs_wg import fs_wg
 from fs_tunnel.cli.main import cli
+from tools import state_diagram
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
@@ -95,6 +96,10 @@ def test_the_architecture_names_no_module_that_is_gone() -> None:
     named = set(re.findall(r"`(\w+\.py)`", ARCHITECTURE)) - {"setup.py"}
     there = {path.name for path in REPOSITORY.glob("[ft]*/**/*.py")}
     assert named - there == set()
+
+
+def test_the_timers_are_documented_as_they_run() -> None:
+    assert state_diagram.DOCUMENT.read_text() == state_diagram.render()
 
 
 def parse(command: click.Command, name: str, arguments: list[str]) -> None:

@@ -59,16 +59,24 @@ def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequen
             _configure(name, _difference(running, device))
             _change(journal, plan)
             return False
-        _undo_leftovers(journal, name)
-        journal.begin(role, config.source)
+        # Only what a client had closed must stay closed; a provider without an engine has nothing
+        # to protect, and its settings of the interface went with it.
+        is_resumed = role == "up" and journal.may_resume(role)
+        if is_resumed:
+            log.warning("%s died before; what it had closed stays closed meanwhile", name)
+            _keep_only_what_outlived_the_link(journal, plan)
+        else:
+            _undo_leftovers(journal, name)
+            journal.begin(role, config.source)
         try:
-            for change in plan:
+            _refuse_taken_name(name)
+            for change in journal.missing(plan):
                 journal.make(change)
                 if isinstance(change, Link):
                     _start_engine(name)
                     _configure(name, device)
         except BaseException:
-            _undo_quietly(journal)
+            _undo_quietly(journal, keep_closed=is_resumed)
             raise
         return True
 
@@ -160,15 +168,28 @@ def _undo_leftovers(journal: Journal, name: str) -> None:
         log.warning("undoing what an earlier run of %s left behind", name)
         journal.take_all_back()
         _wait_for_end(name)
+
+
+def _keep_only_what_outlived_the_link(journal: Journal, plan: Sequence[Change] = ()) -> None:
+    unwanted = {change.identity for change in journal.superfluous(plan)} if plan else set()
+    for change in reversed(journal.changes.copy()):
+        if change.ends_with_link or change.identity in unwanted:
+            journal.take_back(change)
+
+
+def _refuse_taken_name(name: str) -> None:
     if exists(name):
         raise SystemChangeError(
             f"there is an interface {name} already; choose another name, or ip link delete {name}"
         )
 
 
-def _undo_quietly(journal: Journal) -> None:
+def _undo_quietly(journal: Journal, *, keep_closed: bool) -> None:
     try:
-        journal.take_all_back()
+        if keep_closed:
+            _keep_only_what_outlived_the_link(journal)
+        else:
+            journal.take_all_back()
     except FlowShieldError as error:
         log.error("%s", error)
 

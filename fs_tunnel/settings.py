@@ -8,10 +8,11 @@ from pathlib import Path
 
 from fs_tunnel import uapi
 from fs_tunnel.config import EndpointName, TunnelConfig, check_name, load
-from fs_tunnel.errors import ConfigError, NotRunningError, SystemChangeError
+from fs_tunnel.errors import ConfigError, SystemChangeError
 from fs_tunnel.linux import links, plans
+from fs_tunnel.linux.journal import Journal
 from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PublicKey
-from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate, UapiClient
+from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
 
 CONFIG_DIRECTORIES = (Path("/etc/fs-tunnel"), Path("/etc/wireguard"))
 _RESOLVE_DEADLINE = 20.0  # seconds
@@ -61,13 +62,14 @@ def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
 
 def choose_mark(config: TunnelConfig) -> int:
     """The mark that the tunnel has while it is up, or that it is to get; 0 for none."""
-    try:
-        in_force = UapiClient(config.name).get().fwmark
-    except NotRunningError:
-        in_force = 0
-    if in_force and not config.interface.fwmark and plans.full_tunnel_versions(config):
-        return in_force
-    return plans.choose_mark(config, links.table_in_use)
+    ours = {
+        change.mark
+        for change in Journal(config.name).changes
+        if isinstance(change, links.UnmarkedRule)
+    }
+    return plans.choose_mark(
+        config, in_use=lambda mark: mark not in ours and links.table_in_use(mark)
+    )
 
 
 def mtu_for(endpoints: Iterable[Endpoint], mark: int) -> int:

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from fs_tunnel.config import Hook, TunnelConfig
 from fs_tunnel.errors import ConfigError, SystemChangeError
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class HookChange(Change):
     """Shell lines to run on the way up, and on the way down; ``ifname`` takes the place of %i."""
+
+    ends_with_link: ClassVar[bool] = True
 
     ifname: str
     on_do: tuple[str, ...] | list[str]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fs_tunnel.errors import FlowShieldError, SystemChangeError
-from fs_tunnel.linux.change import Change, from_json, to_json
+from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.kinds import from_json, to_json
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,17 @@ def state_directory() -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Keep every other command away from tunnel ``name``; SystemChangeError where one is at it."""
+def locked(name: str, *, wait: bool = False) -> Iterator[None]:
+    """Keep every other command away from tunnel ``name``.
+
+    SystemChangeError where one is at it, unless ``wait`` lets that one finish.
+    """
     directory = state_directory()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise SystemChangeError(
                 f"another fs-tunnel command is at work on {name}; wait for it to end"
@@ -68,6 +72,14 @@ class Journal:
     def is_open(self) -> bool:
         """Whether there is anything to take back."""
         return self.header is not None
+
+    def may_resume(self, role: str) -> bool:
+        """Whether what is in force is of this boot and this role, so that it can be built upon."""
+        return (
+            self.header is not None
+            and self.header.role == role
+            and self.header.boot_id == _boot_id()
+        )
 
     def begin(self, role: str, source: str) -> None:
         """Start an empty journal."""

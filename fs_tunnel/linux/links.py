@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from socket import AF_INET, AF_INET6
-from typing import Any
+from typing import Any, ClassVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -26,6 +26,7 @@ LAST_RESORT_METRIC = 4278198272
 _FIB_RULE_INVERT = 2
 _IFA_F_NODAD = 2
 _ALREADY_THERE = frozenset({errno.EEXIST})
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES})
 _ALREADY_GONE = frozenset(
     {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENETUNREACH}
 )
@@ -34,6 +35,8 @@ _ALREADY_GONE = frozenset(
 @dataclass(frozen=True, slots=True)
 class Link(Change):
     """A tunnel's interface. An engine makes it; taking it away ends the engine."""
+
+    ends_with_link: ClassVar[bool] = True
 
     ifname: str
 
@@ -50,6 +53,8 @@ class Link(Change):
 class LinkUp(Change):
     """An interface that is up, with an MTU in bytes. It ends with its link."""
 
+    ends_with_link: ClassVar[bool] = True
+
     ifname: str
     mtu: int
 
@@ -64,6 +69,8 @@ class LinkUp(Change):
 @dataclass(frozen=True, slots=True)
 class Address(Change):
     """An address with its prefix, ``10.66.0.2/24``, on an interface."""
+
+    ends_with_link: ClassVar[bool] = True
 
     ifname: str
     address: str
@@ -93,6 +100,8 @@ class Address(Change):
 @dataclass(frozen=True, slots=True)
 class Route(Change):
     """A route of one table to an interface."""
+
+    ends_with_link: ClassVar[bool] = True
 
     network: str
     ifname: str
@@ -198,7 +207,7 @@ def default_interface() -> str | None:
 
 def mtu_towards(address: str, mark: int = 0) -> int | None:
     """The MTU of the link on which marked packets to ``address`` leave; None without a route."""
-    with _netlink("looking at routes", _ALREADY_GONE) as ip:
+    with _netlink("looking at routes", _NO_ROUTE) as ip:
         for route in ip.route("get", dst=address, family=_family(address), mark=mark):
             index = route.get_attr("RTA_OIF")
             if index is not None:

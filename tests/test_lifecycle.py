@@ -1,0 +1,412 @@
+"""``up``, ``serve`` and ``down`` in namespaces: what they change, and leave behind."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netns.capture import Capture
+from tests.netns.served import (
+    GATEWAY_V4,
+    LAB,
+    WEB_V4,
+    WEB_V6,
+    Served,
+    expect_ok,
+    host_state,
+    served,
+    write_private,
+)
+from tests.netns.topology import CommandFailed, Namespace
+from tests.netns.waiting import wait_until
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path) as made:
+        # Link-local addresses come by themselves, some time after a link does: wait for them.
+        for where in (made.client.namespace, made.other.namespace, made.provider, made.web):
+            wait_until(
+                lambda where=where: "tentative" not in where.ip("-6", "address"),  # type: ignore[misc]
+                what="addresses are settled",
+            )
+        yield made
+
+
+def engine_pid(scene: Served, name: str) -> int:
+    request = "import sys; from fs_tunnel import control; print(control.status(sys.argv[1])['pid'])"
+    done = subprocess.run(
+        [scene.command()[0], "-c", request, name],
+        env={**os.environ, **scene.env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def kill_engine(scene: Served, where: Namespace, name: str) -> None:
+    os.kill(engine_pid(scene, name), signal.SIGKILL)
+    wait_until(lambda: not where.has_link(name), what="the interface is gone")
+
+
+def ping(where: Namespace, address: str) -> None:
+    where.run("ping", "-n", "-c", "1", "-w", "10", address)
+
+
+def handshake_time(scene: Served) -> str:
+    return scene.client.namespace.run("wg", "show", scene.client.name, "latest-handshakes")
+
+
+# Before and after.
+
+
+def test_up_and_down_leave_no_trace(scene: Served) -> None:
+    before = host_state(scene.client.namespace), host_state(scene.provider)
+    scene.serve("--wan", "wan")
+    scene.up()
+    ping(scene.client.namespace, WEB_V4)
+    ping(scene.client.namespace, WEB_V6)
+    assert host_state(scene.client.namespace) != before[0]
+    assert host_state(scene.provider) != before[1]
+    scene.down(scene.client.namespace, scene.client.conf)
+    scene.down(scene.provider, scene.conf)
+    assert (host_state(scene.client.namespace), host_state(scene.provider)) == before
+    assert list((scene.folder / "state").glob("*.journal")) == []
+    assert list((scene.folder / "run").iterdir()) == []
+
+
+def test_down_of_what_is_not_up_is_fine(scene: Served) -> None:
+    scene.up()
+    for said in ("is down", "was not up", "was not up"):
+        finished = scene.fs_tunnel(scene.client.namespace, "down", scene.client.name)
+        assert (finished.code, finished.out) == (0, f"{scene.client.name} {said}\n")
+
+
+def test_up_again_applies_the_file_and_keeps_the_session(scene: Served) -> None:
+    scene.serve("--wan", "wan")
+    scene.up()
+    ping(scene.client.namespace, WEB_V4)
+    before, state = handshake_time(scene), host_state(scene.client.namespace)
+    finished = scene.fs_tunnel(scene.client.namespace, "up", scene.client.conf)
+    assert finished.code == 0
+    assert "applied anew" in finished.out
+    assert host_state(scene.client.namespace) == state
+    assert handshake_time(scene) == before
+    ping(scene.client.namespace, WEB_V4)
+
+
+def test_serve_again_with_fewer_clients_forgets_the_others(scene: Served) -> None:
+    scene.serve("--wan", "wan")
+    text = scene.conf.read_text()
+    write_private(scene.conf, text[: text.rindex("[Peer]")])
+    scene.serve("--wan", "wan")
+    shown = scene.provider.run("wg", "show", scene.name, "peers")
+    assert shown.split() == [scene.client.keys.public]
+
+
+def test_a_changed_file_changes_routes(scene: Served) -> None:
+    scene.up()
+    text = scene.client.conf.read_text()
+    write_private(scene.client.conf, text.replace("0.0.0.0/0, ::/0", "203.0.113.0/24"))
+    scene.up()
+    assert scene.client.namespace.ip("rule").count("5220:") == 0
+    assert f"203.0.113.0/24 dev {scene.client.name}" in scene.client.namespace.ip("route")
+    scene.down(scene.client.namespace, scene.client.conf)
+
+
+def test_the_file_may_name_a_table_or_none(scene: Served) -> None:
+    text = scene.client.conf.read_text()
+    for table, found in (("1234", True), ("off", False)):
+        write_private(scene.client.conf, text.replace("[Peer]", f"Table = {table}\n[Peer]"))
+        scene.up()
+        routes = scene.client.namespace.ip("route", "show", "table", "all")
+        assert (f"default dev {scene.client.name} table 1234" in routes) is found
+        assert "5220:" not in scene.client.namespace.ip("rule")
+        scene.down(scene.client.namespace, scene.client.conf)
+
+
+# Fail closed.
+
+
+def test_a_killed_engine_leaves_the_way_closed(scene: Served) -> None:
+    scene.serve("--wan", "wan")
+    client = scene.client.namespace
+    with Capture(client, "wire") as uplink:
+        ping(client, "198.51.100.1")  # the control: the uplink is seen
+        assert any(packet[9] == socket.IPPROTO_ICMP for packet in uplink.packets() if packet)
+    scene.up()
+    ping(client, WEB_V4)
+    kill_engine(scene, client, scene.client.name)
+    with Capture(client, "wire") as uplink:
+        for address in (WEB_V4, WEB_V6, "198.51.100.1"):
+            with pytest.raises(CommandFailed, match=r"unreachable|No route"):
+                client.run("ping", "-n", "-c", "1", "-W", "1", address)
+        assert [packet for packet in uplink.packets() if packet[:1] == b"\x45"] == []
+    scene.up()
+    ping(client, WEB_V4)
+
+
+def test_down_opens_the_way_after_a_crash(scene: Served) -> None:
+    before = host_state(scene.client.namespace)
+    scene.up()
+    kill_engine(scene, scene.client.namespace, scene.client.name)
+    scene.down(scene.client.namespace, scene.client.conf)
+    assert host_state(scene.client.namespace) == before
+
+
+def test_serve_undoes_what_a_crash_left(scene: Served) -> None:
+    before = host_state(scene.provider)
+    scene.serve("--wan", "wan")
+    kill_engine(scene, scene.provider, scene.name)
+    scene.serve("--wan", "wan")
+    scene.up()
+    ping(scene.client.namespace, WEB_V4)
+    scene.down(scene.provider, scene.conf)
+    assert host_state(scene.provider) == before
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("verb", ["up", "serve"])
+def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
+    scene: Served, verb: str, moment: str
+) -> None:
+    where, arguments = (
+        (scene.client.namespace, ["up", str(scene.client.conf)])
+        if verb == "up"
+        else (scene.provider, ["serve", "--wan", "wan", *LAB, str(scene.conf)])
+    )
+    before = host_state(where)
+    for step in range(1, 30):
+        finished = scene.fs_tunnel(where, str(step), moment, *arguments, module="tests.crash_at")
+        died = finished.code == -signal.SIGKILL
+        scene.down(where, Path(arguments[-1]))
+        assert host_state(where) == before, f"after step {step}"
+        if not died:
+            expect_ok(finished)
+            break
+    assert step > 8
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_whatever_step_of_the_way_down_is_killed_down_goes_on(scene: Served, moment: str) -> None:
+    where, conf = scene.client.namespace, scene.client.conf
+    before = host_state(where)
+    for step in range(1, 30):
+        scene.up()
+        finished = scene.fs_tunnel(where, str(step), moment, "down", conf, module="tests.crash_at")
+        scene.down(where, conf)
+        assert host_state(where) == before, f"after step {step}"
+        if finished.code != -signal.SIGKILL:
+            expect_ok(finished)
+            break
+    assert step > 8
+
+
+def test_a_failure_on_the_way_up_is_undone(scene: Served) -> None:
+    text = scene.client.conf.read_text()
+    write_private(scene.client.conf, text.replace("[Peer]", "PostUp = false\n[Peer]"))
+    before = host_state(scene.client.namespace)
+    finished = scene.fs_tunnel(scene.client.namespace, "up", "--allow-hooks", scene.client.conf)
+    assert finished.code in (1, 2)
+    assert finished.err.count("\n") == 1
+    assert host_state(scene.client.namespace) == before
+
+
+# Refusals.
+
+
+def test_a_busy_port_is_named(scene: Served) -> None:
+    before = host_state(scene.provider)
+    with scene.provider.udp_socket("0.0.0.0", 51820):
+        finished = scene.fs_tunnel(scene.provider, "serve", "--wan", "wan", scene.conf)
+    assert finished.code == 1
+    assert "UDP port 51820 is in use" in finished.err
+    assert "ListenPort" in finished.err
+    assert host_state(scene.provider) == before
+
+
+def test_an_interface_of_that_name_is_left_alone(scene: Served) -> None:
+    where = scene.client.namespace
+    where.ip("link", "add", scene.client.name, "type", "bridge")
+    finished = scene.fs_tunnel(where, "up", scene.client.conf)
+    assert finished.code == 1
+    assert f"there is an interface {scene.client.name} already" in finished.err
+    assert where.has_link(scene.client.name)
+
+
+def test_an_engine_that_somebody_else_started_is_left_alone(scene: Served) -> None:
+    where, name = scene.client.namespace, scene.client.name
+    where.run(*scene.command(name, module="fs_tunnel.cli.fs_wg"), env=scene.env)
+    up = scene.fs_tunnel(where, "up", scene.client.conf)
+    down = scene.fs_tunnel(where, "down", scene.client.conf)
+    assert (up.code, down.code) == (1, 3)
+    assert "belongs to another program" in up.err
+    assert "was not started by fs-tunnel" in down.err
+    assert where.has_link(name)
+
+
+def test_an_unknown_endpoint_changes_nothing(scene: Served) -> None:
+    text = scene.client.conf.read_text()
+    write_private(scene.client.conf, text.replace("198.51.100.1:51820", "nowhere.invalid:51820"))
+    before = host_state(scene.client.namespace)
+    finished = scene.fs_tunnel(scene.client.namespace, "up", scene.client.conf)
+    assert finished.code == 1
+    assert "nowhere.invalid has no address" in finished.err
+    assert host_state(scene.client.namespace) == before
+
+
+def test_serving_all_addresses_to_one_client_is_refused(scene: Served) -> None:
+    text = scene.conf.read_text()
+    write_private(scene.conf, text.replace("10.66.0.2/32", "0.0.0.0/0"))
+    finished = scene.fs_tunnel(scene.provider, "serve", "--wan", "wan", scene.conf)
+    assert finished.code == 2
+    assert "a client cannot own all addresses" in finished.err
+
+
+def test_a_way_out_that_does_not_exist_is_named(scene: Served) -> None:
+    finished = scene.fs_tunnel(scene.provider, "serve", "--wan", "wan9", scene.conf)
+    assert finished.code == 2
+    assert "no interface wan9" in finished.err
+
+
+# Hooks.
+
+
+def test_hooks_are_refused_by_line(scene: Served) -> None:
+    text = scene.client.conf.read_text()
+    write_private(scene.client.conf, text.replace("[Peer]", "PostUp = touch /tmp/x\n[Peer]"))
+    finished = scene.fs_tunnel(scene.client.namespace, "up", scene.client.conf)
+    assert finished.code == 2
+    assert f"{scene.client.conf}:4: PostUp: " in finished.err
+    assert "--allow-hooks" in finished.err
+
+
+def test_hooks_that_others_could_have_written_are_refused(scene: Served) -> None:
+    text = scene.client.conf.read_text()
+    write_private(scene.client.conf, text.replace("[Peer]", "PostUp = true\n[Peer]"))
+    scene.client.conf.chmod(0o666)
+    finished = scene.fs_tunnel(scene.client.namespace, "up", "--allow-hooks", scene.client.conf)
+    assert finished.code == 2
+    assert "can be written by others" in finished.err
+
+
+def test_hooks_run_in_their_order(scene: Served) -> None:
+    trace = scene.folder / "trace"
+    hooks = "\n".join(
+        f"{kind} = echo {kind} %i >> {trace}; ip -o link show %i >> {trace} 2>&1 || true"
+        for kind in ("PostDown", "PreUp", "PostUp", "PreDown")
+    )
+    text = scene.client.conf.read_text()
+    write_private(scene.client.conf, text.replace("[Peer]", f"{hooks}\n[Peer]"))
+    where, name = scene.client.namespace, scene.client.name
+    expect_ok(scene.fs_tunnel(where, "up", "--allow-hooks", scene.client.conf))
+    scene.down(where, scene.client.conf)
+    said = trace.read_text().splitlines()
+    kinds = [line.split()[0] for line in said if line.endswith(f" {name}")]
+    assert kinds == ["PreUp", "PostUp", "PreDown", "PostDown"]
+    there = [f"{name}:" in line for line in said if not line.endswith(f" {name}")]
+    assert there == [False, True, True, False]
+
+
+# DNS.
+
+
+def test_the_resolver_is_the_tunnels_while_it_is_up(scene: Served) -> None:
+    where = scene.client.namespace
+    folder = Path("/etc/netns") / where.name
+    folder.mkdir(parents=True)
+    try:
+        (folder / "resolv.conf").write_text("nameserver 192.0.2.53\n")
+        text = scene.client.conf.read_text()
+        write_private(
+            scene.client.conf, text.replace("[Peer]", f"DNS = {GATEWAY_V4}, example.net\n[Peer]")
+        )
+        before = host_state(where)
+        scene.up()
+        resolv_conf = where.run("cat", "/etc/resolv.conf")
+        assert f"nameserver {GATEWAY_V4}\nsearch example.net\n" in resolv_conf
+        assert "192.0.2.53" not in resolv_conf
+        scene.down(where, scene.client.conf)
+        assert host_state(where) == before
+    finally:
+        (folder / "resolv.conf").unlink()
+        folder.rmdir()
+
+
+# In the foreground.
+
+
+def start_foreground(
+    scene: Served, where: Namespace, *arguments: str | Path
+) -> subprocess.Popen[bytes]:
+    process = where.start(
+        *scene.command(*arguments), env=scene.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().endswith(b" is up\n")
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_takes_it_down(scene: Served, number: signal.Signals) -> None:
+    where = scene.client.namespace
+    before = host_state(where)
+    process = start_foreground(scene, where, "up", "-f", scene.client.conf)
+    process.send_signal(number)
+    assert process.wait(20) == 0
+    assert host_state(where) == before
+
+
+def test_a_dead_engine_ends_the_foreground_and_blocks(scene: Served) -> None:
+    where = scene.client.namespace
+    process = start_foreground(scene, where, "up", "-f", scene.client.conf)
+    kill_engine(scene, where, scene.client.name)
+    assert process.wait(20) == 1
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    assert "stays blocked" in said
+    assert said.count("\n") == 1
+    with pytest.raises(CommandFailed, match=r"unreachable|No route"):
+        where.run("ping", "-n", "-c", "1", "-W", "1", WEB_V4)
+
+
+def test_a_dead_engine_ends_serve_and_all_is_undone(scene: Served) -> None:
+    before = host_state(scene.provider)
+    process = start_foreground(scene, scene.provider, "serve", "-f", "--wan", "wan", scene.conf)
+    kill_engine(scene, scene.provider, scene.name)
+    assert process.wait(20) == 1
+    assert host_state(scene.provider) == before
+
+
+def test_down_from_elsewhere_ends_the_foreground(scene: Served) -> None:
+    where = scene.client.namespace
+    process = start_foreground(scene, where, "up", "-f", scene.client.conf)
+    scene.down(where, scene.client.conf)
+    assert process.wait(20) == 0
+
+
+# Several at a time.
+
+
+def test_two_tunnels_at_a_time_do_not_share_a_table(scene: Served) -> None:
+    where = scene.client.namespace
+    second = scene.folder / f"s{os.getpid():x}.conf"
+    write_private(second, scene.client.conf.read_text())
+    before = host_state(where)
+    scene.up()
+    expect_ok(scene.fs_tunnel(where, "up", second))
+    marks = {
+        where.run("wg", "show", name, "fwmark").strip() for name in (scene.client.name, second.stem)
+    }
+    assert marks == {"0xca6c", "0xca6d"}
+    scene.down(where, scene.client.conf)
+    assert "lookup 51821" in where.ip("rule")
+    scene.down(where, second)
+    assert host_state(where) == before

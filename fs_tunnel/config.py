@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -22,15 +22,19 @@ from fs_tunnel.types import (
     PresharedKey,
     PrivateKey,
     PublicKey,
+    parse_network,
 )
 
 MAX_FILE_BYTES = 16 << 20  # 10,000 peers take about 2 MiB
 HOOK_KINDS = ("PreUp", "PostUp", "PreDown", "PostDown")
 MIN_MTU, MAX_MTU = 576, 65535
+MIN_MTU_V6 = 1280  # RFC 8200, section 5: below it, the kernel takes IPv6 off the interface
 
 _NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _MAX_U32 = 2**32 - 1
+_MAX_SHOWN_KEY = 12  # characters
 
 T = TypeVar("T")
 
@@ -223,6 +227,14 @@ class _Section:
             for item in entry.value.split(",")
         ]
 
+    def words(self, key: str, parse: Callable[[str], T]) -> list[T]:
+        """All items of a list as wg-quick splits it: at commas and at spaces, however many."""
+        return [
+            self._parsed(entry, parse, word)
+            for entry in self.entries.get(key, [])
+            for word in entry.value.replace(",", " ").split()
+        ]
+
     def last(self, key: str, parse: Callable[[str], T]) -> T | None:
         """The value of a key that may stand once."""
         found = self.entries.get(key, [])
@@ -268,6 +280,10 @@ _KEYS = {
 def _sections(text: str, source: str) -> list[_Section]:
     if "\0" in text:
         raise ConfigError("holds a NUL byte; this is no tunnel's file", source=source)
+    if text.startswith("\ufeff"):
+        raise ConfigError(
+            "begins with a byte order mark; save it as UTF-8 without one", source=source, line=1
+        )
     sections: list[_Section] = []
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.partition("#")[0].strip()
@@ -291,33 +307,47 @@ def _add_entry(sections: list[_Section], line: str, number: int, source: str) ->
         raise ConfigError("not understood; write KEY = VALUE", source=source, line=number)
     if not sections:
         raise ConfigError(
-            "stands in no section; put [Interface] above it", source=source, line=number, key=key
+            "stands in no section; put [Interface] above it",
+            source=source,
+            line=number,
+            key=_shown(key),
         )
     section = sections[-1]
     known = _KEYS[section.kind]
     if key.lower() not in known:
         near = get_close_matches(key.lower(), known, n=1)
         remedy = f"did you mean {known[near[0]]}?" if near else f"use {', '.join(known.values())}"
-        # A key of WireGuard in the wrong place must not be shown: it may be a secret cut in two.
         raise ConfigError(
             f"no such key in [{section.kind.capitalize()}]; {remedy}",
             source=source,
             line=number,
-            key=key if key.isalnum() and len(key) <= 30 else None,
+            key=_shown(key),
         )
     section.entries.setdefault(key.lower(), []).append(_Entry(key, value, number))
 
 
+def _shown(key: str) -> str | None:
+    """An unknown key as a message may show it: what may be a part of a secret is left out."""
+    names = [name for known in _KEYS.values() for name in known]
+    is_short = key.isalpha() and len(key) <= _MAX_SHOWN_KEY
+    is_mistyped = key.isalnum() and get_close_matches(key.lower(), names, n=1)
+    return key if is_short or is_mistyped else None
+
+
 def _interface(section: _Section) -> InterfaceConfig:
-    dns = section.listed("dns", _resolver)
+    dns = section.words("dns", _resolver)
+    addresses = tuple(section.words("address", _address))
+    mtu = section.last("mtu", _number(MIN_MTU, MAX_MTU))
+    if mtu is not None and mtu < MIN_MTU_V6 and any(each.version == 6 for each in addresses):
+        raise section.error("mtu", f"IPv6 needs {MIN_MTU_V6}; write it, or drop the IPv6 Address")
     return InterfaceConfig(
         private_key=section.required("privatekey", "PrivateKey", PrivateKey.from_base64),
         listen_port=section.last("listenport", _number(0, 65535)),
-        fwmark=section.last("fwmark", _or_off(_number(0, _MAX_U32))),
-        addresses=tuple(section.listed("address", _address)),
+        fwmark=section.last("fwmark", _or_off(_number(0, _MAX_U32, or_hex=True))),
+        addresses=addresses,
         dns=tuple(each for each in dns if not isinstance(each, str)),
         dns_search=tuple(each for each in dns if isinstance(each, str)),
-        mtu=section.last("mtu", _number(MIN_MTU, MAX_MTU)),
+        mtu=mtu,
         table=section.last("table", _table) or "auto",
         hooks=_hooks(section),
         save_config=section.last("saveconfig", _boolean) or False,
@@ -348,9 +378,9 @@ def _hooks(section: _Section) -> tuple[Hook, ...]:
 # Values.
 
 
-def _number(low: int, high: int) -> Callable[[str], int]:
+def _number(low: int, high: int, *, or_hex: bool = False) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        is_hex = text.lower().startswith("0x")
+        is_hex = or_hex and text.lower().startswith("0x")
         digits = text[2:] if is_hex else text
         if not re.fullmatch(r"[0-9a-fA-F]{1,8}" if is_hex else r"[0-9]{1,10}", digits):
             raise ValueError(f"not a number; write one between {low} and {high}")
@@ -372,7 +402,10 @@ def _table(text: str) -> int | Literal["auto", "off"]:
             return "auto"
         case "off":
             return "off"
-    return _number(1, _MAX_U32)(text)
+    try:
+        return _number(1, _MAX_U32, or_hex=True)(text)
+    except ValueError:
+        raise ValueError(f"not a table; write auto, off or 1 to {_MAX_U32}") from None
 
 
 def _boolean(text: str) -> bool:
@@ -383,6 +416,8 @@ def _boolean(text: str) -> bool:
 
 def _address(text: str) -> IPv4Interface | IPv6Interface:
     try:
+        if "%" in text:  # a zone may hold any character
+            raise ValueError
         return ip_interface(text)
     except ValueError:
         raise ValueError("not an address; write 10.66.0.2/32 or fd66::2/128") from None
@@ -390,22 +425,35 @@ def _address(text: str) -> IPv4Interface | IPv6Interface:
 
 def _network(text: str) -> IPNetwork:
     try:
-        return ip_network(text, strict=False)
+        return parse_network(text)
     except ValueError:
         raise ValueError("not a network; write 10.0.0.0/8, fd00::/8 or 0.0.0.0/0") from None
 
 
 def _resolver(text: str) -> IPAddress | str:
     try:
-        return ip_address(text)
+        return _numeric(text)
     except ValueError:
         return _host(text)
 
 
+def _numeric(text: str) -> IPAddress:
+    """An address; a zone, which names the interface of a link-local one, is checked as well."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and not _NAME.fullmatch(address.scope_id or "any"):
+        raise ValueError(text)
+    return address
+
+
 def _host(text: str) -> str:
+    """A domain name. One whose last label is a number would be read as an IPv4 address."""
     name = text.removesuffix(".")
     labels = name.split(".")
-    if len(name) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+    if (
+        len(name) > 253
+        or not all(_HOST_LABEL.fullmatch(label) for label in labels)
+        or _NUMERIC_LABEL.fullmatch(labels[-1])
+    ):
         raise ValueError("not an address or a domain name; check it for stray characters")
     return text
 
@@ -416,15 +464,11 @@ def _endpoint(text: str) -> EndpointName:
     try:
         number = _number(1, 65535)(port)
         if host.startswith("[") and host.endswith("]"):
-            # A zone names the interface of a link-local address.
-            address, percent, zone = host[1:-1].partition("%")
-            if ip_address(address).version != 6 or (percent and not _NAME.fullmatch(zone)):
-                raise ValueError
             host = host[1:-1]
-        elif not colon or ":" in host:
+            if _numeric(host).version != 6:
+                raise ValueError
+        elif not colon or isinstance(_resolver(host), IPv6Address):
             raise ValueError
-        else:
-            _host(host)
     except ValueError:
         raise ValueError(f"not an endpoint; {remedy}") from None
     return EndpointName(host, number)

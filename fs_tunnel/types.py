@@ -6,7 +6,7 @@ Keys hide their bytes from ``repr`` and therefore from logs and tracebacks.
 import base64
 import binascii
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
 
 from fs_tunnel.errors import UsageError
@@ -100,22 +100,41 @@ class Endpoint:
         """Parse ``192.0.2.1:51820`` or ``[2001:db8::1]:51820``; UsageError for anything else."""
         host, colon, port = text.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
-        host, _, scope = (host[1:-1] if bracketed else host).partition("%")
+        host, percent, scope = (host[1:-1] if bracketed else host).partition("%")
         try:
             address = ip_address(host)
-            if not colon or bracketed != (address.version == 6):
+            if not colon or bracketed != (address.version == 6) or (percent and not bracketed):
                 raise ValueError
-            if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            number, scope_id = _digits(port, 2**16), _digits(scope, 2**32) if percent else 0
+            if number == 0:
                 raise ValueError
-            scope_id = int(scope) if scope else 0
         except ValueError:
             raise UsageError(
                 f"{text!r} is not an endpoint; write 192.0.2.1:51820 or [2001:db8::1]:51820"
             ) from None
-        return cls(str(address), int(port), scope_id)
+        return cls(str(address), number, scope_id)
 
     def __str__(self) -> str:
         if ":" not in self.ip:
             return f"{self.ip}:{self.port}"
         scope = f"%{self.scope_id}" if self.scope_id else ""
         return f"[{self.ip}{scope}]:{self.port}"
+
+
+def parse_network(text: str) -> IPNetwork:
+    """Parse ``10.0.0.0/8``, or an address alone; ValueError for anything else.
+
+    Host bits are cleared, as ``wg`` does. Unlike ipaddress, it takes no netmask and no zone, which
+    might hold any character.
+    """
+    address, slash, length = text.partition("/")
+    if "%" in address or (slash and not (length.isascii() and length.isdigit())):
+        raise ValueError("not a network")
+    return ip_network(text, strict=False)
+
+
+def _digits(text: str, limit: int) -> int:
+    """A number below ``limit``; int() alone would take signs, spaces and underscores."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < limit):
+        raise ValueError("not a number in range")
+    return int(text)

@@ -22,12 +22,16 @@ def print_secret(text: str) -> None:
             )
     except (OSError, ValueError):
         pass  # standard output is no file
+    except AttributeError:  # Python's stand-in for a closed descriptor
+        raise UsageError("standard output is closed; write the key into a file") from None
     click.echo(text)
 
 
 def read_private_key() -> PrivateKey:
     """The key on standard input: never an argument, since arguments are public."""
-    text = sys.stdin.read(_MAX_INPUT).strip()
+    # Bytes, since what is piped in by mistake need not be text; None where it is closed.
+    raw = sys.stdin.buffer.read(_MAX_INPUT) if sys.stdin else b""
+    text = raw.decode("ascii", "replace").strip()
     if not text:
         raise UsageError("no key on standard input; fs-tunnel pubkey < PRIVATE_KEY_FILE")
     return PrivateKey.from_base64(text)

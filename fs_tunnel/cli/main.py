@@ -55,15 +55,31 @@ def main() -> None:
     """Entry point of the console script."""
     logging.basicConfig(level=logging.WARNING, format="fs-tunnel: %(levelname)s: %(message)s")
     try:
-        cli.main(prog_name="fs-tunnel")
+        sys.exit(cli.main(prog_name="fs-tunnel", standalone_mode=False))
     except FlowShieldError as error:
         _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        _fail_usage(error)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
     except Exception as error:
         if os.environ.get("FS_TUNNEL_DEBUG"):
             raise
-        _fail(
-            f"unexpected {type(error).__name__}; set FS_TUNNEL_DEBUG=1 and report what it shows", 1
-        )
+        # Of an OSError the reason is told; other messages might quote a secret.
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        kind = type(error).__name__
+        _fail(f"unexpected {kind}{reason}; set FS_TUNNEL_DEBUG=1 and report what it shows", 1)
+
+
+def _fail_usage(error: click.ClickException) -> None:
+    """A mistake in the command line; the help of a command that lacks its verb is shown whole."""
+    message = error.format_message()
+    if "\n" in message:
+        error.show()
+        sys.exit(error.exit_code)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "fs-tunnel"
+    _fail(f"{message.rstrip('.')}; see {command} --help", error.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> None:

@@ -1,0 +1,48 @@
+"""The locks hold versions and hashes alone, and the apt list what the tests need."""
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NETNS_TOOLS
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
+LOCKS.remove(REQUIREMENTS / "apt.txt")
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """The requirements of a lock, by normalised name, each with all of its lines."""
+    text = re.sub(r"^ *#.*\n", "", lock.read_text(), flags=re.MULTILINE)
+    entries = re.split(r"\n(?=\S)", text.strip())
+    return {re.split(r"[=;\s]", entry)[0].lower().replace("_", "-"): entry for entry in entries}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_package_has_one_version_and_a_hash(lock: Path) -> None:
+    for name, entry in pinned(lock).items():
+        assert re.match(r"[\w-]+==[\w.]+( ; [^\\]+)? \\\n", entry), name
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), name
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_no_lock_names_a_place(lock: Path) -> None:
+    """No index, host or path: where packages come from is the user's business."""
+    place = r"://|--(extra-)?index|--find-links|^-e|^/|^\."
+    assert not re.search(place, lock.read_text(), re.MULTILINE)
+
+
+def test_the_lock_has_what_the_package_asks_for() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(REQUIREMENTS.parent / "setup.cfg")
+    wanted = setup["options"]["install_requires"].split("\n")
+    wanted += setup["options.extras_require"]["dev"].split("\n")
+    names = {re.split(r"[ >=<]", line)[0].lower() for line in wanted if line}
+    assert names - set(pinned(REQUIREMENTS / "lock.txt")) == set()
+
+
+def test_the_apt_list_has_the_tools_of_the_tests() -> None:
+    listed = re.sub(r"#.*", "", (REQUIREMENTS / "apt.txt").read_text()).split()
+    assert set(NETNS_TOOLS.values()) - set(listed) == set()

@@ -46,7 +46,7 @@ def aead_open(key: bytes, counter: int, ciphertext: bytes, ad: bytes) -> bytes:
         return bindings.crypto_aead_chacha20poly1305_ietf_decrypt(
             ciphertext, ad, _nonce(0, counter), key
         )
-    except CryptoError:
+    except (CryptoError, ValueError):  # ValueError: too short to hold a tag
         raise AuthenticationFailed("a message's tag does not verify") from None
 
 
@@ -59,7 +59,7 @@ def xaead_open(key: bytes, nonce: bytes, ciphertext: bytes, ad: bytes) -> bytes:
     """The inverse of ``xaead_seal``; AuthenticationFailed for a tag that does not verify."""
     try:
         return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, ad, nonce, key)
-    except CryptoError:
+    except (CryptoError, ValueError):
         raise AuthenticationFailed("a cookie's tag does not verify") from None
 
 

@@ -44,9 +44,9 @@ SECONDS_EACH ?= 60
 fuzz: setup ## every parser against atheris, for SECONDS_EACH (60)
 	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --require-hashes \
 		--only-binary :all: -r requirements/fuzz.txt
-	@set -e; for target in tests/fuzz/fuzz_*.py; do \
+	@set -e; for target in $$($(BIN)/python -m tests.fuzz.run --list); do \
 		echo "== $$target"; \
-		$(BIN)/python $$target -max_total_time=$(SECONDS_EACH); done
+		$(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(SECONDS_EACH); done
 
 UV := build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header

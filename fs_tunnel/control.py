@@ -80,7 +80,7 @@ async def serve(listener: socket.socket, answer: Callable[[str], Reply]) -> asyn
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(_answer_untrusted(line, answer)).encode() + b"\n")
+                writer.write(json.dumps(answer_untrusted(line, answer)).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
             pass  # the client went away, or its line was too long: nobody is left to tell
@@ -90,7 +90,7 @@ async def serve(listener: socket.socket, answer: Callable[[str], Reply]) -> asyn
     return await asyncio.start_unix_server(converse, sock=listener, limit=_MAX_REQUEST_BYTES)
 
 
-def _answer_untrusted(line: bytes, answer: Callable[[str], Reply]) -> Reply:
+def answer_untrusted(line: bytes, answer: Callable[[str], Reply]) -> Reply:
     try:
         op = json.loads(line)["op"]
         return {"ok": True, "schema": SCHEMA, **answer(op)}

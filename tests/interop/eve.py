@@ -19,7 +19,7 @@ from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_encrypt,
     crypto_scalarmult_base,
 )
-from noise.connection import Keypair, NoiseConnection  # type: ignore[import-untyped]
+from noise.connection import Keypair, NoiseConnection
 
 INITIATION, RESPONSE, COOKIE_REPLY, TRANSPORT = 1, 2, 3, 4
 INITIATION_BYTES, RESPONSE_BYTES, COOKIE_REPLY_BYTES = 148, 92, 64

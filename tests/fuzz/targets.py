@@ -1,0 +1,130 @@
+"""One function a parser: takes any bytes, and fails by raising what the parser may not raise."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from fs_tunnel import config, control, uapi
+from fs_tunnel.errors import (
+    ConfigError,
+    ControlError,
+    MalformedMessage,
+    SystemChangeError,
+    UsageError,
+)
+from fs_tunnel.linux.kinds import from_json, to_json
+from fs_tunnel.proto.ip import parse_inner_untrusted
+from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
+from fs_tunnel.types import Endpoint
+from tests.proto.world import Datagram, World
+
+Target = Callable[[bytes], None]
+
+
+def messages(data: bytes) -> None:
+    """A parsed message is the one that was sent."""
+    try:
+        message = parse_untrusted(data)
+    except MalformedMessage:
+        return
+    if isinstance(message, TransportHeader):
+        assert data.startswith(message.to_bytes())
+    else:
+        assert message.to_bytes() == data
+
+
+def inner_packet(data: bytes) -> None:
+    """Lengths stay within what there is; addresses are addresses."""
+    try:
+        source, destination, length = parse_inner_untrusted(data)
+    except MalformedMessage:
+        return
+    assert 20 <= length <= len(data)
+    assert ip_address(source).version == ip_address(destination).version == data[0] >> 4
+
+
+def datagrams(data: bytes) -> None:
+    """Whatever comes from elsewhere is dropped and counted, and the session goes on.
+
+    The first byte picks a type, so that mutation reaches past the first check.
+    """
+    world = World()
+    world.handshake()
+    device, before = world.bob.device, world.bob.peer.rx_packets
+    world.alice.peer.initiate_handshake(world.now, is_retry=True)
+    world.collect()
+    index = world.wire.pop().data[4:8]
+    for head in (b"", bytes([1 + data[0] % 4 if data else 0, 0, 0, 0]) + index):
+        forged = Datagram(head + data, Endpoint("198.51.100.66", 6666), world.bob.endpoint)
+        world.arrive(forged)
+    assert sum(device.drops.values()) == 2
+    assert world.bob.peer.rx_packets == before
+    assert world.bob.received == []
+    packet = world.send(world.alice, b"still here")
+    world.settle()
+    assert world.bob.received == [packet]
+
+
+def uapi_set(data: bytes) -> None:
+    """What was understood, and is written again, is understood as the same."""
+    try:
+        update = uapi.parse_set_untrusted(data.decode("utf-8", "replace"))
+    except uapi.UapiError:
+        return
+    assert uapi.parse_set_untrusted(uapi.render_set(update)) == update
+
+
+def uapi_get(data: bytes) -> None:
+    """An engine's answer, as a client reads it."""
+    try:
+        uapi.parse_get(data.decode("utf-8", "replace"))
+    except ControlError:
+        return
+
+
+def endpoint(data: bytes) -> None:
+    """What was understood, and is written again, is understood as the same."""
+    try:
+        parsed = Endpoint.parse(data.decode("utf-8", "replace"))
+    except UsageError:
+        return
+    assert Endpoint.parse(str(parsed)) == parsed
+
+
+def config_file(data: bytes) -> None:
+    """What was understood, and is written again, is understood as the same."""
+    try:
+        parsed = config.parse(data.decode("utf-8", "replace"), name="fuzz", source="fuzz.conf")
+    except ConfigError as error:
+        assert str(error).startswith("fuzz.conf")
+        assert "\n" not in str(error)
+        return
+    again = config.parse(config.render(parsed), name="fuzz", source="fuzz.conf")
+    assert again == parsed
+
+
+def control_request(data: bytes) -> None:
+    """A request to the control socket is answered, whatever it is."""
+
+    def answer(op: str) -> control.Reply:
+        return {"status": {}}[op]
+
+    reply = control.answer_untrusted(data, answer)
+    assert reply["ok"] in (True, False)
+
+
+def journal_line(data: bytes) -> None:
+    """What a journal holds is a change, or is passed over."""
+    try:
+        change = from_json(data.decode("utf-8", "replace"))
+    except SystemChangeError:
+        return
+    assert from_json(to_json(change)) == change
+
+
+TARGETS: dict[str, Target] = {
+    target.__name__: target
+    for target in (
+        *(messages, inner_packet, datagrams, uapi_set, uapi_get, endpoint),
+        *(config_file, control_request, journal_line),
+    )
+}

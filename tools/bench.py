@@ -37,6 +37,7 @@ ENGINES = (FS, QUIET_WIREGUARD_GO)
 DEFAULT_REPORT = Path("build/bench.json")
 IPERF_PORT = 5201
 _PINGS = 200
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GIB = 1 << 30
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -71,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         print("bench: error: network namespaces need root; run: sudo make bench", file=sys.stderr)
         return 4
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in _ENDINGS:
+        signal.signal(number, _interrupt)
     machine = describe_machine()
     for what, value in machine.items():
         print(f"{what}: {value}")
@@ -321,7 +323,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # From here on everything is removed, which a second Ctrl-C must not break.
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -35,6 +35,8 @@ from fs_tunnel.udp import UdpSockets, check_port_is_free
 
 log = logging.getLogger(__name__)
 
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+
 _BATCH = 128  # datagrams or packets a turn
 _HANDSHAKES_A_TURN = 8  # about a millisecond
 _MAX_PACKET = 65535
@@ -94,8 +96,9 @@ class Engine:
     async def run(self) -> None:
         """Serve until the TUN or the UAPI socket is deleted, a signal comes, or we are told to."""
         loop = self._loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in STOP_SIGNALS:
             loop.add_signal_handler(each, self._stopped.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         uapi_path = uapi.socket_path(self._tun.name)
         inode = uapi_path.stat().st_ino
         servers = [

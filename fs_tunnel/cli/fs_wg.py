@@ -6,13 +6,14 @@ It returns once the TUN and the UAPI socket exist; ``wg`` and ``ip`` do the rest
 import logging
 import logging.handlers
 import os
+import signal
 import sys
 from pathlib import Path
 
 import click
 
 from fs_tunnel import __version__, control, uapi, uapi_server
-from fs_tunnel.engine import Engine, EngineOptions, run
+from fs_tunnel.engine import STOP_SIGNALS, Engine, EngineOptions, run
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.tun import open_tun
 
@@ -37,6 +38,8 @@ def fs_wg(foreground: bool, ifname: str) -> None:
     LOG_LEVEL is one of verbose, info, error (the default) and silent.
     """
     _set_up_logging(foreground)
+    # A signal that comes before the engine can handle it waits, so that no socket is left behind.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     tun = open_tun(ifname)
     tun.mtu = DEFAULT_MTU
     options = EngineOptions.from_environment()

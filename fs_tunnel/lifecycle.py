@@ -24,13 +24,15 @@ from fs_tunnel.errors import (
     SystemChangeError,
 )
 from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.journal import Journal, locked
+from fs_tunnel.linux.journal import Journal
 from fs_tunnel.linux.links import Link, exists
+from fs_tunnel.linux.state import locked
 from fs_tunnel.uapi import DeviceStatus, DeviceUpdate, UapiClient
 
 log = logging.getLogger(__name__)
 
-_ENGINE = (sys.executable, "-m", "fs_tunnel.cli.fs_wg")
+# -P: not from the directory that root happens to stand in.
+_ENGINE = (sys.executable, "-P", "-m", "fs_tunnel.cli.fs_wg")
 _ENGINE_DEADLINE = 15.0  # seconds
 
 
@@ -55,26 +57,25 @@ def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequen
             raise SystemChangeError(
                 f"{name} belongs to another program; end it, or rename {config.source}"
             )
-        if running is not None and journal.header is not None and journal.header.role == role:
+        is_ours = journal.may_resume(role)
+        if running is not None and is_ours and journal.is_settled:
             _configure(name, _difference(running, device))
-            _change(journal, plan)
+            journal.begin(role, config.source, _endpoints(config, device))
+            _follow(journal, plan, device)
             return False
         # Only what a client had closed must stay closed; a provider without an engine has nothing
         # to protect, and its settings of the interface went with it.
-        is_resumed = role == "up" and journal.may_resume(role)
+        is_resumed = role == "up" and is_ours
         if is_resumed:
             log.warning("%s died before; what it had closed stays closed meanwhile", name)
-            _keep_only_what_outlived_the_link(journal, plan)
+            _keep_only_what_outlived_the_link(journal)
+            _wait_for_end(name)
         else:
             _undo_leftovers(journal, name)
-            journal.begin(role, config.source)
         try:
             _refuse_taken_name(name)
-            for change in journal.missing(plan):
-                journal.make(change)
-                if isinstance(change, Link):
-                    _start_engine(name)
-                    _configure(name, device)
+            journal.begin(role, config.source, _endpoints(config, device))
+            _follow(journal, plan, device)
         except BaseException:
             _undo_quietly(journal, keep_closed=is_resumed)
             raise
@@ -143,24 +144,28 @@ def _difference(running: DeviceStatus, wanted: DeviceUpdate) -> DeviceUpdate:
         for peer in running.peers
         if peer.public_key not in names
     )
-    configured = {peer.public_key: peer for peer in running.peers}
-    # An endpoint that moved since stays where it is: the peer is heard there.
-    kept = tuple(
-        replace(peer, endpoint=None) if _is_reachable(configured.get(peer.public_key)) else peer
-        for peer in wanted.peers
-    )
-    return replace(wanted, replace_peers=False, peers=removed + kept)
+    return replace(wanted, replace_peers=False, peers=removed + wanted.peers)
 
 
-def _is_reachable(peer: uapi.PeerStatus | None) -> bool:
-    return peer is not None and peer.endpoint is not None and peer.last_handshake_ns > 0
+def _endpoints(config: TunnelConfig, device: DeviceUpdate) -> dict[str, str]:
+    """What the names in the file stand for: while the way is closed, nobody can be asked."""
+    found = {peer.public_key: peer.endpoint for peer in device.peers}
+    return {
+        str(peer.endpoint): str(found[peer.public_key])
+        for peer in config.peers
+        if peer.endpoint and found.get(peer.public_key)
+    }
 
 
-def _change(journal: Journal, plan: Sequence[Change]) -> None:
-    for change in journal.superfluous(plan):
-        journal.take_back(change)
-    for change in journal.missing(plan):
-        journal.make(change)
+def _follow(journal: Journal, plan: Sequence[Change], device: DeviceUpdate) -> None:
+    """Turn the changes in force into those of ``plan``; a link that is made gets its engine."""
+    journal.drop_others(plan)
+    for change in plan:
+        is_made = journal.ensure(change)
+        if is_made and isinstance(change, Link):
+            _start_engine(change.ifname)
+            _configure(change.ifname, device)
+    journal.settle()
 
 
 def _undo_leftovers(journal: Journal, name: str) -> None:
@@ -170,11 +175,8 @@ def _undo_leftovers(journal: Journal, name: str) -> None:
         _wait_for_end(name)
 
 
-def _keep_only_what_outlived_the_link(journal: Journal, plan: Sequence[Change] = ()) -> None:
-    unwanted = {change.identity for change in journal.superfluous(plan)} if plan else set()
-    for change in reversed(journal.changes.copy()):
-        if change.ends_with_link or change.identity in unwanted:
-            journal.take_back(change)
+def _keep_only_what_outlived_the_link(journal: Journal) -> None:
+    journal.drop_others([change for change in journal.changes if not change.ends_with_link])
 
 
 def _refuse_taken_name(name: str) -> None:

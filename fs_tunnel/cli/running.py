@@ -11,7 +11,8 @@ from fs_tunnel import lifecycle, uapi
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.journal import Journal, locked
+from fs_tunnel.linux.journal import Journal
+from fs_tunnel.linux.state import locked
 from fs_tunnel.uapi import DeviceUpdate
 
 FOREGROUND = click.option(
@@ -52,7 +53,7 @@ def _stay(name: str, role: str) -> None:
     """Return when somebody else takes the tunnel down; SystemChangeError when the engine dies."""
     while uapi.is_answered(name):
         time.sleep(_LOOK_EVERY)
-    with locked(name, wait=True):  # a command that takes it down may be half-way
+    with locked(name):  # a command that takes it down may be half-way
         was_taken_down = not Journal(name).is_open
     if was_taken_down:
         click.echo(f"{name} was taken down")

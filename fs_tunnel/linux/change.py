@@ -16,6 +16,9 @@ class Change:
     survives_reboot: ClassVar[bool] = False
     # Whether it is gone, or of no use, once the tunnel's interface is.
     ends_with_link: ClassVar[bool] = False
+    # Whether other tunnels' changes wait while this one is made. A user's command must not hold
+    # them up: it may be one of ours.
+    keeps_others_waiting: ClassVar[bool] = True
     # Every change is a dataclass.
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -27,6 +30,10 @@ class Change:
         """Make the change; SystemChangeError where the host refuses."""
         raise NotImplementedError
 
+    def redo(self) -> None:
+        """Make sure of a change that was made before; SystemChangeError as for ``do``."""
+        self.do()
+
     def undo(self) -> None:
         """Take the change back; SystemChangeError where the host refuses."""
         raise NotImplementedError
@@ -36,3 +43,15 @@ class Change:
         """What tells two changes apart, whatever the state was before them."""
         values = (getattr(self, field.name) for field in fields(self) if field.name != "before")
         return (type(self).__name__, *values)
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What is changed. A change takes the place of another one without undoing it first."""
+        return self.identity
+
+    def transition(self) -> tuple[str | None, str] | None:
+        """The values before and after, of a place that all tunnels share; None for others.
+
+        Such a change has a field ``before``.
+        """
+        return None

@@ -4,6 +4,7 @@ The file is changed in place where it is a file, since it may be a mount point, 
 it is a symbolic link, whose target belongs to another program.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -43,37 +44,24 @@ class ResolvConf(Change):
     content: str
     before: str = ""
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("ResolvConf",)
+
+    def transition(self) -> tuple[str, str]:
+        return self.before, f"file:{self.content}"
+
     def prepared(self) -> Self:
-        try:
-            if _RESOLV_CONF.is_symlink():
-                return replace(self, before=f"link:{_RESOLV_CONF.readlink()}")
-            if not _RESOLV_CONF.exists():
-                return replace(self, before="none:")
-            return replace(self, before=f"file:{_RESOLV_CONF.read_text()}")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SystemChangeError(f"{_RESOLV_CONF} cannot be read: {error}; mend it") from None
+        return replace(self, before=_look())
 
     def do(self) -> None:
-        self._write(self.content, replace_link=self.before.startswith("link:"))
+        _restore(f"file:{self.content}")
 
     def undo(self) -> None:
-        kind, _, what = self.before.partition(":")
-        if kind == "file":
-            self._write(what, replace_link=False)
-        else:
-            _RESOLV_CONF.unlink(missing_ok=True)
-            if kind == "link":
-                _RESOLV_CONF.symlink_to(what)
-
-    def _write(self, content: str, *, replace_link: bool) -> None:
-        try:
-            if replace_link:
-                _RESOLV_CONF.unlink(missing_ok=True)
-            _RESOLV_CONF.write_text(content)
-        except OSError as error:
-            raise SystemChangeError(
-                f"{_RESOLV_CONF} cannot be written: {error.strerror}; remove DNS from the file"
-            ) from None
+        kind, _, what = _look().partition(":")
+        # Half a file is ours, of a crash; another one was put there since, and is to stay.
+        if kind == "none" or (kind == "file" and self.content.startswith(what)):
+            _restore(self.before)
 
 
 def use_resolvers(ifname: str, servers: Sequence[IPAddress], domains: Sequence[str]) -> Change:
@@ -97,3 +85,37 @@ def _entry_prefix() -> str:
     prefixes = (re.fullmatch(r"([A-Za-z0-9-]+)\*", line) for line in lines)
     found = next((match for match in prefixes if match), None)
     return f"{found[1]}." if found else ""
+
+
+def _look() -> str:
+    """What there is, in the form of ``before``; bytes that are not UTF-8 survive."""
+    try:
+        if _RESOLV_CONF.is_symlink():
+            return f"link:{_RESOLV_CONF.readlink()}"
+        if not _RESOLV_CONF.exists():
+            return "none:"
+        return f"file:{_RESOLV_CONF.read_bytes().decode(errors='surrogateescape')}"
+    except OSError as error:
+        raise _refusal("read", error) from None
+
+
+def _restore(what: str) -> None:
+    kind, _, value = what.partition(":")
+    try:
+        if kind != "file" or _RESOLV_CONF.is_symlink():
+            _RESOLV_CONF.unlink(missing_ok=True)
+        if kind == "link":
+            _RESOLV_CONF.symlink_to(value)
+        elif kind == "file":
+            with _RESOLV_CONF.open("wb") as stream:
+                stream.write(value.encode(errors="surrogateescape"))
+                stream.flush()
+                os.fsync(stream.fileno())
+    except OSError as error:
+        raise _refusal("written", error) from None
+
+
+def _refusal(what: str, error: OSError) -> SystemChangeError:
+    return SystemChangeError(
+        f"{_RESOLV_CONF} cannot be {what}: {error.strerror}; mend it, or remove DNS from the file"
+    )

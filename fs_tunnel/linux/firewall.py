@@ -84,6 +84,10 @@ class NftTable(Change):
     table: str
     ruleset: str
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("NftTable", self.table)
+
     def do(self) -> None:
         run(["nft", "-f", "-"], stdin=self.ruleset)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from fs_tunnel.config import Hook, TunnelConfig
+from fs_tunnel.config import Hook, TunnelConfig, load
 from fs_tunnel.errors import ConfigError, SystemChangeError
 from fs_tunnel.linux.change import Change
 
@@ -22,33 +22,43 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HookChange(Change):
-    """Shell lines to run on the way up, and on the way down; ``ifname`` takes the place of %i."""
+    """Shell lines to run on the way up, and on the way down; ``ifname`` takes the place of %i.
+
+    ``stage`` is inner or outer.
+    """
 
     ends_with_link: ClassVar[bool] = True
+    keeps_others_waiting: ClassVar[bool] = False
 
     ifname: str
-    on_do: tuple[str, ...] | list[str]
-    on_undo: tuple[str, ...] | list[str]
+    stage: str
+    on_do: tuple[str, ...]
+    on_undo: tuple[str, ...]
 
     @property
-    def identity(self) -> tuple[object, ...]:
-        return ("HookChange", self.ifname, tuple(self.on_do), tuple(self.on_undo))
+    def place(self) -> tuple[object, ...]:
+        return ("HookChange", self.ifname, self.stage)
 
     def do(self) -> None:
-        self._run(self.on_do)
+        for line in self.on_do:
+            code = self._run(line)
+            if code:
+                raise SystemChangeError(f"the hook {line!r} ended with {code}; mend or remove it")
+
+    def redo(self) -> None:
+        """A tunnel goes up once."""
 
     def undo(self) -> None:
-        self._run(self.on_undo)
+        # A tunnel must be able to go down whatever the hooks say, and they are not asked twice.
+        for line in self.on_undo:
+            code = self._run(line)
+            if code:
+                log.warning("the hook %r ended with %d; going on", line, code)
 
-    def _run(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            command = line.replace("%i", self.ifname)
-            log.info("running the hook %s", command)
-            done = subprocess.run(["/bin/sh", "-c", command], check=False)
-            if done.returncode:
-                raise SystemChangeError(
-                    f"the hook {command!r} ended with {done.returncode}; mend or remove it"
-                )
+    def _run(self, line: str) -> int:
+        command = line.replace("%i", self.ifname)
+        log.info("running the hook %s", command)
+        return subprocess.run(["/bin/sh", "-c", command], check=False).returncode
 
 
 def surround(config: TunnelConfig, changes: Sequence[Change]) -> list[Change]:
@@ -57,31 +67,40 @@ def surround(config: TunnelConfig, changes: Sequence[Change]) -> list[Change]:
     def lines(kind: str) -> tuple[str, ...]:
         return tuple(hook.command for hook in config.interface.hooks if hook.kind == kind)
 
-    before = HookChange(config.name, lines("PreUp"), lines("PostDown"))
-    after = HookChange(config.name, lines("PostUp"), lines("PreDown"))
+    outer = HookChange(config.name, "outer", lines("PreUp"), lines("PostDown"))
+    inner = HookChange(config.name, "inner", lines("PostUp"), lines("PreDown"))
     return [
-        *([before] if before.on_do or before.on_undo else []),
+        *([outer] if outer.on_do or outer.on_undo else []),
         *changes,
-        *([after] if after.on_do or after.on_undo else []),
+        *([inner] if inner.on_do or inner.on_undo else []),
     ]
 
 
 def check_allowed(config: TunnelConfig, *, allowed: bool) -> None:
     """ConfigError for the first hook, unless allowed and the file is root's alone."""
-    for hook in config.interface.hooks:
+    hooks = config.interface.hooks
+    for hook in hooks:
         if not allowed:
             raise _refusal(config, hook, "hooks run as root; give --allow-hooks if you wrote it")
         path = Path(config.source).resolve()
         for each in (path, *path.parents):
-            status = each.stat()
-            shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            # In a sticky directory, nobody can replace what is root's.
-            if shared and each != path and status.st_mode & stat.S_ISVTX:
-                shared = 0
-            if status.st_uid != 0 or shared:
+            if _is_shared(each, sticky_is_safe=each != path):
                 raise _refusal(
                     config, hook, f"{each} can be written by others than root; chown and chmod it"
                 )
+        # A link on the way may have led elsewhere when the file was read.
+        if load(path).interface.hooks != hooks:
+            raise _refusal(config, hook, "the file changed meanwhile; repeat the command")
+
+
+def _is_shared(path: Path, *, sticky_is_safe: bool) -> bool:
+    status = path.stat()
+    if status.st_uid != 0:
+        return True
+    # In a sticky directory, nobody can replace what is root's.
+    if sticky_is_safe and status.st_mode & stat.S_ISVTX:
+        return False
+    return bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _refusal(config: TunnelConfig, hook: Hook, why: str) -> ConfigError:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.linux.change import Change
@@ -30,6 +30,19 @@ def from_json(line: str) -> Change:
     """The inverse; SystemChangeError for a line that no change was ever written as."""
     try:
         values: dict[str, Any] = json.loads(line)
-        return KINDS[values.pop("change")](**values)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        kind = KINDS[values.pop("change")]
+        hints = get_type_hints(kind)
+        return kind(**{name: _checked(value, hints[name]) for name, value in values.items()})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SystemChangeError("a line of the journal is damaged; it is passed over") from None
+
+
+def _checked(value: Any, hint: Any) -> Any:
+    """A JSON value as the type of its field; TypeError where it is none."""
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(_checked(each, get_args(hint)[0]) for each in value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise TypeError
+    return value

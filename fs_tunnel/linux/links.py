@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from socket import AF_INET, AF_INET6
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -57,6 +57,10 @@ class LinkUp(Change):
 
     ifname: str
     mtu: int
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("LinkUp", self.ifname)
 
     def do(self) -> None:
         with _netlink(f"setting {self.ifname} up with MTU {self.mtu}") as ip:
@@ -110,12 +114,27 @@ class Route(Change):
 
     def do(self) -> None:
         with _netlink(f"routing {self.network} to {self.ifname}") as ip:
-            ip.route("replace", **self._arguments(ip))
+            try:
+                ip.route("add", **self._arguments(ip))
+            except NetlinkError as error:
+                if error.code != errno.EEXIST or not self._is_ours(ip):
+                    raise
 
     def undo(self) -> None:
         with _netlink(f"removing the route {self.network}", _ALREADY_GONE) as ip:
             if ip.link_lookup(ifname=self.ifname):
                 ip.route("del", **self._arguments(ip))
+
+    def _is_ours(self, ip: IPRoute) -> bool:
+        # Somebody else's route to the same network is not replaced: it could not be restored.
+        network = ip_network(self.network)
+        here = str(network.network_address)
+        return any(
+            (route.get_attr("RTA_DST") or here, route["dst_len"]) == (here, network.prefixlen)
+            for route in ip.get_routes(
+                family=_family(self.network), table=self.table, oif=index_of(ip, self.ifname)
+            )
+        )
 
     def _arguments(self, ip: IPRoute) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -138,6 +157,18 @@ class Unreachable(Change):
 
     network: str
     table: int
+
+    def prepared(self) -> Self:
+        with _netlink("looking at routes") as ip:
+            if any(
+                route.get_attr("RTA_PRIORITY") == LAST_RESORT_METRIC
+                for route in ip.get_routes(family=_family(self.network), table=self.table)
+            ):
+                raise SystemChangeError(
+                    f"routing table {self.table} is another tunnel's; repeat the command, "
+                    "or set another FwMark"
+                )
+        return self
 
     def do(self) -> None:
         with _netlink(f"closing table {self.table}") as ip:

@@ -18,17 +18,24 @@ class Sysctl(Change):
     value: str
     before: str | None = None
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("Sysctl", self.key)
+
+    def transition(self) -> tuple[str | None, str]:
+        return self.before, self.value
+
     def prepared(self) -> Self:
         return replace(self, before=read(self.key))
 
     def do(self) -> None:
-        if self.before != self.value:
+        if read(self.key) != self.value:
             _write(self.key, self.value)
 
     def undo(self) -> None:
-        # An interface's parameters go with it.
-        if self.before not in (None, self.value) and (_ROOT / self.key).exists():
-            _write(self.key, str(self.before))
+        # An interface's parameters go with it; and what somebody else has set since is theirs.
+        if self.before is not None and read(self.key) == self.value != self.before:
+            _write(self.key, self.before)
 
 
 def read(key: str) -> str | None:

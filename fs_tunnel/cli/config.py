@@ -1,5 +1,6 @@
 """``fs-tunnel config``: look at a tunnel's file before it is used."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -44,14 +45,31 @@ def qr(png: Path | None, conf: str) -> None:
     if png is None:
         code.terminal(out=sys.stdout, compact=True)
         return
-    try:
-        png.unlink(missing_ok=True)
-        descriptor = os.open(png, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise SystemChangeError(f"{png}: {error.strerror}; name another file") from None
-    with os.fdopen(descriptor, "wb") as stream:
-        code.save(stream, kind="png", scale=8)
+    picture = io.BytesIO()
+    code.save(picture, kind="png", scale=8)
+    _write_privately(png, picture.getvalue())
     click.echo(f"{png} holds the private key: delete it once it was read")
+
+
+def _write_privately(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all, in place of another file."""
+    if path.exists() and not path.is_file():  # a device must not give way to a file
+        raise UsageError(f"{path} is no file; name one")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # O_EXCL, so that nobody else's file or link, with its permissions, gets the content.
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SystemChangeError(f"{path}: {error.strerror}; name another file") from None
 
 
 def _summary(parsed: TunnelConfig) -> str:

@@ -1,0 +1,113 @@
+"""One keypair's limits, and how three of them rotate."""
+
+import pytest
+
+from fs_tunnel.errors import AuthenticationFailed, ReplayDetected, SessionExpired
+from fs_tunnel.proto.constants import REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES
+from fs_tunnel.proto.handshake import SessionKeys
+from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
+from fs_tunnel.proto.session import Keypair, Keypairs
+
+ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
+
+
+def pair(now: float = 0) -> tuple[Keypair, Keypair]:
+    """The same session at the initiator and at the responder."""
+    initiator = Keypair(SessionKeys(ONE, OTHER, 1, 2, is_initiator=True), now)
+    responder = Keypair(SessionKeys(OTHER, ONE, 2, 1, is_initiator=False), now)
+    return initiator, responder
+
+
+def counter_of(datagram: bytes) -> int:
+    header = parse_untrusted(datagram)
+    assert isinstance(header, TransportHeader)
+    return header.counter
+
+
+def test_what_one_seals_the_other_opens_once() -> None:
+    alice, bob = pair()
+    for number in range(3):
+        datagram = alice.seal(b"packet")
+        assert counter_of(datagram) == number
+        assert bob.open_untrusted(datagram, number, 1) == b"packet"
+        with pytest.raises(ReplayDetected):
+            bob.open_untrusted(datagram, number, 1)
+
+
+def test_a_forgery_does_not_move_the_window() -> None:
+    alice, bob = pair()
+    datagram = alice.seal(b"packet")
+    with pytest.raises(AuthenticationFailed):
+        bob.open_untrusted(datagram, 2**40, 1)
+    assert bob.open_untrusted(datagram, 0, 1) == b"packet"
+
+
+def test_age_limits() -> None:
+    alice, bob = pair(now=100)
+    assert alice.may_send(279.9)
+    assert not alice.may_send(280)
+    datagram = alice.seal(b"")
+    with pytest.raises(SessionExpired):
+        bob.open_untrusted(datagram, 0, 280)
+    assert bob.open_untrusted(datagram, 0, 279.9) == b""
+    assert [alice.wants_rekey_after_sending(t) for t in (219.9, 220)] == [False, True]
+    assert [alice.wants_rekey_after_receiving(t) for t in (264.9, 265)] == [False, True]
+    assert not bob.wants_rekey_after_sending(279)
+    assert not bob.wants_rekey_after_receiving(279)
+
+
+def test_message_limits() -> None:
+    alice, bob = pair()
+    for side in (alice, bob):
+        side.sending_counter = REKEY_AFTER_MESSAGES
+        side.seal(b"")
+        assert side.wants_rekey_after_sending(1)
+    alice.sending_counter = REJECT_AFTER_MESSAGES - 1
+    last = alice.seal(b"last")
+    assert bob.open_untrusted(last, REJECT_AFTER_MESSAGES - 1, 1) == b"last"
+    assert not alice.may_send(1)
+    with pytest.raises(SessionExpired):
+        alice.seal(b"one more")
+    with pytest.raises(SessionExpired):
+        bob.open_untrusted(last, REJECT_AFTER_MESSAGES, 1)
+
+
+def state(pairs: Keypairs) -> tuple[Keypair | None, Keypair | None, Keypair | None]:
+    return pairs.previous, pairs.current, pairs.next
+
+
+def test_an_initiators_rotation() -> None:
+    pairs = Keypairs()
+    a, b, c = (pair()[0] for _ in range(3))
+    assert pairs.begin_session(a) == []
+    assert state(pairs) == (None, a, None)
+    assert pairs.begin_session(b) == []
+    assert state(pairs) == (a, b, None)
+    assert pairs.begin_session(c) == [a]
+    assert state(pairs) == (b, c, None)
+    assert pairs.clear() == [b, c]
+    assert state(pairs) == (None, None, None)
+
+
+def test_a_responders_rotation_waits_for_the_first_packet() -> None:
+    pairs = Keypairs()
+    a, b, c = (pair()[1] for _ in range(3))
+    pairs.begin_session(a)
+    assert state(pairs) == (None, None, a)
+    assert pairs.confirm(a) == []
+    assert state(pairs) == (None, a, None)
+    assert pairs.begin_session(b) == []
+    assert state(pairs) == (None, a, b)
+    assert pairs.begin_session(c) == [b]
+    assert state(pairs) == (None, a, c)
+    assert pairs.confirm(c) == []
+    assert state(pairs) == (a, c, None)
+
+
+def test_an_unconfirmed_session_is_kept_when_we_initiate() -> None:
+    pairs = Keypairs()
+    old, unconfirmed, ours = pair()[0], pair()[1], pair()[0]
+    pairs.begin_session(old)
+    pairs.begin_session(unconfirmed)
+    assert pairs.begin_session(ours) == [old]
+    assert state(pairs) == (unconfirmed, ours, None)

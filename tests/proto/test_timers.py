@@ -1,0 +1,86 @@
+"""The table of transitions, row by row."""
+
+import pytest
+
+from fs_tunnel.proto.timers import (
+    DURATIONS,
+    IDLE,
+    JITTERED,
+    TRANSITIONS,
+    Action,
+    Event,
+    PeerTimers,
+    Timer,
+)
+
+NOW = 1000.0
+
+
+@pytest.fixture
+def timers() -> PeerTimers:
+    made = PeerTimers(lambda count: b"\xff" * count)
+    made.persistent_keepalive = 25
+    return made
+
+
+def test_every_event_has_a_row() -> None:
+    assert set(TRANSITIONS) == set(Event)
+
+
+@pytest.mark.parametrize(
+    ("event", "timer", "action"),
+    [(event, timer, action) for event, row in TRANSITIONS.items() for timer, action in row],
+)
+def test_the_row(timers: PeerTimers, event: Event, timer: Timer, action: Action) -> None:
+    timers.fire(event, NOW)
+    assert timers.is_running(timer) is (action is not Action.STOP)
+    first = timers.next_deadline()
+    timers.fire(event, NOW + 1)
+    moved = timers.next_deadline() != first
+    assert moved is (action is Action.START)
+    timers.start(timer, NOW)
+    if action is Action.STOP:
+        timers.fire(event, NOW)
+        assert timers.next_deadline() == IDLE
+
+
+@pytest.mark.parametrize("timer", Timer)
+def test_durations(timers: PeerTimers, timer: Timer) -> None:
+    timers.start(timer, NOW)
+    wanted = DURATIONS.get(timer, 25) + (0xFFFFFFFF % 334 / 1000 if timer in JITTERED else 0)
+    assert timers.next_deadline() == NOW + wanted
+    assert timers.take_due(NOW + wanted - 0.001) == []
+    assert timers.take_due(NOW + wanted) == [timer]
+    assert timers.next_deadline() == IDLE
+
+
+def test_a_persistent_keepalive_of_0_stays_idle(timers: PeerTimers) -> None:
+    timers.persistent_keepalive = 0
+    timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, NOW)
+    assert timers.next_deadline() == IDLE
+
+
+def test_what_is_due_comes_earliest_first(timers: PeerTimers) -> None:
+    for timer in (Timer.ERASE_KEYS, Timer.SEND_KEEPALIVE, Timer.RETRANSMIT_HANDSHAKE):
+        timers.start(timer, NOW)
+    due = timers.take_due(NOW + 1000)
+    assert due == [Timer.RETRANSMIT_HANDSHAKE, Timer.SEND_KEEPALIVE, Timer.ERASE_KEYS]
+
+
+def test_data_while_a_keepalive_waits_asks_for_one_more(timers: PeerTimers) -> None:
+    timers.fire(Event.DATA_RECEIVED, NOW)
+    assert not timers.take_repeat()
+    for _ in range(3):
+        timers.fire(Event.DATA_RECEIVED, NOW + 1)
+    assert timers.take_repeat()
+    assert not timers.take_repeat()
+
+
+def test_the_owner_is_woken_only_for_what_is_earlier() -> None:
+    woken: list[float] = []
+    timers = PeerTimers(bytes, woken.append)
+    timers.start(Timer.SEND_KEEPALIVE, NOW)
+    timers.start(Timer.ERASE_KEYS, NOW)
+    timers.start(Timer.SEND_KEEPALIVE, NOW + 1)
+    timers.start(Timer.RETRANSMIT_HANDSHAKE, NOW)
+    assert woken == [NOW + 10, NOW + 5]

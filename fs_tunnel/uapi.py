@@ -8,16 +8,24 @@ Source: https://www.wireguard.com/xplatform/, and ipc-uapi.h of wireguard-tools.
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 
 from fs_tunnel.errors import ControlError, NotRunningError, UsageError
-from fs_tunnel.types import Endpoint, IPNetwork, PresharedKey, PrivateKey, PublicKey
+from fs_tunnel.types import (
+    Endpoint,
+    IPNetwork,
+    PresharedKey,
+    PrivateKey,
+    PublicKey,
+    parse_network,
+)
 
-_DEADLINE = 5.0  # seconds
+_DEADLINE = 5.0  # seconds for an answer
+_SET_DEADLINE = 30.0  # seconds; 10,000 peers take one on a fast machine
 _MAX_REPLY_BYTES = 64 << 20
 _NO_KEY = "0" * 64
 _NS_PER_S = 1_000_000_000
@@ -187,8 +195,8 @@ def parse_get(text: str) -> DeviceStatus:
         private_key = device.get("private_key", _NO_KEY)
         return DeviceStatus(
             private_key=None if private_key == _NO_KEY else PrivateKey.from_hex(private_key),
-            listen_port=int(device.get("listen_port", "0")),
-            fwmark=int(device.get("fwmark", "0"), 0),
+            listen_port=_u16(device.get("listen_port", "0")),
+            fwmark=_u32(device.get("fwmark", "0")),
             peers=tuple(_parse_peer_status(peer) for peer in peers),
         )
     except (ValueError, UsageError):
@@ -203,15 +211,16 @@ class UapiClient:
 
     def get(self) -> DeviceStatus:
         """What the interface is; NotRunningError where there is none."""
-        return parse_get(self._request("get=1\n\n"))
+        return parse_get(self._request("get=1\n\n", _DEADLINE))
 
     def set(self, update: DeviceUpdate) -> None:
         """Change the interface; UapiError with the engine's errno where it refuses."""
-        self._request(f"set=1\n{render_set(update)}\n")
+        self._request(f"set=1\n{render_set(update)}\n", _SET_DEADLINE)
 
-    def _request(self, request: str) -> str:
+    def _request(self, request: str, seconds: float) -> str:
+        deadline = time.monotonic() + seconds
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(_DEADLINE)
+            sock.settimeout(seconds)
             try:
                 sock.connect(str(socket_path(self._ifname)))
             except (FileNotFoundError, ConnectionRefusedError):
@@ -224,7 +233,7 @@ class UapiClient:
                 ) from None
             try:
                 sock.sendall(request.encode())
-                reply = _receive_reply(sock)
+                reply = _receive_reply(sock, deadline)
             except OSError:
                 raise ControlError(
                     f"{self._ifname}'s engine did not answer; see its log, or restart the tunnel"
@@ -238,10 +247,12 @@ class UapiClient:
 # Helpers.
 
 
-def _receive_reply(sock: socket.socket) -> str:
-    """Read up to the empty line that ends a reply; OSError where it ends before."""
+def _receive_reply(sock: socket.socket, deadline: float) -> str:
+    """Read up to the empty line that ends a reply; OSError where it ends before, or takes long."""
     reply = bytearray()
     while not reply.endswith(b"\n\n"):
+        # A timeout of zero would mean not to wait at all, which is another error.
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
         chunk = sock.recv(1 << 20)
         if not chunk or len(reply) > _MAX_REPLY_BYTES:
             raise OSError("no whole reply")
@@ -291,6 +302,11 @@ def _number(limit: int) -> Callable[[str], int]:
     return parse
 
 
+_u16 = _number(0xFFFF)
+_u32 = _number(0xFFFFFFFF)
+_u64 = _number(2**64 - 1)
+
+
 def _flag(value: str) -> bool:
     if value != "true":
         raise ValueError("not true")
@@ -306,7 +322,7 @@ def _private_key(update: DeviceUpdate, value: str) -> DeviceUpdate:
 def _allowed_ip(value: str) -> AllowedIPChange:
     # A leading minus takes the network away: wireguard-tools of 2025 and later.
     remove = value.startswith("-")
-    network = _parse(lambda text: ip_network(text, strict=False), value.removeprefix("-"))
+    network = _parse(parse_network, value.removeprefix("-"))
     return AllowedIPChange(network, remove)
 
 
@@ -318,8 +334,8 @@ def _protocol_version(peer: PeerUpdate, value: str) -> PeerUpdate:
 
 _DEVICE_KEYS: dict[str, Callable[[DeviceUpdate, str], DeviceUpdate]] = {
     "private_key": _private_key,
-    "listen_port": lambda u, v: replace(u, listen_port=_parse(_number(0xFFFF), v)),
-    "fwmark": lambda u, v: replace(u, fwmark=_parse(_number(0xFFFFFFFF), v)),
+    "listen_port": lambda u, v: replace(u, listen_port=_parse(_u16, v)),
+    "fwmark": lambda u, v: replace(u, fwmark=_parse(_u32, v)),
     "replace_peers": lambda u, v: replace(u, replace_peers=_parse(_flag, v)),
 }
 _PEER_KEYS: dict[str, Callable[[PeerUpdate, str], PeerUpdate]] = {
@@ -327,9 +343,7 @@ _PEER_KEYS: dict[str, Callable[[PeerUpdate, str], PeerUpdate]] = {
     "update_only": lambda p, v: replace(p, update_only=_parse(_flag, v)),
     "preshared_key": lambda p, v: replace(p, preshared_key=_parse(PresharedKey.from_hex, v)),
     "endpoint": lambda p, v: replace(p, endpoint=_parse(Endpoint.parse, v)),
-    "persistent_keepalive_interval": lambda p, v: replace(
-        p, persistent_keepalive=_parse(_number(0xFFFF), v)
-    ),
+    "persistent_keepalive_interval": lambda p, v: replace(p, persistent_keepalive=_parse(_u16, v)),
     "replace_allowed_ips": lambda p, v: replace(p, replace_allowed_ips=_parse(_flag, v)),
     "protocol_version": _protocol_version,
 }
@@ -362,10 +376,10 @@ def _parse_peer_status(peer: dict[str, list[str]]) -> PeerStatus:
         public_key=PublicKey.from_hex(last("public_key")),
         preshared_key=None if preshared_key == _NO_KEY else PresharedKey.from_hex(preshared_key),
         endpoint=Endpoint.parse(endpoint) if endpoint else None,
-        last_handshake_ns=int(last("last_handshake_time_sec")) * _NS_PER_S
-        + int(last("last_handshake_time_nsec")),
-        tx_bytes=int(last("tx_bytes")),
-        rx_bytes=int(last("rx_bytes")),
-        persistent_keepalive=int(last("persistent_keepalive_interval")),
-        allowed_ips=tuple(ip_network(network) for network in peer.get("allowed_ip", [])),
+        last_handshake_ns=_u64(last("last_handshake_time_sec")) * _NS_PER_S
+        + _u64(last("last_handshake_time_nsec")),
+        tx_bytes=_u64(last("tx_bytes")),
+        rx_bytes=_u64(last("rx_bytes")),
+        persistent_keepalive=_u16(last("persistent_keepalive_interval")),
+        allowed_ips=tuple(parse_network(network) for network in peer.get("allowed_ip", [])),
     )

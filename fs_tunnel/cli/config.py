@@ -9,6 +9,7 @@ import click
 import segno
 
 from fs_tunnel import settings
+from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.config import TunnelConfig, permission_warning, render
 from fs_tunnel.errors import SystemChangeError, UsageError
 
@@ -19,7 +20,7 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("conf")
+@click.argument("conf", shell_complete=complete_conf)
 def check(conf: str) -> None:
     """Say whether CONF can be used, or else what is wrong in which line."""
     parsed = settings.read(conf)
@@ -35,7 +36,7 @@ def check(conf: str) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a picture, which only you can read, instead of the terminal.",
 )
-@click.argument("conf")
+@click.argument("conf", shell_complete=complete_conf)
 def qr(png: Path | None, conf: str) -> None:
     """Show CONF as a QR code, which WireGuard's apps read. It holds the private key."""
     try:

@@ -3,11 +3,12 @@
 import click
 
 from fs_tunnel import settings
+from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.lifecycle import require_root, take_down
 
 
 @click.command()
-@click.argument("conf")
+@click.argument("conf", shell_complete=complete_conf)
 def down(conf: str) -> None:
     """Take down the tunnel of CONF, or of that name, and undo all that it changed.
 

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 import click
 
 from fs_tunnel import settings
+from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.cli.running import FOREGROUND, run_tunnel
 from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.lifecycle import require_root
@@ -52,7 +53,7 @@ class _Network(click.ParamType[IPv4Network | IPv6Network]):
     is_flag=True,
     help="Run PreUp, PostUp, PreDown and PostDown, if only root can have written them.",
 )
-@click.argument("conf")
+@click.argument("conf", shell_complete=complete_conf)
 def serve(
     foreground: bool,
     wan: str | None,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fs_tunnel import control, uapi
+from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.errors import NotRunningError
 from fs_tunnel.lifecycle import require_root
 from fs_tunnel.linux.journal import Journal
@@ -24,7 +25,7 @@ _COLUMNS = ("PEER", "ENDPOINT", "ALLOWED IPS", "HANDSHAKE", "RECEIVED", "SENT")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, of a schema with a version.")
 @click.option("--watch", is_flag=True, help="Repeat every second until Ctrl-C.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_conf)
 def status(as_json: bool, watch: bool, name: str | None) -> None:
     """Show the tunnels that are up, or the one of that NAME.
 

@@ -3,6 +3,7 @@
 import click
 
 from fs_tunnel import settings
+from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.cli.running import FOREGROUND, run_tunnel
 from fs_tunnel.lifecycle import require_root
 from fs_tunnel.linux import hooks
@@ -16,7 +17,7 @@ from fs_tunnel.linux.plans import Surroundings, client_plan
     is_flag=True,
     help="Run PreUp, PostUp, PreDown and PostDown, if only root can have written them.",
 )
-@click.argument("conf")
+@click.argument("conf", shell_complete=complete_conf)
 def up(foreground: bool, allow_hooks: bool, conf: str) -> None:
     """Bring up the tunnel of CONF, a wg-quick file.
 

@@ -254,9 +254,9 @@ def _receive_reply(sock: socket.socket, deadline: float) -> str:
         # A timeout of zero would mean not to wait at all, which is another error.
         sock.settimeout(max(0.001, deadline - time.monotonic()))
         chunk = sock.recv(1 << 20)
+        reply += chunk
         if not chunk or len(reply) > _MAX_REPLY_BYTES:
             raise OSError("no whole reply")
-        reply += chunk
     text = reply.decode("ascii", "replace").strip("\n")
     if not text.rpartition("errno=")[2].removeprefix("-").isdigit():
         raise OSError("no errno")

@@ -26,7 +26,7 @@ class ReplayWindow:
         """Raise ReplayDetected for a counter that was seen, or is too old; change nothing."""
         if counter > self._latest:
             return
-        if self._latest - counter >= WINDOW:
+        if self._latest - counter > WINDOW:
             raise ReplayDetected("a counter is too far behind")
         if self._blocks[counter // BLOCK_BITS % _BLOCKS] >> counter % BLOCK_BITS & 1:
             raise ReplayDetected("a counter was seen before")

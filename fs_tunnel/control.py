@@ -48,12 +48,17 @@ def request(ifname: str, op: str) -> Reply:
             raise NotRunningError(
                 f"{ifname} is not up; start it with fs-tunnel up or fs-tunnel serve"
             ) from None
+        except OSError as error:
+            raise ControlError(
+                f"{ifname}'s engine cannot be reached: {error.strerror or error}; "
+                "run as root, and check FS_TUNNEL_RUN_DIR"
+            ) from None
         try:
             sock.sendall(json.dumps({"op": op}).encode() + b"\n")
             with sock.makefile("rb") as stream:
                 line = stream.readline(_MAX_REPLY_BYTES)
             reply = json.loads(line)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):  # the last one: JSON nested too deep
             raise ControlError(
                 f"{ifname}'s engine did not answer; see its log, or restart the tunnel"
             ) from None
@@ -94,5 +99,5 @@ def answer_untrusted(line: bytes, answer: Callable[[str], Reply]) -> Reply:
     try:
         op = json.loads(line)["op"]
         return {"ok": True, "schema": SCHEMA, **answer(op)}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {"ok": False, "error": 'not understood; send {"op": "status"} or {"op": "stop"}'}

@@ -229,7 +229,8 @@ class UapiClient:
                 ) from None
             except OSError as error:
                 raise ControlError(
-                    f"{self._ifname}'s engine cannot be reached: {error.strerror}; run as root"
+                    f"{self._ifname}'s engine cannot be reached: {error.strerror or error}; "
+                    "run as root"
                 ) from None
             try:
                 sock.sendall(request.encode())

@@ -1,6 +1,7 @@
 """The primitives against their standards' own vectors."""
 
 from hashlib import blake2s
+from typing import Any
 
 import pytest
 
@@ -63,10 +64,13 @@ def test_blake2s() -> None:
 
 
 def test_mac_is_keyed_blake2s_of_16_bytes_and_not_a_cut_one() -> None:
-    whole = blake2s(b"message", key=bytes(range(32))).digest()
-    mac = crypto.mac16(bytes(range(32)), b"mess", b"age")
-    assert len(mac) == 16
-    assert mac != whole[:16]  # the length of a BLAKE2 digest is part of its parameters
+    vector = VECTORS["keyed_blake2s_128"]
+    key = bytes.fromhex(vector["key"])
+    for length, digest in vector["digests"].items():
+        message = bytes(range(int(length)))
+        assert crypto.mac16(key, message[:1], message[1:]).hex() == digest
+    # The length of a BLAKE2 digest is part of its parameters.
+    assert crypto.mac16(key, b"") != blake2s(key=key).digest()[:16]
 
 
 def test_hmac_is_rfc_2104_and_not_the_keyed_mode() -> None:
@@ -76,12 +80,10 @@ def test_hmac_is_rfc_2104_and_not_the_keyed_mode() -> None:
     assert crypto.hmac32(key, message) == outer
 
 
-def test_the_kdfs_are_one_chain() -> None:
-    key, data = bytes(range(32)), b"input"
-    secret = crypto.hmac32(key, data)
-    first = crypto.hmac32(secret, b"\1")
-    second = crypto.hmac32(secret, first + b"\2")
-    third = crypto.hmac32(secret, second + b"\3")
+@pytest.mark.parametrize("case", VECTORS["kdf"]["cases"])
+def test_the_kdfs_are_one_chain(case: dict[str, Any]) -> None:
+    key, data = bytes.fromhex(case["key"]), bytes.fromhex(case["input"])
+    first, second, third = (bytes.fromhex(each) for each in case["outputs"])
     assert crypto.kdf1(key, data) == first
     assert crypto.kdf2(key, data) == (first, second)
     assert crypto.kdf3(key, data) == (first, second, third)

@@ -46,7 +46,8 @@ fuzz: setup ## every parser against atheris, for SECONDS_EACH (60)
 		--only-binary :all: -r requirements/fuzz.txt
 	@set -e; for target in $$($(BIN)/python -m tests.fuzz.run --list); do \
 		echo "== $$target"; \
-		$(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(SECONDS_EACH); done
+		$(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(SECONDS_EACH) -verbosity=0 \
+			-print_final_stats=1; done
 
 UV := build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header

@@ -314,6 +314,18 @@ def _flag(value: str) -> bool:
     return True
 
 
+def _endpoint(text: str) -> Endpoint:
+    """An endpoint. The zone of a link-local address is a link's name to wg, a number to us."""
+    address, percent, rest = text.partition("%")
+    zone, bracket, port = rest.partition("]")
+    if percent and not zone.isdigit():
+        try:
+            zone = str(socket.if_nametoindex(zone))
+        except OSError:
+            raise ValueError("no link has the name of the zone") from None
+    return Endpoint.parse(f"{address}{percent}{zone}{bracket}{port}")
+
+
 def _private_key(update: DeviceUpdate, value: str) -> DeviceUpdate:
     if value == _NO_KEY:
         return replace(update, remove_private_key=True, private_key=None)
@@ -343,7 +355,7 @@ _PEER_KEYS: dict[str, Callable[[PeerUpdate, str], PeerUpdate]] = {
     "remove": lambda p, v: replace(p, remove=_parse(_flag, v)),
     "update_only": lambda p, v: replace(p, update_only=_parse(_flag, v)),
     "preshared_key": lambda p, v: replace(p, preshared_key=_parse(PresharedKey.from_hex, v)),
-    "endpoint": lambda p, v: replace(p, endpoint=_parse(Endpoint.parse, v)),
+    "endpoint": lambda p, v: replace(p, endpoint=_parse(_endpoint, v)),
     "persistent_keepalive_interval": lambda p, v: replace(p, persistent_keepalive=_parse(_u16, v)),
     "replace_allowed_ips": lambda p, v: replace(p, replace_allowed_ips=_parse(_flag, v)),
     "protocol_version": _protocol_version,
@@ -376,7 +388,7 @@ def _parse_peer_status(peer: dict[str, list[str]]) -> PeerStatus:
     return PeerStatus(
         public_key=PublicKey.from_hex(last("public_key")),
         preshared_key=None if preshared_key == _NO_KEY else PresharedKey.from_hex(preshared_key),
-        endpoint=Endpoint.parse(endpoint) if endpoint else None,
+        endpoint=_endpoint(endpoint) if endpoint else None,
         last_handshake_ns=_u64(last("last_handshake_time_sec")) * _NS_PER_S
         + _u64(last("last_handshake_time_nsec")),
         tx_bytes=_u64(last("tx_bytes")),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
@@ -166,6 +167,12 @@ remove=true
             AllowedIPChange(ip_network("::1/128"), remove=True),
         )
 
+    def test_a_zone_may_be_a_name(self) -> None:
+        named = f"{PEER}endpoint=[fe80::1%lo]:7\n"
+        endpoint = Endpoint("fe80::1", 7, socket.if_nametoindex("lo"))
+        assert parse_set_untrusted(named).peers[0].endpoint == endpoint
+        assert parse_get(named).peers[0].endpoint == endpoint
+
     def test_what_is_absent_in_an_answer(self) -> None:
         assert parse_get("") == DeviceStatus(None, 0, 0, ())
         assert parse_get(PEER).peers == (PeerStatus(public(BOB), None, None, 0, 0, 0, 0, ()),)
@@ -186,6 +193,8 @@ BAD_PEER_SETTINGS = [
     *("bogus=1", "listen_port=7", f"private_key={'ab' * 32}", "remove=yes", "update_only=false"),
     *("preshared_key=00", "replace_allowed_ips=no", "endpoint=example.org:7", "endpoint=1.2.3.4"),
     *("endpoint=192.0.2.1:0", "endpoint=192.0.2.1:65536", "endpoint=2001:db8::1:7", "endpoint="),
+    *("endpoint=[fe80::1%no-such]:7", "endpoint=[fe80::1%]:7", "endpoint=[fe80::1%\0]:7"),
+    *("endpoint=192.0.2.1%lo:7", "endpoint=[fe80::1%lo:7"),
     *("persistent_keepalive_interval=65536", "persistent_keepalive_interval=off"),
     *("allowed_ip=", "allowed_ip=-", "allowed_ip=--10.0.0.0/8", "allowed_ip=10.0.0.0/33"),
     *("allowed_ip=10.0.0.0/255.0.0.0", "allowed_ip=10.0.0.0/0.0.0.255", "allowed_ip=fe80::%a/64"),

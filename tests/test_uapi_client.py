@@ -227,6 +227,13 @@ class TestBesideWg:
         assert UapiClient(engine.ifname).get().private_key is None
         assert engine.wg("show", "public-key").strip() == "(none)"
 
+    def test_a_zone_is_named_by_wg_and_numbered_by_us(self, engine: Peer) -> None:
+        bob = public(new_key())
+        engine.wg("set", "peer", bob.to_base64(), "endpoint", "[fe80::1%lo]:7")
+        (peer,) = UapiClient(engine.ifname).get().peers
+        assert peer.endpoint == Endpoint("fe80::1", 7, socket.if_nametoindex("lo"))
+        assert engine.endpoint(bob.to_base64()) == "[fe80::1%lo]:7"
+
     def test_a_busy_port_is_refused_with_its_reason(self, engine: Peer) -> None:
         with engine.home.udp_socket("0.0.0.0") as busy:
             port = busy.getsockname()[1]

@@ -9,7 +9,7 @@ import click
 
 from fs_tunnel import control, uapi
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.errors import NotRunningError
+from fs_tunnel.errors import ControlError, NotRunningError
 from fs_tunnel.lifecycle import require_root
 from fs_tunnel.linux.journal import Journal
 from fs_tunnel.proto.crypto import public_key
@@ -34,7 +34,7 @@ def status(as_json: bool, watch: bool, name: str | None) -> None:
     require_root("fs-tunnel status")
     wanted = tunnel_name(name) if name is not None else None
     while True:
-        tunnels = [_look(each) for each in ([wanted] if wanted else _found())]
+        tunnels = [_look(wanted)] if wanted else _all()
         if not tunnels:
             raise NotRunningError("no tunnel is up; start one with fs-tunnel up or serve")
         if watch and not as_json:
@@ -43,6 +43,19 @@ def status(as_json: bool, watch: bool, name: str | None) -> None:
         if not watch:
             return
         time.sleep(1)
+
+
+def _all() -> list[dict[str, Any]]:
+    tunnels = []
+    for name in _found():
+        try:
+            tunnels.append(_look(name))
+        except NotRunningError:
+            pass  # it went down while we looked
+        except ControlError as error:
+            # One engine that hangs does not hide the others.
+            click.echo(f"fs-tunnel: warning: {error}", err=True)
+    return tunnels
 
 
 def _found() -> Iterator[str]:

@@ -1,0 +1,316 @@
+"""status: what is up, for people and for programs, and never a secret."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fs_tunnel import control, uapi
+from fs_tunnel.cli import status as status_module
+from fs_tunnel.errors import ControlError, NotRunningError
+from fs_tunnel.types import KEY_LEN, Endpoint, PresharedKey, PrivateKey, PublicKey
+from fs_tunnel.uapi import DeviceStatus, PeerStatus
+from tests.netns.peers import FS, WIREGUARD_GO, generate_psk, running
+from tests.netns.served import Served, served
+from tests.netns.topology import Namespace
+
+SECRET, PSK = PrivateKey(b"\x11" * KEY_LEN), PresharedKey(b"\x22" * KEY_LEN)
+BOB, CAROL = PublicKey(b"\x33" * KEY_LEN), PublicKey(b"\x55" * KEY_LEN)
+NOW_NS = 1_700_000_000_000_000_000
+ALICE = DeviceStatus(
+    private_key=SECRET,
+    listen_port=51820,
+    fwmark=7,
+    peers=(
+        PeerStatus(
+            public_key=BOB,
+            preshared_key=PSK,
+            endpoint=Endpoint("2001:db8::2", 7),
+            last_handshake_ns=NOW_NS - 12_500_000_000,
+            tx_bytes=1536,
+            rx_bytes=5 << 30,
+            persistent_keepalive=25,
+            allowed_ips=tuple(ip_network(f"10.66.0.{each}/32") for each in range(5)),
+        ),
+        PeerStatus(CAROL, None, None, 0, 0, 0, 0, ()),
+    ),
+)
+COUNTERS = {
+    "ok": True,
+    "pid": 7,
+    "up": True,
+    "mtu": 1420,
+    "drops": {"replay": 2, "no_peer": 3},
+    "peers": {BOB.to_base64(): {"rx_packets": 4, "tx_packets": 5}},
+}
+
+
+@pytest.fixture
+def tunnels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, DeviceStatus]:
+    """What is up, by name; the engines answer as written here."""
+    up = {"alice": ALICE}
+
+    class Client:
+        def __init__(self, ifname: str) -> None:
+            self._ifname = ifname
+
+        def get(self) -> DeviceStatus:
+            if self._ifname not in up:
+                raise NotRunningError(f"{self._ifname} is not up; start it")
+            return up[self._ifname]
+
+    for name in ("alice", "zoe", "gone"):
+        (tmp_path / f"{name}.sock").touch()
+    monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(uapi, "socket_path", lambda name: tmp_path / f"{name}.sock")
+    monkeypatch.setattr(uapi, "is_answered", lambda name: name in up)
+    monkeypatch.setattr(status_module, "UapiClient", Client)
+    monkeypatch.setattr(status_module, "require_root", lambda command: None)
+    monkeypatch.setattr(control, "status", lambda name: COUNTERS)
+    monkeypatch.setattr(time, "time", lambda: NOW_NS / 10**9)
+    return up
+
+
+def shown(*arguments: str) -> str:
+    return CliRunner().invoke(status_module.status, arguments, catch_exceptions=False).output
+
+
+# What people see.
+
+
+def test_the_table(tunnels: dict[str, DeviceStatus]) -> None:
+    head, columns, bob, carol, drops = shown().splitlines()
+    assert head.startswith("alice  engine  port 51820  key ")
+    assert columns.split("  ")[0] == "PEER"
+    for said in (BOB.to_base64(), "[2001:db8::2]:7", "12 s ago", "5.0 GiB", "1.5 KiB"):
+        assert said in bob
+    assert "10.66.0.0/32, 10.66.0.1/32, 10.66.0.2/32 and 2 more" in bob
+    assert carol.split() == [CAROL.to_base64(), "-", "-", "never", "0", "B", "0", "B"]
+    assert columns.index("HANDSHAKE") == bob.index("12 s ago") == carol.index("never")
+    assert drops == "dropped: 3 no_peer, 2 replay"
+
+
+def test_a_tunnel_without_anything(tunnels: dict[str, DeviceStatus]) -> None:
+    tunnels["zoe"] = DeviceStatus(None, 0, 0, ())
+    assert shown("zoe").splitlines()[:2] == ["zoe  engine  port -  key none", "no peers"]
+    assert shown().index("alice") < shown().index("zoe")
+    assert "zoe" not in shown("alice")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        *((-5, "0 s ago"), (0, "0 s ago"), (119, "119 s ago"), (120, "2 min ago")),
+        *((7199, "119 min ago"), (7200, "2 h ago"), (172_799, "47 h ago"), (172_800, "2 d ago")),
+    ],
+)
+def test_ages(tunnels: dict[str, DeviceStatus], seconds: int, said: str) -> None:
+    at = NOW_NS - seconds * 10**9
+    tunnels["alice"] = DeviceStatus(None, 0, 0, (PeerStatus(BOB, None, None, at, 0, 0, 0, ()),))
+    assert f"  {said}  " in shown()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        *((0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1 << 20, "1.0 MiB")),
+        *((1 << 30, "1.0 GiB"), (1 << 40, "1.0 TiB"), (1 << 52, "4096.0 TiB")),
+    ],
+)
+def test_bytes(count: int, said: str) -> None:
+    assert status_module.human_bytes(count) == said
+
+
+# What programs read.
+
+
+def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
+    said = json.loads(shown("--json"))
+    bob: dict[str, Any] = {
+        "public_key": BOB.to_base64(),
+        "has_preshared_key": True,
+        "endpoint": "[2001:db8::2]:7",
+        "allowed_ips": [f"10.66.0.{each}/32" for each in range(5)],
+        "latest_handshake": NOW_NS / 10**9 - 12.5,
+        "rx_bytes": 5 << 30,
+        "tx_bytes": 1536,
+        "persistent_keepalive": 25,
+        "rx_packets": 4,
+        "tx_packets": 5,
+    }
+    carol: dict[str, Any] = {
+        "public_key": CAROL.to_base64(),
+        "has_preshared_key": False,
+        "endpoint": None,
+        "allowed_ips": [],
+        "latest_handshake": None,
+        "persistent_keepalive": 0,
+        **dict.fromkeys(("rx_bytes", "tx_bytes", "rx_packets", "tx_packets"), 0),
+    }
+    (alice,) = said.pop("tunnels")
+    assert said == {"schema": 1}
+    assert len(PublicKey.from_base64(alice.pop("public_key")).raw) == KEY_LEN
+    assert alice == {
+        "name": "alice",
+        "role": None,
+        "config": None,
+        "listen_port": 51820,
+        "fwmark": 7,
+        "pid": 7,
+        "up": True,
+        "mtu": 1420,
+        "drops": {"replay": 2, "no_peer": 3},
+        "peers": [bob, carol],
+    }
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["table", "json"])
+def test_no_secret_is_shown(tunnels: dict[str, DeviceStatus], arguments: tuple[str, ...]) -> None:
+    said = shown(*arguments)
+    for secret in (SECRET, PSK):
+        for form in (secret.to_base64(), secret.to_hex()):
+            assert form[:12] not in said
+
+
+# What is not there.
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--watch",)])
+def test_where_nothing_is_up(tunnels: dict[str, DeviceStatus], arguments: tuple[str, ...]) -> None:
+    tunnels.clear()
+    with pytest.raises(NotRunningError, match="no tunnel is up; start one") as caught:
+        shown(*arguments)
+    assert caught.value.exit_code == 3
+
+
+def test_a_name_that_is_not_up(tunnels: dict[str, DeviceStatus]) -> None:
+    with pytest.raises(NotRunningError, match="zoe is not up"):
+        shown("zoe")
+
+
+def test_one_that_goes_down_meanwhile_does_not_hide_the_others(
+    tunnels: dict[str, DeviceStatus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uapi, "is_answered", lambda name: True)
+    assert shown().startswith("alice ")
+
+
+def test_one_that_hangs_is_told_of_and_does_not_hide_the_others(
+    tunnels: dict[str, DeviceStatus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(name: str) -> DeviceStatus:
+        raise ControlError(f"{name}'s engine did not answer; see its log")
+
+    tunnels["zoe"] = ALICE
+    look = status_module._look
+    monkeypatch.setattr(
+        status_module, "_look", lambda name: hang(name) if name == "zoe" else look(name)
+    )
+    done = CliRunner().invoke(status_module.status, [], catch_exceptions=False)
+    assert done.stdout.startswith("alice ")
+    assert done.stderr == "fs-tunnel: warning: zoe's engine did not answer; see its log\n"
+    with pytest.raises(ControlError):
+        shown("zoe")
+
+
+def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    done = CliRunner().invoke(status_module.status, [])
+    assert getattr(done.exception, "exit_code", None) == 4
+    assert "sudo" in str(done.exception)
+
+
+# The real thing.
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.netns
+def test_both_sides_of_a_tunnel(scene: Served) -> None:
+    provider, client = scene.provider, scene.client
+    none = scene.fs_tunnel(client.namespace, "status", client.name)
+    assert (none.code, none.out) == (3, "")
+    assert none.err.startswith(f"fs-tunnel: error: {client.name} is not up; start it with")
+
+    scene.serve("--wan", "wan")
+    scene.up()
+    client.namespace.run("ping", "-n", "-c", "1", "-w", "10", "10.66.0.1")
+    said = look(scene, provider, scene.name)
+    assert (said["role"], said["config"]) == ("serve", str(scene.conf))
+    assert said["public_key"] == scene.keys.public
+    peers = {each["public_key"]: each for each in said["peers"]}
+    up, idle = peers[client.keys.public], peers[scene.other.keys.public]
+    assert abs(up["latest_handshake"] - time.time()) < 60
+    assert min(up[each] for each in ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets")) > 0
+    assert idle["latest_handshake"] is None
+    assert (idle["rx_packets"], idle["rx_bytes"]) == (0, 0)
+    assert look(scene, client.namespace, client.name)["role"] == "up"
+
+    table = scene.fs_tunnel(provider, "status").out
+    for fact in (f"{scene.name}  serve  port 51820", f"{client.name}  up", " s ago", "never"):
+        assert fact in table
+    for secret in (scene.keys.private, client.keys.private):
+        assert secret[:12] not in table
+        assert secret[:12] not in json.dumps(said)
+
+
+@pytest.mark.netns
+def test_watch_goes_on_until_ctrl_c(scene: Served) -> None:
+    with running(FS, scene.client.namespace, ["10.66.0.9/32"], env=scene.env) as alice:
+        command = scene.command("status", "--watch", "--json", alice.ifname)
+        process = alice.home.start(*command, env=scene.env, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        for _ in range(2):
+            (tunnel,) = json.loads(process.stdout.readline())["tunnels"]
+            assert tunnel["name"] == alice.ifname
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+@pytest.mark.netns
+def test_another_implementations_engine_is_shown_too(scene: Served) -> None:
+    with running(WIREGUARD_GO, scene.client.namespace, ["10.66.0.9/32"]) as alice:
+        bob = PublicKey(b"\x33" * KEY_LEN).to_base64()
+        psk = generate_psk()
+        alice.add_peer(bob, allowed_ips=["10.66.0.2/32"], psk=psk, endpoint=("192.0.2.2", 7))
+        said = look(scene, alice.home, alice.ifname)
+        assert "drops" not in said
+        (peer,) = said["peers"]
+        assert (peer["public_key"], peer["endpoint"]) == (bob, "192.0.2.2:7")
+        assert peer["has_preshared_key"]
+        assert psk not in json.dumps(said)
+
+
+@pytest.mark.netns
+def test_an_engine_that_hangs_is_named(scene: Served) -> None:
+    with running(FS, scene.client.namespace, ["10.66.0.9/32"], env=scene.env) as alice:
+        assert alice.process is not None
+        alice.process.send_signal(signal.SIGSTOP)
+        try:
+            done = scene.fs_tunnel(alice.home, "status", alice.ifname)
+        finally:
+            alice.process.send_signal(signal.SIGCONT)
+        assert done.code == 1
+        assert done.err.startswith(f"fs-tunnel: error: {alice.ifname}'s engine did not answer")
+
+
+def look(scene: Served, where: Namespace, name: str) -> dict[str, Any]:
+    """The one tunnel that ``status --json NAME`` tells of."""
+    done = scene.fs_tunnel(where, "status", "--json", name)
+    assert (done.code, done.err) == (0, "")
+    said = json.loads(done.out)
+    assert said["schema"] == 1
+    (tunnel,) = said["tunnels"]
+    assert isinstance(tunnel, dict)
+    return tunnel

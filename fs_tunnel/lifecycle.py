@@ -12,10 +12,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum
 
-from fs_tunnel import uapi
+from fs_tunnel import control, uapi
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import (
     FlowShieldError,
@@ -25,7 +27,7 @@ from fs_tunnel.errors import (
 )
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.journal import Journal
-from fs_tunnel.linux.links import Link, exists
+from fs_tunnel.linux.links import Link, Unreachable, exists
 from fs_tunnel.linux.state import locked
 from fs_tunnel.uapi import DeviceStatus, DeviceUpdate, UapiClient
 
@@ -98,6 +100,38 @@ def take_down(name: str) -> bool:
         journal.take_all_back()
         _wait_for_end(name)
         return True
+
+
+class End(Enum):
+    """What became of a tunnel whose engine has ended."""
+
+    TAKEN_DOWN = "by another command"
+    CLOSED = "it died, and what belongs into the tunnel goes nowhere"
+    UNDONE = "it died, and nothing is left of it"
+
+
+@contextmanager
+def engine_process(name: str) -> Iterator[int]:
+    """A file descriptor that is readable once the engine of ``name`` has ended."""
+    try:
+        descriptor = os.pidfd_open(int(control.status(name)["pid"]))
+    except (NotRunningError, ProcessLookupError):
+        # It has ended already; so has this.
+        descriptor, other = os.pipe()
+        os.close(other)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def after_the_end(name: str) -> End:
+    """See to it that an ended engine leaves either nothing behind, or a way that is closed."""
+    with locked(name):  # a command that takes it down may be half-way
+        changes = Journal(name).changes
+    if any(isinstance(change, Unreachable) for change in changes):
+        return End.CLOSED
+    return End.UNDONE if take_down(name) else End.TAKEN_DOWN
 
 
 def _start_engine(name: str) -> None:
@@ -197,11 +231,14 @@ def _undo_quietly(journal: Journal, *, keep_closed: bool) -> None:
 
 
 def _wait_for_end(name: str) -> None:
+    """Return when no engine answers, and remove the sockets of one that was killed."""
     deadline = time.monotonic() + _ENGINE_DEADLINE
     while uapi.is_answered(name):
         if time.monotonic() > deadline:
             raise SystemChangeError(f"the engine of {name} does not end; kill it by its process id")
         time.sleep(0.05)
+    for socket in (uapi.socket_path(name), control.socket_path(name)):
+        socket.unlink(missing_ok=True)
 
 
 def _running(name: str) -> DeviceStatus | None:

@@ -1,12 +1,13 @@
 """From what the user names to what an engine is told: files, host names, marks and MTU."""
 
+import contextlib
+import queue
 import socket
+import threading
+import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as DeadlinePassed
 from pathlib import Path
 
-from fs_tunnel import uapi
 from fs_tunnel.config import EndpointName, TunnelConfig, check_name, load
 from fs_tunnel.errors import ConfigError, SystemChangeError
 from fs_tunnel.linux import links, plans
@@ -16,6 +17,7 @@ from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
 
 CONFIG_DIRECTORIES = (Path("/etc/fs-tunnel"), Path("/etc/wireguard"))
 _RESOLVE_DEADLINE = 20.0  # seconds
+_RESOLVERS = 32  # names that are looked up at a time
 _OUTER_HEADERS = 80  # bytes: IPv6 40, UDP 8, WireGuard 32
 _USUAL_LINK_MTU = 1500
 _MAX_LINK_MTU = 9216
@@ -43,21 +45,27 @@ def tunnel_name(conf: str) -> str:
 def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
     """The numeric endpoints of the peers that have one.
 
-    SystemChangeError where a name has no address, or nobody tells within 20 s.
+    Where the tunnel died and keeps the way closed, nobody can be asked: then the addresses count
+    that it had.  SystemChangeError where a name has no address, or nobody tells within 20 s.
     """
-    named = {peer.public_key: peer.endpoint for peer in config.peers if peer.endpoint}
-    # The resolver of the C library knows no deadline, so it gets a thread that is left behind.
-    pool = ThreadPoolExecutor(max_workers=min(32, len(named) or 1))
-    try:
-        found = pool.map(_resolve_one, named.values(), timeout=_RESOLVE_DEADLINE)
-        return dict(zip(named, found, strict=True))
-    except DeadlinePassed:
-        raise SystemChangeError(
-            f"the endpoints of {config.source} were not resolved within {_RESOLVE_DEADLINE:g} s; "
-            "check the network, or write addresses"
-        ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    header = Journal(config.name).header
+    remembered = header.endpoints if header else {}
+    answers = _ask({peer.endpoint for peer in config.peers if peer.endpoint})
+    found = {}
+    for peer in config.peers:
+        if peer.endpoint is None:
+            continue
+        answer = answers.get(peer.endpoint, f"no answer within {_RESOLVE_DEADLINE:g} s")
+        if isinstance(answer, Endpoint):
+            found[peer.public_key] = answer
+        elif str(peer.endpoint) in remembered:
+            found[peer.public_key] = Endpoint.parse(remembered[str(peer.endpoint)])
+        else:
+            raise SystemChangeError(
+                f"the endpoint {peer.endpoint.host} has no address: {answer}; "
+                "check the name and the network"
+            )
+    return found
 
 
 def choose_mark(config: TunnelConfig) -> int:
@@ -84,11 +92,11 @@ def mtu_for(endpoints: Iterable[Endpoint], mark: int) -> int:
 def device_update(
     config: TunnelConfig, endpoints: Mapping[PublicKey, Endpoint], *, port: int | None, mark: int
 ) -> DeviceUpdate:
-    """All that the engine is to know; ``port`` is used where the file names none."""
+    """All that the engine is to know; ``port`` is used where the file has none, or 0."""
     interface = config.interface
     return DeviceUpdate(
         private_key=interface.private_key,
-        listen_port=port if interface.listen_port is None else interface.listen_port,
+        listen_port=interface.listen_port or port,
         fwmark=mark,
         replace_peers=True,
         peers=tuple(
@@ -105,18 +113,36 @@ def device_update(
     )
 
 
-def is_up(name: str) -> bool:
-    return uapi.is_answered(name)
+def _ask(wanted: set[EndpointName]) -> dict[EndpointName, Endpoint | str]:
+    """Addresses, or why there is none; what is not known at the deadline is missing."""
+    answers: dict[EndpointName, Endpoint | str] = {}
+    questions: queue.SimpleQueue[EndpointName] = queue.SimpleQueue()
+    done: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                endpoint = questions.get_nowait()
+                answers[endpoint] = _look_up(endpoint)
+                done.put(None)
+
+    for each in wanted:
+        questions.put(each)
+    # The resolver of the C library knows no deadline: what it still does then ends with us.
+    for _ in range(min(_RESOLVERS, len(wanted))):
+        threading.Thread(target=work, daemon=True).start()
+    deadline = time.monotonic() + _RESOLVE_DEADLINE
+    with contextlib.suppress(queue.Empty):
+        for _ in wanted:
+            done.get(timeout=max(0.0, deadline - time.monotonic()))
+    return answers.copy()
 
 
-def _resolve_one(endpoint: EndpointName) -> Endpoint:
+def _look_up(endpoint: EndpointName) -> Endpoint | str:
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise SystemChangeError(
-            f"the endpoint {endpoint.host} has no address: {error.strerror}; "
-            "check the name and the network"
-        ) from None
+    except (OSError, UnicodeError) as error:
+        return getattr(error, "strerror", None) or "it is no name"
     address = found[0][4]
     scope_id = address[3] if len(address) == 4 else 0
     return Endpoint(str(address[0]).partition("%")[0], int(address[1]), int(scope_id))

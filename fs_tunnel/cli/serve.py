@@ -6,12 +6,11 @@ import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.running import FOREGROUND, run_tunnel
+from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
 from fs_tunnel.errors import ConfigError, UsageError
-from fs_tunnel.lifecycle import require_root
 from fs_tunnel.linux import hooks, links
 from fs_tunnel.linux.firewall import MAX_FLOWS_PER_CLIENT, ProviderPolicy
-from fs_tunnel.linux.plans import Surroundings, ipv6_is_forwarded, provider_plan
+from fs_tunnel.linux.plans import Surroundings, forwarding_key, provider_plan, was_routing
 
 DEFAULT_PORT = 51820
 
@@ -48,11 +47,7 @@ class _Network(click.ParamType[IPv4Network | IPv6Network]):
     type=click.IntRange(1, 1_000_000),
     help="Connections that one client may have at a time.",
 )
-@click.option(
-    "--allow-hooks",
-    is_flag=True,
-    help="Run PreUp, PostUp, PreDown and PostDown, if only root can have written them.",
-)
+@ALLOW_HOOKS
 @click.argument("conf", shell_complete=complete_conf)
 def serve(
     foreground: bool,
@@ -68,10 +63,9 @@ def serve(
     Sets up forwarding, NAT and a firewall, which keeps clients from private networks, from each
     other and from this host; all of it is undone by fs-tunnel down.
     """
-    require_root("fs-tunnel serve")
-    config = settings.read(conf)
-    hooks.check_allowed(config, allowed=allow_hooks)
-    if not config.interface.addresses:
+    config = read_config("serve", conf, allow_hooks=allow_hooks)
+    addresses = config.interface.addresses
+    if not any(address.network.num_addresses > 1 for address in addresses):
         raise ConfigError(
             "a provider needs an address with its clients' network, such as 10.66.0.1/24",
             source=config.source,
@@ -80,14 +74,16 @@ def serve(
     endpoints = settings.resolve(config)
     port = config.interface.listen_port or DEFAULT_PORT
     mark = config.interface.fwmark or 0
+    out = _wan(wan)
     policy = ProviderPolicy(
         name=config.name,
-        wan=_wan(wan),
+        wan=out,
         port=port,
-        addresses=config.interface.addresses,
+        addresses=addresses,
         allowed_destinations=allowed,
         allow_smtp=allow_smtp,
-        only_tunnel_ipv6=not _forwards_ipv6_for_others(config.name),
+        routes_ipv4=was_routing(forwarding_key(4, out)),
+        routes_ipv6=was_routing(forwarding_key(6, out)),
         max_flows=max_flows,
     )
     around = Surroundings(mtu=settings.mtu_for(endpoints.values(), mark), mark=mark)
@@ -109,8 +105,3 @@ def _wan(named: str | None) -> str:
     if found is None:
         raise UsageError("this host has no default route; name the way out with --wan")
     return found
-
-
-def _forwards_ipv6_for_others(name: str) -> bool:
-    # While we are up, the switch is ours.
-    return ipv6_is_forwarded() and not settings.is_up(name)

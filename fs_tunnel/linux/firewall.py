@@ -8,12 +8,15 @@ flows get random ports from a range without the tunnel's own, and the tunnel's o
 tracked at all.
 """
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
+from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.command import run
+from fs_tunnel.linux.links import LINK_GROUP
 from fs_tunnel.types import IPNetwork
 
 # Addresses of no use on the internet, or of special use to the host.
@@ -48,6 +51,7 @@ DENIED_V6 = (
 )
 MAX_FLOWS_PER_CLIENT = 4096
 GATEWAY_PORT_DNS = 53
+_INTERFACE = re.compile(r"[a-zA-Z0-9_=+.@:-]{1,15}")
 
 _COUNTERS = (
     "spoofed",
@@ -58,13 +62,14 @@ _COUNTERS = (
     "not_to_wan",
     "unsolicited",
     "gateway",
+    "ipv4_transit",
     "ipv6_transit",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPolicy:
-    """What ``serve`` allows; interface names are checked before they come here."""
+    """What ``serve`` allows; UsageError for an interface name that nft would misread."""
 
     name: str  # of the tunnel, and its interface
     wan: str
@@ -72,9 +77,17 @@ class ProviderPolicy:
     addresses: tuple[IPv4Interface | IPv6Interface, ...]  # of the gateway, with the clients' nets
     allowed_destinations: tuple[IPNetwork, ...] = ()  # exempt from the denied sets
     allow_smtp: bool = False
-    # Forwarding IPv6 is a switch for the whole host: keep it from routing for anybody else.
-    only_tunnel_ipv6: bool = True
-    max_flows: int = field(default=MAX_FLOWS_PER_CLIENT)
+    # Whether the host is a router besides; else the forwarding that clients need serves them alone.
+    routes_ipv4: bool = False
+    routes_ipv6: bool = False
+    max_flows: int = MAX_FLOWS_PER_CLIENT
+
+    def __post_init__(self) -> None:
+        for ifname in (self.name, self.wan):
+            if not _INTERFACE.fullmatch(ifname):
+                raise UsageError(
+                    f"{ifname!r} is no name for a firewall rule; rename the interface with ip link"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +146,14 @@ table inet {table} {{
   chain not_spoofed {{
     ip saddr != @clients4 counter name spoofed drop
     ip6 saddr != @clients6 counter name spoofed drop
+    ip saddr @gateway4 counter name spoofed drop
+    ip6 saddr @gateway6 counter name spoofed drop
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
     iifname {tun} jump from_client
     oifname {tun} jump to_client
-    {_ipv6_guard(policy)}
+    {_transit_guard(policy)}
   }}
   chain from_client {{
     jump not_spoofed
@@ -193,11 +208,19 @@ def _smtp_rule(policy: ProviderPolicy) -> str:
     return "tcp dport 25 counter name smtp reject with tcp reset"
 
 
-def _ipv6_guard(policy: ProviderPolicy) -> str:
-    if not policy.only_tunnel_ipv6:
-        return ""
-    tun = f'"{policy.name}"'
-    return f"meta nfproto ipv6 iifname != {tun} oifname != {tun} counter name ipv6_transit drop"
+def _transit_guard(policy: ProviderPolicy) -> str:
+    wan, rules = f'"{policy.wan}"', []
+    if not policy.routes_ipv4:
+        rules.append(
+            f"meta nfproto ipv4 iifname {wan} oifgroup != {LINK_GROUP} "
+            "counter name ipv4_transit drop"
+        )
+    if not policy.routes_ipv6:
+        rules.append(
+            f"meta nfproto ipv6 iifgroup != {LINK_GROUP} oifgroup != {LINK_GROUP} "
+            "counter name ipv6_transit drop"
+        )
+    return "\n    ".join(rules)
 
 
 def _set(name: str, kind: str, elements: Iterable[object]) -> str:

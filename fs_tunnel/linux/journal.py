@@ -14,7 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def original(place: tuple[object, ...]) -> str | None:
     found = [
         transition
         for path in state_directory().glob("*.journal")
-        for change in Journal(path.name.removesuffix(".journal")).changes
+        for change in Journal(path.name.removesuffix(".journal")).in_force()
         if change.place == place and (transition := change.transition()) is not None
     ]
     return next((before for before, after in found if before != after), None)
@@ -69,6 +69,11 @@ class Journal:
     def is_open(self) -> bool:
         """Whether there is anything to take back."""
         return self._inode is not None
+
+    def in_force(self) -> list[Change]:
+        """The changes that a reboot has not taken away."""
+        rebooted = self.header is not None and self.header.boot_id != _boot_id()
+        return [change for change in self.changes if not rebooted or change.survives_reboot]
 
     def may_resume(self, role: str) -> bool:
         """Whether what is in force is of this boot and this role, so that it can be built upon."""
@@ -117,10 +122,9 @@ class Journal:
 
     def take_back(self, change: Change) -> None:
         """Undo one change, then strike it out."""
+        self._undo(change)
         with self._writing():
-            change = self._current(change)
-            self._undo(change)
-            self.changes.remove(change)
+            self.changes.remove(self._current(change))
             self._rewrite()
 
     def take_all_back(self) -> None:
@@ -131,14 +135,10 @@ class Journal:
         """
         if not self.is_open:
             return
-        rebooted = self.header is not None and self.header.boot_id != _boot_id()
         failures: list[tuple[Change, FlowShieldError]] = []
-        for change in reversed(list(self.changes)):
-            if rebooted and not change.survives_reboot:
-                continue
+        for change in reversed(self.in_force()):
             try:
-                with self._writing() if change.keeps_others_waiting else nullcontext():
-                    self._undo(self._current(change))
+                self._undo(change)
             except FlowShieldError as error:
                 log.error("%s", error)
                 failures.insert(0, (change, error))
@@ -189,6 +189,13 @@ class Journal:
     # Shared places.
 
     def _undo(self, change: Change) -> None:
+        if not change.keeps_others_waiting:
+            change.undo()
+            return
+        with self._writing():
+            self._undo_in_turn(self._current(change))
+
+    def _undo_in_turn(self, change: Change) -> None:
         heir = self._heir(change)
         if heir is not None:
             found = change.transition()
@@ -219,7 +226,7 @@ class Journal:
         for path in state_directory().glob("*.journal"):
             if path != self._path:
                 journal = Journal(path.name.removesuffix(".journal"))
-                for other in journal.changes:
+                for other in journal.in_force():
                     if other.place == change.place:
                         yield journal, other
 

@@ -21,6 +21,7 @@ from fs_tunnel.linux.change import Change
 MAIN_TABLE = 254
 RULE_PRIORITY = 5220
 RULE_PROTOCOL = 201  # marks our rules among all others
+LINK_GROUP = 51820  # of the interfaces of all our tunnels
 LAST_RESORT_METRIC = 4278198272
 
 _FIB_RULE_INVERT = 2
@@ -64,7 +65,8 @@ class LinkUp(Change):
 
     def do(self) -> None:
         with _netlink(f"setting {self.ifname} up with MTU {self.mtu}") as ip:
-            ip.link("set", index=index_of(ip, self.ifname), mtu=self.mtu, state="up")
+            index = index_of(ip, self.ifname)
+            ip.link("set", index=index, mtu=self.mtu, group=LINK_GROUP, state="up")
 
     def undo(self) -> None:
         """The link goes as a whole."""

@@ -16,6 +16,7 @@ from fs_tunnel.errors import ConfigError
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import use_resolvers
 from fs_tunnel.linux.firewall import ProviderPolicy, provider_table
+from fs_tunnel.linux.journal import original
 from fs_tunnel.linux.links import (
     MAIN_TABLE,
     Address,
@@ -96,9 +97,17 @@ def provider_plan(
     ]
 
 
-def ipv6_is_forwarded() -> bool:
-    """Whether this host routes IPv6 already, so that it must go on routing for others."""
-    return read("net/ipv6/conf/all/forwarding") == "1"
+def forwarding_key(version: int, wan: str) -> str:
+    """The kernel parameter that lets the host route what ``wan`` receives.
+
+    IPv4 has one for each interface; IPv6 has one for the host.
+    """
+    return f"net/ipv{version}/conf/{wan if version == 4 else 'all'}/forwarding"
+
+
+def was_routing(key: str) -> bool:
+    """Whether this host routed before any tunnel, so that it must go on routing for others."""
+    return (original(Sysctl(key, "1").place) or read(key)) == "1"
 
 
 def _interface(name: str, interface: InterfaceConfig, mtu: int) -> list[Change]:
@@ -131,8 +140,9 @@ def _routes(config: TunnelConfig, versions: Sequence[int]) -> list[Change]:
     table = config.interface.table
     if table == "off":
         return []
-    # The kernel routes to an address's own network by itself.
-    connected = {address.network for address in config.interface.addresses}
+    # In the main table the kernel routes to an address's own network by itself.
+    addresses = config.interface.addresses if table == "auto" else ()
+    connected = {address.network for address in addresses}
     number = MAIN_TABLE if table == "auto" else table
     return [
         Route(str(network), config.name, table=number)
@@ -146,17 +156,16 @@ def _routes(config: TunnelConfig, versions: Sequence[int]) -> list[Change]:
 
 
 def _forwarding(policy: ProviderPolicy) -> list[Change]:
-    # IPv4 can be forwarded for these two interfaces alone. IPv6 has one switch for the host, and
-    # with it on, router advertisements are only heard by an interface that insists.
     changes: list[Change] = [
-        Sysctl(f"net/ipv4/conf/{policy.wan}/forwarding", "1"),
-        Sysctl(f"net/ipv4/conf/{policy.name}/forwarding", "1"),
+        Sysctl(forwarding_key(4, policy.wan), "1"),
+        Sysctl(forwarding_key(4, policy.name), "1"),
     ]
     if any(address.version == 6 for address in policy.addresses):
+        # A router hears router advertisements only on an interface that insists.
         accept_ra = f"net/ipv6/conf/{policy.wan}/accept_ra"
         if read(accept_ra) == "1":
             changes.append(Sysctl(accept_ra, "2"))
-        changes.append(Sysctl("net/ipv6/conf/all/forwarding", "1"))
+        changes.append(Sysctl(forwarding_key(6, policy.wan), "1"))
     return changes
 
 

@@ -96,6 +96,12 @@ def begun(name: str, *changes: Change, settled: bool = True) -> Journal:
     return journal
 
 
+def reboot(path: Path) -> None:
+    """Let a journal be of an earlier boot."""
+    header, *rest = path.read_text().split("\n")
+    path.write_text("\n".join([json.dumps({**json.loads(header), "boot_id": "another"}), *rest]))
+
+
 # One tunnel.
 
 
@@ -165,13 +171,21 @@ def test_one_failure_does_not_keep_the_others_and_is_tried_again(
 
 def test_after_a_reboot_only_what_survived_it_is_taken_back(folder: Path) -> None:
     begun("alice", Thing("a"), Lasting("b"))
-    path = folder / "alice.journal"
-    header, *rest = path.read_text().split("\n")
-    path.write_text("\n".join([json.dumps({**json.loads(header), "boot_id": "another"}), *rest]))
+    reboot(folder / "alice.journal")
     found = Journal("alice")
     assert not found.may_resume("up")
     found.take_all_back()
     assert Host.log[2:] == ["-b"]
+
+
+def test_what_a_reboot_took_away_holds_nothing(folder: Path) -> None:
+    begun("alice", Setting("mode", "ours"))
+    reboot(folder / "alice.journal")
+    Host.settings["mode"] = "default"
+    begun("bob", Setting("mode", "ours"))
+    assert original(("Setting", "mode")) == "default"
+    Journal("bob").take_all_back()
+    assert Host.settings == {"mode": "default"}
 
 
 def test_only_the_same_role_of_the_same_boot_is_resumed() -> None:
@@ -385,7 +399,9 @@ def test_a_users_command_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(kinds.KINDS, "Command", Command)
     begun("alice", Command("hook"))
     Journal("alice").take_all_back()
-    assert Host.log == ["+nested", "-nested"]
+    alice = begun("alice", Command("hook"))
+    alice.drop_others([])
+    assert Host.log == ["+nested", "-nested"] * 2
 
 
 def test_messages_stay_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,12 +8,12 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from fs_tunnel.errors import ConfigError, UsageError
+from fs_tunnel.errors import ConfigError
+from fs_tunnel.ini import Section, read_sections
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.types import (
     NO_PRESHARED_KEY,
@@ -34,9 +34,6 @@ _NAME = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _MAX_U32 = 2**32 - 1
-_MAX_SHOWN_KEY = 12  # characters
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +137,7 @@ def permission_warning(path: Path) -> str | None:
 
 def parse(text: str, *, name: str, source: str) -> TunnelConfig:
     """Parse a file's text; ConfigError for the first thing that cannot be used."""
-    sections = list(_sections(text, source))
+    sections = read_sections(text, source, _KEYS)
     interfaces = [section for section in sections if section.kind == "interface"]
     if not interfaces:
         raise ConfigError("no [Interface]; add one with a PrivateKey", source=source)
@@ -191,75 +188,7 @@ def render(config: TunnelConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-# Sections and entries.
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    key: str  # as it was written
-    value: str
-    line: int
-
-
-@dataclass(slots=True)
-class _Section:
-    """One section; entries by lower-case key."""
-
-    kind: str
-    line: int
-    source: str
-    entries: dict[str, list[_Entry]] = field(default_factory=dict)
-
-    def error(self, key: str, message: str) -> ConfigError:
-        entry = self.entries[key][-1]
-        return ConfigError(message, source=self.source, line=entry.line, key=entry.key)
-
-    def every(self, key: str, parse: Callable[[str], T]) -> list[T]:
-        """All values of a key that may be repeated."""
-        return [self._parsed(entry, parse) for entry in self.entries.get(key, [])]
-
-    def listed(self, key: str, parse: Callable[[str], T]) -> list[T]:
-        """All items of a key whose values are lists with commas; an empty value is none."""
-        return [
-            self._parsed(entry, parse, item.strip())
-            for entry in self.entries.get(key, [])
-            if entry.value
-            for item in entry.value.split(",")
-        ]
-
-    def words(self, key: str, parse: Callable[[str], T]) -> list[T]:
-        """All items of a list as wg-quick splits it: at commas and at spaces, however many."""
-        return [
-            self._parsed(entry, parse, word)
-            for entry in self.entries.get(key, [])
-            for word in entry.value.replace(",", " ").split()
-        ]
-
-    def last(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """The value of a key that may stand once."""
-        found = self.entries.get(key, [])
-        if len(found) > 1:
-            raise self.error(key, f"stands in line {found[0].line} already; keep one of them")
-        return self._parsed(found[0], parse) if found else None
-
-    def required(self, key: str, written: str, parse: Callable[[str], T]) -> T:
-        value = self.last(key, parse)
-        if value is None:
-            raise ConfigError(
-                f"[{self.kind.capitalize()}] has no {written}; add one",
-                source=self.source,
-                line=self.line,
-                key=written,
-            )
-        return value
-
-    def _parsed(self, entry: _Entry, parse: Callable[[str], T], item: str | None = None) -> T:
-        try:
-            return parse(entry.value if item is None else item)
-        except (UsageError, ValueError) as error:
-            raise ConfigError(
-                str(error), source=self.source, line=entry.line, key=entry.key
-            ) from None
+# Sections.
 
 
 _KEYS = {
@@ -277,64 +206,7 @@ _KEYS = {
 }
 
 
-def _sections(text: str, source: str) -> list[_Section]:
-    if "\0" in text:
-        raise ConfigError("holds a NUL byte; this is no tunnel's file", source=source)
-    if text.startswith("\ufeff"):
-        raise ConfigError(
-            "begins with a byte order mark; save it as UTF-8 without one", source=source, line=1
-        )
-    sections: list[_Section] = []
-    for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.partition("#")[0].strip()
-        if not line:
-            continue
-        if line.startswith("["):
-            kind = line[1:-1].strip().lower() if line.endswith("]") else ""
-            if kind not in _KEYS:
-                raise ConfigError(
-                    "no such section; write [Interface] or [Peer]", source=source, line=number
-                )
-            sections.append(_Section(kind, number, source))
-        else:
-            _add_entry(sections, line, number, source)
-    return sections
-
-
-def _add_entry(sections: list[_Section], line: str, number: int, source: str) -> None:
-    key, equals, value = (part.strip() for part in line.partition("="))
-    if not equals:
-        raise ConfigError("not understood; write KEY = VALUE", source=source, line=number)
-    if not sections:
-        raise ConfigError(
-            "stands in no section; put [Interface] above it",
-            source=source,
-            line=number,
-            key=_shown(key),
-        )
-    section = sections[-1]
-    known = _KEYS[section.kind]
-    if key.lower() not in known:
-        near = get_close_matches(key.lower(), known, n=1)
-        remedy = f"did you mean {known[near[0]]}?" if near else f"use {', '.join(known.values())}"
-        raise ConfigError(
-            f"no such key in [{section.kind.capitalize()}]; {remedy}",
-            source=source,
-            line=number,
-            key=_shown(key),
-        )
-    section.entries.setdefault(key.lower(), []).append(_Entry(key, value, number))
-
-
-def _shown(key: str) -> str | None:
-    """An unknown key as a message may show it: what may be a part of a secret is left out."""
-    names = [name for known in _KEYS.values() for name in known]
-    is_short = key.isalpha() and len(key) <= _MAX_SHOWN_KEY
-    is_mistyped = key.isalnum() and get_close_matches(key.lower(), names, n=1)
-    return key if is_short or is_mistyped else None
-
-
-def _interface(section: _Section) -> InterfaceConfig:
+def _interface(section: Section) -> InterfaceConfig:
     dns = section.words("dns", _resolver)
     addresses = tuple(section.words("address", _address))
     mtu = section.last("mtu", _number(MIN_MTU, MAX_MTU))
@@ -354,7 +226,7 @@ def _interface(section: _Section) -> InterfaceConfig:
     )
 
 
-def _peer(section: _Section) -> PeerConfig:
+def _peer(section: Section) -> PeerConfig:
     preshared_key = section.last("presharedkey", PresharedKey.from_base64)
     return PeerConfig(
         public_key=section.required("publickey", "PublicKey", PublicKey.from_base64),
@@ -366,7 +238,7 @@ def _peer(section: _Section) -> PeerConfig:
     )
 
 
-def _hooks(section: _Section) -> tuple[Hook, ...]:
+def _hooks(section: Section) -> tuple[Hook, ...]:
     found = [
         Hook(kind, entry.value, entry.line)
         for kind in HOOK_KINDS

@@ -392,6 +392,30 @@ def test_down_from_elsewhere_ends_the_foreground(scene: Served) -> None:
     assert process.wait(20) == 0
 
 
+# Without IPv6.
+
+
+def test_a_host_without_ipv6_gets_an_ipv4_tunnel(scene: Served) -> None:
+    for where in (scene.client.namespace, scene.provider):
+        for scope in ("all", "default"):
+            where.sysctl(f"net/ipv6/conf/{scope}/disable_ipv6", 1)
+    before = host_state(scene.client.namespace), host_state(scene.provider)
+    for where, arguments in (
+        (scene.provider, ["serve", "--wan", "wan", *LAB, str(scene.conf)]),
+        (scene.client.namespace, ["up", str(scene.client.conf)]),
+    ):
+        finished = scene.fs_tunnel(where, *arguments)
+        assert finished.code == 0, finished
+        assert "IPv6 is switched off on this host" in finished.err
+    ping(scene.client.namespace, WEB_V4)
+    assert "unreachable default" in scene.client.namespace.ip(
+        "-6", "route", "show", "table", "51820"
+    )
+    scene.down(scene.client.namespace, scene.client.conf)
+    scene.down(scene.provider, scene.conf)
+    assert (host_state(scene.client.namespace), host_state(scene.provider)) == before
+
+
 # Several at a time.
 
 

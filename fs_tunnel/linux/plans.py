@@ -7,6 +7,7 @@ There is no rule that prefers the main table's specific routes: a hostile networ
 (CVE-2024-3661).
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -28,6 +29,8 @@ from fs_tunnel.linux.links import (
 )
 from fs_tunnel.linux.sysctl import Sysctl, read
 from fs_tunnel.types import IPNetwork
+
+log = logging.getLogger(__name__)
 
 FIRST_MARK = 51820  # of full tunnels, and their tables
 TUNNEL_METRIC = 100
@@ -67,14 +70,16 @@ def client_plan(config: TunnelConfig, around: Surroundings) -> list[Change]:
     """The changes of ``up``."""
     name, interface = config.name, config.interface
     versions = full_tunnel_versions(config)
-    return [
-        *_close_tables(versions, around.mark),
-        Link(name),
-        *_interface(name, interface, around.mtu),
-        *_open_tables(name, versions, around.mark),
-        *_routes(config, versions),
-        *([use_resolvers(name, interface.dns, interface.dns_search)] if interface.dns else []),
-    ]
+    return fit_to_host(
+        [
+            *_close_tables(versions, around.mark),
+            Link(name),
+            *_interface(name, interface, around.mtu),
+            *_open_tables(name, versions, around.mark),
+            *_routes(config, versions),
+            *([use_resolvers(name, interface.dns, interface.dns_search)] if interface.dns else []),
+        ]
+    )
 
 
 def provider_plan(
@@ -88,13 +93,31 @@ def provider_plan(
             source=config.source,
             key="AllowedIPs",
         )
-    return [
-        provider_table(policy),
-        Link(name),
-        *_interface(name, config.interface, around.mtu),
-        *_routes(config, ()),
-        *_forwarding(policy),
-    ]
+    return fit_to_host(
+        [
+            provider_table(policy),
+            Link(name),
+            *_interface(name, config.interface, around.mtu),
+            *_routes(config, ()),
+            *_forwarding(policy),
+        ]
+    )
+
+
+def fit_to_host(plan: Sequence[Change]) -> list[Change]:
+    """Leave out what needs IPv6 where this host gives none to a new interface.
+
+    What closes the way for IPv6 stays: another interface may have it all the same.
+    """
+    off = read("net/ipv6/conf/default/disable_ipv6")
+    if off == "0":
+        return list(plan)
+    kept = [change for change in plan if not _gives_ipv6(change)]
+    if off is None:  # a kernel without IPv6 knows no such routes or rules either
+        kept = [change for change in kept if not _closes_ipv6(change)]
+    if len(kept) < len(plan):
+        log.warning("IPv6 is switched off on this host: the tunnel carries IPv4 alone")
+    return kept
 
 
 def forwarding_key(version: int, wan: str) -> str:
@@ -108,6 +131,24 @@ def forwarding_key(version: int, wan: str) -> str:
 def was_routing(key: str) -> bool:
     """Whether this host routed before any tunnel, so that it must go on routing for others."""
     return (original(Sysctl(key, "1").place) or read(key)) == "1"
+
+
+def _gives_ipv6(change: Change) -> bool:
+    match change:
+        case Address(address=place) | Route(network=place):
+            return ":" in place
+        case Sysctl(key=key):
+            return key.startswith("net/ipv6/")
+    return False
+
+
+def _closes_ipv6(change: Change) -> bool:
+    match change:
+        case Unreachable(network=network):
+            return ":" in network
+        case UnmarkedRule(version=version):
+            return version == 6
+    return False
 
 
 def _interface(name: str, interface: InterfaceConfig, mtu: int) -> list[Change]:

@@ -1,6 +1,7 @@
 """status: what is up, for people and for programs, and never a secret."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ from fs_tunnel.types import KEY_LEN, Endpoint, PresharedKey, PrivateKey, PublicK
 from fs_tunnel.uapi import DeviceStatus, PeerStatus
 from tests.netns.peers import FS, WIREGUARD_GO, generate_psk, running
 from tests.netns.served import Served, served
-from tests.netns.topology import Namespace
+from tests.netns.topology import REPOSITORY, Namespace
 
 SECRET, PSK = PrivateKey(b"\x11" * KEY_LEN), PresharedKey(b"\x22" * KEY_LEN)
 BOB, CAROL = PublicKey(b"\x33" * KEY_LEN), PublicKey(b"\x55" * KEY_LEN)
@@ -169,6 +170,15 @@ def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
         "drops": {"replay": 2, "no_peer": 3},
         "peers": [bob, carol],
     }
+
+
+def test_the_manual_has_every_key(tunnels: dict[str, DeviceStatus]) -> None:
+    page = (REPOSITORY / "docs/man/fs-tunnel.8").read_text()
+    listed = page.partition(".Sh STATUS AS JSON")[2].partition(".Sh")[0]
+    said = json.loads(shown("--json"))
+    (alice,) = said["tunnels"]
+    for key in (*said, *alice, *alice["peers"][0]):
+        assert re.search(rf"^\.(It )?Li .*\b{key}\b", listed, re.MULTILINE), key
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["table", "json"])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fs_tunnel.config import EndpointName, TunnelConfig, check_name, load
-from fs_tunnel.errors import ConfigError, SystemChangeError
+from fs_tunnel.errors import ConfigError, PrivilegeError, SystemChangeError
 from fs_tunnel.linux import links, plans
 from fs_tunnel.linux.journal import Journal
 from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PublicKey
@@ -30,7 +30,7 @@ def read(conf: str) -> TunnelConfig:
         return load(Path(conf))
     for directory in CONFIG_DIRECTORIES:
         path = directory / f"{conf}.conf"
-        if path.exists():
+        if _is_there(path):
             return load(path)
     raise ConfigError(
         f"no such file; write one, or name it by its path, ./{conf}.conf", source=conf
@@ -146,3 +146,12 @@ def _look_up(endpoint: EndpointName) -> Endpoint | str:
     address = found[0][4]
     scope_id = address[3] if len(address) == 4 else 0
     return Endpoint(str(address[0]).partition("%")[0], int(address[1]), int(scope_id))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # Debian's /etc/wireguard is for root alone
+        raise PrivilegeError(
+            f"{path.parent} may not be searched; run as root, or name a file by its path"
+        ) from None

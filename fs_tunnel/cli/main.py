@@ -91,7 +91,18 @@ def _fail_usage(error: click.ClickException) -> None:
 
 def _fail(message: str, exit_code: int) -> None:
     print(f"fs-tunnel: error: {message}", file=sys.stderr)
+    _drop_unwritten()
     sys.exit(exit_code)
+
+
+def _drop_unwritten() -> None:
+    """Where the output is a full disk, Python would fail once more while it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except AttributeError:
+        pass  # it was closed from the start
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import segno
 
 from fs_tunnel import settings
 from fs_tunnel.config import load, render
+from fs_tunnel.errors import ConfigError, PrivilegeError
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.types import KEY_LEN, PrivateKey, PublicKey
 
@@ -78,7 +79,6 @@ class TestCheck:
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         assert "check the path" in refused(run("check", tmp_path / "bob.conf"))
-        assert "./no-such-one.conf" in refused(run("check", "no-such-one"))
 
     def test_a_file_that_others_read_is_warned_of(self, alice: Path) -> None:
         alice.chmod(0o644)
@@ -100,6 +100,19 @@ class TestCheck:
     ) -> None:
         monkeypatch.setattr(settings, "CONFIG_DIRECTORIES", (alice.parent / "no", alice.parent))
         assert settings.read("alice") == load(alice)
+        with pytest.raises(ConfigError, match=r"name it by its path, \./bob\.conf"):
+            settings.read("bob")
+
+    def test_a_directory_for_root_alone_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_: Path) -> bool:
+            raise PermissionError
+
+        monkeypatch.setattr(settings, "CONFIG_DIRECTORIES", (tmp_path,))
+        monkeypatch.setattr(Path, "exists", refuse)
+        with pytest.raises(PrivilegeError, match=f"{tmp_path} may not be searched; run as root"):
+            settings.read("alice")
 
 
 class TestQr:

@@ -100,7 +100,7 @@ class Engine:
             loop.add_signal_handler(each, self._stopped.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         uapi_path = uapi.socket_path(self._tun.name)
-        inode = uapi_path.stat().st_ino
+        inode = _inode(uapi_path)
         servers = [
             await uapi_server.serve(self._uapi_socket, self._answer_uapi),
             await control.serve(self._control_socket, self._answer),
@@ -110,7 +110,7 @@ class Engine:
         try:
             while not self._stopped.is_set():
                 self._check_link()
-                if not _is_still(uapi_path, inode):
+                if inode is None or _inode(uapi_path) != inode:
                     log.info("the UAPI socket was deleted")
                     break
                 await self._wait_a_moment()
@@ -122,7 +122,7 @@ class Engine:
             for server in servers:
                 server.close()
             control.socket_path(self._tun.name).unlink(missing_ok=True)
-            if _is_still(uapi_path, inode):
+            if inode is not None and _inode(uapi_path) == inode:
                 uapi_path.unlink()
 
     # The interface.
@@ -370,8 +370,9 @@ def run(engine: Engine) -> None:
     uvloop.run(engine.run())
 
 
-def _is_still(path: Path, inode: int) -> bool:
+def _inode(path: Path) -> int | None:
+    """What tells a file from another of the same name; None where there is none."""
     try:
-        return path.stat().st_ino == inode
+        return path.stat().st_ino
     except FileNotFoundError:
-        return False
+        return None

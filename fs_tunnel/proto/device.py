@@ -236,9 +236,9 @@ class Device:
             self.drops["unknown_index"] += 1
             return
         try:
-            padded = peer.receive_transport_untrusted(keypair, data, header.counter, now)
-            # Authentic is enough to move the endpoint, whatever is inside: as all others do.
-            peer.accept(len(data), source, local)
+            padded = peer.receive_transport_untrusted(
+                keypair, data, header.counter, source, local, now
+            )
             if padded:
                 inner_source, _, length = parse_inner_untrusted(padded)
                 if self.allowed_ips.lookup(inner_source) is not peer:

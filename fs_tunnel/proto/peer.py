@@ -248,13 +248,21 @@ class Peer:
         self.send_keepalive(now)
 
     def receive_transport_untrusted(
-        self, keypair: Keypair, datagram: bytes, counter: int, now: float
+        self,
+        keypair: Keypair,
+        datagram: bytes,
+        counter: int,
+        source: Endpoint,
+        local: LocalAddress | None,
+        now: float,
     ) -> bytes:
         """Open one transport message of a session of this peer: the packet, still padded.
 
-        Raises what ``Keypair.open_untrusted`` raises.  The caller goes on with ``accept``.
+        Raises what ``Keypair.open_untrusted`` raises.  Authentic is enough to move the endpoint,
+        whatever is inside: as all others do.
         """
         padded = keypair.open_untrusted(datagram, counter, now)
+        self._accept(len(datagram), source, local)
         if keypair is self._keypairs.next:
             self._free(self._keypairs.confirm(keypair))
             self._handshake_complete(now)
@@ -267,12 +275,6 @@ class Peer:
         if padded:
             self.timers.fire(Event.DATA_RECEIVED, now)
         return padded
-
-    def accept(self, length: int, source: Endpoint, local: LocalAddress | None) -> None:
-        """Count a datagram of ``length`` bytes, and answer to where it came from."""
-        self.rx_bytes += length
-        self.rx_packets += 1
-        self.endpoint, self.local = source, local
 
     def not_sent(self, length: int) -> None:
         """The shell could not send a datagram of ``length`` bytes: uncount it."""
@@ -354,9 +356,15 @@ class Peer:
     def _authenticated(
         self, length: int, source: Endpoint, local: LocalAddress | None, now: float
     ) -> None:
-        self.accept(length, source, local)
+        self._accept(length, source, local)
         self.timers.fire(Event.AUTHENTICATED_PACKET_RECEIVED, now)
         self.timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, now)
+
+    def _accept(self, length: int, source: Endpoint, local: LocalAddress | None) -> None:
+        """Count a datagram of ``length`` bytes, and answer to where it came from."""
+        self.rx_bytes += length
+        self.rx_packets += 1
+        self.endpoint, self.local = source, local
 
     def _stage(self, packet: bytes) -> None:
         if not packet and self._staged:

@@ -387,6 +387,20 @@ def test_the_endpoint_follows_an_authentic_packet_that_is_dropped(connected: Wor
     assert connected.bob.peer.endpoint == ELSEWHERE
 
 
+def test_staged_packets_go_to_where_the_confirmation_came_from(world: World) -> None:
+    """Bob waits for a session; Alice moves between her initiation and her first packet."""
+    world.alice.peer.initiate_handshake(world.now)
+    world.collect()
+    world.arrive(world.wire.pop())
+    packet = world.send(world.bob, b"waits")
+    world.arrive(world.wire.pop(0))
+    confirmation = world.wire.pop()
+    world.arrive(Datagram(confirmation.data, ELSEWHERE, confirmation.destination))
+    assert [each.destination for each in world.wire] == [ELSEWHERE]
+    world.arrive(Datagram(world.wire.pop().data, world.bob.endpoint, world.alice.endpoint))
+    assert world.alice.received == [packet]
+
+
 def test_where_both_were_lured_away_retries_lead_back(connected: World) -> None:
     """Eve forwards one packet each way, and leaves: both would talk to her for ever."""
     for side in connected.sides:

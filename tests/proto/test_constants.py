@@ -1,6 +1,6 @@
 """What every peer must agree on, as the paper prints it.
 
-Two of our own devices would agree on any numbers; these are written out so that ours are WireGuard's.
+Two of our own devices would agree on any numbers: these are written out to be WireGuard's.
 """
 
 import pytest

@@ -16,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
+from pathlib import Path
 
 from fs_tunnel import control, uapi
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import (
+    ControlError,
     FlowShieldError,
     NotRunningError,
     PrivilegeError,
@@ -36,12 +38,25 @@ log = logging.getLogger(__name__)
 # -P: not from the directory that root happens to stand in.
 _ENGINE = (sys.executable, "-P", "-m", "fs_tunnel.cli.fs_wg")
 _ENGINE_DEADLINE = 15.0  # seconds
+_CAP_NET_ADMIN = 12  # capabilities(7)
 
 
 def require_root(command: str) -> None:
     """Raise PrivilegeError unless we are root."""
     if os.geteuid() != 0:
         raise PrivilegeError(f"{command} changes interfaces and routes; run it with sudo")
+
+
+def require_net_admin(command: str) -> None:
+    """Raise PrivilegeError unless we are root, and may change networks: some containers may not."""
+    require_root(command)
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    if not effective >> _CAP_NET_ADMIN & 1:
+        raise PrivilegeError(
+            f"{command} needs CAP_NET_ADMIN; run it as root, and a container with "
+            "--cap-add NET_ADMIN"
+        )
 
 
 def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]) -> bool:
@@ -113,12 +128,7 @@ class End(Enum):
 @contextmanager
 def engine_process(name: str) -> Iterator[int]:
     """A file descriptor that is readable once the engine of ``name`` has ended."""
-    try:
-        descriptor = os.pidfd_open(int(control.status(name)["pid"]))
-    except (NotRunningError, ProcessLookupError):
-        # It has ended already; so has this.
-        descriptor, other = os.pipe()
-        os.close(other)
+    descriptor = _open_process(name)
     try:
         yield descriptor
     finally:
@@ -132,6 +142,24 @@ def after_the_end(name: str) -> End:
     if any(isinstance(change, Unreachable) for change in changes):
         return End.CLOSED
     return End.UNDONE if take_down(name) else End.TAKEN_DOWN
+
+
+def _open_process(name: str) -> int:
+    deadline = time.monotonic() + _ENGINE_DEADLINE
+    while True:
+        try:
+            return os.pidfd_open(int(control.status(name)["pid"]))
+        except (ControlError, NotRunningError, ProcessLookupError):
+            # It may be about to end, or too busy to answer.
+            if not uapi.is_answered(name):
+                break
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+    # It has ended, and so has the other side of this.
+    descriptor, other = os.pipe()
+    os.close(other)
+    return descriptor
 
 
 def _start_engine(name: str) -> None:

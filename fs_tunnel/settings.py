@@ -71,9 +71,9 @@ def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
 def choose_mark(config: TunnelConfig) -> int:
     """The mark that the tunnel has while it is up, or that it is to get; 0 for none."""
     ours = {
-        change.mark
+        change.table
         for change in Journal(config.name).changes
-        if isinstance(change, links.UnmarkedRule)
+        if isinstance(change, links.Unreachable)
     }
     return plans.choose_mark(
         config, in_use=lambda mark: mark not in ours and links.table_in_use(mark)

@@ -4,7 +4,7 @@ import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.lifecycle import require_root, take_down
+from fs_tunnel.lifecycle import require_net_admin, take_down
 
 
 @click.command()
@@ -14,6 +14,6 @@ def down(conf: str) -> None:
 
     A tunnel that is not up is left alone; what a crash left behind is undone.
     """
-    require_root("fs-tunnel down")
+    require_net_admin("fs-tunnel down")
     name = settings.tunnel_name(conf)
     click.echo(f"{name} is down" if take_down(name) else f"{name} was not up")

@@ -34,7 +34,7 @@ class _Stopped(BaseException):
 
 def read_config(verb: str, conf: str, *, allow_hooks: bool) -> TunnelConfig:
     """The configuration that ``conf`` names, if we may use it; a warning where others can."""
-    lifecycle.require_root(f"fs-tunnel {verb}")
+    lifecycle.require_net_admin(f"fs-tunnel {verb}")
     config = settings.read(conf)
     warning = permission_warning(Path(config.source))
     if warning is not None:

@@ -27,7 +27,8 @@ LAST_RESORT_METRIC = 4278198272
 _FIB_RULE_INVERT = 2
 _IFA_F_NODAD = 2
 _ALREADY_THERE = frozenset({errno.EEXIST})
-_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES})
+# The kernel tells of a blackhole by EINVAL.
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL})
 _ALREADY_GONE = frozenset(
     {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENETUNREACH}
 )

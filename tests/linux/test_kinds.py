@@ -1,0 +1,67 @@
+"""Every kind of change survives being written down."""
+
+import json
+
+import pytest
+
+from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.dns import ResolvConf, Resolvconf
+from fs_tunnel.linux.firewall import NftTable
+from fs_tunnel.linux.hooks import HookChange
+from fs_tunnel.linux.kinds import KINDS, from_json, to_json
+from fs_tunnel.linux.links import Address, Link, LinkUp, Route, UnmarkedRule, Unreachable
+from fs_tunnel.linux.sysctl import Sysctl
+
+SAMPLES: list[Change] = [
+    Address("wg0", "10.66.0.2/24"),
+    HookChange("wg0", "inner", ("echo 'a\n\u2028b'", ""), ()),
+    Link("wg0"),
+    LinkUp("wg0", 1420),
+    NftTable("fs_wg0", 'table inet fs_wg0 {\n  "x"\n}\n'),
+    ResolvConf("nameserver 10.66.0.1\n", "file:\udcff\x00\n"),
+    Resolvconf("tun.wg0", "nameserver 10.66.0.1\n"),
+    Route("0.0.0.0/0", "wg0", table=51820, metric=100),
+    Sysctl("net/ipv4/ip_forward", "1"),
+    Sysctl("net/ipv4/ip_forward", "1", "0"),
+    UnmarkedRule(6, 51820, 51820),
+    Unreachable("::/0", 51820),
+]
+
+
+def name(change: Change) -> str:
+    return type(change).__name__
+
+
+def test_there_is_a_sample_of_every_kind() -> None:
+    assert {name(each) for each in SAMPLES} == set(KINDS)
+    assert set(Change.__subclasses__()) >= set(KINDS.values())
+
+
+@pytest.mark.parametrize("change", SAMPLES, ids=name)
+def test_it_is_one_line_and_comes_back_equal(change: Change) -> None:
+    line = to_json(change)
+    assert "\n" not in line
+    assert line.isascii()
+    assert from_json(line) == change
+
+
+@pytest.mark.parametrize("change", SAMPLES, ids=name)
+def test_a_value_of_another_type_is_refused(change: Change) -> None:
+    values = json.loads(to_json(change))
+    for key in values.keys() - {"change"}:
+        wrongs: tuple[object, ...] = (3.5, {}, [1], True, [[]])
+        for wrong in wrongs:
+            with pytest.raises(SystemChangeError, match="damaged"):
+                from_json(json.dumps({**values, key: wrong}))
+
+
+@pytest.mark.parametrize("change", SAMPLES, ids=name)
+def test_what_was_before_is_no_part_of_what_it_is(change: Change) -> None:
+    values = json.loads(to_json(change))
+    if "before" in values:
+        other = from_json(json.dumps({**values, "before": "something else"}))
+        assert (other.identity, other.place) == (change.identity, change.place)
+        assert other.transition() is not None
+    assert hash(change.identity)
+    assert hash(change.place)

@@ -151,12 +151,13 @@ def test_a_connection_carries_several_requests() -> None:
             assert json.loads(stream.readline())["ok"] is (line != b"nonsense\n")
 
 
-def test_a_line_too_long_ends_its_connection_alone() -> None:
+def test_a_line_too_long_ends_its_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
     with engine():
         with connect() as client, pytest.raises((ConnectionError, TimeoutError)):
             for _ in range(100):
                 client.sendall(b"x" * (1 << 16))
         assert control.status(NAME)["drops"] == {"no_peer": 3}
+    assert caplog.records == [], "asyncio tells of exceptions that nobody caught"
 
 
 def test_a_client_that_goes_away_harms_nobody() -> None:

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -41,8 +41,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def engine_that_says(folder: Path, *chunks: bytes, stays: bool = False) -> Iterator[list[bytes]]:
-    """Answers one request with ``chunks``; with ``stays`` it leaves the connection open."""
+def engine_that_says(
+    folder: Path, *chunks: bytes, stays: bool = False, pause: float = 0.0
+) -> Iterator[list[bytes]]:
+    """Answers one request with ``chunks``, each after ``pause`` seconds, then hangs up.
+
+    With ``stays`` it leaves the connection open.
+    """
     requests: list[bytes] = []
     done = threading.Event()
 
@@ -54,8 +59,10 @@ def engine_that_says(folder: Path, *chunks: bytes, stays: bool = False) -> Itera
             while not request.endswith(b"\n\n"):
                 request += connection.recv(4096)
             requests.append(request)
-            for chunk in chunks:
-                connection.sendall(chunk)
+            with suppress(BrokenPipeError):  # a client may give up
+                for chunk in chunks:
+                    done.wait(pause)
+                    connection.sendall(chunk)
             if stays:
                 done.wait(10)
 
@@ -110,10 +117,20 @@ def test_an_engine_that_hangs_is_given_up(folder: Path, monkeypatch: pytest.Monk
         UapiClient(NAME).get()
 
 
+def test_an_engine_that_trickles_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uapi, "_DEADLINE", 0.2)
+    answer = [b"fwmark=7\n"] * 100 + [b"errno=0\n\n"]
+    with (
+        engine_that_says(folder, *answer, pause=0.02),
+        pytest.raises(ControlError, match="did not answer"),
+    ):
+        UapiClient(NAME).get()
+
+
 def test_an_answer_without_end_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uapi, "_MAX_REPLY_BYTES", 1000)
     with (
-        engine_that_says(folder, b"tx_bytes=1\n" * 200, stays=True),
+        engine_that_says(folder, b"tx_bytes=1\n" * 200 + b"errno=0\n\n"),
         pytest.raises(ControlError, match="did not answer"),
     ):
         UapiClient(NAME).get()

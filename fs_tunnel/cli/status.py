@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -51,17 +51,16 @@ def _all() -> list[dict[str, Any]]:
         try:
             tunnels.append(_look(name))
         except NotRunningError:
-            pass  # it went down while we looked
+            pass  # it went down while we looked, or left its socket behind when it died
         except ControlError as error:
             # One engine that hangs does not hide the others.
             click.echo(f"fs-tunnel: warning: {error}", err=True)
     return tunnels
 
 
-def _found() -> Iterator[str]:
+def _found() -> list[str]:
     directory = uapi.socket_path("any").parent
-    names = sorted(path.stem for path in directory.glob("*.sock")) if directory.exists() else []
-    return (name for name in names if uapi.is_answered(name))
+    return sorted(path.stem for path in directory.glob("*.sock"))
 
 
 def _look(name: str) -> dict[str, Any]:

@@ -71,7 +71,6 @@ def tunnels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Device
         (tmp_path / f"{name}.sock").touch()
     monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(uapi, "socket_path", lambda name: tmp_path / f"{name}.sock")
-    monkeypatch.setattr(uapi, "is_answered", lambda name: name in up)
     monkeypatch.setattr(status_module, "UapiClient", Client)
     monkeypatch.setattr(status_module, "require_root", lambda command: None)
     monkeypatch.setattr(control, "status", lambda name: COUNTERS)
@@ -205,11 +204,19 @@ def test_a_name_that_is_not_up(tunnels: dict[str, DeviceStatus]) -> None:
         shown("zoe")
 
 
-def test_one_that_goes_down_meanwhile_does_not_hide_the_others(
+def test_the_sockets_of_dead_engines_do_not_hide_the_others(
+    tunnels: dict[str, DeviceStatus],
+) -> None:
+    assert uapi.socket_path("gone").exists()
+    assert [line for line in shown().splitlines() if "port" in line] == [shown().splitlines()[0]]
+
+
+def test_without_the_directory_of_sockets_nothing_is_up(
     tunnels: dict[str, DeviceStatus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uapi, "is_answered", lambda name: True)
-    assert shown().startswith("alice ")
+    monkeypatch.setattr(uapi, "socket_path", lambda name: Path("/nonexistent", name))
+    with pytest.raises(NotRunningError, match="no tunnel is up"):
+        shown()
 
 
 def test_one_that_hangs_is_told_of_and_does_not_hide_the_others(

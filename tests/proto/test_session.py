@@ -4,8 +4,9 @@ import pytest
 
 from fs_tunnel.errors import AuthenticationFailed, ReplayDetected, SessionExpired
 from fs_tunnel.proto.constants import REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES
+from fs_tunnel.proto.crypto import aead_seal
 from fs_tunnel.proto.handshake import SessionKeys
-from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
+from fs_tunnel.proto.messages import TransportHeader, parse_untrusted, transport_header
 from fs_tunnel.proto.session import Keypair, Keypairs
 
 ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
@@ -42,6 +43,25 @@ def test_a_forgery_does_not_move_the_window() -> None:
     assert bob.open_untrusted(datagram, 0, 1) == b"packet"
 
 
+def test_a_replay_is_refused_before_it_costs_a_decryption() -> None:
+    alice, bob = pair()
+    bob.open_untrusted(alice.seal(b"packet"), 0, 1)
+    with pytest.raises(ReplayDetected):
+        bob.open_untrusted(transport_header(2, 0) + bytes(16), 0, 1)
+
+
+@pytest.mark.parametrize("counter", [0, 1, 0x0102030405060708])
+def test_a_datagram_is_a_header_and_the_aead_of_the_standard(counter: int) -> None:
+    """Both sides of ``pair`` would agree on any nonce; libsodium's function does not."""
+    alice, bob = pair()
+    alice.sending_counter = counter
+    datagram = alice.seal(b"packet")
+    assert datagram == transport_header(2, counter) + aead_seal(ONE, counter, b"packet", b"")
+    answer = transport_header(1, counter) + aead_seal(OTHER, counter, b"answer", b"")
+    assert alice.open_untrusted(answer, counter, 1) == b"answer"
+    assert bob.open_untrusted(datagram, counter, 1) == b"packet"
+
+
 def test_age_limits() -> None:
     alice, bob = pair(now=100)
     assert alice.may_send(279.9)
@@ -59,7 +79,9 @@ def test_age_limits() -> None:
 def test_message_limits() -> None:
     alice, bob = pair()
     for side in (alice, bob):
-        side.sending_counter = REKEY_AFTER_MESSAGES
+        side.sending_counter = REKEY_AFTER_MESSAGES - 1
+        side.seal(b"")
+        assert not side.wants_rekey_after_sending(1)
         side.seal(b"")
         assert side.wants_rekey_after_sending(1)
     alice.sending_counter = REJECT_AFTER_MESSAGES - 1
@@ -102,6 +124,30 @@ def test_a_responders_rotation_waits_for_the_first_packet() -> None:
     assert state(pairs) == (None, a, c)
     assert pairs.confirm(c) == []
     assert state(pairs) == (a, c, None)
+    d = pair()[1]
+    assert pairs.begin_session(d) == [a]
+    assert state(pairs) == (None, c, d)
+
+
+def test_what_falls_out_at_a_confirmation() -> None:
+    pairs = Keypairs()
+    a, b, unconfirmed, c = pair()[0], pair()[0], pair()[1], pair()[0]
+    for each in (a, b):
+        pairs.begin_session(each)
+    pairs.next = unconfirmed
+    assert state(pairs) == (a, b, unconfirmed)
+    assert pairs.confirm(unconfirmed) == [a]
+    assert state(pairs) == (b, unconfirmed, None)
+    assert pairs.begin_session(c) == [b]
+    assert state(pairs) == (unconfirmed, c, None)
+
+
+def test_all_three_are_erased() -> None:
+    pairs = Keypairs()
+    held = [pair()[0], pair()[0], pair()[1]]
+    pairs.previous, pairs.current, pairs.next = held
+    assert pairs.clear() == held
+    assert state(pairs) == (None, None, None)
 
 
 def test_an_unconfirmed_session_is_kept_when_we_initiate() -> None:

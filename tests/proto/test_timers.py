@@ -61,10 +61,25 @@ def test_a_persistent_keepalive_of_0_stays_idle(timers: PeerTimers) -> None:
 
 
 def test_what_is_due_comes_earliest_first(timers: PeerTimers) -> None:
-    for timer in (Timer.ERASE_KEYS, Timer.SEND_KEEPALIVE, Timer.RETRANSMIT_HANDSHAKE):
-        timers.start(timer, NOW)
+    # In neither the order of their numbers nor the one in which they were started.
+    timers.start(Timer.PERSISTENT_KEEPALIVE, NOW)  # due after 25 s
+    timers.start(Timer.ERASE_KEYS, NOW)
+    timers.start(Timer.RETRANSMIT_HANDSHAKE, NOW + 100)
+    timers.start(Timer.SEND_KEEPALIVE, NOW)
     due = timers.take_due(NOW + 1000)
-    assert due == [Timer.RETRANSMIT_HANDSHAKE, Timer.SEND_KEEPALIVE, Timer.ERASE_KEYS]
+    assert due == [
+        *(Timer.SEND_KEEPALIVE, Timer.PERSISTENT_KEEPALIVE),
+        *(Timer.RETRANSMIT_HANDSHAKE, Timer.ERASE_KEYS),
+    ]
+
+
+def test_stopping_all_forgets_the_repeat_too(timers: PeerTimers) -> None:
+    for timer in Timer:
+        timers.start(timer, NOW)
+    timers.fire(Event.DATA_RECEIVED, NOW)
+    timers.stop_all()
+    assert timers.next_deadline() == IDLE
+    assert not timers.take_repeat()
 
 
 def test_data_while_a_keepalive_waits_asks_for_one_more(timers: PeerTimers) -> None:

@@ -1,0 +1,209 @@
+"""One peer's promises that only time, loss or Eve bring to light."""
+
+import os
+
+import pytest
+
+from fs_tunnel.proto.cookie import CookieGenerator
+from fs_tunnel.proto.messages import Initiation, Response
+from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
+from fs_tunnel.types import Endpoint, PublicKey
+from tests.proto.world import Datagram, Side, World, types
+
+INITIATION, RESPONSE, TRANSPORT = 1, 2, 4
+ELSEWHERE = Endpoint("203.0.113.9", 4242)
+NEVER_ANSWERED = 200.0  # seconds: after these, an initiator has given up
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def connected(world: World) -> World:
+    world.handshake()
+    world.history.clear()
+    return world
+
+
+def indices(side: Side) -> int:
+    return len(side.device._switch.indices)
+
+
+def public(side: Side) -> bytes:
+    assert side.device.public_key is not None
+    return side.device.public_key.raw
+
+
+def said_by(world: World, side: Side) -> list[int]:
+    return types([each for each in world.history if each.source == side.endpoint])
+
+
+# Who is believed.
+
+
+def test_an_initiation_in_alices_name_moves_nobody(connected: World) -> None:
+    """Eve knows both public keys, which is enough for all but the payload."""
+    alice, bob = connected.alice, connected.bob
+    bob.peer.set_endpoint(alice.endpoint)
+    before = bob.peer.rx_bytes
+    noise = NoiseIKpsk2(b"WireGuard v1 zx2c4 Jason@zx2c4.com", public(bob))
+    disguise = StaticKeys(os.urandom(32), public(alice))
+    parts = noise.write_initiation(
+        disguise, public(bob), os.urandom(32), os.urandom(32), b"\xff" * 12
+    )
+    forged = CookieGenerator(public(bob)).add_macs(Initiation(7, *parts).to_bytes(), 0)
+    connected.arrive(Datagram(forged, ELSEWHERE, bob.endpoint))
+    assert bob.device.drops == {"handshake_not_authentic": 1}
+    assert (bob.peer.endpoint, bob.peer.rx_bytes) == (alice.endpoint, before)
+    assert connected.wire == []
+
+
+def test_a_replayed_initiation_moves_nobody(world: World) -> None:
+    world.handshake()
+    initiation = world.history[0]
+    world.advance(1)
+    world.arrive(Datagram(initiation.data, ELSEWHERE, world.bob.endpoint))
+    assert world.bob.device.drops == {"handshake_replayed": 1}
+    assert world.bob.peer.endpoint == world.alice.endpoint
+
+
+def test_a_response_in_bobs_name_moves_nobody_and_spoils_nothing(world: World) -> None:
+    packet = world.send(world.alice, b"x")
+    initiation = world.wire.pop()
+    index = int.from_bytes(initiation.data[4:8], "little")
+    forged = Response(9, index, StaticKeys.from_private(os.urandom(32)).public, bytes(16))
+    data = CookieGenerator(public(world.alice)).add_macs(forged.to_bytes(), 0)
+    world.arrive(Datagram(data, ELSEWHERE, world.alice.endpoint))
+    assert world.alice.device.drops == {"handshake_not_authentic": 1}
+    assert world.alice.peer.endpoint == world.bob.endpoint
+    assert world.alice.peer.rx_bytes == 0
+    world.arrive(initiation)
+    world.settle()
+    assert world.bob.received == [packet]
+
+
+def test_a_response_does_not_come_to_a_session(connected: World) -> None:
+    """The index is that of a finished handshake: not even its keys are looked at."""
+    alice = connected.alice
+    keypair = alice.peer._keypairs.current
+    assert keypair is not None
+    response = Response(9, keypair.local_index, bytes(32), bytes(16)).to_bytes()
+    data = CookieGenerator(public(alice)).add_macs(response, 0)
+    connected.arrive(Datagram(data, ELSEWHERE, alice.endpoint))
+    assert alice.device.drops == {"unknown_index": 1}
+
+
+# What is freed.
+
+
+def test_indices_are_those_of_living_sessions(world: World) -> None:
+    for _ in range(5):
+        world.handshake()
+        world.advance(10)
+    assert (indices(world.alice), indices(world.bob)) == (2, 2)
+    world.advance(3 * 180 + 1)
+    assert (indices(world.alice), indices(world.bob)) == (0, 0)
+
+
+def test_indices_of_unanswered_initiations_are_freed(world: World) -> None:
+    world.send(world.alice, b"x")
+    world.advance(60)
+    assert indices(world.alice) == 1
+    world.advance(NEVER_ANSWERED + 3 * 180)
+    assert indices(world.alice) == 0
+
+
+def test_indices_of_unconfirmed_sessions_are_freed(world: World) -> None:
+    for _ in range(5):
+        world.alice.peer.initiate_handshake(world.now, is_retry=True)
+        world.collect()
+        world.arrive(world.wire.pop())
+        world.wire.clear()
+        world.advance(1)
+    assert indices(world.bob) == 1
+
+
+def test_a_peer_key_of_low_order_is_counted_and_leaks_nothing(world: World) -> None:
+    peer = world.alice.device.add_peer(PublicKey(bytes(32)))
+    peer.set_endpoint(ELSEWHERE)
+    for _ in range(3):
+        peer.send_packet(b"x", world.now)
+        world.now += 10
+    assert world.alice.device.drops["unusable_peer_key"] == 3
+    assert indices(world.alice) == 0
+    assert world.alice.device.take_datagrams() == []
+
+
+# Retries.
+
+
+def test_who_gave_up_tries_as_long_again(world: World) -> None:
+    tries = []
+    for _ in range(2):
+        world.send(world.alice, b"x")
+        world.advance(NEVER_ANSWERED)
+        tries.append(said_by(world, world.alice).count(INITIATION))
+        world.history.clear()
+    assert tries == [19, 19]
+    assert world.alice.device.drops["handshake_gave_up"] == 2
+
+
+def test_an_answer_makes_the_next_retries_as_many(world: World) -> None:
+    world.send(world.alice, b"x")
+    world.advance(60)
+    world.wire[:] = world.wire[-1:]
+    world.settle()
+    world.history.clear()
+    world.bob.device.shut_down()
+    world.alice.peer.initiate_handshake(world.now)
+    world.advance(NEVER_ANSWERED)
+    assert said_by(world, world.alice).count(INITIATION) == 19
+
+
+def test_what_waited_is_dropped_with_the_last_retry(world: World) -> None:
+    world.send(world.alice, b"stale")
+    world.advance(NEVER_ANSWERED)
+    world.wire.clear()
+    world.handshake()
+    assert world.bob.received == []
+
+
+def test_giving_up_ends_the_keepalive_that_was_due(connected: World) -> None:
+    connected.advance(70)
+    connected.alice.peer.initiate_handshake(connected.now)
+    connected.advance(94.5)
+    connected.wire.clear()
+    connected.collect()
+    connected.send(connected.bob, b"data")
+    connected.arrive(connected.wire.pop())
+    connected.history.clear()
+    connected.advance(8)
+    assert connected.alice.device.drops["handshake_gave_up"] == 1
+    connected.history.clear()
+    connected.advance(7)
+    assert said_by(connected, connected.alice) == []
+
+
+def test_giving_up_does_not_make_keys_live_longer(connected: World) -> None:
+    connected.advance(400)
+    connected.send(connected.alice, b"x")
+    connected.advance(135)
+    assert connected.alice.device.drops["handshake_gave_up"] == 1
+    connected.advance(10)  # 545 s after the session began
+    assert indices(connected.alice) == 0
+
+
+def test_a_settled_endpoint_ends_the_search_for_others(connected: World) -> None:
+    alice, moved = connected.alice, Endpoint("198.51.100.7", 7)
+    connected.send(connected.bob, b"x")
+    connected.arrive(Datagram(connected.wire.pop().data, ELSEWHERE, alice.endpoint))
+    connected.advance(200)
+    connected.send(alice, b"anybody?")
+    connected.advance(12)
+    assert {each.destination for each in connected.wire} >= {ELSEWHERE, connected.bob.endpoint}
+    connected.wire.clear()
+    alice.peer.set_endpoint(moved)
+    connected.advance(30)
+    assert {each.destination for each in connected.wire if each.source == alice.endpoint} == {moved}

@@ -1,17 +1,20 @@
 """MACs and cookies, on both sides: WireGuard paper, sections 5.4.4 and 5.4.7."""
 
 import os
+from hashlib import blake2s
 
 import pytest
 
 from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto.cookie import CookieChecker, CookieGenerator
+from fs_tunnel.proto.crypto import hash32, xaead_open, xaead_seal
 from fs_tunnel.proto.messages import CookieReply, Initiation, parse_untrusted
 from fs_tunnel.types import Endpoint
 
 BOB = bytes(range(32))
 HOME = Endpoint("192.0.2.1", 1000)
-MESSAGE = Initiation(7, b"e" * 32, b"s" * 48, b"t" * 28).to_bytes()
+SENDER = 0x87654321
+MESSAGE = Initiation(SENDER, b"e" * 32, b"s" * 48, b"t" * 28).to_bytes()
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def test_a_cookie_makes_mac2_valid(checker: CookieChecker, generator: CookieGene
     with pytest.raises(AuthenticationFailed):
         checker.check_mac2(first, HOME, 0)
     reply = reply_to(checker, first, HOME, 0)
-    assert reply.receiver == 7
+    assert reply.receiver == SENDER
     generator.consume_reply(reply, 0)
     second = generator.add_macs(MESSAGE, 1)
     checker.check_mac1(second)
@@ -86,8 +89,47 @@ def test_a_reply_is_for_the_latest_message_and_used_once(
 
 
 def test_a_reply_nobody_asked_for_is_refused(generator: CookieGenerator) -> None:
+    # Its key is made of a public key: eve can seal a cookie, but not over a mac1 that is not there.
+    key, nonce = hash32(b"cookie--", BOB), bytes(24)
     with pytest.raises(AuthenticationFailed):
-        generator.consume_reply(CookieReply(7, bytes(24), bytes(32)), 0)
+        generator.consume_reply(
+            CookieReply(SENDER, nonce, xaead_seal(key, nonce, b"c" * 16, b"")), 0
+        )
+    assert generator.add_macs(MESSAGE, 0)[-16:] == bytes(16)
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        (Endpoint("192.0.2.1", 0x1234), "c00002011234"),
+        (Endpoint("2001:db8::1", 0x0035), "20010db80000000000000000000000010035"),
+    ],
+)
+def test_what_a_cookie_is_made_of(source: Endpoint, address: str) -> None:
+    secret, nonce = bytes(range(32)), bytes(range(100, 124))
+    entropy = {32: secret, 24: nonce}
+    message = CookieGenerator(BOB).add_macs(MESSAGE, 0)
+    reply = reply_to(CookieChecker(BOB, entropy.__getitem__), message, source, 0)
+    key = blake2s(b"cookie--" + BOB).digest()
+    cookie = xaead_open(key, nonce, reply.encrypted_cookie, message[-32:-16])
+    assert reply.nonce == nonce
+    assert cookie == blake2s(bytes.fromhex(address), key=secret, digest_size=16).digest()
+
+
+def test_the_secret_changes_after_120_s_and_not_before() -> None:
+    drawn: list[int] = []
+
+    def entropy(count: int) -> bytes:
+        drawn.append(count)
+        return os.urandom(count)
+
+    checker = CookieChecker(BOB, entropy)
+    secrets_drawn = []
+    for now in (1000, 1000, 1119.9, 1120, 1239.9, 1240):
+        drawn.clear()
+        checker.create_reply(MESSAGE, HOME, now)
+        secrets_drawn.append(drawn.count(32))
+    assert secrets_drawn == [1, 0, 0, 1, 0, 1]
 
 
 def test_a_forged_reply_is_refused(checker: CookieChecker, generator: CookieGenerator) -> None:

@@ -25,6 +25,13 @@ def test_a_point_of_low_order_is_refused(point: bytes) -> None:
         crypto.dh(bytes(range(32)), point)
 
 
+@pytest.mark.parametrize("raw", [bytes(32), b"\xff" * 32, bytes(range(1, 33))])
+def test_clamping_is_that_of_rfc_7748(raw: bytes) -> None:
+    number = int.from_bytes(raw, "little")
+    clamped = number // 8 * 8 % 2**254 + 2**254
+    assert crypto.clamp(raw) == clamped.to_bytes(32, "little")
+
+
 def test_clamping_changes_no_public_key() -> None:
     raw = bytes([0xFF] * 32)
     clamped = crypto.clamp(raw)

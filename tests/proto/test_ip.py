@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fs_tunnel.errors import MalformedMessage
@@ -19,7 +19,8 @@ def ipv6_packet(payload: bytes) -> bytes:
     return b"\x60\0\0\0" + length + b"\x3b\x40" + SIX.packed + OTHER_SIX.packed + payload
 
 
-@given(st.binary(max_size=64), st.integers(0, 15))
+@given(st.integers(0, 1460).map(bytes), st.integers(0, 15))
+@example(bytes(0x1FF), 1)
 def test_padding_is_told_from_the_packet(payload: bytes, padding: int) -> None:
     for packet, addresses in (
         (ipv4_packet(SOURCE, DESTINATION, payload), (SOURCE, DESTINATION)),
@@ -28,6 +29,11 @@ def test_padding_is_told_from_the_packet(payload: bytes, padding: int) -> None:
         source, destination, length = parse_inner_untrusted(packet + bytes(padding))
         assert (source, destination) == tuple(address.packed for address in addresses)
         assert length == len(packet)
+
+
+def test_a_v4_header_may_have_options() -> None:
+    packet = b"\x4f\0\0\x3c" + bytes(8) + SOURCE.packed + DESTINATION.packed + bytes(40)
+    assert parse_inner_untrusted(packet) == (SOURCE.packed, DESTINATION.packed, 60)
 
 
 @pytest.mark.parametrize(

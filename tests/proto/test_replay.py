@@ -1,7 +1,7 @@
 """The replay window against a model that remembers everything."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fs_tunnel.errors import ReplayDetected
@@ -53,6 +53,7 @@ counters = sequences()
 
 
 @given(counters)
+@example([5, RING_BITS + 6, RING_BITS + 5])
 def test_the_ring_is_the_model(sequence: list[int]) -> None:
     window, model = ReplayWindow(), Model()
     for counter in sequence:
@@ -86,6 +87,16 @@ def test_a_jump_ahead_keeps_8128_behind_it() -> None:
         with pytest.raises(ReplayDetected):
             window.update(late)
     window.update(9000 - 8128)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 1000])
+def test_a_block_remembers_nothing_of_the_round_before(rounds: int) -> None:
+    window = ReplayWindow()
+    for counter in range(BLOCK_BITS):
+        window.update(counter)
+    start = rounds * RING_BITS
+    for counter in reversed(range(start, start + BLOCK_BITS)):
+        window.update(counter)
 
 
 # How far the window reaches, as the Linux driver and wireguard-go have it: what one side of a

@@ -14,6 +14,11 @@ def test_the_epoch() -> None:
     assert stamp(10**9 - 1).hex() == "400000000000000a3b000000"
 
 
+def test_a_day_in_2023() -> None:
+    # 0x6553f100 is 1,700,000,000; 0x075bcd15 is 123,456,789, and its low 24 bits are not told.
+    assert stamp(1_700_000_000_123_456_789).hex() == "400000006553f10a07000000"
+
+
 @given(times, times)
 def test_order(one: int, other: int) -> None:
     assert len(stamp(one)) == 12

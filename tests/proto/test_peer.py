@@ -7,6 +7,7 @@ import pytest
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.messages import Initiation, Response
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
+from fs_tunnel.proto.peer import LocalAddress
 from fs_tunnel.types import Endpoint, PublicKey
 from tests.proto.world import Datagram, Side, World, types
 
@@ -207,3 +208,113 @@ def test_a_settled_endpoint_ends_the_search_for_others(connected: World) -> None
     alice.peer.set_endpoint(moved)
     connected.advance(30)
     assert {each.destination for each in connected.wire if each.source == alice.endpoint} == {moved}
+
+
+# Timers.
+
+
+def test_data_while_a_keepalive_is_due_is_acknowledged_again(connected: World) -> None:
+    alice = connected.alice
+    for _ in range(2):
+        connected.send(connected.bob, b"data")
+        connected.settle()
+        connected.advance(5)
+    assert said_by(connected, alice) == [TRANSPORT]
+    connected.advance(9.9)
+    assert said_by(connected, alice) == [TRANSPORT]
+    connected.advance(0.2)
+    assert said_by(connected, alice) == [TRANSPORT] * 2
+    connected.advance(60)
+    assert said_by(connected, alice) == [TRANSPORT] * 2
+
+
+def test_each_session_is_renewed_while_receiving(connected: World) -> None:
+    for _ in range(3):
+        connected.history.clear()
+        connected.advance(166, honest=True)
+        assert said_by(connected, connected.alice) == []
+        connected.send(connected.bob, b"data")
+        connected.settle()
+        assert said_by(connected, connected.alice) == [INITIATION, TRANSPORT]
+
+
+def test_a_renewal_is_repeated_by_its_timer_and_not_by_packets(connected: World) -> None:
+    connected.advance(166)
+    for expected in ([INITIATION], []):
+        connected.advance(5.0)  # less than the timer takes with its jitter
+        connected.wire.clear()
+        connected.history.clear()
+        connected.send(connected.bob, b"data")
+        connected.arrive(connected.wire.pop())
+        assert said_by(connected, connected.alice) == expected
+    connected.advance(0.334)
+    assert said_by(connected, connected.alice) == [INITIATION]
+
+
+def test_answers_leave_from_where_the_peer_spoke_to(connected: World) -> None:
+    alice, ours = connected.alice, LocalAddress(bytes([192, 0, 2, 77]), 3)
+    connected.send(connected.bob, b"x")
+    datagram = connected.wire.pop()
+    alice.device.receive_datagram(datagram.data, datagram.source, connected.now, ours)
+    alice.peer.send_packet(b"answer", connected.now)
+    assert [each.local for each in alice.device.take_datagrams()] == [ours]
+    # Nothing comes back: our address may be gone, so the host shall choose another one.
+    alice.device.handle_timers(connected.now + 16)
+    taken = alice.device.take_datagrams()
+    assert [(each.data[0], each.local) for each in taken] == [(INITIATION, None)]
+
+
+# Settings, and the end.
+
+
+def test_a_keepalive_that_was_on_opens_no_path_again(connected: World) -> None:
+    alice = connected.alice
+    for seconds, sent in ((25, [TRANSPORT]), (20, []), (0, []), (25, [TRANSPORT])):
+        alice.peer.set_persistent_keepalive(seconds, connected.now)
+        assert [each.data[0] for each in alice.device.take_datagrams()] == sent
+
+
+def test_a_keepalive_does_not_wait_beside_a_packet(world: World) -> None:
+    packet = world.send(world.alice, b"x")
+    for _ in range(3):
+        world.alice.peer.send_keepalive(world.now)
+    world.settle()
+    assert world.bob.received == [packet]
+    assert types(world.history) == [INITIATION, RESPONSE, TRANSPORT]
+
+
+def test_a_peer_that_is_removed_or_down_is_silent_for_ever(connected: World) -> None:
+    for side in connected.sides:
+        side.peer.set_persistent_keepalive(25, connected.now)
+    connected.collect()
+    connected.settle()
+    connected.alice.device.remove_peer(connected.alice.peer)
+    connected.bob.device.shut_down()
+    connected.history.clear()
+    connected.advance(1000)
+    assert connected.history == []
+    assert connected.alice.device.drops == connected.bob.device.drops == {}
+
+
+def test_what_was_under_way_ends_with_the_interface(connected: World) -> None:
+    alice = connected.alice
+    connected.advance(200)
+    connected.send(alice, b"stale")
+    connected.arrive(connected.wire.pop())
+    (response,) = connected.wire
+    alice.device.shut_down()
+    assert indices(alice) == 0
+    alice.device.come_up(connected.now)
+    connected.wire.clear()
+    connected.arrive(response)
+    assert alice.device.drops == {"unknown_index": 1}
+    connected.handshake()
+    assert connected.bob.received == []
+
+
+def test_what_the_shell_could_not_send_is_uncounted(connected: World) -> None:
+    peer = connected.alice.peer
+    before = peer.tx_bytes, peer.tx_packets
+    connected.send(connected.alice, b"x")
+    peer.not_sent(len(connected.wire.pop().data))
+    assert (peer.tx_bytes, peer.tx_packets) == before

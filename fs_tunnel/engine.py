@@ -307,12 +307,13 @@ class Engine:
             return f"errno=-{error.errno or errno.EIO}\n\n"
 
     def _apply(self, update: uapi.DeviceUpdate) -> None:
+        # The port first: it is the one setting that may be refused.
+        if update.listen_port is not None and update.listen_port != self._listen_port:
+            self._change_port(update.listen_port)
         if update.fwmark is not None:
             self._fwmark = update.fwmark
             if self._udp is not None:
                 self._udp.set_fwmark(update.fwmark)
-        if update.listen_port is not None and update.listen_port != self._listen_port:
-            self._change_port(update.listen_port)
         apply_update(self._device, update, self._now())
         self._flush()
 

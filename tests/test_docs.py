@@ -42,6 +42,8 @@ def test_every_command_of_the_readme_exists(line: str) -> None:
     elif program in PROGRAMS:
         with contextlib.suppress(click.exceptions.Exit):  # of --help
             parse(PROGRAMS[program], program, arguments)
+    elif program == "man":
+        assert (REPOSITORY / arguments[-1]).is_file()
     else:
         assert program in OTHERS
 

@@ -22,8 +22,9 @@ COOKIE_LEN = 16
 COOKIE_NONCE_LEN = 24
 _NO_MAC = bytes(MAC_LEN)
 
-_initiation = Struct(f"<II{KEY_LEN}s{KEY_LEN + TAG_LEN}s{TIMESTAMP_LEN + TAG_LEN}s16s16s")
-_response = Struct(f"<III{KEY_LEN}s{TAG_LEN}s16s16s")
+_macs = f"{MAC_LEN}s{MAC_LEN}s"
+_initiation = Struct(f"<II{KEY_LEN}s{KEY_LEN + TAG_LEN}s{TIMESTAMP_LEN + TAG_LEN}s{_macs}")
+_response = Struct(f"<III{KEY_LEN}s{TAG_LEN}s{_macs}")
 _cookie_reply = Struct(f"<II{COOKIE_NONCE_LEN}s{COOKIE_LEN + TAG_LEN}s")
 _transport = Struct("<IIQ")
 

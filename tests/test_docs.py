@@ -104,13 +104,15 @@ def test_the_timers_are_documented_as_they_run() -> None:
     assert state_diagram.DOCUMENT.read_text() == state_diagram.render()
 
 
-def parse(command: click.Command, name: str, arguments: list[str]) -> None:
+def parse(
+    command: click.Command, name: str, arguments: list[str], parent: click.Context | None = None
+) -> None:
     """Parse a command line down to its last verb, and run nothing."""
-    with command.make_context(name, list(arguments)) as context:
+    with command.make_context(name, list(arguments), parent) as context:
         if isinstance(command, click.Group):
             verb, found, rest = command.resolve_command(context, remaining(context))
             assert found is not None
-            parse(found, str(verb), rest)
+            parse(found, str(verb), rest, context)
 
 
 def remaining(context: click.Context) -> list[str]:

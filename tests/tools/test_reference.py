@@ -1,6 +1,7 @@
 """docs/reference.md is what the commands say, whatever the terminal."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,23 @@ COMMANDS = dict(reference.commands())
 
 
 def test_the_reference_is_what_the_commands_say() -> None:
-    assert reference.DOCUMENT.read_text() == reference.render(), "run python -m tools.reference"
+    # In a process of its own: click remembers a command's help option as it was first asked for.
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.reference", "--check"],
+        cwd=reference.DOCUMENT.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def documented(name: str) -> str:
+    """What the reference says that a command's help is."""
+    document = reference.DOCUMENT.read_text()
+    found = re.search(rf"^## {name}\n\n```text\n(.*?)\n```$", document, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def test_every_verb_of_every_group_is_in_it() -> None:
@@ -37,7 +54,7 @@ def test_help_is_what_a_user_sees(name: str) -> None:
         check=True,
         timeout=30,
     )
-    assert done.stdout.rstrip("\n") == COMMANDS[name].get_help()
+    assert done.stdout.rstrip("\n") == documented(name)
     assert done.stderr == ""
 
 

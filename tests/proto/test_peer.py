@@ -308,8 +308,21 @@ def test_what_was_under_way_ends_with_the_interface(connected: World) -> None:
     connected.wire.clear()
     connected.arrive(response)
     assert alice.device.drops == {"unknown_index": 1}
+    connected.advance(1)
     connected.handshake()
-    assert connected.bob.received == []
+    packet = connected.send(alice, b"fresh")
+    connected.settle()
+    assert connected.bob.received == [packet]
+
+
+def test_a_packet_does_not_wait_for_an_interface_that_is_down(world: World) -> None:
+    alice = world.alice.device
+    alice.shut_down()
+    world.send(world.alice, b"into the void")
+    assert alice.drops == {"interface_down": 1}
+    alice.come_up(world.now)
+    world.handshake()
+    assert world.bob.received == []
 
 
 def test_what_the_shell_could_not_send_is_uncounted(connected: World) -> None:

@@ -23,7 +23,18 @@ def timers() -> PeerTimers:
     return made
 
 
-def test_every_event_has_a_row() -> None:
+def test_the_table_is_that_of_the_linux_driver() -> None:
+    """Written out: the tests below follow the table, whatever it says."""
+    assert {event.name: row for event, row in TRANSITIONS.items()} == {
+        "DATA_SENT": ((Timer.NEW_HANDSHAKE, Action.START_IF_IDLE),),
+        "DATA_RECEIVED": ((Timer.SEND_KEEPALIVE, Action.START_OR_REPEAT),),
+        "AUTHENTICATED_PACKET_SENT": ((Timer.SEND_KEEPALIVE, Action.STOP),),
+        "AUTHENTICATED_PACKET_RECEIVED": ((Timer.NEW_HANDSHAKE, Action.STOP),),
+        "AUTHENTICATED_PACKET_TRAVERSED": ((Timer.PERSISTENT_KEEPALIVE, Action.START),),
+        "HANDSHAKE_INITIATED": ((Timer.RETRANSMIT_HANDSHAKE, Action.START),),
+        "HANDSHAKE_COMPLETE": ((Timer.RETRANSMIT_HANDSHAKE, Action.STOP),),
+        "SESSION_DERIVED": ((Timer.ERASE_KEYS, Action.START),),
+    }
     assert set(TRANSITIONS) == set(Event)
 
 

@@ -1,8 +1,8 @@
-"""The engine: one process a tunnel, which pumps between TUN, UDP and the sans-IO device.
+"""The engine: one process a tunnel, which holds a device, its pump, timers and sockets together.
 
-It holds no protocol decisions; those are in ``proto``.  It runs on one event loop, takes datagrams
-and packets in batches, and lets handshakes use only a slice of each turn, so that a flood of them
-does not starve those who have a session.
+It holds no protocol decisions; those are in ``proto``.  It runs on one event loop, and lets
+handshakes use only a slice of each turn, so that a flood of them does not starve those who have a
+session.
 
 Like the other implementations, it answers on UAPI from the start, opens its UDP port while the
 interface is up, and ends when the TUN or the UAPI socket is deleted.
@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,17 +31,14 @@ from fs_tunnel.linux.link_watch import LinkState, LinkWatch
 from fs_tunnel.linux.tun import Tun
 from fs_tunnel.peer_settings import apply_update, describe
 from fs_tunnel.proto.device import Device
-from fs_tunnel.proto.peer import Outgoing
-from fs_tunnel.udp import UdpSockets, check_port_is_free
+from fs_tunnel.pump import Hooks, Pump, PythonPump
+from fs_tunnel.udp import check_port_is_free
 
 log = logging.getLogger(__name__)
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
-_BATCH = 128  # datagrams or packets a turn
 _HANDSHAKES_A_TURN = 8  # about a millisecond
-_MAX_PACKET = 65535
-_UNSENT_LIMIT = 4096  # datagrams held while a socket buffer is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +78,14 @@ class Engine:
         self._uapi_socket = uapi_socket
         self._control_socket = control_socket
         self._scale = options.clock_scale
-        self._device = Device(entropy=os.urandom, wall_time_ns=time.time_ns)
+        self._pump: Pump = PythonPump(tun, self._now)
+        self._device = Device(entropy=os.urandom, wall_time_ns=time.time_ns, path=self._pump.path)
         if options.key_log is not None:
             self._device.log_keys_to(KeyLog(options.key_log).write)
-        self._udp: UdpSockets | None = None
+        self._is_up = False
         self._listen_port = 0
         self._fwmark = 0
         self._watch = LinkWatch(tun)
-        self._unsent: list[Outgoing] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._handshakes_scheduled = False
@@ -106,7 +104,8 @@ class Engine:
             await control.serve(self._control_socket, self._answer),
         ]
         loop.add_reader(self._watch.fileno(), self._check_link)
-        loop.add_reader(self._tun.fileno(), self._tun_readable)
+        device = self._device
+        self._pump.start(Hooks(self._work, self._check_link, device.not_sent, device.forget_local))
         try:
             while not self._stopped.is_set():
                 self._check_link()
@@ -116,7 +115,7 @@ class Engine:
                 await self._wait_a_moment()
         finally:
             self._device.shut_down()
-            self._close_udp()
+            self._pump.close()
             self._tun.close()
             self._watch.close()
             for server in servers:
@@ -129,7 +128,7 @@ class Engine:
 
     async def _wait_a_moment(self) -> None:
         # Netlink tells of changes at once, unless the TUN is in another network namespace.
-        seconds = 1.0 if self._udp is not None else 0.05
+        seconds = 1.0 if self._is_up else 0.05
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
 
@@ -139,138 +138,51 @@ class Engine:
         if state is LinkState.GONE:
             log.info("the interface was deleted")
             self._stopped.set()
-        elif state is LinkState.UP and self._udp is None:
+        elif state is LinkState.UP and not self._is_up:
             self._come_up()
-        elif state is LinkState.DOWN and self._udp is not None:
+        elif state is LinkState.DOWN and self._is_up:
+            self._is_up = False
             self._device.shut_down()
-            self._close_udp()
+            self._pump.close()
 
     def _come_up(self) -> None:
         try:
-            self._open_udp()
+            self._listen_port = self._pump.open(self._listen_port, self._fwmark)
         except OSError as error:
             log.error("UDP port %d: %s; set another listen port", self._listen_port, error.strerror)
             return
+        self._is_up = True
         self._device.come_up(self._now())
         self._flush()
 
-    def _open_udp(self) -> None:
-        self._udp = UdpSockets(self._listen_port, self._fwmark)
-        self._listen_port = self._udp.port
-        for sock in self._udp.sockets:
-            self._loop.add_reader(sock, self._udp_readable, sock)
-
-    def _close_udp(self) -> None:
-        if self._udp is not None:
-            for sock in self._udp.sockets:
-                self._loop.remove_reader(sock)
-                self._loop.remove_writer(sock)
-            self._udp.close()
-            self._udp = None
-            self._unsent.clear()
-
-    # The pump.
+    # Work.
 
     def _now(self) -> float:
         # BOOTTIME goes on during suspend: after it, keys are as old as the other side thinks.
         return time.clock_gettime(time.CLOCK_BOOTTIME) * self._scale
 
-    def _udp_readable(self, sock: socket.socket) -> None:
-        if self._udp is None:
-            return
-        now, receive = self._now(), self._device.receive_datagram
-        for data, source, local in self._udp.receive_batch(sock, _BATCH):
-            receive(data, source, now, local)
+    def _work(self) -> None:
+        """The packet path has something to tell."""
         if self._handshakes_scheduled:
             self._flush()
         else:
             self._process_handshakes()
 
-    def _tun_readable(self) -> None:
-        if self._udp is None:
-            self._check_link()  # a packet may be quicker than the news that the link is up
-        now, receive, fd = self._now(), self._device.receive_packet, self._tun.fileno()
-        try:
-            for _ in range(_BATCH):
-                receive(os.read(fd, _MAX_PACKET), now)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._tun_failed(error)
-        self._flush()
-
     def _process_handshakes(self) -> None:
         self._handshakes_scheduled = False
-        self._device.process_handshakes(self._now(), _HANDSHAKES_A_TURN)
-        if self._device.queued_handshakes and not self._handshakes_scheduled:
+        now = self._now()
+        self._device.handle_events(now)
+        self._device.process_handshakes(now, _HANDSHAKES_A_TURN)
+        if self._device.queued_handshakes:
             self._handshakes_scheduled = True
             self._loop.call_soon(self._process_handshakes)
         self._flush()
 
     def _flush(self) -> None:
         """Hand on all that the device has to say."""
-        fd = self._tun.fileno()
-        for packet in self._device.take_packets():
-            try:
-                os.write(fd, packet)
-            except BlockingIOError:
-                self._device.drops["tun_full"] += 1
-            except OSError as error:
-                self._device.drops["tun_refused"] += 1
-                if error.errno not in (errno.EINVAL, errno.ENOBUFS, errno.ENOMEM):
-                    self._tun_failed(error)
-                    break
-        self._send(self._device.take_datagrams())
+        self._device.handle_events(self._now())
+        self._pump.send(self._device.take_datagrams())
         self._schedule_timer()
-
-    def _send(self, datagrams: list[Outgoing]) -> None:
-        if not datagrams:
-            return
-        if self._udp is None:
-            self._count_unsent(datagrams, "interface_down")
-            return
-        if self._unsent:
-            self._hold_back(datagrams)
-            return
-        send = self._udp.send
-        for position, outgoing in enumerate(datagrams):
-            try:
-                send(outgoing)
-            except BlockingIOError:
-                self._hold_back(datagrams[position:])
-                break
-            except OSError as error:
-                log.debug("sending: %s", error)
-                self._count_unsent([outgoing], "send_failed")
-
-    def _hold_back(self, datagrams: list[Outgoing]) -> None:
-        """The socket buffer is full: stop reading the TUN until it drains."""
-        assert self._udp is not None
-        if not self._unsent and datagrams:
-            self._loop.remove_reader(self._tun.fileno())
-            sock = self._udp.socket_for(datagrams[0].endpoint)
-            self._loop.add_writer(sock, self._resume_sending, sock)
-        room = _UNSENT_LIMIT - len(self._unsent)
-        self._unsent += datagrams[:room]
-        self._count_unsent(datagrams[room:], "send_buffer_full")
-
-    def _resume_sending(self, sock: socket.socket) -> None:
-        self._loop.remove_writer(sock)
-        waiting, self._unsent = self._unsent, []
-        self._send(waiting)
-        if not self._unsent:
-            self._loop.add_reader(self._tun.fileno(), self._tun_readable)
-
-    def _count_unsent(self, datagrams: list[Outgoing], reason: str) -> None:
-        self._device.drops[reason] += len(datagrams)
-        for outgoing in datagrams:
-            if outgoing.peer is not None:
-                outgoing.peer.not_sent(len(outgoing.data))
-
-    def _tun_failed(self, error: OSError) -> None:
-        if error.errno != errno.EIO:  # EIO: the interface is down, which is no failure
-            log.debug("the TUN: %s", error)
-        self._check_link()
 
     def _schedule_timer(self) -> None:
         due = self._device.next_timer()
@@ -312,26 +224,25 @@ class Engine:
             self._change_port(update.listen_port)
         if update.fwmark is not None:
             self._fwmark = update.fwmark
-            if self._udp is not None:
-                self._udp.set_fwmark(update.fwmark)
+            self._pump.set_fwmark(update.fwmark)
         apply_update(self._device, update, self._now())
         self._flush()
 
     def _change_port(self, port: int) -> None:
-        if self._udp is None:
+        if not self._is_up:
             if port:
                 check_port_is_free(port)
             self._listen_port = port
             return
-        before = self._listen_port
-        self._close_udp()
-        self._listen_port = port
+        self._pump.close()
+        self._is_up = False
         try:
-            self._open_udp()
+            self._listen_port = self._pump.open(port, self._fwmark)
         except OSError:
-            self._listen_port = before
-            self._open_udp()
+            self._pump.open(self._listen_port, self._fwmark)
+            self._is_up = True
             raise
+        self._is_up = True
 
     def _answer(self, op: str) -> control.Reply:
         operations: dict[str, Callable[[], control.Reply]] = {
@@ -347,10 +258,7 @@ class Engine:
     def _status(self) -> control.Reply:
         peers: dict[str, dict[str, Any]] = {
             peer.public_key.to_base64(): {
-                "rx_bytes": peer.rx_bytes,
-                "tx_bytes": peer.tx_bytes,
-                "rx_packets": peer.rx_packets,
-                "tx_packets": peer.tx_packets,
+                **peer.counters._asdict(),
                 "latest_handshake_ns": peer.latest_handshake_ns,
             }
             for peer in self._device.peers.values()
@@ -358,11 +266,11 @@ class Engine:
         return {
             "interface": self._tun.name,
             "pid": os.getpid(),
-            "up": self._udp is not None,
+            "up": self._is_up,
             "listen_port": self._listen_port,
             "mtu": self._device.mtu,
             "peers": peers,
-            "drops": dict(self._device.drops),
+            "drops": dict(self._device.drops + Counter(self._pump.drops())),
         }
 
 

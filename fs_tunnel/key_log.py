@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from fs_tunnel.errors import SystemChangeError
-from fs_tunnel.proto.peer import KeyLogEntry
+from fs_tunnel.proto.switch import KeyLogEntry
 
 log = logging.getLogger(__name__)
 

@@ -45,25 +45,25 @@ def _apply_peer(device: Device, update: PeerUpdate, now: float) -> None:
     if update.endpoint is not None:
         peer.set_endpoint(update.endpoint)
     if update.replace_allowed_ips:
-        device.allowed_ips.remove_value(peer)
+        device.disallow_all(peer)
     for change in update.allowed_ips:
         if change.remove:
-            device.allowed_ips.remove(change.network, peer)
+            device.disallow(peer, change.network)
         else:
-            device.allowed_ips.insert(change.network, peer)
+            device.allow(peer, change.network)
     if update.persistent_keepalive is not None:
         peer.set_persistent_keepalive(update.persistent_keepalive, now)
 
 
 def _describe_peer(device: Device, peer: Peer) -> PeerStatus:
-    preshared = peer.preshared_key
+    preshared, counters = peer.preshared_key, peer.counters
     return PeerStatus(
         public_key=peer.public_key,
         preshared_key=None if preshared == NO_PRESHARED_KEY else preshared,
         endpoint=peer.endpoint,
         last_handshake_ns=peer.latest_handshake_ns,
-        tx_bytes=peer.tx_bytes,
-        rx_bytes=peer.rx_bytes,
+        tx_bytes=counters.tx_bytes,
+        rx_bytes=counters.rx_bytes,
         persistent_keepalive=peer.timers.persistent_keepalive,
         allowed_ips=tuple(device.allowed_ips.networks_of(peer)),
     )

@@ -13,7 +13,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from fs_tunnel.errors import SystemChangeError
-from fs_tunnel.proto.peer import LocalAddress, Outgoing
+from fs_tunnel.proto.path import LocalAddress, Outgoing
 from fs_tunnel.types import Endpoint
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ _PMTUDISC_DONT = 0
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SO_MARK = 36
+_SOL_UDP = 17
+_UDP_GRO = 104
 
 _in_pktinfo = Struct("=i4s4s")  # interface index, our address, the header's destination
 _in6_pktinfo = Struct("=16si")
@@ -53,9 +55,18 @@ class Received(NamedTuple):
 class UdpSockets:
     """Bound sockets; ``port`` is the one that both families share."""
 
-    def __init__(self, port: int, fwmark: int = 0) -> None:
-        """Bind ``port`` (0: any) on all addresses; OSError EADDRINUSE where it is taken."""
-        self._v4, self._v6 = _bind_pair(port)
+    def __init__(
+        self, port: int, fwmark: int = 0, *, shared_with: "UdpSockets | None" = None
+    ) -> None:
+        """Bind ``port`` (0: any) on all addresses; OSError EADDRINUSE where it is taken.
+
+        ``shared_with``: the sockets that hold the port already; the kernel spreads remote addresses
+        over theirs and ours.
+        """
+        if shared_with is None:
+            self._v4, self._v6 = _bind_pair(port)
+        else:
+            self._v4, self._v6 = shared_with.bind_again()
         self.port: int = self._v4.getsockname()[1]
         self._sources: dict[tuple[object, ...], tuple[Endpoint, LocalAddress | None]] = {}
         self._routes: dict[
@@ -66,6 +77,35 @@ class UdpSockets:
     @property
     def sockets(self) -> list[socket.socket]:
         return [self._v4] if self._v6 is None else [self._v4, self._v6]
+
+    def bind_again(self) -> tuple[socket.socket, socket.socket | None]:
+        """Bind as many sockets more to our port.
+
+        Our first ones were bound without SO_REUSEPORT, so that a port that is taken was an error.
+        """
+        for each in self.sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        v4 = _bind(socket.AF_INET, self.port, shared=True)
+        if self._v6 is None:
+            return v4, None
+        try:
+            return v4, _bind(socket.AF_INET6, self.port, shared=True)
+        except OSError:
+            v4.close()
+            raise
+
+    def join_datagrams(self) -> bool:
+        """Let the kernel hand over consecutive datagrams of one source as one; False: it cannot."""
+        try:
+            for each in self.sockets:
+                each.setsockopt(_SOL_UDP, _UDP_GRO, 1)
+        except OSError:
+            return False
+        return True
+
+    def files(self) -> tuple[int, int]:
+        """File numbers of the v4 and the v6 socket; -1 for none."""
+        return self._v4.fileno(), -1 if self._v6 is None else self._v6.fileno()
 
     def set_fwmark(self, fwmark: int) -> None:
         """Mark what leaves, so that routing rules can tell it apart; 0 is no mark."""
@@ -91,11 +131,10 @@ class UdpSockets:
             path = known(key) or self._remember_source(key, address, ancillary)
             yield Received(data, *path)
 
-    def send(self, outgoing: Outgoing) -> None:
-        """Send one datagram.
+    def send(self, outgoing: Outgoing) -> bool:
+        """Send one datagram; False where its local address is gone, so that it left from another.
 
-        BlockingIOError when the socket's buffer is full; OSError when the kernel refuses.  A source
-        address that went away is forgotten, and the datagram leaves from another.
+        BlockingIOError when the socket's buffer is full; OSError when the kernel refuses.
         """
         route = self._routes.get((outgoing.endpoint, outgoing.local))
         if route is None:
@@ -109,9 +148,9 @@ class UdpSockets:
         except OSError as error:
             if not ancillary or error.errno not in _SOURCE_IS_GONE:
                 raise
-            if outgoing.peer is not None:
-                outgoing.peer.local = None
             self.send(outgoing._replace(local=None))
+            return False
+        return True
 
     def socket_for(self, endpoint: Endpoint) -> socket.socket:
         """The socket that reaches ``endpoint``; OSError EAFNOSUPPORT without IPv6."""
@@ -186,9 +225,13 @@ def _bind_pair(port: int) -> tuple[socket.socket, socket.socket | None]:
     raise SystemChangeError("no UDP port is free in both families; set ListenPort")
 
 
-def _bind(family: socket.AddressFamily, port: int) -> socket.socket:
+def _bind(
+    family: socket.AddressFamily, port: int, *, shared: bool = False
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
             try:
                 sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)

@@ -18,6 +18,7 @@ WHEN_DUE = {
     Timer.NEW_HANDSHAKE: "send an initiation",
     Timer.ERASE_KEYS: "erase every key of this peer",
     Timer.PERSISTENT_KEEPALIVE: "send an empty packet",
+    Timer.LOOK: "ask the packet path to tell of the next packet",
 }
 ARROWS = {
     Action.START: "==>",

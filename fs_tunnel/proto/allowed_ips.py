@@ -66,12 +66,21 @@ class AllowedIPs(Generic[V]):
             del self._owned[before][network]
         self._owned.setdefault(value, {})[network] = None
 
-    def remove(self, network: IPNetwork, value: V) -> None:
-        """Take ``network`` from ``value``; nothing happens where another owns it."""
+    def remove(self, network: IPNetwork, value: V) -> bool:
+        """Take ``network`` from ``value``; False, and no change, where it owns no such network."""
         family, prefix = self._place(network)
-        if family.get(prefix, network.prefixlen) == value:
-            family.remove(prefix, network.prefixlen)
-            del self._owned[value][network]
+        if family.get(prefix, network.prefixlen) != value:
+            return False
+        family.remove(prefix, network.prefixlen)
+        del self._owned[value][network]
+        return True
+
+    def discard(self, network: IPNetwork) -> None:
+        """Take ``network`` from whoever has it."""
+        family, prefix = self._place(network)
+        owner = family.get(prefix, network.prefixlen)
+        if owner is not None:
+            self.remove(network, owner)
 
     def remove_value(self, value: V) -> None:
         """Take everything from ``value``."""

@@ -1,11 +1,11 @@
-"""The device: one identity, its peers, and the way of every datagram and packet between them.
+"""The device: one identity and its peers, as the control plane over a packet path.
 
-Theory of operation.  A shell gives it datagrams from UDP (``receive_datagram``), packets from the
-TUN (``receive_packet``), CPU for handshakes (``process_handshakes``) and the time
-(``handle_timers``), and takes what is to be sent and delivered (``take_datagrams``,
-``take_packets``).  Handshake messages wait in a queue while transport goes on.  When the queue
-grows, the device is under load: from then on only those enter it who return a cookie, which proves
-that they own their address, and do not ask too often (paper, section 5.3).
+Theory of operation.  A shell lets it act on what the packet path tells (``handle_events``), gives
+it CPU for handshakes (``process_handshakes``) and the time (``handle_timers``), and takes what is
+to be sent (``take_datagrams``); packets pass it by.  Handshake messages wait in a queue while
+transport goes on.  When the queue grows, the device is under load: from then on only those enter it
+who return a cookie, which proves that they own their address, and do not ask too often (paper,
+section 5.3).
 
 Nothing that arrives raises: what is refused is dropped, and counted in ``drops`` by reason.
 """
@@ -19,16 +19,13 @@ from fs_tunnel.errors import (
     AuthenticationFailed,
     FlowShieldError,
     MalformedMessage,
-    ProtocolError,
     ReplayDetected,
-    SessionExpired,
 )
 from fs_tunnel.proto.allowed_ips import AllowedIPs
 from fs_tunnel.proto.constants import LOADED_ABOVE_QUEUED, LOADED_FOR, MAX_QUEUED_HANDSHAKES
 from fs_tunnel.proto.cookie import CookieChecker
 from fs_tunnel.proto.handshake import Entropy, open_initiation
 from fs_tunnel.proto.indices import IndexTable
-from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import (
     CookieReply,
     Initiation,
@@ -37,9 +34,21 @@ from fs_tunnel.proto.messages import (
     parse_untrusted,
 )
 from fs_tunnel.proto.noise import StaticKeys
-from fs_tunnel.proto.peer import KeyLogEntry, LocalAddress, Outgoing, Peer, Switch
+from fs_tunnel.proto.path import (
+    BecameActive,
+    HandshakeReceived,
+    HandshakeWanted,
+    LocalAddress,
+    Outgoing,
+    PacketPath,
+    PacketWaits,
+    PathEvent,
+    SessionConfirmed,
+)
+from fs_tunnel.proto.peer import Peer
 from fs_tunnel.proto.ratelimit import HandshakeRateLimiter
-from fs_tunnel.proto.session import Keypair
+from fs_tunnel.proto.session import Session
+from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import IDLE
 from fs_tunnel.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 
@@ -47,22 +56,26 @@ _QueuedHandshake = tuple[Initiation | Response | CookieReply, Endpoint, LocalAdd
 
 
 class Device:
-    """A WireGuard interface without its sockets."""
+    """A WireGuard interface without its sockets and packets."""
 
-    def __init__(self, *, entropy: Entropy, wall_time_ns: Callable[[], int]) -> None:
-        indices: IndexTable[tuple[Peer, Keypair | None]] = IndexTable(entropy)
-        self._switch = Switch(entropy, wall_time_ns, indices)
+    def __init__(
+        self, *, entropy: Entropy, wall_time_ns: Callable[[], int], path: PacketPath
+    ) -> None:
+        indices: IndexTable[tuple[Peer, Session | None]] = IndexTable(entropy)
+        self._path = path
+        self._switch = Switch(entropy, wall_time_ns, path, indices)
         self._session = indices.get
         self._keys: StaticKeys | None = None
         self._private_key: PrivateKey | None = None
         self._checker: CookieChecker | None = None
         self._peers: dict[PublicKey, Peer] = {}
         self._by_static: dict[bytes, Peer] = {}
+        self._by_number: dict[int, Peer] = {}
         self.allowed_ips: AllowedIPs[Peer] = AllowedIPs()
         self._handshakes: deque[_QueuedHandshake] = deque()
         self._rate_limiter = HandshakeRateLimiter()
         self._loaded_until = float("-inf")
-        self._packets: list[bytes] = []
+        self._mtu = 0
         self._wakes: list[tuple[float, int, Peer]] = []
         self._wake_order = count()
 
@@ -104,21 +117,36 @@ class Device:
                 raise FlowShieldError("a peer has our own key; each side needs a key of its own")
             peer = Peer(public_key, self._keys, self._switch, self._wake)
             self._peers[public_key] = self._by_static[public_key.raw] = peer
+            self._by_number[peer.number] = peer
         return peer
 
     def remove_peer(self, peer: Peer) -> None:
         """Forget a peer, its keys, and its allowed IPs."""
         peer.shut_down()
+        self._path.remove_peer(peer.number)
         self.allowed_ips.remove_value(peer)
         del self._peers[peer.public_key], self._by_static[peer.public_key.raw]
+        del self._by_number[peer.number]
 
     def allow(self, peer: Peer, network: IPNetwork) -> None:
         """Route ``network`` to ``peer``, taking it from whoever had it."""
         self.allowed_ips.insert(network, peer)
+        self._path.allow(network, peer.number)
+
+    def disallow(self, peer: Peer, network: IPNetwork) -> None:
+        """Route ``network`` to nobody; nothing happens where it is not this peer's."""
+        if self.allowed_ips.remove(network, peer):
+            self._path.disallow(network)
+
+    def disallow_all(self, peer: Peer) -> None:
+        """Route nothing to ``peer``."""
+        for network in self.allowed_ips.networks_of(peer):
+            self.disallow(peer, network)
 
     def shut_down(self) -> None:
         """The interface went down: sessions end, timers stop, settings stay."""
         self._switch.is_up = False
+        self._path.set_up(False)
         self._handshakes.clear()
         for peer in self._peers.values():
             peer.shut_down()
@@ -129,6 +157,7 @@ class Device:
         A device begins down: it may be configured, but sends nothing.
         """
         self._switch.is_up = True
+        self._path.set_up(True)
         for peer in self._peers.values():
             if peer.timers.persistent_keepalive:
                 peer.send_keepalive(now)
@@ -136,11 +165,13 @@ class Device:
     @property
     def mtu(self) -> int:
         """Of the TUN, in bytes; 0 where it is not known. Padding stops at it."""
-        return self._switch.mtu
+        return self._mtu
 
     @mtu.setter
     def mtu(self, mtu: int) -> None:
-        self._switch.mtu = mtu
+        if mtu != self._mtu:
+            self._mtu = mtu
+            self._path.set_mtu(mtu)
 
     def log_keys_to(self, write: Callable[[KeyLogEntry], None] | None) -> None:
         """Hand out the secrets of every handshake, to read a capture with: for debugging only."""
@@ -148,32 +179,15 @@ class Device:
 
     # What comes in.
 
-    def receive_packet(self, packet: bytes, now: float) -> None:
-        """Route a packet from the TUN to the peer whose allowed IPs hold its destination."""
-        try:
-            _, destination, _ = parse_inner_untrusted(packet)
-        except MalformedMessage:
-            self.drops["outbound_malformed"] += 1
-            return
-        peer = self.allowed_ips.lookup(destination)
-        if peer is None:
-            self.drops["outbound_no_peer"] += 1
-        else:
-            peer.send_packet(packet, now)
-
-    def receive_datagram(
-        self, data: bytes, source: Endpoint, now: float, local: LocalAddress | None = None
-    ) -> None:
-        """Take a datagram from UDP: transport at once, a handshake message in its turn."""
-        try:
-            message = parse_untrusted(data)
-        except MalformedMessage:
-            self.drops["malformed"] += 1
-            return
-        if isinstance(message, TransportHeader):
-            self._receive_transport(message, data, source, now, local)
-        else:
-            self._queue_handshake(message, data, source, now, local)
+    def handle_events(self, now: float, handshakes: int = MAX_QUEUED_HANDSHAKES) -> None:
+        """Act on what the packet path tells; of handshake messages, queue at most so many."""
+        # The second time for what acting on the first ones led to.
+        for most in (handshakes, 0):
+            for event in self._path.take_events(most):
+                if isinstance(event, HandshakeReceived):
+                    self._receive_handshake_untrusted(event, now)
+                elif (peer := self._by_number.get(event.peer)) is not None:  # it may be gone
+                    self._handle_event(peer, event, now)
 
     @property
     def queued_handshakes(self) -> int:
@@ -197,6 +211,7 @@ class Device:
         while (due := self.next_timer()) is not None and due <= now:
             _, _, peer = heappop(self._wakes)
             peer.timers.wake_at = IDLE
+            peer.look()  # what passed may have moved the deadline
             for timer in peer.timers.take_due(now):
                 peer.handle_timer(timer, now)
             deadline = peer.timers.next_deadline()
@@ -211,64 +226,58 @@ class Device:
         taken, self._switch.outgoing = self._switch.outgoing, []
         return taken
 
-    def take_packets(self) -> list[bytes]:
-        """Return, and forget, the packets to write to the TUN, in order."""
-        taken, self._packets = self._packets, []
-        return taken
+    def not_sent(self, outgoing: Outgoing) -> None:
+        """A datagram could not be sent: uncount it."""
+        peer = None if outgoing.peer is None else self._by_number.get(outgoing.peer)
+        if peer is not None:
+            peer.not_sent(outgoing.data)
+
+    def forget_local(self, outgoing: Outgoing) -> None:
+        """The address of ours that a datagram was to leave from is gone: any other will do."""
+        peer = None if outgoing.peer is None else self._by_number.get(outgoing.peer)
+        if peer is not None:
+            peer.leave_from_any_address()
 
     @property
     def drops(self) -> Counter[str]:
-        """What was refused, by reason."""
-        return self._switch.drops
+        """What was refused, by reason, here and in the packet path."""
+        return self._switch.drops + Counter(self._path.drops())
 
     # Helpers.
 
-    def _receive_transport(
-        self,
-        header: TransportHeader,
-        data: bytes,
-        source: Endpoint,
-        now: float,
-        local: LocalAddress | None,
-    ) -> None:
-        peer, keypair = self._session(header.receiver) or (None, None)
-        if peer is None or keypair is None:
-            self.drops["unknown_index"] += 1
-            return
-        try:
-            padded = peer.receive_transport_untrusted(
-                keypair, data, header.counter, source, local, now
-            )
-            if padded:
-                inner_source, _, length = parse_inner_untrusted(padded)
-                if self.allowed_ips.lookup(inner_source) is not peer:
-                    self.drops["source_not_allowed"] += 1
-                    return
-                self._packets.append(padded[:length])
-        except ProtocolError as error:
-            self.drops[_TRANSPORT_REASONS[type(error)]] += 1
+    def _handle_event(self, peer: Peer, event: PathEvent, now: float) -> None:
+        match event:
+            case PacketWaits(_, packet):
+                peer.send_packet(packet, now)
+            case HandshakeWanted():
+                peer.initiate_handshake(now)
+            case SessionConfirmed(_, local_index):
+                peer.confirm_session(local_index, now)
+            case BecameActive():
+                peer.look()
 
-    def _queue_handshake(
-        self,
-        message: Initiation | Response | CookieReply,
-        data: bytes,
-        source: Endpoint,
-        now: float,
-        local: LocalAddress | None,
-    ) -> None:
+    def _receive_handshake_untrusted(self, received: HandshakeReceived, now: float) -> None:
+        """Queue a handshake message where it may cost CPU."""
+        data, source, local = received
+        try:
+            message = parse_untrusted(data)
+        except MalformedMessage:
+            self._drop("malformed")
+            return
+        assert not isinstance(message, TransportHeader)
         if self._checker is None:
-            self.drops["no_private_key"] += 1
+            self._drop("no_private_key")
             return
         if not isinstance(message, CookieReply):
             try:
                 self._checker.check_mac1(data)
             except AuthenticationFailed:
-                self.drops["bad_mac1"] += 1
+                self._drop("bad_mac1")
                 return
             if not self._passes_load_control(self._checker, data, source, now, local):
                 return
         if len(self._handshakes) >= MAX_QUEUED_HANDSHAKES:
-            self.drops["handshake_queue_full"] += 1
+            self._drop("handshake_queue_full")
             return
         self._handshakes.append((message, source, local))
 
@@ -288,9 +297,9 @@ class Device:
                 case CookieReply():
                     self._consume_cookie_reply(message, now)
         except AuthenticationFailed:
-            self.drops["handshake_not_authentic"] += 1
+            self._drop("handshake_not_authentic")
         except ReplayDetected:
-            self.drops["handshake_replayed"] += 1
+            self._drop("handshake_replayed")
 
     def _passes_load_control(
         self,
@@ -309,11 +318,11 @@ class Device:
             checker.check_mac2(data, source, now)
         except AuthenticationFailed:
             reply = checker.create_reply(data, source, now)
-            self._switch.outgoing.append(Outgoing(reply, source, local, None))
-            self.drops["cookie_demanded"] += 1
+            self._switch.outgoing.append(Outgoing(None, source, local, reply))
+            self._drop("cookie_demanded")
             return False
         if not self._rate_limiter.allow(source, now):
-            self.drops["rate_limited"] += 1
+            self._drop("rate_limited")
             return False
         return True
 
@@ -324,7 +333,7 @@ class Device:
         opened = open_initiation(self._keys, message)
         peer = self._by_static.get(opened.remote_static)
         if peer is None:
-            self.drops["unknown_peer"] += 1
+            self._drop("unknown_peer")
         else:
             peer.consume_initiation(opened, source, local, now)
 
@@ -333,7 +342,7 @@ class Device:
     ) -> None:
         peer, keypair = self._session(message.receiver) or (None, None)
         if peer is None or keypair is not None:
-            self.drops["unknown_index"] += 1
+            self._drop("unknown_index")
         else:
             peer.consume_response(message, source, local, now)
 
@@ -341,17 +350,12 @@ class Device:
         # It proves nothing about the path: the endpoint stays.
         peer, _ = self._session(message.receiver) or (None, None)
         if peer is None:
-            self.drops["unknown_index"] += 1
+            self._drop("unknown_index")
         else:
             peer.cookies.consume_reply(message, now)
 
+    def _drop(self, reason: str) -> None:
+        self._switch.drops[reason] += 1
+
     def _wake(self, deadline: float, peer: Peer) -> None:
         heappush(self._wakes, (deadline, next(self._wake_order), peer))
-
-
-_TRANSPORT_REASONS: dict[type[ProtocolError], str] = {
-    MalformedMessage: "inner_malformed",
-    AuthenticationFailed: "not_authentic",
-    ReplayDetected: "replayed",
-    SessionExpired: "session_expired",
-}

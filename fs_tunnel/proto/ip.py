@@ -4,6 +4,8 @@ from fs_tunnel.errors import MalformedMessage
 
 _V4_HEADER = 20
 _V6_HEADER = 40
+_TCP = 6
+_TCP_PORTS = 4  # bytes
 
 
 def parse_inner_untrusted(packet: bytes) -> tuple[bytes, bytes, int]:
@@ -23,3 +25,18 @@ def parse_inner_untrusted(packet: bytes) -> tuple[bytes, bytes, int]:
         if length <= size:
             return packet[8:24], packet[24:40], length
     raise MalformedMessage(f"no IP packet: version {version}, {size} bytes")
+
+
+def tcp_ports(packet: bytes) -> tuple[int, int] | None:
+    """Source and destination port of a packet that was parsed; None where it shows none of TCP."""
+    if packet[0] >> 4 == 4:
+        header, protocol = (packet[0] & 0xF) * 4, packet[9]
+        is_later_fragment = (packet[6] << 8 | packet[7]) & 0x1FFF
+        if is_later_fragment:
+            return None
+    else:
+        header, protocol = _V6_HEADER, packet[6]
+    if protocol != _TCP or len(packet) < header + _TCP_PORTS:
+        return None
+    source, destination = packet[header : header + 2], packet[header + 2 : header + 4]
+    return int.from_bytes(source, "big"), int.from_bytes(destination, "big")

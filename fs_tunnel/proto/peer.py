@@ -1,71 +1,33 @@
 """One peer: its handshake, its sessions, its timers, and what to do when one of these speaks.
 
 A peer never reads a clock or a socket.  It writes datagrams and drops into the ``Switch`` that it
-shares with its device.  Verbs are those of the Linux driver's send.c, receive.c and timers.c.
+shares with its device, and keys into the packet path, which does not tell of every packet:
+``look`` brings the timers up to date with what passed there.  Verbs are those of the Linux driver's
+send.c, receive.c and timers.c.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto import tai64n
-from fs_tunnel.proto.constants import (
-    MAX_HANDSHAKE_ATTEMPTS,
-    MAX_STAGED_PACKETS,
-    PADDING_MULTIPLE,
-    REKEY_TIMEOUT,
-)
+from fs_tunnel.proto.constants import MAX_HANDSHAKE_ATTEMPTS, MAX_STAGED_PACKETS, REKEY_TIMEOUT
 from fs_tunnel.proto.cookie import CookieGenerator
-from fs_tunnel.proto.handshake import Entropy, Handshake, OpenedInitiation, SessionKeys
-from fs_tunnel.proto.indices import IndexTable
-from fs_tunnel.proto.messages import INITIATION_LEN, RESPONSE_LEN, Response
+from fs_tunnel.proto.handshake import Handshake, OpenedInitiation, SessionKeys
+from fs_tunnel.proto.messages import (
+    INITIATION_LEN,
+    RESPONSE_LEN,
+    TRANSPORT_TYPE,
+    Initiation,
+    Response,
+)
 from fs_tunnel.proto.noise import StaticKeys
-from fs_tunnel.proto.session import Keypair, Keypairs
+from fs_tunnel.proto.path import Counters, LocalAddress, Outgoing, PathKeys
+from fs_tunnel.proto.session import Session, Sessions
+from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import Event, PeerTimers, Timer
+from fs_tunnel.proto.traffic import Traffic
 from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PresharedKey, PublicKey
-
-_ZERO_PADDING = bytes(PADDING_MULTIPLE)
-
-
-class LocalAddress(NamedTuple):
-    """The address of ours that a peer speaks to: answers must leave from it."""
-
-    packed: bytes  # 4 or 16
-    interface_index: int
-
-
-class Outgoing(NamedTuple):
-    """A datagram for the shell to send; ``peer`` is None for a cookie reply."""
-
-    data: bytes
-    endpoint: Endpoint
-    local: LocalAddress | None
-    peer: "Peer | None"
-
-
-class KeyLogEntry(NamedTuple):
-    """The secrets with which a capture of one handshake can be read: for debugging only."""
-
-    local_static: bytes
-    remote_static: bytes
-    local_ephemeral: bytes
-    preshared: bytes
-
-
-@dataclass(slots=True)
-class Switch:
-    """What the peers of one device share."""
-
-    entropy: Entropy
-    wall_time_ns: Callable[[], int]  # Unix time, for TAI64N and for telling people
-    indices: "IndexTable[tuple[Peer, Keypair | None]]"  # None: a handshake under way
-    outgoing: list[Outgoing] = field(default_factory=list)
-    drops: Counter[str] = field(default_factory=Counter)
-    is_up: bool = False  # while down, nothing is sent and no timer starts
-    mtu: int = 0  # of the TUN; 0 where it is not known
-    key_log: Callable[[KeyLogEntry], None] | None = None
 
 
 class Peer:
@@ -73,25 +35,24 @@ class Peer:
 
     __slots__ = (
         "public_key",
-        "endpoint",
-        "local",
+        "number",
         "timers",
-        "rx_bytes",
-        "tx_bytes",
-        "rx_packets",
-        "tx_packets",
         "latest_handshake_ns",
         "_configured_endpoint",
         "_latest_endpoint",
         "_switch",
         "_handshake",
-        "_keypairs",
+        "_sessions",
         "_cookies",
         "_staged",
         "_latest_initiation",
         "_latest_stamp",
         "_attempts",
-        "_renewed_while_receiving",
+        "_rx_bytes",
+        "_tx_bytes",
+        "_rx_packets",
+        "_tx_packets",
+        "_traffic",
     )
 
     def __init__(
@@ -102,26 +63,40 @@ class Peer:
         wake: Callable[[float, "Peer"], None],
     ) -> None:
         self.public_key = public_key
-        self.endpoint: Endpoint | None = None
+        self.number = switch.path.add_peer()  # its name in the packet path
         self._configured_endpoint: Endpoint | None = None
         self._latest_endpoint: Endpoint | None = None
-        self.local: LocalAddress | None = None
         self.timers = PeerTimers(switch.entropy, lambda deadline: wake(deadline, self))
-        self.rx_bytes = self.tx_bytes = 0  # of authentic datagrams, as `wg show` counts them
-        self.rx_packets = self.tx_packets = 0  # datagrams
         self.latest_handshake_ns = 0  # Unix time; 0 is never
         self._switch = switch
         self._handshake = Handshake(local, public_key.raw, NO_PRESHARED_KEY.raw)
-        self._keypairs = Keypairs()
+        self._sessions = Sessions()
         self._cookies = CookieGenerator(public_key.raw)
         self._staged: deque[bytes] = deque()
         self._latest_initiation = float("-inf")
         self._latest_stamp = 0
         self._attempts = 0
-        self._renewed_while_receiving = False
+        # Of handshake messages; the packet path counts transport.
+        self._rx_bytes = self._tx_bytes = self._rx_packets = self._tx_packets = 0
+        self._traffic = Traffic(switch.path, self.number, self.timers)
 
     def __repr__(self) -> str:
         return f"Peer({self.public_key.to_base64()})"
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        return self._switch.path.endpoint(self.number)[0]
+
+    @property
+    def counters(self) -> Counters:
+        """Authentic datagrams, as ``wg show`` counts them: of transport, and of handshakes."""
+        transport = self._switch.path.counters(self.number)
+        return Counters(
+            transport.rx_bytes + self._rx_bytes,
+            transport.tx_bytes + self._tx_bytes,
+            transport.rx_packets + self._rx_packets,
+            transport.tx_packets + self._tx_packets,
+        )
 
     # Settings.
 
@@ -136,6 +111,7 @@ class Peer:
 
     def set_persistent_keepalive(self, seconds: int, now: float) -> None:
         """0 is off; switching it on sends one at once, which opens the path through a NAT."""
+        self.look()
         was_off = not self.timers.persistent_keepalive
         self.timers.persistent_keepalive = seconds
         if self._switch.is_up:
@@ -145,8 +121,12 @@ class Peer:
 
     def set_endpoint(self, endpoint: Endpoint) -> None:
         """Where to send until the peer is heard from elsewhere."""
-        self.endpoint = self._configured_endpoint = endpoint
-        self._latest_endpoint = self.local = None
+        self._switch.path.set_endpoint(self.number, endpoint, None)
+        self._configured_endpoint, self._latest_endpoint = endpoint, None
+
+    def leave_from_any_address(self) -> None:
+        """The address that the peer spoke to is gone, or may be."""
+        self._switch.path.set_endpoint(self.number, self.endpoint, None)
 
     def set_local_keys(self, local: StaticKeys | None) -> None:
         """Our identity changed: sessions made under the old one end."""
@@ -164,23 +144,18 @@ class Peer:
 
         An empty packet is a keepalive.
         """
-        keypair = self._keypairs.current
-        if self.endpoint is None:
+        path = self._switch.path
+        endpoint, local = path.endpoint(self.number)
+        if endpoint is None:
             self._switch.drops["no_endpoint"] += 1
         elif not self._switch.is_up:
             self._switch.drops["interface_down"] += 1
-        elif keypair is None or not keypair.may_send(now):
+        elif (datagram := path.seal(self.number, packet, now)) is None:
             self._stage(packet)
             self.initiate_handshake(now)
         else:
-            self._transmit(keypair.seal(packet + self._padding(len(packet))))
-            timers = self.timers
-            timers.fire(Event.AUTHENTICATED_PACKET_SENT, now)
-            timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, now)
-            if packet:
-                timers.fire(Event.DATA_SENT, now)
-            if keypair.wants_rekey_after_sending(now):
-                self.initiate_handshake(now)
+            self._switch.outgoing.append(Outgoing(self.number, endpoint, local, datagram))
+            self.look()
 
     def send_keepalive(self, now: float) -> None:
         """Send what is staged, or else an empty packet."""
@@ -209,9 +184,7 @@ class Peer:
             self._switch.drops["unusable_peer_key"] += 1
             return
         self._log_keys(self._handshake.ephemeral)
-        self._transmit(self._cookies.add_macs(message.to_bytes(), now))
-        self.timers.fire(Event.AUTHENTICATED_PACKET_SENT, now)
-        self.timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, now)
+        self._send_handshake_message(message, now)
         self.timers.fire(Event.HANDSHAKE_INITIATED, now)
 
     # Receiving.
@@ -233,9 +206,7 @@ class Peer:
         self._begin_session(keys, now)
         # A response counts as an attempt of ours, so that both sides do not initiate in turns.
         self._latest_initiation = now
-        self._transmit(self._cookies.add_macs(response.to_bytes(), now))
-        self.timers.fire(Event.AUTHENTICATED_PACKET_SENT, now)
-        self.timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, now)
+        self._send_handshake_message(response, now)
 
     def consume_response(
         self, message: Response, source: Endpoint, local: LocalAddress | None, now: float
@@ -247,41 +218,30 @@ class Peer:
         self._handshake_complete(now)
         self.send_keepalive(now)
 
-    def receive_transport_untrusted(
-        self,
-        keypair: Keypair,
-        datagram: bytes,
-        counter: int,
-        source: Endpoint,
-        local: LocalAddress | None,
-        now: float,
-    ) -> bytes:
-        """Open one transport message of a session of this peer: the packet, still padded.
+    def confirm_session(self, local_index: int, now: float) -> None:
+        """The first packet came under keys of ours that the other side had not used yet."""
+        session = self._sessions.next
+        if session is None or session.local_index != local_index:
+            return  # there is a younger one
+        fallen = self._sessions.confirm(session)
+        self._switch.path.use_keys(self.number, local_index)
+        self._free(fallen)
+        self._handshake_complete(now)
+        self._send_staged(now)
 
-        Raises what ``Keypair.open_untrusted`` raises.  Authentic is enough to move the endpoint,
-        whatever is inside: as all others do.
-        """
-        padded = keypair.open_untrusted(datagram, counter, now)
-        self._accept(len(datagram), source, local)
-        if keypair is self._keypairs.next:
-            self._free(self._keypairs.confirm(keypair))
-            self._handshake_complete(now)
-            self._send_staged(now)
-        if not self._renewed_while_receiving and keypair.wants_rekey_after_receiving(now):
-            self._renewed_while_receiving = True
-            self.initiate_handshake(now)
-        self.timers.fire(Event.AUTHENTICATED_PACKET_RECEIVED, now)
-        self.timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, now)
-        if padded:
-            self.timers.fire(Event.DATA_RECEIVED, now)
-        return padded
-
-    def not_sent(self, length: int) -> None:
-        """The shell could not send a datagram of ``length`` bytes: uncount it."""
-        self.tx_bytes -= length
-        self.tx_packets -= 1
+    def not_sent(self, datagram: bytes) -> None:
+        """The shell could not send a datagram: uncount it."""
+        if datagram[0] == TRANSPORT_TYPE:
+            self._switch.path.not_sent(self.number, len(datagram))
+        else:
+            self._tx_bytes -= len(datagram)
+            self._tx_packets -= 1
 
     # Timers.
+
+    def look(self) -> None:
+        """Bring the timers up to date with what passed in the packet path."""
+        self._traffic.look()
 
     def handle_timer(self, timer: Timer, now: float) -> None:
         """Act on a deadline that has passed."""
@@ -293,17 +253,20 @@ class Peer:
                 if self.timers.take_repeat():
                     self.timers.start(Timer.SEND_KEEPALIVE, now)
             case Timer.NEW_HANDSHAKE:
-                self.local = None  # the path may be dead because our address is gone
+                self._traffic.rearm()
+                self.leave_from_any_address()  # ours may be gone
                 self.initiate_handshake(now)
             case Timer.ERASE_KEYS:
                 self.forget_sessions()
             case Timer.PERSISTENT_KEEPALIVE:
                 self.send_keepalive(now)
+            case Timer.LOOK:
+                self._traffic.await_next()
 
     def forget_sessions(self) -> None:
         """Erase every key and every pending handshake; staged packets go with them."""
         self._forget_initiation()
-        self._free(self._keypairs.clear())
+        self._free(self._sessions.clear())
         self._staged.clear()
         self._latest_initiation = float("-inf")
 
@@ -312,6 +275,7 @@ class Peer:
         self.forget_sessions()
         self.timers.stop_all()
         self._attempts = 0
+        self._traffic.forget()
 
     # Helpers.
 
@@ -333,38 +297,61 @@ class Peer:
         forwards one authentic packet becomes the endpoint. Where that happened to both
         sides, and the one in between went away, nothing else would ever bring them together.
         """
-        self.local = None
+        self.leave_from_any_address()
+        endpoint = self.endpoint
         if self._configured_endpoint is None:
             return
-        if self.endpoint != self._configured_endpoint:
-            self._latest_endpoint, self.endpoint = self.endpoint, self._configured_endpoint
+        if endpoint != self._configured_endpoint:
+            self._latest_endpoint, endpoint = endpoint, self._configured_endpoint
         elif self._latest_endpoint is not None:
-            self.endpoint = self._latest_endpoint
+            endpoint = self._latest_endpoint
+        self._switch.path.set_endpoint(self.number, endpoint, None)
 
     def _begin_session(self, keys: SessionKeys, now: float) -> None:
-        keypair = Keypair(keys, now)
-        self._switch.indices.assign(keys.local_index, (self, keypair))
-        self._free(self._keypairs.begin_session(keypair))
+        session = Session(keys.local_index, keys.is_initiator)
+        self._switch.indices.assign(keys.local_index, (self, session))
+        path = self._switch.path
+        path.add_keys(
+            self.number,
+            PathKeys(
+                keys.local_index,
+                keys.remote_index,
+                keys.sending,
+                keys.receiving,
+                keys.is_initiator,
+                now,
+            ),
+            confirmed=keys.is_initiator,
+        )
+        if keys.is_initiator:
+            path.use_keys(self.number, keys.local_index)
+        self._free(self._sessions.begin_session(session))
         self.timers.fire(Event.SESSION_DERIVED, now)
 
     def _handshake_complete(self, now: float) -> None:
         self.timers.fire(Event.HANDSHAKE_COMPLETE, now)
         self._attempts = 0
-        self._renewed_while_receiving = False
         self.latest_handshake_ns = self._switch.wall_time_ns()
 
     def _authenticated(
         self, length: int, source: Endpoint, local: LocalAddress | None, now: float
     ) -> None:
-        self._accept(length, source, local)
-        self.timers.fire(Event.AUTHENTICATED_PACKET_RECEIVED, now)
-        self.timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, now)
+        """A handshake message of ``length`` bytes is the peer's: count it, and answer there."""
+        self._rx_bytes += length
+        self._rx_packets += 1
+        self._switch.path.set_endpoint(self.number, source, local)
+        self._switch.path.note_received(self.number, now)
+        self.look()
 
-    def _accept(self, length: int, source: Endpoint, local: LocalAddress | None) -> None:
-        """Count a datagram of ``length`` bytes, and answer to where it came from."""
-        self.rx_bytes += length
-        self.rx_packets += 1
-        self.endpoint, self.local = source, local
+    def _send_handshake_message(self, message: Initiation | Response, now: float) -> None:
+        datagram = self._cookies.add_macs(message.to_bytes(), now)
+        endpoint, local = self._switch.path.endpoint(self.number)
+        assert endpoint is not None
+        self._tx_bytes += len(datagram)
+        self._tx_packets += 1
+        self._switch.outgoing.append(Outgoing(self.number, endpoint, local, datagram))
+        self._switch.path.note_sent(self.number, now)
+        self.look()
 
     def _stage(self, packet: bytes) -> None:
         if not packet and self._staged:
@@ -379,20 +366,6 @@ class Peer:
         for packet in staged:
             self.send_packet(packet, now)
 
-    def _transmit(self, datagram: bytes) -> None:
-        assert self.endpoint is not None
-        self.tx_bytes += len(datagram)
-        self.tx_packets += 1
-        self._switch.outgoing.append(Outgoing(datagram, self.endpoint, self.local, self))
-
-    def _padding(self, length: int) -> bytes:
-        """Zeroes up to a multiple of 16, but not past the MTU (paper, section 5.4.6)."""
-        short = -length % PADDING_MULTIPLE
-        mtu = self._switch.mtu
-        if mtu and length <= mtu < length + short:
-            short = mtu - length
-        return _ZERO_PADDING[:short]
-
     def _stamp(self) -> bytes:
         # A clock that is set back must not make this peer unreachable (CVE-2021-46873): within one
         # run, stamps only grow.
@@ -405,9 +378,10 @@ class Peer:
             self._switch.indices.free(self._handshake.local_index)
             self._handshake.forget_initiation()
 
-    def _free(self, keypairs: list[Keypair]) -> None:
-        for keypair in keypairs:
-            self._switch.indices.free(keypair.local_index)
+    def _free(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            self._switch.indices.free(session.local_index)
+            self._switch.path.remove_keys(session.local_index)
 
     def _log_keys(self, ephemeral: bytes | None) -> None:
         handshake, key_log = self._handshake, self._switch.key_log

@@ -1,8 +1,9 @@
-"""Transport sessions: one keypair seals and opens packets; three of them rotate per peer.
+"""Transport sessions: one keypair seals and opens packets; three sessions rotate per peer.
 
 Source: WireGuard paper, sections 5.4.6 and 6.2; the rotation is the Linux driver's.
 """
 
+from dataclasses import dataclass
 from struct import Struct
 
 from cryptography.exceptions import InvalidTag
@@ -16,8 +17,8 @@ from fs_tunnel.proto.constants import (
     REKEY_AFTER_TIME,
     REKEY_WHEN_RECEIVING_AFTER,
 )
-from fs_tunnel.proto.handshake import SessionKeys
 from fs_tunnel.proto.messages import TRANSPORT_HEADER_LEN, transport_header
+from fs_tunnel.proto.path import PathKeys
 from fs_tunnel.proto.replay import ReplayWindow
 
 _nonce = Struct("<IQ").pack  # 4 zero bytes, then the counter: RFC 8439 with WireGuard's layout
@@ -38,11 +39,11 @@ class Keypair:
         "_window",
     )
 
-    def __init__(self, keys: SessionKeys, now: float) -> None:
+    def __init__(self, keys: PathKeys) -> None:
         self.local_index = keys.local_index
         self.remote_index = keys.remote_index
         self.is_initiator = keys.is_initiator
-        self.created = now
+        self.created = keys.created
         self.sending_counter = 0
         self._seal = ChaCha20Poly1305(keys.sending).encrypt
         self._open = ChaCha20Poly1305(keys.receiving).decrypt
@@ -67,12 +68,11 @@ class Keypair:
     def open_untrusted(self, datagram: bytes, counter: int, now: float) -> bytes:
         """Return the padded packet inside a transport message (empty for a keepalive).
 
-        SessionExpired past the key's limits, ReplayDetected for a counter seen before or too old,
-        AuthenticationFailed for a wrong tag; the window moves only for what is authentic.
+        SessionExpired past the key's limits, AuthenticationFailed for a wrong tag, ReplayDetected
+        for a counter seen before or too old; the window moves only for what is authentic.
         """
         if now - self.created >= REJECT_AFTER_TIME or counter >= REJECT_AFTER_MESSAGES:
             raise SessionExpired("the keypair is too old to receive with")
-        self._window.check(counter)
         try:
             padded = self._open(
                 _nonce(0, counter), memoryview(datagram)[TRANSPORT_HEADER_LEN:], None
@@ -93,43 +93,51 @@ class Keypair:
         return self.is_initiator and now - self.created >= REKEY_WHEN_RECEIVING_AFTER
 
 
-class Keypairs:
-    """The previous, current and next keypair of one peer.
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A keypair of the packet path, as the control plane remembers it."""
+
+    local_index: int
+    is_initiator: bool
+
+
+class Sessions:
+    """The previous, current and next session of one peer.
 
     ``next`` is a responder's: it becomes current when the first packet under it arrives, which is
-    the proof that the initiator has it too.  Each method returns the keypairs that fell out, whose
-    indices the caller frees.
+    the proof that the initiator has it too.  Each method returns the sessions that fell out, whose
+    keys and indices the caller frees.
     """
 
     __slots__ = ("previous", "current", "next")
 
     def __init__(self) -> None:
-        self.previous: Keypair | None = None
-        self.current: Keypair | None = None
-        self.next: Keypair | None = None
+        self.previous: Session | None = None
+        self.current: Session | None = None
+        self.next: Session | None = None
 
-    def begin_session(self, keypair: Keypair) -> list[Keypair]:
+    def begin_session(self, session: Session) -> list[Session]:
         """Install a handshake's result."""
-        if keypair.is_initiator:
+        if session.is_initiator:
             # An unconfirmed next one is younger than the current: keep it for what is under way.
             kept, dropped = (
                 (self.next, self.current) if self.next is not None else (self.current, None)
             )
             fallen = [dropped, self.previous]
-            self.previous, self.current, self.next = kept, keypair, None
+            self.previous, self.current, self.next = kept, session, None
         else:
             fallen = [self.next, self.previous]
-            self.previous, self.next = None, keypair
+            self.previous, self.next = None, session
         return [each for each in fallen if each is not None]
 
-    def confirm(self, keypair: Keypair) -> list[Keypair]:
-        """The first packet under ``next`` came; call it only with that keypair."""
+    def confirm(self, session: Session) -> list[Session]:
+        """The first packet under ``next`` came; call it only with that session."""
         fallen = [self.previous] if self.previous is not None else []
-        self.previous, self.current, self.next = self.current, keypair, None
+        self.previous, self.current, self.next = self.current, session, None
         return fallen
 
-    def clear(self) -> list[Keypair]:
-        """Forget all keys."""
+    def clear(self) -> list[Session]:
+        """Forget all of them."""
         fallen = [each for each in (self.previous, self.current, self.next) if each is not None]
         self.previous = self.current = self.next = None
         return fallen

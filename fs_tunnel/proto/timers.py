@@ -4,6 +4,7 @@ Theory of operation.  WireGuard's state machine is silent: it acts on packets, a
 per peer.  Something that happened (``Event``) starts, extends or stops deadlines, and nothing else
 does; the whole policy is the table ``TRANSITIONS``, from which the diagram in the documentation is
 made.  Whoever holds a ``PeerTimers`` asks for what is due and acts on it; no clock is read here.
+The sixth, LOOK, is ours: it serves ``traffic``, which tells of packets later than they pass.
 
 Source: WireGuard paper, section 6; timers.c of the Linux driver.  Times are seconds.
 """
@@ -30,6 +31,7 @@ class Timer(IntEnum):
     NEW_HANDSHAKE = 2  # data went out and nothing came back
     ERASE_KEYS = 3  # no new session for three lifetimes
     PERSISTENT_KEEPALIVE = 4  # the user wants a packet every so often
+    LOOK = 5  # packets pass without telling: see what they did to the other five
 
 
 class Event(IntEnum):
@@ -59,7 +61,10 @@ TRANSITIONS: dict[Event, tuple[tuple[Timer, Action], ...]] = {
     Event.DATA_RECEIVED: ((Timer.SEND_KEEPALIVE, Action.START_OR_REPEAT),),
     Event.AUTHENTICATED_PACKET_SENT: ((Timer.SEND_KEEPALIVE, Action.STOP),),
     Event.AUTHENTICATED_PACKET_RECEIVED: ((Timer.NEW_HANDSHAKE, Action.STOP),),
-    Event.AUTHENTICATED_PACKET_TRAVERSED: ((Timer.PERSISTENT_KEEPALIVE, Action.START),),
+    Event.AUTHENTICATED_PACKET_TRAVERSED: (
+        (Timer.PERSISTENT_KEEPALIVE, Action.START),
+        (Timer.LOOK, Action.START),
+    ),
     Event.HANDSHAKE_INITIATED: ((Timer.RETRANSMIT_HANDSHAKE, Action.START),),
     Event.HANDSHAKE_COMPLETE: ((Timer.RETRANSMIT_HANDSHAKE, Action.STOP),),
     Event.SESSION_DERIVED: ((Timer.ERASE_KEYS, Action.START),),
@@ -71,15 +76,13 @@ DURATIONS: dict[Timer, float] = {
     Timer.SEND_KEEPALIVE: KEEPALIVE_TIMEOUT,
     Timer.NEW_HANDSHAKE: NEW_HANDSHAKE_AFTER,
     Timer.ERASE_KEYS: ERASE_KEYS_AFTER,
+    Timer.LOOK: KEEPALIVE_TIMEOUT,  # the least of what packets start
 }
 JITTERED = frozenset({Timer.RETRANSMIT_HANDSHAKE, Timer.NEW_HANDSHAKE})
 
-# By index, so that the packet path does no hashing.
-_RULES = tuple(TRANSITIONS[event] for event in Event)
-
 
 class PeerTimers:
-    """The five deadlines of one peer."""
+    """The deadlines of one peer."""
 
     __slots__ = (
         "persistent_keepalive",
@@ -95,8 +98,8 @@ class PeerTimers:
     ) -> None:
         """``wake`` is called with every deadline that is earlier than ``wake_at``.
 
-        ``wake_at`` is when the owner will look next; a deadline that moves later or stops leaves it
-        alone, so that the packet path almost never touches the owner's schedule.
+        ``wake_at`` is when the owner will ask next; a deadline that moves later or stops leaves it
+        alone, so that traffic almost never touches the owner's schedule.
         """
         self.persistent_keepalive = 0  # seconds; 0 is off
         self.wake_at = IDLE
@@ -106,9 +109,9 @@ class PeerTimers:
         self._entropy = entropy
 
     def fire(self, event: Event, now: float) -> None:
-        """Apply the table's row for ``event``."""
+        """Apply the table's row for ``event``, which happened at ``now``: perhaps in the past."""
         deadlines = self._deadlines
-        for timer, action in _RULES[event]:
+        for timer, action in TRANSITIONS[event]:
             if action is Action.STOP:
                 deadlines[timer] = IDLE
             elif action is Action.START or deadlines[timer] == IDLE:
@@ -134,7 +137,8 @@ class PeerTimers:
         self._deadlines[timer] = IDLE
 
     def stop_all(self) -> None:
-        """Used when the interface goes down or keys change."""
+        """Used when the interface goes down or the peer is removed: the owner need not ask."""
+        self.wake_at = IDLE
         self._deadlines = [IDLE] * len(Timer)
         self._repeat_keepalive = False
 

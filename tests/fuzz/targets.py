@@ -49,7 +49,7 @@ def datagrams(data: bytes) -> None:
     """
     world = World()
     world.handshake()
-    device, before = world.bob.device, world.bob.peer.rx_packets
+    device, before = world.bob.device, world.bob.peer.counters.rx_packets
     world.alice.peer.initiate_handshake(world.now, is_retry=True)
     world.collect()
     index = world.wire.pop().data[4:8]
@@ -57,7 +57,7 @@ def datagrams(data: bytes) -> None:
         forged = Datagram(head + data, Endpoint("198.51.100.66", 6666), world.bob.endpoint)
         world.arrive(forged)
     assert sum(device.drops.values()) == 2
-    assert world.bob.peer.rx_packets == before
+    assert world.bob.peer.counters.rx_packets == before
     assert world.bob.received == []
     packet = world.send(world.alice, b"still here")
     world.settle()

@@ -1,6 +1,6 @@
 """The device as its peers see it: one test, one promise of WireGuard."""
 
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 
@@ -12,8 +12,7 @@ from fs_tunnel.proto.constants import (
     REJECT_AFTER_MESSAGES,
 )
 from fs_tunnel.proto.crypto import public_key
-from fs_tunnel.proto.device import Device
-from fs_tunnel.proto.peer import KeyLogEntry
+from fs_tunnel.proto.switch import KeyLogEntry
 from fs_tunnel.types import Endpoint, PresharedKey, PrivateKey
 from tests.proto.world import WALL_START_NS, Datagram, World, ipv4_packet, types
 
@@ -94,7 +93,6 @@ def test_a_clock_set_back_does_not_lock_a_peer_out(world: World) -> None:
     world.handshake()
     world.alice.device._switch.wall_time_ns = lambda: WALL_START_NS - 10**18
     world.advance(10)
-    world.alice.device.drops.clear()
     count = len(world.history)
     world.handshake()
     assert types(world.history[count:]) == [INITIATION, RESPONSE, TRANSPORT]
@@ -105,7 +103,7 @@ def test_removing_a_peer_forgets_a_poisoned_timestamp(world: World) -> None:
     world.alice.device._switch.wall_time_ns = lambda: WALL_START_NS + 10**18
     world.handshake()
     alice = World(0).alice  # the same keys after a restart, with the right time
-    world.alice.device = alice.device
+    world.alice.device, world.alice.path = alice.device, alice.path
     world.advance(10)
     world.alice.device.come_up(world.now)
     world.handshake()
@@ -137,7 +135,7 @@ def test_a_forged_response_leaves_the_handshake_pending(world: World) -> None:
     response = world.wire.pop()
     forged = bytearray(response.data)
     forged[20] ^= 1
-    world.alice.device.receive_datagram(bytes(forged), response.source, world.now)
+    world.alice.receive_datagram(bytes(forged), response.source, world.now)
     world.alice.device.process_handshakes(world.now)
     assert world.alice.device.drops["bad_mac1"] == 1
     world.arrive(response)
@@ -285,9 +283,9 @@ def test_persistent_keepalive_opens_the_path_and_keeps_it(world: World) -> None:
 
 
 def test_messages_run_out_before_the_counter_does(connected: World) -> None:
-    keypair = connected.alice.peer._keypairs.current
-    assert keypair is not None
-    keypair.sending_counter = REJECT_AFTER_MESSAGES - 1
+    alice = connected.alice
+    (session,) = alice.path._sessions.values()
+    session.keypair.sending_counter = REJECT_AFTER_MESSAGES - 1
     connected.advance(10)
     packet = connected.send(connected.alice, b"the last one")
     assert types(connected.wire) == [TRANSPORT, INITIATION]
@@ -350,10 +348,8 @@ def test_the_more_specific_prefix_of_another_peer_wins(connected: World) -> None
     device.allow(connected.alice.peer, ip_network("0.0.0.0/0"))
     carol = device.add_peer(World(1).alice.device.public_key)  # type: ignore[arg-type]
     device.allow(carol, ip_network("10.9.0.0/16"))
-    device.receive_packet(ipv4_packet(connected.alice.inner, connected.bob.inner, b""), 0)
-    device.drops.clear()
-    elsewhere = ip_network("10.9.1.1/32").network_address
-    device.receive_packet(ipv4_packet(connected.alice.inner, elsewhere, b""), connected.now)  # type: ignore[arg-type]
+    packet = ipv4_packet(connected.alice.inner, IPv4Address("10.9.1.1"), b"")
+    connected.alice.receive_packet(packet, connected.now)
     assert device.drops["no_endpoint"] == 1  # Carol has none: the packet was hers
 
 
@@ -423,10 +419,10 @@ def test_where_both_were_lured_away_retries_lead_back(connected: World) -> None:
 def test_under_load_a_cookie_is_asked_for_and_given(world: World) -> None:
     world.send(world.alice, b"x")
     initiation = world.wire.pop()
-    device = world.bob.device
+    bob, device = world.bob, world.bob.device
     for _ in range(LOADED_ABOVE_QUEUED + 10):
-        device.receive_datagram(b"\1" + bytes(147), ELSEWHERE, world.now)
-        device.receive_datagram(initiation.data, ELSEWHERE, world.now)
+        bob.receive_datagram(b"\1" + bytes(147), ELSEWHERE, world.now)
+        bob.receive_datagram(initiation.data, ELSEWHERE, world.now)
     assert device.queued_handshakes == LOADED_ABOVE_QUEUED
     world.collect()
     assert types(world.wire) == [COOKIE_REPLY] * 10
@@ -456,14 +452,14 @@ def test_a_flood_ends_in_bounded_memory_and_leaves_sessions_alone(connected: Wor
     connected.alice.peer.initiate_handshake(connected.now)
     connected.collect()
     initiation = connected.wire.pop()
-    device = connected.bob.device
+    bob, device = connected.bob, connected.bob.device
     for _ in range(20_000):
-        device.receive_datagram(initiation.data, ELSEWHERE, connected.now)
+        bob.receive_datagram(initiation.data, ELSEWHERE, connected.now)
     assert device.queued_handshakes == LOADED_ABOVE_QUEUED
     assert device.drops["cookie_demanded"] == 20_000 - LOADED_ABOVE_QUEUED
     packet = connected.send(connected.alice, b"in the middle of it")
-    device.receive_datagram(connected.wire.pop(0).data, connected.alice.endpoint, connected.now)
-    assert device.take_packets() == [packet]
+    bob.receive_datagram(connected.wire.pop(0).data, connected.alice.endpoint, connected.now)
+    assert bob.path.take_packets() == [packet]
 
 
 # Settings.
@@ -474,10 +470,16 @@ def test_counters_are_those_of_the_wire(connected: World) -> None:
         connected.send(connected.alice, bytes(n * 100))
         connected.settle()
     alice, bob = connected.alice.peer, connected.bob.peer
-    assert (alice.tx_bytes, alice.tx_packets) == (bob.rx_bytes, bob.rx_packets)
-    assert (bob.tx_bytes, bob.tx_packets) == (alice.rx_bytes, alice.rx_packets)
-    assert alice.tx_packets == 12  # an initiation, a keepalive, ten packets
-    assert alice.tx_bytes - 148 - 32 == sum(len(each.data) for each in connected.history)
+    assert (alice.counters.tx_bytes, alice.counters.tx_packets) == (
+        bob.counters.rx_bytes,
+        bob.counters.rx_packets,
+    )
+    assert (bob.counters.tx_bytes, bob.counters.tx_packets) == (
+        alice.counters.rx_bytes,
+        alice.counters.rx_packets,
+    )
+    assert alice.counters.tx_packets == 12  # an initiation, a keepalive, ten packets
+    assert alice.counters.tx_bytes - 148 - 32 == sum(len(each.data) for each in connected.history)
 
 
 def test_our_own_key_is_no_peer() -> None:
@@ -515,8 +517,8 @@ def test_a_device_that_is_down_sends_nothing() -> None:
     device = world.alice.device
     device.shut_down()
     world.alice.peer.set_persistent_keepalive(25, world.now)
-    device.receive_packet(ipv4_packet(world.alice.inner, world.bob.inner, b""), world.now)
-    assert (device.take_datagrams(), device.next_timer()) == ([], None)
+    world.send(world.alice, b"")
+    assert (world.wire, device.next_timer()) == ([], None)
     device.come_up(world.now)
     assert len(device.take_datagrams()) == 1
 
@@ -524,8 +526,9 @@ def test_a_device_that_is_down_sends_nothing() -> None:
 def test_a_device_without_a_key_drops_and_counts() -> None:
     world = World()
     world.send(world.alice, b"x")
-    device = Device(entropy=world.random.randbytes, wall_time_ns=world.wall_ns)
-    device.receive_datagram(world.wire.pop().data, ELSEWHERE, world.now)
+    device = world.bob.device
+    device.set_private_key(None)
+    world.settle()
     assert device.drops == {"no_private_key": 1}
 
 

@@ -45,20 +45,20 @@ def nonsense(number: int = 0) -> bytes:
 def fill(world: World, count: int) -> None:
     data = eves_macs(world).add_macs(nonsense(), world.now)
     for _ in range(count):
-        world.bob.device.receive_datagram(data, EVE, world.now)
+        world.bob.receive_datagram(data, EVE, world.now)
 
 
 def test_a_cookie_lets_in_no_more_than_the_rate(world: World) -> None:
-    device, eve = world.bob.device, eves_macs(world)
+    bob, device, eve = world.bob, world.bob.device, eves_macs(world)
     fill(world, LOADED_ABOVE_QUEUED)
-    device.receive_datagram(eve.add_macs(nonsense(), world.now), EVE, world.now)
+    bob.receive_datagram(eve.add_macs(nonsense(), world.now), EVE, world.now)
     (outgoing,) = device.take_datagrams()
     assert (outgoing.endpoint, outgoing.peer) == (EVE, None)
     reply = parse_untrusted(outgoing.data)
     assert isinstance(reply, CookieReply)
     eve.consume_reply(reply, world.now)
     for number in range(50):
-        device.receive_datagram(eve.add_macs(nonsense(number), world.now), EVE, world.now)
+        bob.receive_datagram(eve.add_macs(nonsense(number), world.now), EVE, world.now)
     assert device.queued_handshakes == LOADED_ABOVE_QUEUED + BURST
     assert device.drops["rate_limited"] == 50 - BURST
     assert device.take_datagrams() == []
@@ -72,7 +72,7 @@ def test_the_load_ends_a_second_after_the_queue_is_short(world: World) -> None:
     for seconds, reply in ((0.0, True), (LOADED_FOR - 0.01, True), (LOADED_FOR, False)):
         before = device.queued_handshakes
         data = eves_macs(world).add_macs(nonsense(), world.now)
-        device.receive_datagram(data, EVE, world.now + seconds)
+        world.bob.receive_datagram(data, EVE, world.now + seconds)
         assert bool(device.take_datagrams()) is reply
         assert device.queued_handshakes == before + (not reply)
 
@@ -82,7 +82,7 @@ def test_the_queue_is_bounded_for_what_needs_no_cookie(world: World) -> None:
     device = world.bob.device
     data = CookieReply(7, bytes(24), bytes(32)).to_bytes()
     for _ in range(MAX_QUEUED_HANDSHAKES + 10):
-        device.receive_datagram(data, EVE, world.now)
+        world.bob.receive_datagram(data, EVE, world.now)
     assert device.queued_handshakes == MAX_QUEUED_HANDSHAKES
     assert device.drops["handshake_queue_full"] == 10
 
@@ -123,12 +123,12 @@ def test_a_peer_may_not_speak_for_another_peer(connected: World) -> None:
 
 
 def test_what_has_no_peer_or_is_no_packet_is_counted(connected: World) -> None:
-    device = connected.alice.device
+    alice, device = connected.alice, connected.alice.device
     nowhere = IPv4Address("192.0.2.99")
-    device.receive_packet(ipv4_packet(connected.alice.inner, nowhere, b""), connected.now)
-    device.receive_packet(b"\x45", connected.now)
+    alice.receive_packet(ipv4_packet(alice.inner, nowhere, b""), connected.now)
+    alice.receive_packet(b"\x45", connected.now)
     assert device.drops == {"outbound_no_peer": 1, "outbound_malformed": 1}
-    assert device.take_datagrams() == []
+    assert alice.take_datagrams(connected.now) == []
 
 
 # Settings.
@@ -141,7 +141,7 @@ def test_a_removed_peer_gets_no_answer_and_owns_nothing(world: World) -> None:
     world.arrive(world.wire.pop())
     assert world.wire == []
     assert bob.drops == {"unknown_peer": 1}
-    bob.receive_packet(ipv4_packet(world.bob.inner, world.alice.inner, b""), world.now)
+    world.bob.receive_packet(ipv4_packet(world.bob.inner, world.alice.inner, b""), world.now)
     assert bob.drops["outbound_no_peer"] == 1
 
 

@@ -7,9 +7,9 @@ import pytest
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.messages import Initiation, Response
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
-from fs_tunnel.proto.peer import LocalAddress
+from fs_tunnel.proto.path import LocalAddress
 from fs_tunnel.types import Endpoint, PublicKey
-from tests.proto.world import Datagram, Side, World, types
+from tests.proto.world import Datagram, Side, World, ipv4_packet, types
 
 INITIATION, RESPONSE, TRANSPORT = 1, 2, 4
 ELSEWHERE = Endpoint("203.0.113.9", 4242)
@@ -48,7 +48,7 @@ def test_an_initiation_in_alices_name_moves_nobody(connected: World) -> None:
     """Eve knows both public keys, which is enough for all but the payload."""
     alice, bob = connected.alice, connected.bob
     bob.peer.set_endpoint(alice.endpoint)
-    before = bob.peer.rx_bytes
+    before = bob.peer.counters.rx_bytes
     noise = NoiseIKpsk2(b"WireGuard v1 zx2c4 Jason@zx2c4.com", public(bob))
     disguise = StaticKeys(os.urandom(32), public(alice))
     parts = noise.write_initiation(
@@ -57,7 +57,7 @@ def test_an_initiation_in_alices_name_moves_nobody(connected: World) -> None:
     forged = CookieGenerator(public(bob)).add_macs(Initiation(7, *parts).to_bytes(), 0)
     connected.arrive(Datagram(forged, ELSEWHERE, bob.endpoint))
     assert bob.device.drops == {"handshake_not_authentic": 1}
-    assert (bob.peer.endpoint, bob.peer.rx_bytes) == (alice.endpoint, before)
+    assert (bob.peer.endpoint, bob.peer.counters.rx_bytes) == (alice.endpoint, before)
     assert connected.wire == []
 
 
@@ -79,7 +79,7 @@ def test_a_response_in_bobs_name_moves_nobody_and_spoils_nothing(world: World) -
     world.arrive(Datagram(data, ELSEWHERE, world.alice.endpoint))
     assert world.alice.device.drops == {"handshake_not_authentic": 1}
     assert world.alice.peer.endpoint == world.bob.endpoint
-    assert world.alice.peer.rx_bytes == 0
+    assert world.alice.peer.counters.rx_bytes == 0
     world.arrive(initiation)
     world.settle()
     assert world.bob.received == [packet]
@@ -88,9 +88,9 @@ def test_a_response_in_bobs_name_moves_nobody_and_spoils_nothing(world: World) -
 def test_a_response_does_not_come_to_a_session(connected: World) -> None:
     """The index is that of a finished handshake: not even its keys are looked at."""
     alice = connected.alice
-    keypair = alice.peer._keypairs.current
-    assert keypair is not None
-    response = Response(9, keypair.local_index, bytes(32), bytes(16)).to_bytes()
+    session = alice.peer._sessions.current
+    assert session is not None
+    response = Response(9, session.local_index, bytes(32), bytes(16)).to_bytes()
     data = CookieGenerator(public(alice)).add_macs(response, 0)
     connected.arrive(Datagram(data, ELSEWHERE, alice.endpoint))
     assert alice.device.drops == {"unknown_index": 1}
@@ -255,7 +255,7 @@ def test_answers_leave_from_where_the_peer_spoke_to(connected: World) -> None:
     alice, ours = connected.alice, LocalAddress(bytes([192, 0, 2, 77]), 3)
     connected.send(connected.bob, b"x")
     datagram = connected.wire.pop()
-    alice.device.receive_datagram(datagram.data, datagram.source, connected.now, ours)
+    alice.receive_datagram(datagram.data, datagram.source, connected.now, ours)
     alice.peer.send_packet(b"answer", connected.now)
     assert [each.local for each in alice.device.take_datagrams()] == [ours]
     # Nothing comes back: our address may be gone, so the host shall choose another one.
@@ -326,8 +326,15 @@ def test_a_packet_does_not_wait_for_an_interface_that_is_down(world: World) -> N
 
 
 def test_what_the_shell_could_not_send_is_uncounted(connected: World) -> None:
-    peer = connected.alice.peer
-    before = peer.tx_bytes, peer.tx_packets
-    connected.send(connected.alice, b"x")
-    peer.not_sent(len(connected.wire.pop().data))
-    assert (peer.tx_bytes, peer.tx_packets) == before
+    alice = connected.alice
+    connected.advance(10)
+    before = alice.peer.counters
+    alice.receive_packet(ipv4_packet(alice.inner, connected.bob.inner, b""), connected.now)
+    alice.peer.send_keepalive(connected.now)
+    alice.peer.initiate_handshake(connected.now)
+    unsent = alice.take_datagrams(connected.now)
+    assert [each.data[0] for each in unsent] == [TRANSPORT, TRANSPORT, INITIATION]
+    assert alice.peer.counters != before
+    for outgoing in unsent:
+        alice.device.not_sent(outgoing)
+    assert alice.peer.counters == before

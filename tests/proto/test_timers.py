@@ -24,13 +24,16 @@ def timers() -> PeerTimers:
 
 
 def test_the_table_is_that_of_the_linux_driver() -> None:
-    """Written out: the tests below follow the table, whatever it says."""
+    """Written out, and LOOK beside it: the tests below follow the table, whatever it says."""
     assert {event.name: row for event, row in TRANSITIONS.items()} == {
         "DATA_SENT": ((Timer.NEW_HANDSHAKE, Action.START_IF_IDLE),),
         "DATA_RECEIVED": ((Timer.SEND_KEEPALIVE, Action.START_OR_REPEAT),),
         "AUTHENTICATED_PACKET_SENT": ((Timer.SEND_KEEPALIVE, Action.STOP),),
         "AUTHENTICATED_PACKET_RECEIVED": ((Timer.NEW_HANDSHAKE, Action.STOP),),
-        "AUTHENTICATED_PACKET_TRAVERSED": ((Timer.PERSISTENT_KEEPALIVE, Action.START),),
+        "AUTHENTICATED_PACKET_TRAVERSED": (
+            (Timer.PERSISTENT_KEEPALIVE, Action.START),
+            (Timer.LOOK, Action.START),
+        ),
         "HANDSHAKE_INITIATED": ((Timer.RETRANSMIT_HANDSHAKE, Action.START),),
         "HANDSHAKE_COMPLETE": ((Timer.RETRANSMIT_HANDSHAKE, Action.STOP),),
         "SESSION_DERIVED": ((Timer.ERASE_KEYS, Action.START),),
@@ -68,7 +71,7 @@ def test_durations(timers: PeerTimers, timer: Timer) -> None:
 def test_a_persistent_keepalive_of_0_stays_idle(timers: PeerTimers) -> None:
     timers.persistent_keepalive = 0
     timers.fire(Event.AUTHENTICATED_PACKET_TRAVERSED, NOW)
-    assert timers.next_deadline() == IDLE
+    assert not timers.is_running(Timer.PERSISTENT_KEEPALIVE)
 
 
 def test_what_is_due_comes_earliest_first(timers: PeerTimers) -> None:

@@ -1,4 +1,4 @@
-"""Alice and Bob, each a ``Device``, on a wire that belongs to whoever runs the test.
+"""Alice and Bob, each a ``Device`` and its ``Twin``, on a wire that is the test's.
 
 Time stands still until ``advance``; entropy comes from a seed; every datagram is an object that a
 test, or Eve, may deliver, keep, change, repeat or lose.
@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_network
 from struct import pack
 
+from fs_tunnel.dataplane.twin import Twin
 from fs_tunnel.proto import constants
 from fs_tunnel.proto.device import Device
+from fs_tunnel.proto.path import LocalAddress, Outgoing
 from fs_tunnel.proto.peer import Peer
 from fs_tunnel.types import Endpoint, PrivateKey
 
@@ -34,10 +36,11 @@ class Datagram:
 
 @dataclass
 class Side:
-    """One end: a device, its place on the wire and its address inside the tunnel."""
+    """One end: a device and its packets, its place on the wire, its address in the tunnel."""
 
     name: str
     device: Device
+    path: Twin
     endpoint: Endpoint
     inner: IPv4Address
     received: list[bytes] = field(default_factory=list)
@@ -48,6 +51,23 @@ class Side:
         """The other side, as this one sees it."""
         (peer,) = self.device.peers.values()
         return peer
+
+    def receive_packet(self, packet: bytes, now: float) -> None:
+        """A packet comes from the TUN."""
+        self.path.receive_packet(packet, now)
+        self.device.handle_events(now)
+
+    def receive_datagram(
+        self, data: bytes, source: Endpoint, now: float, local: LocalAddress | None = None
+    ) -> None:
+        """A datagram comes from UDP."""
+        self.path.receive_datagram(data, source, local, now)
+        self.device.handle_events(now)
+
+    def take_datagrams(self, now: float) -> list[Outgoing]:
+        """Let the device act on what its packets did; then all that is to be sent, in order."""
+        self.device.handle_events(now)
+        return self.path.take_datagrams() + self.device.take_datagrams()
 
 
 class World:
@@ -79,7 +99,7 @@ class World:
     def send(self, side: Side, payload: bytes) -> bytes:
         """Hand a packet to a side's TUN; returns the packet."""
         packet = ipv4_packet(side.inner, side.other.inner, payload)
-        side.device.receive_packet(packet, self.now)
+        side.receive_packet(packet, self.now)
         self.collect()
         return packet
 
@@ -87,7 +107,7 @@ class World:
         """Deliver a datagram to whoever has its destination address; others lose it."""
         for side in self.sides:
             if side.endpoint == datagram.destination:
-                side.device.receive_datagram(datagram.data, datagram.source, self.now)
+                side.receive_datagram(datagram.data, datagram.source, self.now)
                 if handshakes:
                     side.device.process_handshakes(self.now)
         self.collect()
@@ -95,11 +115,11 @@ class World:
     def collect(self) -> None:
         """Put what the devices said onto the wire, and what they delivered into ``received``."""
         for side in self.sides:
-            for outgoing in side.device.take_datagrams():
+            for outgoing in side.take_datagrams(self.now):
                 datagram = Datagram(outgoing.data, side.endpoint, outgoing.endpoint)
                 self.wire.append(datagram)
                 self.history.append(datagram)
-            side.received += side.device.take_packets()
+            side.received += side.path.take_packets()
 
     def settle(self) -> None:
         """An honest network: deliver all, in order, until nobody says anything."""
@@ -135,9 +155,10 @@ class World:
             self.settle()
 
     def _side(self, name: str, outer: str, inner: str) -> Side:
-        device = Device(entropy=self.random.randbytes, wall_time_ns=self.wall_ns)
+        path = Twin()
+        device = Device(entropy=self.random.randbytes, wall_time_ns=self.wall_ns, path=path)
         device.set_private_key(PrivateKey(self.random.randbytes(32)))
-        return Side(name, device, Endpoint(outer, 51820), IPv4Address(inner))
+        return Side(name, device, path, Endpoint(outer, 51820), IPv4Address(inner))
 
 
 def ipv4_packet(source: IPv4Address, destination: IPv4Address, payload: bytes) -> bytes:

@@ -1,0 +1,75 @@
+"""The rows of the twin's tables: what it holds of a peer, and of a session."""
+
+from dataclasses import dataclass, field
+
+from fs_tunnel.proto.ip import parse_inner_untrusted, tcp_ports
+from fs_tunnel.proto.path import Limits, LocalAddress
+from fs_tunnel.proto.session import Keypair
+from fs_tunnel.types import Endpoint
+
+
+class Bucket:
+    """Lets ``rate`` bytes a second pass, a second's worth at once; 0 lets all pass."""
+
+    __slots__ = ("rate", "_tokens", "_filled")
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self._tokens = float(rate)
+        self._filled = 0.0
+
+    def take(self, length: int, now: float) -> bool:
+        if not self.rate:
+            return True
+        if now > self._filled:
+            self._tokens = min(self._tokens + (now - self._filled) * self.rate, float(self.rate))
+            self._filled = now
+        if self._tokens < length:
+            return False
+        self._tokens -= length
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class SessionRow:
+    """Keys, and what was told of them."""
+
+    peer: "PeerRow"
+    keypair: Keypair
+    unconfirmed: bool
+    renewal_wanted: bool = False  # told on receiving
+
+
+@dataclass(slots=True, eq=False)
+class PeerRow:
+    """One row of the peers' table."""
+
+    number: int
+    endpoint: Endpoint | None = None
+    local: LocalAddress | None = None
+    current: SessionRow | None = None
+    sessions: set[int] = field(default_factory=set)
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    rx_packets: int = 0
+    tx_packets: int = 0
+    latest_sent: float = 0.0
+    latest_received: float = 0.0
+    unanswered_sent: float = 0.0
+    unanswered_received: float = 0.0
+    received_more: bool = False
+    is_watched: bool = True
+    renewal_wanted_at: float = 0.0
+    limits: Limits = field(default_factory=Limits)
+    is_credit_low: bool = False
+    sending: Bucket = field(default_factory=lambda: Bucket(0))
+    receiving: Bucket = field(default_factory=lambda: Bucket(0))
+
+    def is_exempt(self, packet: bytes, *, from_gateway: bool) -> bool:
+        """Whether a packet is TCP between this peer and the gateway's port."""
+        ports = tcp_ports(packet)
+        if self.limits.exempt is None or ports is None:
+            return False
+        source, destination, _ = parse_inner_untrusted(packet)
+        end = (source, ports[0]) if from_gateway else (destination, ports[1])
+        return end == self.limits.exempt

@@ -1,0 +1,374 @@
+"""The packet path in Python: the one that runs anywhere, and the judge of the native one.
+
+Theory of operation.  Packets come in by ``receive_packet``, ``receive_frame`` and
+``receive_datagram``, and go out by ``take_datagrams``, and ``take_packets`` or ``take_frames``;
+whoever has the sockets pumps.  Nothing that arrives raises: what is refused is dropped, and counted
+in ``drops`` by reason.  Limits are those of ``path.Limits``; their bytes are those of the wire.
+"""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from itertools import count
+
+from fs_tunnel.dataplane import offload
+from fs_tunnel.dataplane.rows import Bucket, PeerRow, SessionRow
+from fs_tunnel.errors import (
+    AuthenticationFailed,
+    MalformedMessage,
+    ProtocolError,
+    ReplayDetected,
+    SessionExpired,
+)
+from fs_tunnel.proto.allowed_ips import AllowedIPs
+from fs_tunnel.proto.constants import MAX_QUEUED_HANDSHAKES, PADDING_MULTIPLE
+from fs_tunnel.proto.ip import parse_inner_untrusted
+from fs_tunnel.proto.messages import (
+    MIN_TRANSPORT_LEN,
+    TRANSPORT_TYPE,
+    TransportHeader,
+    parse_untrusted,
+)
+from fs_tunnel.proto.path import (
+    Activity,
+    BecameActive,
+    Counters,
+    CreditLow,
+    EndpointMoved,
+    HandshakeReceived,
+    HandshakeWanted,
+    Limits,
+    LocalAddress,
+    Outgoing,
+    PacketWaits,
+    PathEvent,
+    PathKeys,
+    SessionConfirmed,
+)
+from fs_tunnel.proto.session import Keypair
+from fs_tunnel.types import Endpoint, IPNetwork
+
+MAX_QUEUED_EVENTS = 4096  # before packets that wait are dropped
+MIN_RENEWAL_GAP = 0.1  # seconds between two HandshakeWanted of one peer that sends
+
+_TRANSPORT = bytes([TRANSPORT_TYPE])
+_ZERO_PADDING = bytes(PADDING_MULTIPLE)
+_OPENING_REASONS: dict[type[ProtocolError], str] = {
+    MalformedMessage: "inner_malformed",
+    AuthenticationFailed: "not_authentic",
+    ReplayDetected: "replayed",
+    SessionExpired: "session_expired",
+}
+
+
+class Twin:
+    """Implements ``PacketPath``."""
+
+    def __init__(self) -> None:
+        self._peers: dict[int, PeerRow] = {}
+        self._numbers = count()
+        self._sessions: dict[int, SessionRow] = {}
+        self._allowed_ips: AllowedIPs[int] = AllowedIPs()
+        self._is_up = False
+        self._mtu = 0
+        self._events: list[PathEvent] = []
+        self._handshakes: deque[HandshakeReceived] = deque()
+        self._datagrams: list[Outgoing] = []
+        self._packets: list[bytes] = []
+        self._drops: Counter[str] = Counter()
+
+    # Peers.
+
+    def add_peer(self) -> int:
+        number = next(self._numbers)
+        self._peers[number] = PeerRow(number)
+        return number
+
+    def remove_peer(self, peer: int) -> None:
+        row = self._peers[peer]
+        for local_index in list(row.sessions):
+            self.remove_keys(local_index)
+        self._allowed_ips.remove_value(peer)
+        del self._peers[peer]
+
+    def endpoint(self, peer: int) -> tuple[Endpoint | None, LocalAddress | None]:
+        row = self._peers[peer]
+        return row.endpoint, row.local
+
+    def set_endpoint(
+        self, peer: int, endpoint: Endpoint | None, local: LocalAddress | None
+    ) -> None:
+        row = self._peers[peer]
+        row.endpoint, row.local = endpoint, local
+
+    def set_limits(self, peer: int, limits: Limits) -> None:
+        row = self._peers[peer]
+        row.limits, row.is_credit_low = limits, False
+        row.receiving, row.sending = Bucket(limits.rx_rate), Bucket(limits.tx_rate)
+
+    def counters(self, peer: int) -> Counters:
+        row = self._peers[peer]
+        return Counters(row.rx_bytes, row.tx_bytes, row.rx_packets, row.tx_packets)
+
+    # Keys.
+
+    def add_keys(self, peer: int, keys: PathKeys, *, confirmed: bool) -> None:
+        row = self._peers[peer]
+        row.sessions.add(keys.local_index)
+        self._sessions[keys.local_index] = SessionRow(row, Keypair(keys), not confirmed)
+
+    def use_keys(self, peer: int, local_index: int | None) -> None:
+        self._peers[peer].current = None if local_index is None else self._sessions[local_index]
+
+    def remove_keys(self, local_index: int) -> None:
+        session = self._sessions.pop(local_index)
+        session.peer.sessions.remove(local_index)
+        if session.peer.current is session:
+            session.peer.current = None
+
+    # Cryptokey routing.
+
+    def allow(self, network: IPNetwork, peer: int) -> None:
+        self._allowed_ips.insert(network, peer)
+
+    def disallow(self, network: IPNetwork) -> None:
+        self._allowed_ips.discard(network)
+
+    # The interface.
+
+    def set_up(self, up: bool) -> None:
+        self._is_up = up
+
+    def set_mtu(self, mtu: int) -> None:
+        self._mtu = mtu
+
+    # What the control plane sends.
+
+    def seal(self, peer: int, packet: bytes, now: float) -> bytes | None:
+        row = self._peers[peer]
+        session = row.current
+        if session is None or not session.keypair.may_send(now):
+            return None
+        return self._seal(session, packet, now)
+
+    def not_sent(self, peer: int, length: int) -> None:
+        row = self._peers.get(peer)
+        if row is not None:  # it may have been removed since
+            row.tx_bytes -= length
+            row.tx_packets -= 1
+
+    # Timers.
+
+    def activity(self, peer: int) -> Activity:
+        row = self._peers[peer]
+        return Activity(
+            row.latest_sent,
+            row.latest_received,
+            row.unanswered_sent,
+            row.unanswered_received,
+            row.received_more,
+        )
+
+    def watch(self, peer: int) -> None:
+        self._peers[peer].is_watched = True
+
+    def note_sent(self, peer: int, now: float) -> None:
+        row = self._peers[peer]
+        row.latest_sent, row.unanswered_received = now, 0.0
+
+    def note_received(self, peer: int, now: float) -> None:
+        row = self._peers[peer]
+        row.latest_received, row.unanswered_sent = now, 0.0
+
+    def rearm(self, peer: int) -> None:
+        self._peers[peer].unanswered_sent = 0.0
+
+    def take_received_more(self, peer: int) -> bool:
+        row = self._peers[peer]
+        more, row.received_more = row.received_more, False
+        return more
+
+    # What it tells.
+
+    def take_events(self, handshakes: int) -> Sequence[PathEvent]:
+        taken, self._events = self._events, []
+        queue = self._handshakes
+        taken.extend(queue.popleft() for _ in range(min(handshakes, len(queue))))
+        return taken
+
+    def drops(self) -> Counter[str]:
+        return self._drops
+
+    # The pump's side: from the TUN to UDP.
+
+    def receive_packet(self, packet: bytes, now: float) -> None:
+        """Route a packet to the peer whose allowed IPs hold its destination."""
+        self._route([packet], now)
+
+    def receive_frame(self, frame: bytes, now: float) -> None:
+        """As ``receive_packet``, for a packet with a virtio_net_hdr; limits take it as a whole."""
+        try:
+            self._route(offload.segment(frame), now)
+        except MalformedMessage:
+            self._drops["outbound_malformed"] += 1
+
+    def take_datagrams(self) -> list[Outgoing]:
+        """Return, and forget, the datagrams to send, in order."""
+        taken, self._datagrams = self._datagrams, []
+        return taken
+
+    # ... and from UDP to the TUN.
+
+    def receive_datagram(
+        self, data: bytes, source: Endpoint, local: LocalAddress | None, now: float
+    ) -> None:
+        """Open transport; everything else is the control plane's."""
+        if data[:1] != _TRANSPORT:
+            if len(self._handshakes) < MAX_QUEUED_HANDSHAKES:
+                self._handshakes.append(HandshakeReceived(data, source, local))
+            else:
+                self._drops["handshake_queue_full"] += 1
+            return
+        try:
+            header = parse_untrusted(data)
+        except MalformedMessage:
+            self._drops["malformed"] += 1
+            return
+        assert isinstance(header, TransportHeader)
+        try:
+            self._open_untrusted(header, data, source, local, now)
+        except ProtocolError as error:
+            self._drops[_OPENING_REASONS[type(error)]] += 1
+
+    def take_packets(self) -> list[bytes]:
+        """Return, and forget, the packets to deliver, in order."""
+        taken, self._packets = self._packets, []
+        return taken
+
+    def take_frames(self, *, udp: bool = True) -> list[bytes]:
+        """As ``take_packets``, joined into frames; ``udp``: those of UDP, too."""
+        return offload.coalesce(self.take_packets(), udp=udp)
+
+    # Helpers.
+
+    def _route(self, packets: list[bytes], now: float) -> None:
+        """Seal what came as one, or let it wait for a session."""
+        reason = self._send(packets, now)
+        if reason is not None:
+            self._drops[reason] += len(packets)
+
+    def _send(self, packets: list[bytes], now: float) -> str | None:
+        """Return why the packets are not sent."""
+        try:
+            _, destination, _ = parse_inner_untrusted(packets[0])
+        except MalformedMessage:
+            return "outbound_malformed"
+        number = self._allowed_ips.lookup(destination)
+        if number is None:
+            return "outbound_no_peer"
+        row = self._peers[number]
+        if row.endpoint is None:
+            return "no_endpoint"
+        if not self._is_up:
+            return "interface_down"
+        wire = sum(map(len, packets)) + len(packets) * MIN_TRANSPORT_LEN
+        if not self._has_credit(row, wire) and not row.is_exempt(packets[0], from_gateway=True):
+            return "no_credit"
+        if not row.sending.take(wire, now):
+            return "rate_limited_sending"
+        session = row.current
+        for packet in packets:
+            if session is not None and session.keypair.may_send(now):
+                datagram = self._seal(session, packet, now)
+                self._datagrams.append(Outgoing(number, row.endpoint, row.local, datagram))
+            elif len(self._events) < MAX_QUEUED_EVENTS:
+                self._events.append(PacketWaits(number, packet))
+            else:
+                self._drops["staged_overflow"] += 1
+        return None
+
+    def _seal(self, session: SessionRow, packet: bytes, now: float) -> bytes:
+        row, keypair = session.peer, session.keypair
+        datagram = keypair.seal(packet + self._padding(len(packet)))
+        row.tx_bytes += len(datagram)
+        row.tx_packets += 1
+        row.latest_sent, row.unanswered_received = now, 0.0
+        if packet and not row.unanswered_sent:
+            row.unanswered_sent = now
+        self._tell_if_watched(row)
+        if (
+            keypair.wants_rekey_after_sending(now)
+            and now - row.renewal_wanted_at >= MIN_RENEWAL_GAP
+        ):
+            row.renewal_wanted_at = now
+            self._events.append(HandshakeWanted(row.number))
+        return datagram
+
+    def _open_untrusted(
+        self,
+        header: TransportHeader,
+        data: bytes,
+        source: Endpoint,
+        local: LocalAddress | None,
+        now: float,
+    ) -> None:
+        session = self._sessions.get(header.receiver)
+        if session is None:
+            self._drops["unknown_index"] += 1
+            return
+        keypair, row = session.keypair, session.peer
+        padded = keypair.open_untrusted(data, header.counter, now)
+        row.rx_bytes += len(data)
+        row.rx_packets += 1
+        # Authentic is enough to move the endpoint, whatever is inside: as all others do.
+        if (source, local) != (row.endpoint, row.local):
+            row.endpoint, row.local = source, local
+            self._events.append(EndpointMoved(row.number))
+        if session.unconfirmed:
+            session.unconfirmed = False
+            self._events.append(SessionConfirmed(row.number, keypair.local_index))
+        if not session.renewal_wanted and keypair.wants_rekey_after_receiving(now):
+            session.renewal_wanted = True
+            self._events.append(HandshakeWanted(row.number))
+        row.latest_received, row.unanswered_sent = now, 0.0
+        if padded and row.unanswered_received:
+            row.received_more = True
+        elif padded:
+            row.unanswered_received = now
+        self._tell_if_watched(row)
+        if padded:
+            self._deliver_untrusted(row, padded, len(data), now)
+
+    def _deliver_untrusted(self, row: PeerRow, padded: bytes, wire: int, now: float) -> None:
+        source, _, length = parse_inner_untrusted(padded)
+        packet = padded[:length]
+        if self._allowed_ips.lookup(source) != row.number:
+            self._drops["source_not_allowed"] += 1
+        elif not self._has_credit(row, 0) and not row.is_exempt(packet, from_gateway=False):
+            self._drops["no_credit"] += 1
+        elif not row.receiving.take(wire, now):
+            self._drops["rate_limited_receiving"] += 1
+        else:
+            self._packets.append(packet)
+
+    def _has_credit(self, row: PeerRow, more: int) -> bool:
+        """Whether ``more`` bytes may pass beside those that were counted."""
+        credit, low = row.limits.credit, row.limits.credit_low
+        if not credit:
+            return True
+        left = credit - (row.rx_bytes + row.tx_bytes + more)
+        if left < low and not row.is_credit_low:
+            row.is_credit_low = True
+            self._events.append(CreditLow(row.number))
+        return left >= 0
+
+    def _tell_if_watched(self, row: PeerRow) -> None:
+        if row.is_watched:
+            row.is_watched = False
+            self._events.append(BecameActive(row.number))
+
+    def _padding(self, length: int) -> bytes:
+        """Zeroes up to a multiple of 16, but not past the MTU (paper, section 5.4.6)."""
+        short = -length % PADDING_MULTIPLE
+        if length <= self._mtu < length + short:
+            short = self._mtu - length
+        return _ZERO_PADDING[:short]

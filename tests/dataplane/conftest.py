@@ -1,0 +1,23 @@
+"""Every test here that takes ``ends`` runs with each of the packet paths."""
+
+import pytest
+
+from tests.dataplane.ends import ALICE, BOB, Ends, keys, new_end
+from tests.dataplane.implementations import IMPLEMENTATIONS, MakePath
+
+
+@pytest.fixture(params=list(IMPLEMENTATIONS.values()), ids=list(IMPLEMENTATIONS))
+def make_path(request: pytest.FixtureRequest) -> MakePath:
+    made: MakePath = request.param
+    return made
+
+
+@pytest.fixture
+def ends(make_path: MakePath) -> Ends:
+    """Alice, who initiated, and Bob, with a session, and nothing said yet."""
+    alice = new_end(make_path, ALICE, BOB, "10.0.0.2/32")
+    bob = new_end(make_path, BOB, ALICE, "10.0.0.1/32")
+    for end in (alice, bob):
+        end.path.add_keys(end.peer, keys(1, is_alice=end is alice), confirmed=True)
+        end.path.use_keys(end.peer, 1)
+    return alice, bob

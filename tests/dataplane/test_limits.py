@@ -1,0 +1,77 @@
+"""What one peer may use: rates, credit, and the gateway that is reached without."""
+
+from scapy.layers.inet import IP, TCP, UDP
+
+from fs_tunnel.proto.path import BecameActive, CreditLow, Limits
+from tests.dataplane.ends import BOB, NOW, OVERHEAD, Ends, packet, told
+
+
+def test_a_rate_lets_a_seconds_worth_pass_at_once(ends: Ends) -> None:
+    alice, bob = ends
+    wire = 112 + OVERHEAD
+    alice.path.set_limits(alice.peer, Limits(tx_rate=10 * wire))
+    bob.path.set_limits(bob.peer, Limits(rx_rate=5 * wire))
+    datagrams = [datagram for _ in range(20) for datagram in alice.send(packet(112))]
+    assert len(datagrams) == 10
+    assert alice.refused() == {"rate_limited_sending": 10}
+    for datagram in datagrams:
+        bob.receive(datagram)
+    assert len(bob.delivered()) == 5
+    assert bob.refused() == {"rate_limited_receiving": 5}
+    # Both ways are apart, and a tenth of a second is worth a tenth.
+    assert len(bob.send(packet(112, back=True))) == 1
+    assert sum(len(alice.send(packet(112), NOW + 0.1)) for _ in range(3)) == 1
+    assert sum(len(alice.send(packet(112), NOW + 9)) for _ in range(20)) == 10
+    assert alice.path.seal(alice.peer, b"", NOW + 9) is not None
+    alice.path.set_limits(alice.peer, Limits())
+    assert sum(len(alice.send(packet(112), NOW + 9)) for _ in range(20)) == 20
+
+
+def test_credit_ends_for_both_ways_and_is_told_of_before(ends: Ends) -> None:
+    alice, bob = ends
+    wire = 112 + OVERHEAD
+    alice.path.set_limits(alice.peer, Limits(credit=4 * wire, credit_low=2 * wire))
+    low = told(CreditLow(alice.peer))
+    for number, expected in ((1, told(BecameActive(alice.peer))), (2, []), (3, low), (4, [])):
+        if number % 2:
+            alice.sealed(packet(112))
+        else:
+            alice.receive(bob.sealed(packet(112, back=True)), source=BOB)
+        assert alice.used() == number * wire
+        assert alice.events() == expected
+    assert alice.send(packet(112)) == []
+    alice.receive(bob.sealed(packet(112, back=True)), source=BOB)
+    assert alice.refused() == {"no_credit": 2}
+    assert len(alice.delivered()) == 2
+    assert alice.events() == []
+    # Keepalives pass, and more credit lets all pass again.
+    assert alice.path.seal(alice.peer, b"", NOW) is not None
+    alice.path.set_limits(alice.peer, Limits(credit=20 * wire, credit_low=2 * wire))
+    assert len(alice.send(packet(112))) == 1
+
+
+GATEWAY = (bytes([10, 0, 0, 1]), 8080)  # on Alice's side
+
+
+def gateway_packet(*, back: bool, port: int = 8080, fragment: int = 0, udp: bool = False) -> bytes:
+    """Between Bob and a port of Alice's side."""
+    ip = IP(src="10.0.0.2", dst="10.0.0.1", frag=fragment)
+    layer = UDP if udp else TCP
+    if back:
+        return bytes(ip / layer(sport=5, dport=port))
+    return bytes(IP(src="10.0.0.1", dst="10.0.0.2", frag=fragment) / layer(sport=port, dport=5))
+
+
+def test_without_credit_the_gateway_can_be_reached_still(ends: Ends) -> None:
+    alice, bob = ends
+    alice.path.set_limits(alice.peer, Limits(credit=1, exempt=GATEWAY))
+    assert len(alice.send(gateway_packet(back=False))) == 1
+    alice.receive(bob.sealed(gateway_packet(back=True)))
+    assert alice.delivered() == [gateway_packet(back=True)]
+    for port, fragment, udp in ((8081, 0, False), (8080, 100, False), (8080, 0, True)):
+        out = gateway_packet(back=False, port=port, fragment=fragment, udp=udp)
+        back = gateway_packet(back=True, port=port, fragment=fragment, udp=udp)
+        assert alice.send(out) == []
+        alice.receive(bob.sealed(back))
+    assert alice.delivered() == []
+    assert alice.refused() == {"no_credit": 6}

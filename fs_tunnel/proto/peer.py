@@ -220,9 +220,12 @@ class Peer:
 
     def confirm_session(self, local_index: int, now: float) -> None:
         """The first packet came under keys of ours that the other side had not used yet."""
-        session = self._sessions.next
+        session, current = self._sessions.next, self._sessions.current
         if session is None or session.local_index != local_index:
-            return  # there is a younger one
+            # There is a younger one, while the path has gone over to the one that was confirmed.
+            if current is not None:
+                self._switch.path.use_keys(self.number, current.local_index)
+            return
         fallen = self._sessions.confirm(session)
         self._switch.path.use_keys(self.number, local_index)
         self._free(fallen)

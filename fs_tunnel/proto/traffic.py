@@ -52,6 +52,7 @@ class Traffic:
             sent or activity.unanswered_received != seen.unanswered_received
         ):
             fire(Event.DATA_RECEIVED, activity.unanswered_received)
+        # More that was answered needs no second keepalive; the Linux driver sends one.
         if self._path.take_received_more(self._peer) and activity.unanswered_received:
             fire(Event.DATA_RECEIVED, activity.latest_received)
 

@@ -31,7 +31,8 @@ from fs_tunnel.linux.link_watch import LinkState, LinkWatch
 from fs_tunnel.linux.tun import Tun
 from fs_tunnel.peer_settings import apply_update, describe
 from fs_tunnel.proto.device import Device
-from fs_tunnel.pump import Hooks, Pump, PythonPump
+from fs_tunnel.pump import Hooks
+from fs_tunnel.pumps import make_pump, threads_from_environment
 from fs_tunnel.udp import check_port_is_free
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,14 @@ class EngineOptions:
 
     clock_scale: float = 1.0  # how many protocol seconds pass in one second
     key_log: Path | None = None
+    threads: int = 0  # of the native packet path; 0 is the path in Python
 
     @classmethod
     def from_environment(cls) -> "EngineOptions":
         """FS_WG_CLOCK_SCALE and FS_WG_KEYLOG: not for production, hence not options.
 
-        UsageError where the scale is not a positive number.
+        FS_WG_DATAPLANE and FS_WG_THREADS choose the packet path; see ``pumps``.  UsageError for a
+        value that is none.
         """
         key_log = os.environ.get("FS_WG_KEYLOG")
         try:
@@ -61,7 +64,7 @@ class EngineOptions:
                 raise ValueError
         except ValueError:
             raise UsageError("FS_WG_CLOCK_SCALE is a positive number; unset it") from None
-        return cls(scale, Path(key_log) if key_log else None)
+        return cls(scale, Path(key_log) if key_log else None, threads_from_environment())
 
 
 class Engine:
@@ -78,7 +81,7 @@ class Engine:
         self._uapi_socket = uapi_socket
         self._control_socket = control_socket
         self._scale = options.clock_scale
-        self._pump: Pump = PythonPump(tun, self._now)
+        self._pump = make_pump(tun, options.threads, self._now, self._scale)
         self._device = Device(entropy=os.urandom, wall_time_ns=time.time_ns, path=self._pump.path)
         if options.key_log is not None:
             self._device.log_keys_to(KeyLog(options.key_log).write)
@@ -271,6 +274,7 @@ class Engine:
             "mtu": self._device.mtu,
             "peers": peers,
             "drops": dict(self._device.drops + Counter(self._pump.drops())),
+            "packet_path": dict(self._pump.describe()),
         }
 
 

@@ -13,7 +13,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fs_tunnel.dataplane.twin import Twin
 from fs_tunnel.linux.tun import Tun
@@ -61,6 +61,9 @@ class Pump(Protocol):
     def drops(self) -> Mapping[str, int]:
         """What was lost between path and kernel, by reason."""
 
+    def describe(self) -> Mapping[str, Any]:
+        """Which form of the path this is (``form``), and what the kernel takes over of its work."""
+
 
 class PythonPump:
     """A ``Pump`` around the ``Twin``."""
@@ -106,6 +109,9 @@ class PythonPump:
 
     def drops(self) -> Counter[str]:
         return self._drops
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"form": "python"}
 
     # What comes in.
 

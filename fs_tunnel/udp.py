@@ -225,9 +225,7 @@ def _bind_pair(port: int) -> tuple[socket.socket, socket.socket | None]:
     raise SystemChangeError("no UDP port is free in both families; set ListenPort")
 
 
-def _bind(
-    family: socket.AddressFamily, port: int, *, shared: bool = False
-) -> socket.socket:
+def _bind(family: socket.AddressFamily, port: int, *, shared: bool = False) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         if shared:

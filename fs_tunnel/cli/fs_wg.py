@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from fs_tunnel import __version__, control, uapi, uapi_server
+from fs_tunnel import control, uapi, uapi_server
+from fs_tunnel.cli.version import version_option
 from fs_tunnel.engine import STOP_SIGNALS, Engine, EngineOptions, run
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.tun import open_tun
@@ -30,7 +31,7 @@ _LEVELS = {
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
-@click.version_option(__version__, prog_name="fs-wg")
+@version_option
 @click.argument("ifname")
 def fs_wg(foreground: bool, ifname: str) -> None:
     """Create the WireGuard interface IFNAME, to be configured by wg(8) and ip(8).
@@ -40,9 +41,9 @@ def fs_wg(foreground: bool, ifname: str) -> None:
     _set_up_logging(foreground)
     # A signal that comes before the engine can handle it waits, so that no socket is left behind.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    tun = open_tun(ifname)
-    tun.mtu = DEFAULT_MTU
     options = EngineOptions.from_environment()
+    tun = open_tun(ifname, queues=options.threads)
+    tun.mtu = DEFAULT_MTU
     uapi_socket = uapi_server.listen(ifname)
     try:
         engine = Engine(tun, uapi_socket, control.listen(ifname), options)

@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from fs_tunnel import __version__
+from fs_tunnel.cli.version import version_option
 from fs_tunnel.errors import FlowShieldError
 
 # A verb is the attribute NAME of the module fs_tunnel.cli.NAME, which is imported when it is used.
@@ -53,7 +53,7 @@ class _Verbs(click.Group):
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="fs-tunnel")
+@version_option
 def cli() -> None:
     """A userspace WireGuard tunnel, client and provider in one program."""
 

@@ -325,6 +325,7 @@ class Twin:
             self._events.append(EndpointMoved(row.number))
         if session.unconfirmed:
             session.unconfirmed = False
+            row.current = session
             self._events.append(SessionConfirmed(row.number, keypair.local_index))
         if not session.renewal_wanted and keypair.wants_rekey_after_receiving(now):
             session.renewal_wanted = True

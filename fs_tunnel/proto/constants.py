@@ -31,6 +31,7 @@ JITTER_MILLISECONDS = 334  # exclusive bound of what is added to a retransmissio
 PADDING_MULTIPLE = 16
 MIN_INITIATION_INTERVAL = 1 / 50  # initiations of one peer closer together are dropped
 MAX_STAGED_PACKETS = 128  # packets of one peer that wait for its handshake
+HANDSHAKES_AT_ONCE = 64  # handshake messages taken before other events are looked at
 MAX_QUEUED_HANDSHAKES = 4096  # handshake messages that wait for the CPU
 LOADED_ABOVE_QUEUED = MAX_QUEUED_HANDSHAKES // 8  # from here on, cookies are asked for
 LOADED_FOR = 1.0  # ... and for this long after the queue fell below it

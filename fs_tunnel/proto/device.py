@@ -22,7 +22,12 @@ from fs_tunnel.errors import (
     ReplayDetected,
 )
 from fs_tunnel.proto.allowed_ips import AllowedIPs
-from fs_tunnel.proto.constants import LOADED_ABOVE_QUEUED, LOADED_FOR, MAX_QUEUED_HANDSHAKES
+from fs_tunnel.proto.constants import (
+    HANDSHAKES_AT_ONCE,
+    LOADED_ABOVE_QUEUED,
+    LOADED_FOR,
+    MAX_QUEUED_HANDSHAKES,
+)
 from fs_tunnel.proto.cookie import CookieChecker
 from fs_tunnel.proto.handshake import Entropy, open_initiation
 from fs_tunnel.proto.indices import IndexTable
@@ -179,7 +184,7 @@ class Device:
 
     # What comes in.
 
-    def handle_events(self, now: float, handshakes: int = MAX_QUEUED_HANDSHAKES) -> None:
+    def handle_events(self, now: float, handshakes: int = HANDSHAKES_AT_ONCE) -> None:
         """Act on what the packet path tells; of handshake messages, queue at most so many."""
         # The second time for what acting on the first ones led to.
         for most in (handshakes, 0):

@@ -100,7 +100,10 @@ class HandshakeWanted(NamedTuple):
 
 
 class SessionConfirmed(NamedTuple):
-    """The first authentic packet came under a key that was added with ``confirmed=False``."""
+    """The first authentic packet came under keys that were added with ``confirmed=False``.
+
+    It is the proof that the other side has them: the path seals with them from then on.
+    """
 
     peer: int
     local_index: int

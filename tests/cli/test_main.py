@@ -15,6 +15,7 @@ import pytest
 from fs_tunnel import __version__, errors
 from fs_tunnel.cli import main as main_module
 from fs_tunnel.cli.main import VERBS, main
+from fs_tunnel.dataplane.native import AEAD
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
 DEADLINE = 30.0  # seconds
@@ -145,7 +146,10 @@ def test_without_a_verb_the_help_is_shown(arguments: list[str]) -> None:
 
 def test_the_version() -> None:
     done = run("--version")
-    assert (done.returncode, done.stdout) == (0, f"fs-tunnel, version {__version__}\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"fs-tunnel, version {__version__}; packet path: native ({AEAD})\n",
+    )
 
 
 def test_the_help_lists_every_verb_and_its_exit_codes_are_documented() -> None:
@@ -169,7 +173,7 @@ def test_every_verb_has_help(verb: str, option: str) -> None:
 def test_every_module_of_a_verb_is_reachable() -> None:
     """No verb is forgotten in the table, and the table names no other."""
     modules = Path(main_module.__file__).parent.glob("*.py")
-    shared = {"__init__", "main", "keys", "running", "fs_wg"}
+    shared = {"__init__", "main", "keys", "running", "fs_wg", "version"}
     assert {path.stem for path in modules} - shared == set(VERBS)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from fs_tunnel.dataplane.native import NativePath
 from fs_tunnel.dataplane.twin import Twin
 from fs_tunnel.proto.path import LocalAddress, PacketPath
 from fs_tunnel.types import Endpoint
@@ -27,4 +28,4 @@ class PumpedPath(PacketPath, Protocol):
 
 
 MakePath = Callable[[], PumpedPath]
-IMPLEMENTATIONS: dict[str, MakePath] = {"twin": Twin}
+IMPLEMENTATIONS: dict[str, MakePath] = {"twin": Twin, "native": NativePath}

@@ -1,0 +1,37 @@
+#include "checksum.h"
+
+#include <string.h>
+
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && defined(__GNUC__) && !defined(__clang__)
+#define FOR_SEVERAL_PROCESSORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FOR_SEVERAL_PROCESSORS
+#endif
+
+/* Four bytes at a time into eight: 2^32 words may be added before it overflows.  The compiler makes
+ * vectors of this loop. */
+FOR_SEVERAL_PROCESSORS
+uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t length)
+{
+    uint64_t words = 0;
+    size_t whole = length & ~(size_t)3;
+    for (size_t i = 0; i < whole; i += 4) {
+        uint32_t word;
+        memcpy(&word, bytes + i, sizeof(word));
+        words += word;
+    }
+    uint8_t rest[4] = {0};
+    for (size_t i = whole; i < length; i++)
+        rest[i - whole] = bytes[i];
+    uint32_t word;
+    memcpy(&word, rest, sizeof(word));
+    words += word;
+    return sum + (words & 0xffffffff) + (words >> 32);
+}
+
+uint16_t checksum_fold(uint64_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}

@@ -1,0 +1,44 @@
+#include "limits.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+void bucket_set(struct bucket *bucket, uint64_t rate)
+{
+    lock_take(&bucket->lock);
+    bucket->tokens = (double)rate;
+    bucket->filled = 0;
+    atomic_store_explicit(&bucket->rate, rate, memory_order_relaxed);
+    lock_give(&bucket->lock);
+}
+
+bool bucket_take_limited(struct bucket *bucket, uint32_t bytes, double now)
+{
+    lock_take(&bucket->lock);
+    double rate = (double)atomic_load_explicit(&bucket->rate, memory_order_relaxed);
+    if (now > bucket->filled) {
+        bucket->tokens += (now - bucket->filled) * rate;
+        if (bucket->tokens > rate)
+            bucket->tokens = rate;
+        bucket->filled = now;
+    }
+    bool enough = bucket->tokens >= bytes;
+    if (enough)
+        bucket->tokens -= bytes;
+    lock_give(&bucket->lock);
+    return enough;
+}
+
+bool exempt_matches(const struct exempt *exempt, const uint8_t *packet, const struct inner *inner,
+                    bool from_gateway)
+{
+    if (inner->address_bytes != exempt->address_bytes || inner->protocol != IPPROTO_TCP ||
+        inner->length < inner->header + 4)
+        return false;
+    /* A later fragment has no ports. */
+    if (inner->address_bytes == 4 && (read_be16(packet + 6) & 0x1fff) != 0)
+        return false;
+    const uint8_t *gateway = from_gateway ? inner->source : inner->destination;
+    return memcmp(gateway, exempt->address, exempt->address_bytes) == 0 &&
+           read_be16(packet + inner->header + (from_gateway ? 0 : 2)) == exempt->port;
+}

@@ -119,7 +119,10 @@ class Engine:
         finally:
             self._device.shut_down()
             self._pump.close()
+            # The loop must forget a file before its number can be another's.
+            self._pump.stop()
             self._tun.close()
+            loop.remove_reader(self._watch.fileno())
             self._watch.close()
             for server in servers:
                 server.close()

@@ -31,7 +31,11 @@ class NativePump:
 
     def start(self, hooks: Hooks) -> None:
         self._hooks = hooks
-        asyncio.get_running_loop().add_reader(self.path.fileno(), hooks.work)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self.path.fileno(), hooks.work)
+
+    def stop(self) -> None:
+        self._loop.remove_reader(self.path.fileno())
 
     def open(self, port: int, fwmark: int) -> int:
         first = UdpSockets(port, fwmark)

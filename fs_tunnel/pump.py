@@ -46,6 +46,9 @@ class Pump(Protocol):
     def start(self, hooks: Hooks) -> None:
         """Called once, in the running loop, before all others."""
 
+    def stop(self) -> None:
+        """Called once, after all others: leave the loop, so that the TUN may be closed."""
+
     def open(self, port: int, fwmark: int) -> int:
         """Bind UDP sockets (0: any port), and return their port; OSError where it is taken."""
 
@@ -80,6 +83,9 @@ class PythonPump:
         self._hooks = hooks
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._tun.fileno(), self._tun_readable)
+
+    def stop(self) -> None:
+        self._loop.remove_reader(self._tun.fileno())
 
     def open(self, port: int, fwmark: int) -> int:
         self._udp = UdpSockets(port, fwmark)

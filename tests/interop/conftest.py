@@ -1,22 +1,24 @@
 """The engine under test, and what a test of it needs.
 
-``FS_TEST_ENGINE=wireguard-go`` puts the reference in our engine's place: the tests of common
-behaviour must hold for it too, which is the control that they test WireGuard and not our habits.
+Ours runs with each of its packet paths.  ``FS_TEST_ENGINE=wireguard-go`` puts the reference in its
+place: the tests of common behaviour must hold for it too, which is the control that they test
+WireGuard and not our habits.
 """
 
 import os
 
 import pytest
 
-from tests.netns.peers import FS, WIREGUARD_GO, Engine
+from tests.netns.peers import FS, FS_PYTHON, WIREGUARD_GO, Engine
 
-ENGINES = {engine.name: engine for engine in (FS, WIREGUARD_GO)}
+ENGINES = {engine.name: engine for engine in (FS, FS_PYTHON, WIREGUARD_GO)}
+UNDER_TEST = os.environ.get("FS_TEST_ENGINE", f"{FS.name} {FS_PYTHON.name}").split()
 
 
-@pytest.fixture(scope="session")
-def engine() -> Engine:
+@pytest.fixture(scope="session", params=UNDER_TEST)
+def engine(request: pytest.FixtureRequest) -> Engine:
     """The engine under test."""
-    return ENGINES[os.environ.get("FS_TEST_ENGINE", FS.name)]
+    return ENGINES[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -33,13 +33,16 @@ class Engine:
 
 
 FS = Engine("fs", (sys.executable, "-m", "fs_tunnel.cli.fs_wg"), is_ours=True)
+FS_PYTHON = Engine("fs-python", FS.argv, is_ours=True, env={"FS_WG_DATAPLANE": "python"})
 WIREGUARD_GO = Engine("wireguard-go", ("/usr/bin/wireguard-go",), is_ours=False)
 
 
 def script_for(engine: Engine, directory: Path) -> Path:
     """An executable that starts ``engine``, for those who want a program and no arguments."""
     script = directory / engine.name
-    script.write_text(f'#!/bin/sh\nexec {shlex.join(engine.argv)} "$@"\n')
+    environment = [f"{name}={value}" for name, value in engine.env.items()]
+    command = shlex.join(["env", *environment, *engine.argv])
+    script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     script.chmod(0o755)
     return script
 

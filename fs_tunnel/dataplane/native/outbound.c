@@ -27,7 +27,7 @@ static void write_header(uint8_t *to, const struct keypair *keypair, uint64_t co
 static uint64_t take_counters(struct keypair *keypair, uint32_t count)
 {
     uint64_t first = atomic_fetch_add_explicit(&keypair->counter, count, memory_order_relaxed);
-    if (first >= REJECT_AFTER_MESSAGES - count) {
+    if (first > REJECT_AFTER_MESSAGES - count) {
         /* Back, so that it can never wrap around. */
         atomic_fetch_sub_explicit(&keypair->counter, count, memory_order_relaxed);
         return UINT64_MAX;
@@ -37,10 +37,10 @@ static uint64_t take_counters(struct keypair *keypair, uint32_t count)
 
 /* Section 6.2: after so many messages, or, on the initiator, after so much time. */
 static void ask_for_renewal(struct worker *worker, struct peer *peer, struct keypair *keypair,
-                            uint64_t counter)
+                            uint64_t sent)
 {
     double now = worker->now;
-    if (counter < REKEY_AFTER_MESSAGES &&
+    if (sent <= REKEY_AFTER_MESSAGES &&
         !(keypair->is_initiator && now - keypair->created >= REKEY_AFTER_TIME))
         return;
     double said = load_time(&peer->renewal_wanted_at);
@@ -216,6 +216,6 @@ size_t outbound_seal(struct worker *worker, struct peer *peer, const uint8_t *pa
     add_count(&peer->tx_bytes, padded + TRANSPORT_OVERHEAD);
     add_count(&peer->tx_packets, 1);
     path_note_sent(worker->path, peer, length > 0, worker->now);
-    ask_for_renewal(worker, peer, keypair, counter);
+    ask_for_renewal(worker, peer, keypair, counter + 1);
     return padded + TRANSPORT_OVERHEAD;
 }

@@ -26,8 +26,10 @@ enum {
 };
 
 /* How long a thread goes on asking, politely, before it sleeps. What follows within this time, such
- * as the other direction's answer, need not wait for a sleeping thread to be woken. */
-static const double LINGER_SECONDS = 50e-6;
+ * as the other direction's answer, need not wait for a sleeping thread to be woken.  In bulk there is
+ * more to do than cores to do it, and others need them. */
+static const double LINGER_SECONDS = 100e-6;
+enum { BULK_BYTES = 8192 }; /* in one turn */
 
 enum source { STOP, TUN, UDP_V4, UDP_V6 };
 
@@ -37,6 +39,7 @@ struct pump {
     struct pump_findings *findings;
     pthread_t thread;
     int epoll, stop;
+    size_t turn_bytes; /* that this turn has moved */
     bool blocked; /* a socket's buffer is full: the TUN is not read until it drains */
     uint8_t *received; /* RECEIVE_BATCH times RECEIVE_BYTES */
     struct mmsghdr messages[RECEIVE_BATCH];
@@ -97,6 +100,7 @@ static void read_tun(struct pump *pump)
             break;
         }
     }
+    pump->turn_bytes += worker->out_used;
     if (worker->run_count > 0)
         send_runs(worker);
 }
@@ -161,6 +165,7 @@ static void read_udp(struct pump *pump, int fd)
         struct msghdr *header = &pump->messages[i].msg_hdr;
         size_t length = pump->messages[i].msg_len, segment = RECEIVE_BYTES;
         struct endpoint from;
+        pump->turn_bytes += length;
         memset(&from, 0, sizeof(from));
         read_control(header, &from, &segment);
         inbound_datagrams_untrusted(&pump->worker, pump->pieces[i].iov_base, length, segment,
@@ -177,10 +182,14 @@ static void read_udp(struct pump *pump, int fd)
 static int linger(struct pump *pump, struct epoll_event *events, int most)
 {
     const struct path *path = pump->worker.path;
+    int count = epoll_wait(pump->epoll, events, most, 0);
+    if (count != 0 || pump->turn_bytes >= BULK_BYTES)
+        return count;
     double until = path_now(path) + LINGER_SECONDS * path->clock_scale;
-    int count;
-    while ((count = epoll_wait(pump->epoll, events, most, 0)) == 0 && path_now(path) < until)
+    while (count == 0 && path_now(path) < until) {
         sched_yield();
+        count = epoll_wait(pump->epoll, events, most, 0);
+    }
     return count;
 }
 
@@ -201,6 +210,7 @@ static void *run(void *argument)
         if (!holds)
             epoch_quiescent(epochs, worker->reader);
         worker->now = path_now(worker->path);
+        pump->turn_bytes = 0;
         for (int i = 0; i < count; i++) {
             switch (events[i].data.u32) {
             case STOP:

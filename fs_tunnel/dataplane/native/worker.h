@@ -17,7 +17,7 @@ enum {
     MAX_UDP_PAYLOAD = 65507, /* of IPv4; one send with UDP_SEGMENT is held to it, too */
     MAX_RUN_SEGMENTS = 64,   /* UDP_MAX_SEGMENTS of all kernels; younger ones allow 128 */
     MAX_RUNS = 256,
-    OUT_BYTES = 4 * 65536,
+    OUT_BYTES = 8 * 65536,
 };
 
 /* Datagrams of equal length to one peer, the last perhaps shorter: one send. */

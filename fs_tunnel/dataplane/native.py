@@ -50,6 +50,7 @@ class NativePath:
         self.fileno = path.fileno  # readable while an event waits
         self.add_peer = path.add_peer
         self.remove_peer = path.remove_peer
+        self.forget_local = path.forget_local
         self.use_keys = path.use_keys
         self.remove_keys = path.remove_keys
         self.set_up = path.set_up

@@ -100,6 +100,9 @@ class Twin:
         row = self._peers[peer]
         row.endpoint, row.local = endpoint, local
 
+    def forget_local(self, peer: int) -> None:
+        self._peers[peer].local = None
+
     def set_limits(self, peer: int, limits: Limits) -> None:
         row = self._peers[peer]
         row.limits, row.is_credit_low = limits, False

@@ -156,6 +156,9 @@ class PacketPath(Protocol):
         self, peer: int, endpoint: Endpoint | None, local: LocalAddress | None
     ) -> None: ...
 
+    def forget_local(self, peer: int) -> None:
+        """Answer from any address of ours: the one that the peer was heard at may be gone."""
+
     def set_limits(self, peer: int, limits: Limits) -> None: ...
 
     def counters(self, peer: int) -> Counters: ...

@@ -126,7 +126,7 @@ class Peer:
 
     def leave_from_any_address(self) -> None:
         """The address that the peer spoke to is gone, or may be."""
-        self._switch.path.set_endpoint(self.number, self.endpoint, None)
+        self._switch.path.forget_local(self.number)
 
     def set_local_keys(self, local: StaticKeys | None) -> None:
         """Our identity changed: sessions made under the old one end."""

@@ -209,6 +209,7 @@ class Agreement(RuleBasedStateMachine):
     def tend(self, at_bob: bool, peer: int) -> None:
         end = self.ends()[at_bob]
         numbers = end.peers[peer]
+        end.say("forget_local", numbers)
         end.say("take_received_more", numbers)
         end.say("rearm", numbers)
         end.say("watch", numbers)

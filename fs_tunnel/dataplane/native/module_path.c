@@ -236,6 +236,18 @@ static PyObject *Path_set_endpoint(Path *self, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+static PyObject *Path_forget_local(Path *self, PyObject *arguments)
+{
+    unsigned long long number;
+    struct peer *peer;
+    if (!PyArg_ParseTuple(arguments, "K", &number) || (peer = peer_of(self, number)) == NULL)
+        return NULL;
+    lock_take(&peer->endpoint_lock);
+    endpoint_forget_local(&peer->endpoint);
+    lock_give(&peer->endpoint_lock);
+    Py_RETURN_NONE;
+}
+
 static PyObject *Path_set_limits(Path *self, PyObject *arguments)
 {
     unsigned long long number, rx_rate, tx_rate, credit, credit_low;
@@ -702,6 +714,7 @@ static PyMethodDef methods[] = {
     METHOD(remove_peer, METH_VARARGS),
     METHOD(endpoint, METH_VARARGS),
     METHOD(set_endpoint, METH_VARARGS),
+    METHOD(forget_local, METH_VARARGS),
     METHOD(set_limits, METH_VARARGS),
     METHOD(counters, METH_VARARGS),
     METHOD(add_keys, METH_VARARGS),

@@ -33,7 +33,7 @@ format: setup ## put the code into ruff's form, with the mends it is sure of
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup ## memory and load time with 1,000 peers; speed beside wireguard-go (root)
+bench: setup ## speed and memory beside other tunnels; BENCH_ARGS=--help (root)
 	@$(BIN)/python -m tools.bench $(BENCH_ARGS)
 
 MINUTES ?= 30

@@ -1,0 +1,122 @@
+"""Which measurements a run consists of: a list of blocks, so ordered that programs take turns."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from tools.bench import fairness, growth, handshakes, many, speed, start
+from tools.bench.figures import Sample
+from tools.bench.peers import OURS, Vpn, WireGuard
+
+Measure = Callable[[Path], Sample]
+_NO_PROGRAM = Path()
+
+
+@dataclass
+class Settings:
+    """What the command line asked for."""
+
+    peers: Sequence[Vpn]
+    sections: Sequence[str]
+    offloads: Sequence[str]
+    runs: int
+    seconds: float
+    pings: int
+    idle_peers: int
+    clients: int
+    initiations: int
+    minutes: float
+    program: Path = field(default=_NO_PROGRAM)  # udp_blast, once it was built
+
+    @property
+    def engines(self) -> list[WireGuard]:
+        """Those that are told of peers through UAPI."""
+        return [each for each in self.peers if isinstance(each, WireGuard)]
+
+    def described(self) -> dict[str, str]:
+        """For whoever reads the results."""
+        return {
+            "runs": f"{self.runs} of each, {self.seconds:g} s a transfer, {self.pings} pings",
+            "crowds": f"{self.idle_peers} idle peers, {self.clients} active clients, "
+            f"{self.initiations} handshakes",
+        }
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One block: namespaces are made for it, and gone after it."""
+
+    section: str
+    scene: str
+    peer: str
+    run: int
+    measure: Measure
+
+    def __str__(self) -> str:
+        scene = f", offload {self.scene}" if self.section == "speed" else ""
+        return f"{self.section}, {self.peer}{scene}, run {self.run}"
+
+
+def plan(settings: Settings) -> list[Measurement]:
+    """All blocks. Within a run the programs follow one another."""
+    return [
+        block
+        for section in settings.sections
+        for run in range(1, settings.runs + 1)
+        for block in SECTIONS[section](settings, run)
+    ]
+
+
+def _speed(settings: Settings, run: int) -> Iterator[Measurement]:
+    for scene in settings.offloads:
+        for vpn in settings.peers:
+            yield Measurement(
+                *("speed", scene, vpn.name, run),
+                partial(
+                    speed.measure,
+                    vpn,
+                    offload=scene,
+                    program=settings.program,
+                    seconds=settings.seconds,
+                    pings=settings.pings,
+                ),
+            )
+
+
+def _crowds(settings: Settings, run: int, section: str) -> Iterator[Measurement]:
+    """What concerns engines that are told of peers."""
+    many_peers, seconds = settings.idle_peers, settings.seconds
+    for vpn in settings.engines:
+        measure: dict[str, Measure] = {
+            "load": partial(many.measure_load, vpn, count=many_peers),
+            "idle": partial(many.measure_among_idle, vpn, count=many_peers, seconds=seconds),
+            "start": partial(start.measure, vpn),
+            "handshakes": partial(handshakes.measure, vpn, count=settings.initiations),
+            "fairness": partial(
+                fairness.measure, vpn, clients=settings.clients, seconds=2 * seconds
+            ),
+        }
+        if section == "start" and not vpn.engine.is_ours:
+            continue
+        yield Measurement(section, "on", vpn.name, run, measure[section])
+
+
+def _growth(settings: Settings, run: int) -> Iterator[Measurement]:
+    if run > 1:
+        return  # it is long enough
+    for vpn in settings.engines:
+        if vpn.name == OURS:
+            measure = partial(growth.measure, vpn, minutes=settings.minutes)
+            yield Measurement("growth", "on", vpn.name, run, measure)
+
+
+SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
+    "speed": _speed,
+    "load": partial(_crowds, section="load"),
+    "idle": partial(_crowds, section="idle"),
+    "start": partial(_crowds, section="start"),
+    "handshakes": partial(_crowds, section="handshakes"),
+    "fairness": partial(_crowds, section="fairness"),
+    "growth": _growth,
+}

@@ -6,6 +6,8 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree
@@ -177,6 +179,21 @@ def test_shares_are_counted_by_receiver(monkeypatch: pytest.MonkeyPatch) -> None
         for _, receiver in ends:
             with pytest.raises(BlockingIOError):
                 receiver.recv(1)
+
+
+def test_an_interrupted_share_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    before = threading.active_count()
+    left, right = socket.socketpair()
+    with left, right:
+        left.setblocking(False)
+        right.setblocking(False)
+        with pytest.raises(KeyboardInterrupt):
+            fairness.share([left], [right], 1)
+    assert threading.active_count() == before
 
 
 # The plan.

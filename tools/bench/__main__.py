@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     left_out = len(problems)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            settings.program = small.build(Path(folder))
+            if "speed" in settings.sections:
+                settings.program = small.build(Path(folder))
             blocks = plan(settings)
             for number, block in enumerate(blocks, 1):
                 print(f"[{number}/{len(blocks)}] {block}", flush=True)

@@ -63,15 +63,16 @@ def share(
         threading.Thread(target=_serve, args=(senders, selectors.EVENT_WRITE, fill, ended)),
         threading.Thread(target=_serve, args=(receivers, selectors.EVENT_READ, count, ended)),
     ]
-    for each in threads:
-        each.start()
-    time.sleep(_SETTLING)
-    before = list(received)
-    time.sleep(seconds)
-    after = list(received)
-    ended.set()
-    for each in threads:
-        each.join()
+    with contextlib.ExitStack() as stack:
+        # Also where Ctrl-C ends a sleep.
+        for each in threads:
+            each.start()
+            stack.callback(each.join)
+        stack.callback(ended.set)
+        time.sleep(_SETTLING)
+        before = list(received)
+        time.sleep(seconds)
+        after = list(received)
     _drain(receivers)
     return [late - early for early, late in zip(before, after, strict=True)]
 

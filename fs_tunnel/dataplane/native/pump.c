@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 
 enum {
     MOST_EVENTS = 4,
+    NICENESS = -10, /* packets wait for no program that makes or takes them */
     RECEIVE_BATCH = 8,
     RECEIVE_BYTES = 65536, /* what GRO joins at the most */
     CONTROL_BYTES = 128,
@@ -198,6 +200,8 @@ static void *run(void *argument)
     struct pump *pump = argument;
     struct worker *worker = &pump->worker;
     struct epochs *epochs = &worker->path->epochs;
+    /* Of this thread alone; without the privilege it stays as it is. */
+    (void)setpriority(PRIO_PROCESS, 0, NICENESS);
     for (;;) {
         struct epoll_event events[MOST_EVENTS];
         /* Runs that wait hold on to their peers. */

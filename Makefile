@@ -48,6 +48,7 @@ fuzz: setup ## every parser against atheris, for SECONDS_EACH (60)
 		echo "== $$target"; \
 		$(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(SECONDS_EACH) -verbosity=0 \
 			-print_final_stats=1; done
+	@$(BIN)/python -m tests.fuzz.native.build $(SECONDS_EACH)
 
 UV := build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header

@@ -2,8 +2,11 @@
 
 import pytest
 
+from tests.dataplane import build_under_test
 from tests.dataplane.ends import ALICE, BOB, Ends, keys, new_end
 from tests.dataplane.implementations import IMPLEMENTATIONS, MakePath
+
+assert build_under_test  # it has chosen the extension, before the next import
 
 
 @pytest.fixture(params=list(IMPLEMENTATIONS.values()), ids=list(IMPLEMENTATIONS))

@@ -1,0 +1,93 @@
+"""The C code once more, under AddressSanitizer and UndefinedBehaviorSanitizer, with each library.
+
+A second build of the extension serves the tests of the packet path in a process of its own, and the
+fuzz targets replay their corpora.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.native.build import (
+    LIBRARIES,
+    REPOSITORY,
+    TARGETS,
+    build_extension,
+    build_target,
+    corpus,
+)
+
+# Of a heap block that is 8 bytes long, the 9th.
+DEFECT = "import ctypes; c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n"
+DEFECT += "c.memset(ctypes.c_void_p(c.malloc(8)), 1, ctypes.c_size_t(9))"
+
+
+def sanitized(aead: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with a sanitized extension, and what its sanitizers need."""
+    libraries = [
+        subprocess.run(
+            ["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "FS_TEST_NATIVE": str(build_extension(aead)),
+            "LD_PRELOAD": " ".join(libraries),
+            # The interpreter itself never frees all that it has.
+            "ASAN_OPTIONS": "detect_leaks=0",
+            # Its own allocator would hide where one object ends.
+            "PYTHONMALLOC": "malloc",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def library(aead: str) -> str:
+    if aead == "ipsec-mb" and not Path("/usr/include/intel-ipsec-mb.h").exists():
+        pytest.skip("libipsec-mb is not there; Debian has it on amd64")
+    return aead
+
+
+@pytest.mark.parametrize("aead", LIBRARIES)
+def test_the_packet_path_under_sanitizers(aead: str) -> None:
+    tests = ["tests/dataplane", "--ignore=tests/dataplane/test_sanitized.py"]
+    done = sanitized(library(aead), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("aead", LIBRARIES)
+def test_the_build_under_test_is_the_sanitized_one(aead: str) -> None:
+    show = (
+        "import tests.dataplane.build_under_test; from fs_tunnel.dataplane import _native, native"
+    )
+    done = sanitized(library(aead), "-c", f"{show}; print(_native.__file__, native.AEAD)")
+    assert done.stdout.split() == [str(build_extension(aead)), aead]
+
+
+def test_a_defect_would_be_seen() -> None:
+    done = sanitized("libcrypto", "-c", DEFECT)
+    assert done.returncode != 0
+    assert "heap-buffer-overflow" in done.stdout
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_fuzz_target_replays_its_corpus(target: str) -> None:
+    inputs = corpus(target)
+    done = subprocess.run(
+        [build_target(target), *inputs],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{len(inputs)} inputs\n")

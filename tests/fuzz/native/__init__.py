@@ -1,0 +1,1 @@
+"""Fuzz targets of the C code, and how they are built."""

@@ -92,7 +92,7 @@ def _look(name: str) -> dict[str, Any]:
         engine = control.status(name)
     except NotRunningError:
         return tunnel  # another implementation's engine
-    tunnel |= {key: engine[key] for key in ("pid", "up", "mtu", "drops")}
+    tunnel |= {key: engine[key] for key in ("pid", "up", "mtu", "drops", "packet_path")}
     for peer in tunnel["peers"]:
         counters = engine["peers"].get(peer["public_key"], {})
         peer |= {key: counters.get(key, 0) for key in ("rx_packets", "tx_packets")}
@@ -124,9 +124,28 @@ def _to_table(tunnel: dict[str, Any]) -> str:
         for peer in tunnel["peers"]
     ]
     lines = [head, *_align([_COLUMNS, *rows])] if rows else [head, "no peers"]
+    if path := tunnel.get("packet_path"):
+        lines.append("packet path: " + ", ".join(_describe_path(path)))
     if drops := tunnel.get("drops"):
         lines.append("dropped: " + ", ".join(f"{n} {why}" for why, n in sorted(drops.items())))
     return "\n".join(lines)
+
+
+def _describe_path(path: dict[str, Any]) -> list[str]:
+    """Which form serves, and what it has to do without."""
+    if path["form"] == "python":
+        return ["Python"]
+    threads = path["threads"]
+    said = ["native", path["aead"], f"{threads} thread{'s' if threads != 1 else ''}"]
+    if not path["tun_offload"]["tcp"]:
+        said.append("no TCP offload of the TUN")
+    if not path["tun_offload"]["udp"]:
+        said.append("no UDP offload of the TUN (Linux 6.2 has it)")
+    if not path["udp_gro"]:
+        said.append("datagrams come one by one")
+    if refused := path["gso_refused"]:
+        said.append(f"{refused} sends went in parts, as their way has a smaller MTU")
+    return said
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -43,12 +43,21 @@ ALICE = DeviceStatus(
         PeerStatus(CAROL, None, None, 0, 0, 0, 0, ()),
     ),
 )
+NATIVE = {
+    "form": "native",
+    "aead": "ipsec-mb",
+    "threads": 2,
+    "tun_offload": {"tcp": True, "udp": True},
+    "udp_gro": True,
+    "gso_refused": 0,
+}
 COUNTERS = {
     "ok": True,
     "pid": 7,
     "up": True,
     "mtu": 1420,
     "drops": {"replay": 2, "no_peer": 3},
+    "packet_path": NATIVE,
     "peers": {BOB.to_base64(): {"rx_packets": 4, "tx_packets": 5}},
 }
 
@@ -86,7 +95,7 @@ def shown(*arguments: str) -> str:
 
 
 def test_the_table(tunnels: dict[str, DeviceStatus]) -> None:
-    head, columns, bob, carol, drops = shown().splitlines()
+    head, columns, bob, carol, path, drops = shown().splitlines()
     assert head.startswith("alice  engine  port 51820  key ")
     assert columns.split("  ")[0] == "PEER"
     for said in (BOB.to_base64(), "[2001:db8::2]:7", "12 s ago", "5.0 GiB", "1.5 KiB"):
@@ -94,7 +103,38 @@ def test_the_table(tunnels: dict[str, DeviceStatus]) -> None:
     assert "10.66.0.0/32, 10.66.0.1/32, 10.66.0.2/32 and 2 more" in bob
     assert carol.split() == [CAROL.to_base64(), "-", "-", "never", "0", "B", "0", "B"]
     assert columns.index("HANDSHAKE") == bob.index("12 s ago") == carol.index("never")
+    assert path == "packet path: native, ipsec-mb, 2 threads"
     assert drops == "dropped: 3 no_peer, 2 replay"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ({"form": "python"}, "Python"),
+        (NATIVE | {"threads": 1}, "native, ipsec-mb, 1 thread"),
+        (
+            NATIVE | {"tun_offload": {"tcp": True, "udp": False}},
+            "native, ipsec-mb, 2 threads, no UDP offload of the TUN (Linux 6.2 has it)",
+        ),
+        (
+            NATIVE
+            | {"tun_offload": {"tcp": False, "udp": True}, "udp_gro": False, "gso_refused": 3},
+            (
+                "native, ipsec-mb, 2 threads, no TCP offload of the TUN, "
+                "datagrams come one by one, 3 sends went in parts, as their way has a smaller MTU"
+            ),
+        ),
+    ],
+    ids=["python", "one thread", "no uso", "nothing"],
+)
+def test_what_the_packet_path_does_without(
+    tunnels: dict[str, DeviceStatus],
+    monkeypatch: pytest.MonkeyPatch,
+    path: dict[str, object],
+    said: str,
+) -> None:
+    monkeypatch.setattr(control, "status", lambda name: COUNTERS | {"packet_path": path})
+    assert f"packet path: {said}" in shown().splitlines()
 
 
 def test_a_tunnel_without_anything(tunnels: dict[str, DeviceStatus]) -> None:
@@ -167,6 +207,7 @@ def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
         "up": True,
         "mtu": 1420,
         "drops": {"replay": 2, "no_peer": 3},
+        "packet_path": NATIVE,
         "peers": [bob, carol],
     }
 

@@ -17,6 +17,7 @@ from fs_tunnel.proto.path import (
     CreditLow,
     EndpointMoved,
     HandshakeReceived,
+    HandshakesLost,
     HandshakeWanted,
     Limits,
     LocalAddress,
@@ -179,4 +180,5 @@ _MAKERS: tuple[Callable[["RawEvent"], PathEvent], ...] = (
     lambda raw: BecameActive(raw[1]),
     lambda raw: EndpointMoved(raw[1]),
     lambda raw: CreditLow(raw[1]),
+    lambda _: HandshakesLost(),
 )

@@ -35,6 +35,7 @@ from fs_tunnel.proto.path import (
     CreditLow,
     EndpointMoved,
     HandshakeReceived,
+    HandshakesLost,
     HandshakeWanted,
     Limits,
     LocalAddress,
@@ -72,6 +73,7 @@ class Twin:
         self._mtu = 0
         self._events: list[PathEvent] = []
         self._handshakes: deque[HandshakeReceived] = deque()
+        self._has_lost_handshakes = False
         self._datagrams: list[Outgoing] = []
         self._packets: list[bytes] = []
         self._drops: Counter[str] = Counter()
@@ -196,6 +198,9 @@ class Twin:
         taken, self._events = self._events, []
         queue = self._handshakes
         taken.extend(queue.popleft() for _ in range(min(handshakes, len(queue))))
+        if self._has_lost_handshakes:
+            taken.append(HandshakesLost())
+            self._has_lost_handshakes = False
         return taken
 
     def drops(self) -> Counter[str]:
@@ -230,6 +235,7 @@ class Twin:
                 self._handshakes.append(HandshakeReceived(data, source, local))
             else:
                 self._drops["handshake_queue_full"] += 1
+                self._has_lost_handshakes = True
             return
         try:
             header = parse_untrusted(data)

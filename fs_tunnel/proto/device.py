@@ -42,6 +42,7 @@ from fs_tunnel.proto.noise import StaticKeys
 from fs_tunnel.proto.path import (
     BecameActive,
     HandshakeReceived,
+    HandshakesLost,
     HandshakeWanted,
     LocalAddress,
     Outgoing,
@@ -189,10 +190,13 @@ class Device:
         # The second time for what acting on the first ones led to.
         for most in (handshakes, 0):
             for event in self._path.take_events(most):
-                if isinstance(event, HandshakeReceived):
-                    self._receive_handshake_untrusted(event, now)
-                elif (peer := self._by_number.get(event.peer)) is not None:  # it may be gone
-                    self._handle_event(peer, event, now)
+                match event:
+                    case HandshakeReceived():
+                        self._receive_handshake_untrusted(event, now)
+                    case HandshakesLost():
+                        self._loaded_until = now + LOADED_FOR
+                    case _ if (peer := self._by_number.get(event.peer)) is not None:
+                        self._handle_event(peer, event, now)
 
     @property
     def queued_handshakes(self) -> int:

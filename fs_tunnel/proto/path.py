@@ -86,6 +86,10 @@ class HandshakeReceived(NamedTuple):
     local: LocalAddress | None
 
 
+class HandshakesLost(NamedTuple):
+    """More came than ``HandshakeReceived`` tells of: last of what ``take_events`` returns."""
+
+
 class PacketWaits(NamedTuple):
     """A packet for a peer that has no session: whole, and without offloads."""
 
@@ -129,6 +133,7 @@ class CreditLow(NamedTuple):
 
 PathEvent = (
     HandshakeReceived
+    | HandshakesLost
     | PacketWaits
     | HandshakeWanted
     | SessionConfirmed

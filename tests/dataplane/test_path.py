@@ -12,6 +12,7 @@ from fs_tunnel.proto.path import (
     BecameActive,
     EndpointMoved,
     HandshakeReceived,
+    HandshakesLost,
     HandshakeWanted,
     PacketWaits,
     SessionConfirmed,
@@ -168,6 +169,7 @@ def test_handshakes_wait_in_a_bounded_queue_and_come_in_portions(ends: Ends) -> 
     # The native path holds fewer of one source.
     queued = MAX_QUEUED_HANDSHAKES + 10 - alice.refused()["handshake_queue_full"]
     assert 64 <= queued <= MAX_QUEUED_HANDSHAKES
+    assert alice.events(0) == told(HandshakesLost())
     assert alice.events(0) == []
     taken = [*alice.events(3), *alice.events(MAX_QUEUED_HANDSHAKES)]
     assert taken == told(

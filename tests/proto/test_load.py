@@ -77,6 +77,19 @@ def test_the_load_ends_a_second_after_the_queue_is_short(world: World) -> None:
         assert device.queued_handshakes == before + (not reply)
 
 
+def test_what_the_path_lost_is_load_too(world: World) -> None:
+    """The control plane may be too slow to fill its own queue."""
+    device = world.bob.device
+    for _ in range(MAX_QUEUED_HANDSHAKES + 1):
+        world.bob.path.receive_datagram(nonsense(), EVE, None, world.now)
+    device.handle_events(world.now)
+    device.process_handshakes(world.now)
+    data = eves_macs(world).add_macs(nonsense(), world.now)
+    world.bob.path.receive_datagram(data, EVE, None, world.now + LOADED_FOR - 0.01)
+    device.handle_events(world.now + LOADED_FOR - 0.01, handshakes=MAX_QUEUED_HANDSHAKES)
+    assert device.drops["cookie_demanded"] == 1
+
+
 def test_the_queue_is_bounded_for_what_needs_no_cookie(world: World) -> None:
     """A cookie reply carries no mac1: anybody may send one."""
     device = world.bob.device

@@ -18,6 +18,7 @@ bool events_init(struct events *events)
         queue_init(&events->handshakes[i]);
     queue_init(&events->others);
     events->handshakes_waiting = events->turn = 0;
+    events->loss = NULL;
     if (getrandom(&events->salt, sizeof(events->salt), 0) != sizeof(events->salt))
         return false;
     pthread_mutex_init(&events->mutex, NULL);
@@ -39,6 +40,7 @@ void events_free(struct events *events)
     for (int i = 0; i < HANDSHAKE_QUEUES; i++)
         free_list(events->handshakes[i].first);
     free_list(events->others.first);
+    free_list(events->loss);
     if (events->fd >= 0)
         close(events->fd);
     pthread_mutex_destroy(&events->mutex);
@@ -85,6 +87,11 @@ bool events_push(struct events *events, const struct event *event, const uint8_t
         queue->end = &copy->next;
         queue->length++;
         events->handshakes_waiting += handshake;
+    } else if (handshake && events->loss == NULL) {
+        copy->kind = HANDSHAKES_LOST;
+        copy->length = 0;
+        events->loss = copy;
+        copy = NULL;
     }
     pthread_mutex_unlock(&events->mutex);
     if (!room)
@@ -118,6 +125,8 @@ struct event *events_take(struct events *events, uint32_t handshakes)
         *end = event;
         end = &event->next;
     }
+    *end = events->loss;
+    events->loss = NULL;
     if (events->handshakes_waiting > 0)
         eventfd_write(events->fd, 1); /* there is more */
     pthread_mutex_unlock(&events->mutex);

@@ -20,6 +20,7 @@ enum event_kind {
     BECAME_ACTIVE,      /* peer */
     ENDPOINT_MOVED,     /* peer */
     CREDIT_LOW,         /* peer */
+    HANDSHAKES_LOST,    /* nothing */
 };
 
 /* Packets, which are large, wait only while there is room for them among the others. */
@@ -49,6 +50,7 @@ struct events {
     pthread_mutex_t mutex;
     int fd; /* readable while something waits */
     struct event_queue others, handshakes[HANDSHAKE_QUEUES];
+    struct event *loss;                /* HANDSHAKES_LOST; NULL: none was */
     uint32_t handshakes_waiting, turn; /* in all queues; which one is next */
     uint32_t salt;                     /* who shares a queue with whom cannot be foreseen */
 };
@@ -57,7 +59,8 @@ struct events {
 bool events_init(struct events *events);
 void events_free(struct events *events);
 
-/* Queues one; false where the queue is full, or there is no memory. */
+/* Queues one; false where the queue is full, or there is no memory.  The first handshake that finds
+ * no room leaves HANDSHAKES_LOST, which comes after those that found some. */
 bool events_push(struct events *events, const struct event *event, const uint8_t *data,
                  size_t length);
 

@@ -1,27 +1,37 @@
-"""The engine's second socket: what WireGuard's UAPI has no keys for.
+"""The engine's second socket: what WireGuard's UAPI has no keys for, and how to ask for it.
 
 One JSON object a line, each way, over ``IFNAME.control`` in the run directory:
 
-    {"op": "status"}    counters per peer, drops by reason
+    {"op": "status"}    counters and limits per peer, drops by reason, the packet path
+    {"op": "limit"}     change what a peer may use; with ``peer``, its key, and any of
+                          ``rx_rate``, ``tx_rate``   bytes a second; 0: any
+                          ``credit``                 up to which ``credit_used`` may go; 0: any
+                          ``credit_low``             bytes left when ``credit_low`` is told
+                          ``exempt``                 TCP ADDRESS:PORT, open without credit, or null
+    {"op": "watch"}     from now on, this connection is told of events, too
     {"op": "stop"}      remove the interface and exit
 
-A reply holds ``"ok": true``, or ``"ok": false`` with ``"error"``.
+A reply holds ``"ok": true``, or ``"ok": false`` with ``"error"``.  An event has no ``ok``:
+
+    {"event": "credit_low", "peer": KEY, "credit": BYTES, "credit_used": BYTES}
+    {"event": "endpoint_moved", "peer": KEY, "endpoint": "ADDRESS:PORT"}
+
+Who reads its events too slowly is hung up on: it lost some, and asks for the status again.
 """
 
-import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fs_tunnel.errors import ControlError, NotRunningError
-from fs_tunnel.unix_socket import listen_privately
+from fs_tunnel.types import PublicKey
 
-Reply = dict[str, Any]
+Message = dict[str, Any]
 SCHEMA = 1
-_MAX_REQUEST_BYTES = 64 << 10
 _MAX_REPLY_BYTES = 64 << 20
 _CLIENT_DEADLINE = 5.0  # seconds
 
@@ -35,10 +45,63 @@ def socket_path(ifname: str) -> Path:
     return run_directory() / f"{ifname}.control"
 
 
-def request(ifname: str, op: str) -> Reply:
-    """Ask an engine, and wait for its reply.
+class Connection:
+    """A conversation with one engine."""
 
-    NotRunningError where there is no such engine; ControlError where it refuses or stays silent.
+    def __init__(self, ifname: str, sock: socket.socket) -> None:
+        self._ifname = ifname
+        self._socket = sock
+        self._lines = sock.makefile("rb")
+
+    def request(self, op: str, **members: Any) -> Message:
+        """Ask, and return the reply; ControlError where the engine refuses or stays silent."""
+        try:
+            self._socket.sendall(json.dumps({"op": op, **members}).encode() + b"\n")
+            reply = self._read()
+        except OSError:
+            raise self._no_answer() from None
+        if reply.get("ok") is not True:
+            why = reply.get("error") or "restart the tunnel"
+            raise ControlError(f"{self._ifname}'s engine refused {op}: {why}")
+        return reply
+
+    def events(self) -> Iterator[Message]:
+        """Ask for events, and return them as they come, for as long as it takes.
+
+        ControlError when the engine ends, or when too many were left unread.
+        """
+        self.request("watch")
+        self._socket.settimeout(None)
+        return self._read_events()
+
+    def _read_events(self) -> Iterator[Message]:
+        while True:
+            try:
+                event = self._read()
+            except OSError:
+                raise self._no_answer() from None
+            yield event
+
+    def _read(self) -> Message:
+        try:
+            message = json.loads(self._lines.readline(_MAX_REPLY_BYTES))
+        except (ValueError, RecursionError):  # the last one: JSON nested too deep
+            raise self._no_answer() from None
+        if not isinstance(message, dict):
+            raise self._no_answer()
+        return message
+
+    def _no_answer(self) -> ControlError:
+        return ControlError(
+            f"{self._ifname}'s engine did not answer; see its log, or restart the tunnel"
+        )
+
+
+@contextmanager
+def connect(ifname: str) -> Iterator[Connection]:
+    """A connection to an engine.
+
+    NotRunningError where there is no such engine; ControlError where it cannot be reached.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_CLIENT_DEADLINE)
@@ -53,51 +116,16 @@ def request(ifname: str, op: str) -> Reply:
                 f"{ifname}'s engine cannot be reached: {error.strerror or error}; "
                 "run as root, and check FS_TUNNEL_RUN_DIR"
             ) from None
-        try:
-            sock.sendall(json.dumps({"op": op}).encode() + b"\n")
-            with sock.makefile("rb") as stream:
-                line = stream.readline(_MAX_REPLY_BYTES)
-            reply = json.loads(line)
-        except (OSError, ValueError, RecursionError):  # the last one: JSON nested too deep
-            raise ControlError(
-                f"{ifname}'s engine did not answer; see its log, or restart the tunnel"
-            ) from None
-    if not isinstance(reply, dict) or not reply.get("ok"):
-        raise ControlError(f"{ifname}'s engine refused {op}; restart the tunnel")
-    return reply
+        yield Connection(ifname, sock)
 
 
-def status(ifname: str) -> Reply:
-    """Counters of one engine: ``peers`` by public key, ``drops`` by reason."""
-    return request(ifname, "status")
+def status(ifname: str) -> Message:
+    """One engine: ``peers`` by public key, ``drops`` by reason, and more; errors as above."""
+    with connect(ifname) as connection:
+        return connection.request("status")
 
 
-def listen(ifname: str) -> socket.socket:
-    """Make the socket of an interface, for root alone; SystemChangeError where it cannot be."""
-    path = socket_path(ifname)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return listen_privately(path)
-
-
-async def serve(listener: socket.socket, answer: Callable[[str], Reply]) -> asyncio.Server:
-    """Answer requests; ``answer`` gets the op, and raises KeyError for one it does not know."""
-
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                writer.write(json.dumps(answer_untrusted(line, answer)).encode() + b"\n")
-                await writer.drain()
-        except (ConnectionError, ValueError):
-            pass  # the client went away, or its line was too long: nobody is left to tell
-        finally:
-            writer.close()
-
-    return await asyncio.start_unix_server(converse, sock=listener, limit=_MAX_REQUEST_BYTES)
-
-
-def answer_untrusted(line: bytes, answer: Callable[[str], Reply]) -> Reply:
-    try:
-        op = json.loads(line)["op"]
-        return {"ok": True, "schema": SCHEMA, **answer(op)}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {"ok": False, "error": 'not understood; send {"op": "status"} or {"op": "stop"}'}
+def limit(ifname: str, peer: PublicKey, **limits: int | str | None) -> None:
+    """Change what a peer may use: the members of the ``limit`` request; errors as above."""
+    with connect(ifname) as connection:
+        connection.request("limit", peer=peer.to_base64(), **limits)

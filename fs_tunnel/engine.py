@@ -17,7 +17,6 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,18 @@ from typing import Any
 import uvloop
 
 from fs_tunnel import control, uapi, uapi_server
+from fs_tunnel.control_server import ControlServer, describe_limits, parse_limits_untrusted
 from fs_tunnel.errors import UsageError
 from fs_tunnel.key_log import KeyLog
 from fs_tunnel.linux.link_watch import LinkState, LinkWatch
 from fs_tunnel.linux.tun import Tun
 from fs_tunnel.peer_settings import apply_update, describe
 from fs_tunnel.proto.device import Device
+from fs_tunnel.proto.path import CreditLow, EndpointMoved
+from fs_tunnel.proto.peer import Peer
 from fs_tunnel.pump import Hooks
 from fs_tunnel.pumps import make_pump, threads_from_environment
+from fs_tunnel.types import PublicKey
 from fs_tunnel.udp import check_port_is_free
 
 log = logging.getLogger(__name__)
@@ -93,6 +96,9 @@ class Engine:
         self._timer_at = float("inf")
         self._handshakes_scheduled = False
         self._stopped = asyncio.Event()
+        self._control = ControlServer(
+            {"status": self._status, "limit": self._limit, "stop": self._stop}
+        )
 
     async def run(self) -> None:
         """Serve until the TUN or the UAPI socket is deleted, a signal comes, or we are told to."""
@@ -102,10 +108,8 @@ class Engine:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         uapi_path = uapi.socket_path(self._tun.name)
         inode = _inode(uapi_path)
-        servers = [
-            await uapi_server.serve(self._uapi_socket, self._answer_uapi),
-            await control.serve(self._control_socket, self._answer),
-        ]
+        uapi_listener = await uapi_server.serve(self._uapi_socket, self._answer_uapi)
+        await self._control.start(self._control_socket)
         loop.add_reader(self._watch.fileno(), self._check_link)
         device = self._device
         self._pump.start(Hooks(self._work, self._check_link, device.not_sent, device.forget_local))
@@ -124,8 +128,8 @@ class Engine:
             self._tun.close()
             loop.remove_reader(self._watch.fileno())
             self._watch.close()
-            for server in servers:
-                server.close()
+            uapi_listener.close()
+            self._control.close()
             control.socket_path(self._tun.name).unlink(missing_ok=True)
             if inode is not None and _inode(uapi_path) == inode:
                 uapi_path.unlink()
@@ -188,6 +192,8 @@ class Engine:
         """Hand on all that the device has to say."""
         self._device.handle_events(self._now())
         self._pump.send(self._device.take_datagrams())
+        for peer, notice in self._device.take_notices():
+            self._tell(peer, notice)
         self._schedule_timer()
 
     def _schedule_timer(self) -> None:
@@ -250,22 +256,33 @@ class Engine:
             raise
         self._is_up = True
 
-    def _answer(self, op: str) -> control.Reply:
-        operations: dict[str, Callable[[], control.Reply]] = {
-            "status": self._status,
-            "stop": self._stop,
-        }
-        return operations[op]()
-
-    def _stop(self) -> control.Reply:
+    def _stop(self, _: control.Message) -> control.Message:
         self._stopped.set()
         return {}
 
-    def _status(self) -> control.Reply:
+    def _limit(self, request: control.Message) -> control.Message:
+        peer = self._device.peers.get(_public_key_untrusted(request.get("peer")))
+        if peer is None:
+            raise UsageError("there is no such peer; add it first")
+        peer.limits = parse_limits_untrusted(request, peer.limits)
+        return {}
+
+    def _tell(self, peer: Peer, notice: CreditLow | EndpointMoved) -> None:
+        name = peer.public_key.to_base64()
+        match notice:
+            case CreditLow():
+                credit, used = peer.limits.credit, peer.credit_used
+                self._control.tell("credit_low", peer=name, credit=credit, credit_used=used)
+            case EndpointMoved():
+                self._control.tell("endpoint_moved", peer=name, endpoint=str(peer.endpoint))
+
+    def _status(self, _: control.Message) -> control.Message:
         peers: dict[str, dict[str, Any]] = {
             peer.public_key.to_base64(): {
                 **peer.counters._asdict(),
                 "latest_handshake_ns": peer.latest_handshake_ns,
+                "limits": describe_limits(peer.limits),
+                "credit_used": peer.credit_used,
             }
             for peer in self._device.peers.values()
         }
@@ -284,6 +301,10 @@ class Engine:
 def run(engine: Engine) -> None:
     """Run an engine to its end, in this process."""
     uvloop.run(engine.run())
+
+
+def _public_key_untrusted(text: object) -> PublicKey:
+    return PublicKey.from_base64(text if isinstance(text, str) else "")
 
 
 def _inode(path: Path) -> int | None:

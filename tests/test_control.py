@@ -5,8 +5,9 @@ import json
 import socket
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_tunnel import control
-from fs_tunnel.errors import ControlError, FlowShieldError, NotRunningError, SystemChangeError
+from fs_tunnel.control import Message
+from fs_tunnel.control_server import (
+    ControlServer,
+    Operation,
+    answer_untrusted,
+    describe_limits,
+    listen,
+    parse_limits_untrusted,
+)
+from fs_tunnel.errors import (
+    ControlError,
+    FlowShieldError,
+    NotRunningError,
+    SystemChangeError,
+    UsageError,
+)
+from fs_tunnel.proto.path import Limits
+from fs_tunnel.types import PublicKey
+from tests.netns.waiting import wait_until
 
 NAME = "alice"
 STATUS = {"peers": {}, "drops": {"no_peer": 3}}
@@ -32,30 +51,43 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def answer(op: str) -> control.Reply:
-    return {"status": STATUS}[op]
+def limit(request: Message) -> Message:
+    parse_limits_untrusted(request, Limits())
+    return {}
 
 
-def ask(line: bytes) -> control.Reply:
-    return control.answer_untrusted(line, answer)
+OPERATIONS: dict[str, Operation] = {"status": lambda _: STATUS, "limit": limit}
+
+
+def ask(line: bytes) -> Message:
+    return answer_untrusted(line, OPERATIONS)
 
 
 @contextmanager
-def engine() -> Iterator[None]:
-    """Serves requests for NAME in a thread, as an engine does in its process."""
+def engine() -> Iterator[Callable[..., None]]:
+    """Serves requests for NAME in a thread, as an engine does in its process; yields ``tell``."""
     started, stop = threading.Event(), threading.Event()
+    server = ControlServer(OPERATIONS)
+    loop = asyncio.new_event_loop()
 
     async def run(listener: socket.socket) -> None:
-        server = await control.serve(listener, answer)
+        await server.start(listener)
         started.set()
         await asyncio.to_thread(stop.wait, 20)
         server.close()
 
-    thread = threading.Thread(target=lambda: asyncio.run(run(control.listen(NAME))))
+    def tell(event: str, **members: object) -> None:
+        loop.call_soon_threadsafe(lambda: server.tell(event, **members))
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(run(listen(NAME)))
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
         assert started.wait(10)
-        yield
+        yield tell
     finally:
         stop.set()
         thread.join(10)
@@ -74,7 +106,7 @@ def engine_that_says(said: bytes, *, stays: bool = False) -> Iterator[None]:
             if stays:
                 done.wait(10)
 
-    with control.listen(NAME) as listener:
+    with listen(NAME) as listener:
         listener.settimeout(10)
         thread = threading.Thread(target=serve)
         thread.start()
@@ -112,7 +144,7 @@ def test_status_is_answered_with_a_schema() -> None:
 def test_what_is_no_request_is_told_what_one_is(line: bytes) -> None:
     said = ask(line)
     assert said["ok"] is False
-    assert '"op": "status"' in said["error"]
+    assert '{"op": "status"}' in said["error"]
 
 
 @given(st.binary() | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
@@ -121,7 +153,7 @@ def test_any_line_gets_an_answer(line: bytes) -> None:
 
 
 def test_the_socket_is_for_root_alone(folder: Path) -> None:
-    with control.listen(NAME):
+    with listen(NAME):
         path = control.socket_path(NAME)
         assert path == folder / f"{NAME}.control"
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
@@ -130,8 +162,8 @@ def test_the_socket_is_for_root_alone(folder: Path) -> None:
 
 
 def test_the_socket_of_a_dead_engine_is_replaced() -> None:
-    control.listen(NAME).close()
-    with control.listen(NAME):
+    listen(NAME).close()
+    with listen(NAME):
         connect().close()
 
 
@@ -140,7 +172,7 @@ def test_a_socket_that_cannot_be_made_says_so(
 ) -> None:
     monkeypatch.setenv("FS_TUNNEL_RUN_DIR", str(tmp_path / ("x" * 100)))
     with pytest.raises(SystemChangeError, match="check its directory"):
-        control.listen(NAME)
+        listen(NAME)
 
 
 def test_a_connection_carries_several_requests() -> None:
@@ -160,6 +192,34 @@ def test_a_line_too_long_ends_its_connection_alone(caplog: pytest.LogCaptureFixt
     assert caplog.records == [], "asyncio tells of exceptions that nobody caught"
 
 
+def test_who_watches_is_told_of_events_and_may_ask_on() -> None:
+    with engine() as tell, connect() as client, client.makefile("rwb") as stream:
+        tell("nobody_hears")
+        for op in ("watch", "status"):
+            stream.write(json.dumps({"op": op}).encode() + b"\n")
+            stream.flush()
+            assert json.loads(stream.readline())["ok"] is True
+        tell("credit_low", peer="alice", credit_used=7)
+        assert json.loads(stream.readline()) == {
+            "event": "credit_low",
+            "peer": "alice",
+            "credit_used": 7,
+        }
+
+
+def test_who_does_not_read_its_events_is_hung_up_on_alone() -> None:
+    with engine() as tell, connect() as sleeper, connect() as reader:
+        for each in (sleeper, reader):
+            each.sendall(b'{"op": "watch"}\n')
+        with reader.makefile("rb") as stream:
+            assert json.loads(stream.readline())["ok"] is True
+            for number in range(40):
+                tell("credit_low", filler="x" * (1 << 16), number=number)
+                assert json.loads(stream.readline())["number"] == number
+        with sleeper.makefile("rb") as stream:
+            assert len(stream.read()) < 40 << 16, "it came to an end, before all was told"
+
+
 def test_a_client_that_goes_away_harms_nobody() -> None:
     with engine():
         connect().close()
@@ -173,12 +233,16 @@ def test_a_client_that_goes_away_harms_nobody() -> None:
 
 def test_a_client_gets_what_the_engine_says() -> None:
     with engine():
-        assert control.request(NAME, "status") == {"ok": True, "schema": 1, **STATUS}
+        assert control.status(NAME) == {"ok": True, "schema": 1, **STATUS}
 
 
 def test_a_refusal_names_the_request() -> None:
-    with engine(), pytest.raises(ControlError, match="refused fly"):
-        control.request(NAME, "fly")
+    with (
+        engine(),
+        control.connect(NAME) as connection,
+        pytest.raises(ControlError, match="refused fly: not understood; send one of"),
+    ):
+        connection.request("fly")
 
 
 @pytest.mark.parametrize(
@@ -202,10 +266,66 @@ def test_an_engine_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
 def test_without_an_engine_it_is_not_running(folder: Path) -> None:
     with pytest.raises(NotRunningError, match="fs-tunnel up"):
         control.status(NAME)
-    control.listen(NAME).close()  # what a killed engine leaves
+    listen(NAME).close()  # what a killed engine leaves
     assert list(folder.iterdir())
     with pytest.raises(NotRunningError):
         control.status(NAME)
+
+
+def test_events_come_until_the_engine_ends() -> None:
+    with engine() as tell, control.connect(NAME) as connection:
+        events = connection.events()
+        heard: list[Message] = []
+
+        def hear() -> None:
+            with pytest.raises(ControlError, match="did not answer"):
+                heard.extend(events)
+
+        watcher = threading.Thread(target=hear)
+        watcher.start()
+        wait_until(lambda: tell("tick") or heard, what="an event is heard")
+    watcher.join(10)
+    assert not watcher.is_alive()
+    assert heard[0] == {"event": "tick"}
+
+
+# Limits.
+
+
+def test_a_limit_request_changes_what_it_names() -> None:
+    before = Limits(rx_rate=1, tx_rate=2, credit=3, credit_low=4, exempt=(bytes(4), 5))
+    assert parse_limits_untrusted({"op": "limit", "peer": "bob"}, before) == before
+    request = {"credit": 2**63 - 1, "rx_rate": 0, "exempt": "[fd00::1]:443"}
+    address = IPv6Address("fd00::1").packed
+    expected = Limits(0, 2, 2**63 - 1, 4, (address, 443))
+    assert parse_limits_untrusted(request, before) == expected
+    assert describe_limits(expected)["exempt"] == "[fd00::1]:443"
+    assert parse_limits_untrusted({"exempt": None}, before).exempt is None
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *({"rx_rate": amount} for amount in (-1, 2**63, 1.0, True, "1", None, [1])),
+        *({"exempt": text} for text in ("", "10.0.0.1", "10.0.0.1:0", ":443", "fd00::1:443")),
+        *({"exempt": wrong} for wrong in ("[fe80::1%3]:443", 443, True)),
+        *({name: 1} for name in ("rate", "")),
+    ],
+)
+def test_what_is_no_limit_is_refused(member: Message) -> None:
+    with pytest.raises(UsageError):
+        parse_limits_untrusted(member, Limits())
+    said = ask(json.dumps({"op": "limit", **member}).encode())
+    assert said["ok"] is False
+    assert said["error"]
+
+
+def test_the_client_sets_limits() -> None:
+    peer = PublicKey(bytes(32))
+    with engine():
+        control.limit(NAME, peer, credit=7, exempt=None)
+        with pytest.raises(ControlError, match="refused limit: rx_rate is a whole number"):
+            control.limit(NAME, peer, rx_rate=-1)
 
 
 def test_a_path_too_long_for_a_socket_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from fs_tunnel import control, uapi, uapi_server
+from fs_tunnel import control_server, uapi, uapi_server
 from fs_tunnel.cli.version import version_option
 from fs_tunnel.engine import STOP_SIGNALS, Engine, EngineOptions, run
 from fs_tunnel.errors import FlowShieldError
@@ -46,7 +46,7 @@ def fs_wg(foreground: bool, ifname: str) -> None:
     tun.mtu = DEFAULT_MTU
     uapi_socket = uapi_server.listen(ifname)
     try:
-        engine = Engine(tun, uapi_socket, control.listen(ifname), options)
+        engine = Engine(tun, uapi_socket, control_server.listen(ifname), options)
     except FlowShieldError:
         uapi.socket_path(ifname).unlink()
         raise

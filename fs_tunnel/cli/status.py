@@ -94,8 +94,10 @@ def _look(name: str) -> dict[str, Any]:
         return tunnel  # another implementation's engine
     tunnel |= {key: engine[key] for key in ("pid", "up", "mtu", "drops", "packet_path")}
     for peer in tunnel["peers"]:
-        counters = engine["peers"].get(peer["public_key"], {})
-        peer |= {key: counters.get(key, 0) for key in ("rx_packets", "tx_packets")}
+        # It may have been added since we asked.
+        known = engine["peers"].get(peer["public_key"], {})
+        peer |= {key: known.get(key, 0) for key in ("rx_packets", "tx_packets", "credit_used")}
+        peer["limits"] = known.get("limits")
     return tunnel
 
 
@@ -124,11 +126,32 @@ def _to_table(tunnel: dict[str, Any]) -> str:
         for peer in tunnel["peers"]
     ]
     lines = [head, *_align([_COLUMNS, *rows])] if rows else [head, "no peers"]
+    lines.extend(
+        f"limits of {peer['public_key']}: " + ", ".join(said)
+        for peer in tunnel["peers"]
+        if (said := _describe_limits(peer))
+    )
     if path := tunnel.get("packet_path"):
         lines.append("packet path: " + ", ".join(_describe_path(path)))
     if drops := tunnel.get("drops"):
         lines.append("dropped: " + ", ".join(f"{n} {why}" for why, n in sorted(drops.items())))
     return "\n".join(lines)
+
+
+def _describe_limits(peer: dict[str, Any]) -> list[str]:
+    """What a peer may use, where that is not everything."""
+    limits = peer.get("limits") or {}
+    said = [
+        f"{human_bytes(limits[rate])}/s {way}"
+        for rate, way in (("rx_rate", "in"), ("tx_rate", "out"))
+        if limits.get(rate)
+    ]
+    if credit := limits.get("credit"):
+        left = max(0, credit - peer["credit_used"])
+        said.append(f"{human_bytes(left)} of {human_bytes(credit)} left")
+    if exempt := limits.get("exempt"):
+        said.append(f"{exempt} without credit")
+    return said
 
 
 def _describe_path(path: dict[str, Any]) -> list[str]:

@@ -7,22 +7,24 @@ from fs_tunnel.proto.path import Limits, LocalAddress
 from fs_tunnel.proto.session import Keypair
 from fs_tunnel.types import Endpoint
 
+MIN_BURST = 128 << 10  # bytes: one frame is up to 64 KiB, and takes more on the wire
+
 
 class Bucket:
-    """Lets ``rate`` bytes a second pass, a second's worth at once; 0 lets all pass."""
+    """Lets ``rate`` bytes a second pass, a second's worth or MIN_BURST at once; 0 lets all pass."""
 
-    __slots__ = ("rate", "_tokens", "_filled")
+    __slots__ = ("rate", "_burst", "_tokens", "_filled")
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self._tokens = float(rate)
+        self._burst = self._tokens = float(max(rate, MIN_BURST))
         self._filled = 0.0
 
     def take(self, length: int, now: float) -> bool:
         if not self.rate:
             return True
         if now > self._filled:
-            self._tokens = min(self._tokens + (now - self._filled) * self.rate, float(self.rate))
+            self._tokens = min(self._tokens + (now - self._filled) * self.rate, self._burst)
             self._filled = now
         if self._tokens < length:
             return False

@@ -108,7 +108,10 @@ class Twin:
     def set_limits(self, peer: int, limits: Limits) -> None:
         row = self._peers[peer]
         row.limits, row.is_credit_low = limits, False
-        row.receiving, row.sending = Bucket(limits.rx_rate), Bucket(limits.tx_rate)
+        if row.receiving.rate != limits.rx_rate:
+            row.receiving = Bucket(limits.rx_rate)
+        if row.sending.rate != limits.tx_rate:
+            row.sending = Bucket(limits.tx_rate)
 
     def counters(self, peer: int) -> Counters:
         row = self._peers[peer]

@@ -41,6 +41,8 @@ from fs_tunnel.proto.messages import (
 from fs_tunnel.proto.noise import StaticKeys
 from fs_tunnel.proto.path import (
     BecameActive,
+    CreditLow,
+    EndpointMoved,
     HandshakeReceived,
     HandshakesLost,
     HandshakeWanted,
@@ -81,6 +83,7 @@ class Device:
         self._handshakes: deque[_QueuedHandshake] = deque()
         self._rate_limiter = HandshakeRateLimiter()
         self._loaded_until = float("-inf")
+        self._notices: list[tuple[Peer, CreditLow | EndpointMoved]] = []
         self._mtu = 0
         self._wakes: list[tuple[float, int, Peer]] = []
         self._wake_order = count()
@@ -235,6 +238,11 @@ class Device:
         taken, self._switch.outgoing = self._switch.outgoing, []
         return taken
 
+    def take_notices(self) -> list[tuple[Peer, CreditLow | EndpointMoved]]:
+        """Return, and forget, what happened that others may want to know, in order."""
+        taken, self._notices = self._notices, []
+        return taken
+
     def not_sent(self, outgoing: Outgoing) -> None:
         """A datagram could not be sent: uncount it."""
         peer = None if outgoing.peer is None else self._by_number.get(outgoing.peer)
@@ -264,6 +272,8 @@ class Device:
                 peer.confirm_session(local_index, now)
             case BecameActive():
                 peer.look()
+            case CreditLow() | EndpointMoved():
+                self._notices.append((peer, event))
 
     def _receive_handshake_untrusted(self, received: HandshakeReceived, now: float) -> None:
         """Queue a handshake message where it may cost CPU."""

@@ -66,9 +66,10 @@ class Activity(NamedTuple):
 class Limits(NamedTuple):
     """What one peer may use.  0 is no limit of that kind.
 
-    Rates are in bytes a second, and a second's worth may come at once.  ``credit`` is absolute: the
-    sum of ``rx_bytes`` and ``tx_bytes`` up to which all packets pass; beyond it only those to or
-    from ``exempt`` do.  ``CreditLow`` is told once when less than ``credit_low`` bytes are left.
+    Rates are in bytes a second, and a second's worth, or 128 KiB, may come at once.  ``credit`` is
+    absolute: the sum of ``rx_bytes`` and ``tx_bytes`` up to which all packets pass; beyond it only
+    those to or from ``exempt`` do.  ``CreditLow`` is told once when less than ``credit_low`` bytes
+    are left.
     """
 
     rx_rate: int = 0

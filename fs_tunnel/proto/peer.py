@@ -22,7 +22,7 @@ from fs_tunnel.proto.messages import (
     Response,
 )
 from fs_tunnel.proto.noise import StaticKeys
-from fs_tunnel.proto.path import Counters, LocalAddress, Outgoing, PathKeys
+from fs_tunnel.proto.path import Counters, Limits, LocalAddress, Outgoing, PathKeys
 from fs_tunnel.proto.session import Session, Sessions
 from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import Event, PeerTimers, Timer
@@ -53,6 +53,7 @@ class Peer:
         "_rx_packets",
         "_tx_packets",
         "_traffic",
+        "_limits",
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class Peer:
         # Of handshake messages; the packet path counts transport.
         self._rx_bytes = self._tx_bytes = self._rx_packets = self._tx_packets = 0
         self._traffic = Traffic(switch.path, self.number, self.timers)
+        self._limits = Limits()
 
     def __repr__(self) -> str:
         return f"Peer({self.public_key.to_base64()})"
@@ -98,7 +100,23 @@ class Peer:
             transport.tx_packets + self._tx_packets,
         )
 
+    @property
+    def credit_used(self) -> int:
+        """Bytes of transport, both ways: what ``Limits.credit`` is compared with."""
+        transport = self._switch.path.counters(self.number)
+        return transport.rx_bytes + transport.tx_bytes
+
     # Settings.
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        """Takes effect with the next packet."""
+        self._limits = limits
+        self._switch.path.set_limits(self.number, limits)
 
     @property
     def preshared_key(self) -> PresharedKey:

@@ -51,6 +51,13 @@ NATIVE = {
     "udp_gro": True,
     "gso_refused": 0,
 }
+LIMITS = {
+    "rx_rate": 1 << 20,
+    "tx_rate": 0,
+    "credit": 8 << 20,
+    "credit_low": 1,
+    "exempt": "10.66.0.1:443",
+}
 COUNTERS = {
     "ok": True,
     "pid": 7,
@@ -58,7 +65,14 @@ COUNTERS = {
     "mtu": 1420,
     "drops": {"replay": 2, "no_peer": 3},
     "packet_path": NATIVE,
-    "peers": {BOB.to_base64(): {"rx_packets": 4, "tx_packets": 5}},
+    "peers": {
+        BOB.to_base64(): {
+            "rx_packets": 4,
+            "tx_packets": 5,
+            "credit_used": 3 << 20,
+            "limits": LIMITS,
+        },
+    },
 }
 
 
@@ -95,7 +109,7 @@ def shown(*arguments: str) -> str:
 
 
 def test_the_table(tunnels: dict[str, DeviceStatus]) -> None:
-    head, columns, bob, carol, path, drops = shown().splitlines()
+    head, columns, bob, carol, limits, path, drops = shown().splitlines()
     assert head.startswith("alice  engine  port 51820  key ")
     assert columns.split("  ")[0] == "PEER"
     for said in (BOB.to_base64(), "[2001:db8::2]:7", "12 s ago", "5.0 GiB", "1.5 KiB"):
@@ -103,6 +117,10 @@ def test_the_table(tunnels: dict[str, DeviceStatus]) -> None:
     assert "10.66.0.0/32, 10.66.0.1/32, 10.66.0.2/32 and 2 more" in bob
     assert carol.split() == [CAROL.to_base64(), "-", "-", "never", "0", "B", "0", "B"]
     assert columns.index("HANDSHAKE") == bob.index("12 s ago") == carol.index("never")
+    assert limits == (
+        f"limits of {BOB.to_base64()}: 1.0 MiB/s in, 5.0 MiB of 8.0 MiB left, "
+        "10.66.0.1:443 without credit"
+    )
     assert path == "packet path: native, ipsec-mb, 2 threads"
     assert drops == "dropped: 3 no_peer, 2 replay"
 
@@ -184,6 +202,8 @@ def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
         "persistent_keepalive": 25,
         "rx_packets": 4,
         "tx_packets": 5,
+        "credit_used": 3 << 20,
+        "limits": LIMITS,
     }
     carol: dict[str, Any] = {
         "public_key": CAROL.to_base64(),
@@ -193,6 +213,8 @@ def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
         "latest_handshake": None,
         "persistent_keepalive": 0,
         **dict.fromkeys(("rx_bytes", "tx_bytes", "rx_packets", "tx_packets"), 0),
+        "credit_used": 0,
+        "limits": None,
     }
     (alice,) = said.pop("tunnels")
     assert said == {"schema": 1}

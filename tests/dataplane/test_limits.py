@@ -2,29 +2,43 @@
 
 from scapy.layers.inet import IP, TCP, UDP
 
+from fs_tunnel.dataplane.rows import MIN_BURST
 from fs_tunnel.proto.path import BecameActive, CreditLow, Limits
 from tests.dataplane.ends import BOB, NOW, OVERHEAD, Ends, packet, told
 
 
 def test_a_rate_lets_a_seconds_worth_pass_at_once(ends: Ends) -> None:
     alice, bob = ends
-    wire = 112 + OVERHEAD
-    alice.path.set_limits(alice.peer, Limits(tx_rate=10 * wire))
-    bob.path.set_limits(bob.peer, Limits(rx_rate=5 * wire))
-    datagrams = [datagram for _ in range(20) for datagram in alice.send(packet(112))]
-    assert len(datagrams) == 10
-    assert alice.refused() == {"rate_limited_sending": 10}
+    wire = 1408 + OVERHEAD
+    alice.path.set_limits(alice.peer, Limits(tx_rate=200 * wire))
+    bob.path.set_limits(bob.peer, Limits(rx_rate=100 * wire))
+    datagrams = [datagram for _ in range(300) for datagram in alice.send(packet(1408))]
+    assert len(datagrams) == 200
+    assert alice.refused() == {"rate_limited_sending": 100}
     for datagram in datagrams:
         bob.receive(datagram)
-    assert len(bob.delivered()) == 5
-    assert bob.refused() == {"rate_limited_receiving": 5}
+    assert len(bob.delivered()) == 100
+    assert bob.refused() == {"rate_limited_receiving": 100}
     # Both ways are apart, and a tenth of a second is worth a tenth.
-    assert len(bob.send(packet(112, back=True))) == 1
-    assert sum(len(alice.send(packet(112), NOW + 0.1)) for _ in range(3)) == 1
-    assert sum(len(alice.send(packet(112), NOW + 9)) for _ in range(20)) == 10
+    assert len(bob.send(packet(1408, back=True))) == 1
+    assert sum(len(alice.send(packet(1408), NOW + 0.1)) for _ in range(30)) == 20
+    assert sum(len(alice.send(packet(1408), NOW + 9)) for _ in range(300)) == 200
     assert alice.path.seal(alice.peer, b"", NOW + 9) is not None
+    # What was taken stays taken, unless the rate is another.
+    alice.path.set_limits(alice.peer, Limits(tx_rate=200 * wire, credit=10**9))
+    assert alice.send(packet(1408), NOW + 9) == []
     alice.path.set_limits(alice.peer, Limits())
-    assert sum(len(alice.send(packet(112), NOW + 9)) for _ in range(20)) == 20
+    assert sum(len(alice.send(packet(1408), NOW + 9)) for _ in range(300)) == 300
+
+
+def test_a_low_rate_lets_a_frame_of_the_kernels_pass(ends: Ends) -> None:
+    """It comes as one, and would never fit into a second's worth."""
+    alice, _ = ends
+    alice.path.set_limits(alice.peer, Limits(tx_rate=10_000))
+    wire = 1408 + OVERHEAD
+    assert sum(len(alice.send(packet(1408))) for _ in range(200)) == MIN_BURST // wire
+    assert sum(len(alice.send(packet(1408), NOW + 1)) for _ in range(200)) == 10_000 // wire
+    assert sum(len(alice.send(packet(1408), NOW + 99)) for _ in range(200)) == MIN_BURST // wire
 
 
 def test_credit_ends_for_both_ways_and_is_told_of_before(ends: Ends) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from fs_tunnel import config, control, uapi
+from fs_tunnel import config, uapi
+from fs_tunnel.control import Message
+from fs_tunnel.control_server import answer_untrusted, describe_limits, parse_limits_untrusted
 from fs_tunnel.errors import (
     ConfigError,
     ControlError,
@@ -14,6 +16,7 @@ from fs_tunnel.errors import (
 from fs_tunnel.linux.kinds import from_json, to_json
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
+from fs_tunnel.proto.path import Limits
 from fs_tunnel.types import Endpoint
 from tests.proto.world import Datagram, World
 
@@ -105,11 +108,14 @@ def config_file(data: bytes) -> None:
 def control_request(data: bytes) -> None:
     """A request to the control socket is answered, whatever it is."""
 
-    def answer(op: str) -> control.Reply:
-        return {"status": {}}[op]
+    def limit(request: Message) -> Message:
+        limits = parse_limits_untrusted(request, Limits())
+        again = parse_limits_untrusted(describe_limits(limits), Limits())
+        assert again == limits
+        return {}
 
-    reply = control.answer_untrusted(data, answer)
-    assert reply["ok"] in (True, False)
+    reply = answer_untrusted(data, {"limit": limit})
+    assert reply["ok"] is True or reply["error"]
 
 
 def journal_line(data: bytes) -> None:

@@ -9,8 +9,11 @@ ALICE_INSIDE = ("10.66.0.1/24", "fd66::1/64")
 BOB_INSIDE = ("10.66.0.2/24", "fd66::2/64")
 
 
-def transfer_tcp(client: Peer, server: Peer, address: str, data: bytes) -> bytes:
-    """Send ``data`` over TCP from the client's namespace and return what the server read."""
+def transfer_tcp(client: Peer, server: Peer, address: str, data: bytes, *, port: int = 0) -> bytes:
+    """Send ``data`` over TCP from the client's namespace and return what the server read.
+
+    With ``port`` 0, any will do.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     received = bytearray()
     with (
@@ -19,7 +22,7 @@ def transfer_tcp(client: Peer, server: Peer, address: str, data: bytes) -> bytes
     ):
         for each in (listener, sender):
             each.settimeout(30.0)
-        listener.bind((address, 0))
+        listener.bind((address, port))
         listener.listen()
 
         def read_all() -> None:

@@ -3,10 +3,20 @@
 #include <netinet/in.h>
 #include <string.h>
 
+/* One frame is up to 64 KiB, and takes more on the wire. */
+static const double MIN_BURST = 128 << 10;
+
+static double burst_of(double rate)
+{
+    return rate > MIN_BURST ? rate : MIN_BURST;
+}
+
 void bucket_set(struct bucket *bucket, uint64_t rate)
 {
+    if (atomic_load_explicit(&bucket->rate, memory_order_relaxed) == rate)
+        return; /* what was taken stays taken */
     lock_take(&bucket->lock);
-    bucket->tokens = (double)rate;
+    bucket->tokens = burst_of((double)rate);
     bucket->filled = 0;
     atomic_store_explicit(&bucket->rate, rate, memory_order_relaxed);
     lock_give(&bucket->lock);
@@ -18,8 +28,8 @@ bool bucket_take_limited(struct bucket *bucket, uint32_t bytes, double now)
     double rate = (double)atomic_load_explicit(&bucket->rate, memory_order_relaxed);
     if (now > bucket->filled) {
         bucket->tokens += (now - bucket->filled) * rate;
-        if (bucket->tokens > rate)
-            bucket->tokens = rate;
+        if (bucket->tokens > burst_of(rate))
+            bucket->tokens = burst_of(rate);
         bucket->filled = now;
     }
     bool enough = bucket->tokens >= bytes;

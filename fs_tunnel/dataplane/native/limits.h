@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Lets `rate` bytes a second pass, a second's worth at once. A rate of 0 lets all pass. */
+/* Lets `rate` bytes a second pass, a second's worth or 128 KiB at once. A rate of 0 lets all pass. */
 struct bucket {
     _Atomic uint64_t rate;
     struct lock lock;

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ NETNS_TOOLS = {
     "wg-quick": "wireguard-tools",
     "wireguard-go": "wireguard-go",
 }
+
+
+def pytest_configure() -> None:
+    """Let tests hear the signals that we were started to ignore, by nohup or a shell's &."""
+    # A handler, unlike SIG_IGN, does not pass to a new program.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -147,15 +147,6 @@ def test_a_dead_engine_of_a_split_tunnel_leaves_nothing(scene: Served) -> None:
     assert host_state(where) == before
 
 
-@pytest.fixture
-def hangup_matters() -> Iterator[None]:
-    """Where nohup(1) runs the tests, what they start would ignore it, as it should."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("hangup_matters")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_second_signal_does_not_disturb_the_undoing(
     scene: Served, number: signal.Signals

@@ -17,6 +17,7 @@ NATIVE = REPOSITORY / "fs_tunnel" / "dataplane" / "native"
 BUILD = REPOSITORY / "build" / "sanitized"
 TARGETS = ("frame", "inner", "datagrams")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+RACES = ("-fsanitize=thread", "-g")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow", "-Werror")
 LIBRARIES = {"ipsec-mb": ("aead_ipsec_mb.c", "IPSec_MB"), "libcrypto": ("aead_openssl.c", "crypto")}
 
@@ -25,16 +26,17 @@ def corpus(target: str) -> list[Path]:
     return sorted((HERE / "corpus" / target).iterdir())
 
 
-def build_extension(aead: str) -> Path:
+def build_extension(aead: str, sanitizers: tuple[str, ...] = SANITIZERS) -> Path:
     """The extension with sanitizers, which the tests of the packet path run against."""
-    folder = BUILD / f"extension-{aead}-{_digest()}"
+    kind = "races" if sanitizers is RACES else "memory"
+    folder = BUILD / f"extension-{kind}-{aead}-{_digest()}"
     if not folder.exists():
         command = [sys.executable, "setup.py", "-q", "build_ext"]
         places = ["--build-lib", str(folder) + ".new", "--build-temp", str(folder) + ".temp"]
         environment = {
             "FS_TUNNEL_NATIVE": "required",
             "FS_TUNNEL_AEAD": aead,
-            "FS_TUNNEL_SANITIZE": " ".join([*SANITIZERS, *WARNINGS]),
+            "FS_TUNNEL_SANITIZE": " ".join([*sanitizers, *WARNINGS]),
         }
         _run([*command, *places], environment)
         Path(str(folder) + ".new").rename(folder)

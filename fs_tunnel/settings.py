@@ -68,7 +68,7 @@ def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
     return found
 
 
-def choose_mark(config: TunnelConfig) -> int:
+def choose_mark(config: TunnelConfig, protection: plans.Protection) -> int:
     """The mark that the tunnel has while it is up, or that it is to get; 0 for none."""
     ours = {
         change.table
@@ -76,7 +76,7 @@ def choose_mark(config: TunnelConfig) -> int:
         if isinstance(change, links.Unreachable)
     }
     return plans.choose_mark(
-        config, in_use=lambda mark: mark not in ours and links.table_in_use(mark)
+        config, protection, in_use=lambda mark: mark not in ours and links.table_in_use(mark)
     )
 
 

@@ -1,32 +1,18 @@
 """``fs-tunnel serve``: become a provider."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
-
 import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
+from fs_tunnel.cli.params import Network
 from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
 from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.linux import hooks, links
 from fs_tunnel.linux.firewall import MAX_FLOWS_PER_CLIENT, ProviderPolicy
 from fs_tunnel.linux.plans import Surroundings, forwarding_key, provider_plan, was_routing
+from fs_tunnel.types import IPNetwork
 
 DEFAULT_PORT = 51820
-
-
-class _Network(click.ParamType[IPv4Network | IPv6Network]):
-    """A network in CIDR form."""
-
-    name = "CIDR"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> IPv4Network | IPv6Network:
-        try:
-            return ip_network(value)
-        except ValueError:
-            self.fail(f"{value!r} is no network; write 192.0.2.0/24", param, ctx)
 
 
 @click.command()
@@ -36,7 +22,7 @@ class _Network(click.ParamType[IPv4Network | IPv6Network]):
     "--allow-dest",
     "allowed",
     multiple=True,
-    type=_Network(),
+    type=Network(),
     help="Let clients reach a private or reserved network, in a lab; repeatable.",
 )
 @click.option("--allow-smtp", is_flag=True, help="Let clients reach port 25.")
@@ -52,7 +38,7 @@ class _Network(click.ParamType[IPv4Network | IPv6Network]):
 def serve(
     foreground: bool,
     wan: str | None,
-    allowed: tuple[IPv4Network | IPv6Network, ...],
+    allowed: tuple[IPNetwork, ...],
     allow_smtp: bool,
     max_flows: int,
     allow_hooks: bool,

@@ -1,32 +1,112 @@
 """``fs-tunnel up``: become a client."""
 
+import os
+
 import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
+from fs_tunnel.cli.params import InboundParam, Network
 from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
+from fs_tunnel.config import TunnelConfig
+from fs_tunnel.errors import UsageError
 from fs_tunnel.linux import hooks
-from fs_tunnel.linux.plans import Surroundings, client_plan
+from fs_tunnel.linux.kill_switch import LAN, Inbound
+from fs_tunnel.linux.plans import Protection, Surroundings, client_plan, full_tunnel_versions
+from fs_tunnel.linux.remote_login import remote_login
+from fs_tunnel.types import IPNetwork
 
 
 @click.command()
 @FOREGROUND
+@click.option(
+    "--no-kill-switch",
+    is_flag=True,
+    help="Without the firewall around a full tunnel; routing alone has gaps.",
+)
+@click.option("--allow-lan", is_flag=True, help="Leave the private networks that are here outside.")
+@click.option(
+    "--exclude",
+    "excluded",
+    multiple=True,
+    type=Network(),
+    help="Leave a network outside of a full tunnel; repeatable.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    type=Network(),
+    help="Take a network of AllowedIPs through the tunnel, and nothing else; repeatable.",
+)
+@click.option(
+    "--allow-inbound",
+    "inbound",
+    multiple=True,
+    type=InboundParam(),
+    help="Let these connect by TCP to a port of ours from outside; repeatable.",
+)
+@click.option("--force", is_flag=True, help="Even where it cuts the connection you came by.")
 @ALLOW_HOOKS
 @click.argument("conf", shell_complete=complete_conf)
-def up(foreground: bool, allow_hooks: bool, conf: str) -> None:
+def up(
+    foreground: bool,
+    no_kill_switch: bool,
+    allow_lan: bool,
+    excluded: tuple[IPNetwork, ...],
+    only: tuple[IPNetwork, ...],
+    inbound: tuple[Inbound, ...],
+    force: bool,
+    allow_hooks: bool,
+    conf: str,
+) -> None:
     """Bring up the tunnel of CONF, a wg-quick file.
 
     A bare name is looked for in /etc/fs-tunnel and /etc/wireguard. Where the tunnel is up already,
     the file is applied anew, and its sessions stay.
+
+    A full tunnel, with AllowedIPs = 0.0.0.0/0, ::/0, fails closed: until fs-tunnel down, nothing
+    leaves this host outside of it.
     """
     config = read_config("up", conf, allow_hooks=allow_hooks)
+    protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
+    if not force:
+        _keep_remote_login(config, protection)
     endpoints = settings.resolve(config)
-    mark = settings.choose_mark(config)
-    around = Surroundings(mtu=settings.mtu_for(endpoints.values(), mark), mark=mark)
+    mark = settings.choose_mark(config, protection)
+    around = Surroundings(
+        mtu=settings.mtu_for(endpoints.values(), mark),
+        mark=mark,
+        endpoints=tuple(endpoints.values()),
+    )
     run_tunnel(
         "up",
         config,
         settings.device_update(config, endpoints, port=None, mark=mark),
-        hooks.surround(config, client_plan(config, around)),
+        hooks.surround(config, client_plan(config, around, protection)),
         foreground=foreground,
     )
+
+
+def _keep_remote_login(config: TunnelConfig, protection: Protection) -> None:
+    """UsageError where the tunnel would cut the connection by which the user came."""
+    login = remote_login(os.getpid())
+    if login is None or login.address.is_loopback:
+        return
+    if protection.only:
+        is_cut = any(login.address in network for network in protection.only)
+    else:
+        outside = [*protection.excluded, *(LAN if protection.allow_lan else ())]
+        is_cut = bool(full_tunnel_versions(config)) and not any(
+            login.address in network for network in outside
+        )
+    is_let_in = any(
+        login.address in each.source and login.port == each.port for each in protection.inbound
+    )
+    if is_cut and not is_let_in:
+        bits = login.address.max_prefixlen
+        place = f"{login.address}/{bits}"
+        place = f"[{place}]:{login.port}" if login.address.version == 6 else f"{place}:{login.port}"
+        raise UsageError(
+            f"you came by SSH from {login.address}, and this tunnel would cut you off; "
+            f"add --allow-inbound {place}, or --force"
+        )

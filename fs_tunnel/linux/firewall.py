@@ -8,15 +8,11 @@ flows get random ports from a range without the tunnel's own, and the tunnel's o
 tracked at all.
 """
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
-from fs_tunnel.errors import UsageError
-from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.command import run
 from fs_tunnel.linux.links import LINK_GROUP
+from fs_tunnel.linux.nft import NftTable, check_interface, counters, set_of, table_of, without
 from fs_tunnel.types import IPNetwork
 
 # Addresses of no use on the internet, or of special use to the host.
@@ -51,7 +47,6 @@ DENIED_V6 = (
 )
 MAX_FLOWS_PER_CLIENT = 4096
 GATEWAY_PORT_DNS = 53
-_INTERFACE = re.compile(r"[a-zA-Z0-9_=+.@:-]{1,15}")
 
 _COUNTERS = (
     "spoofed",
@@ -84,35 +79,12 @@ class ProviderPolicy:
 
     def __post_init__(self) -> None:
         for ifname in (self.name, self.wan):
-            if not _INTERFACE.fullmatch(ifname):
-                raise UsageError(
-                    f"{ifname!r} is no name for a firewall rule; rename the interface with ip link"
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class NftTable(Change):
-    """One table of family inet, replaced as a whole."""
-
-    table: str
-    ruleset: str
-
-    @property
-    def place(self) -> tuple[object, ...]:
-        return ("NftTable", self.table)
-
-    def do(self) -> None:
-        run(["nft", "-f", "-"], stdin=self.ruleset)
-
-    def undo(self) -> None:
-        # Adding it first makes the deletion succeed where it is gone already.
-        run(["nft", "-f", "-"], stdin=_without(self.table))
+            check_interface(ifname)
 
 
 def provider_table(policy: ProviderPolicy) -> NftTable:
     """The table ``inet fs_NAME`` of a policy."""
-    # nft takes no '=', '+', '.' or '-' in an identifier.
-    table = "fs_" + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in policy.name)
+    table = table_of(policy.name)
     return NftTable(table, render(table, policy))
 
 
@@ -121,17 +93,17 @@ def render(table: str, policy: ProviderPolicy) -> str:
     tun, wan = f'"{policy.name}"', f'"{policy.wan}"'
     # Clients' flows leave from ports that are not the tunnel's, nor in its half of the range.
     ports = "1024-32767" if policy.port > 32767 else "32768-65535"
-    return f"""{_without(table)}
+    return f"""{without(table)}
 table inet {table} {{
-{_lines(f"counter {name} {{ }}" for name in _COUNTERS)}
-{_set("clients4", "ipv4_addr", (a.network for a in policy.addresses if a.version == 4))}
-{_set("clients6", "ipv6_addr", (a.network for a in policy.addresses if a.version == 6))}
-{_set("gateway4", "ipv4_addr", (a.ip for a in policy.addresses if a.version == 4))}
-{_set("gateway6", "ipv6_addr", (a.ip for a in policy.addresses if a.version == 6))}
-{_set("allowed4", "ipv4_addr", (n for n in policy.allowed_destinations if n.version == 4))}
-{_set("allowed6", "ipv6_addr", (n for n in policy.allowed_destinations if n.version == 6))}
-{_set("denied4", "ipv4_addr", DENIED_V4)}
-{_set("denied6", "ipv6_addr", DENIED_V6)}
+{counters(_COUNTERS)}
+{set_of("clients4", "ipv4_addr", (a.network for a in policy.addresses if a.version == 4))}
+{set_of("clients6", "ipv6_addr", (a.network for a in policy.addresses if a.version == 6))}
+{set_of("gateway4", "ipv4_addr", (a.ip for a in policy.addresses if a.version == 4))}
+{set_of("gateway6", "ipv6_addr", (a.ip for a in policy.addresses if a.version == 6))}
+{set_of("allowed4", "ipv4_addr", (n for n in policy.allowed_destinations if n.version == 4))}
+{set_of("allowed6", "ipv6_addr", (n for n in policy.allowed_destinations if n.version == 6))}
+{set_of("denied4", "ipv4_addr", DENIED_V4)}
+{set_of("denied6", "ipv6_addr", DENIED_V6)}
   set flows4 {{ type ipv4_addr; size 65536; flags dynamic; }}
   set flows6 {{ type ipv6_addr; size 65536; flags dynamic; }}
 
@@ -221,17 +193,3 @@ def _transit_guard(policy: ProviderPolicy) -> str:
             "counter name ipv6_transit drop"
         )
     return "\n    ".join(rules)
-
-
-def _set(name: str, kind: str, elements: Iterable[object]) -> str:
-    listed = ", ".join(str(each) for each in elements)
-    body = f" elements = {{ {listed} }};" if listed else ""
-    return f"  set {name} {{ type {kind}; flags interval; auto-merge;{body} }}"
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def _without(table: str) -> str:
-    return f"add table inet {table}\ndelete table inet {table}\n"

@@ -7,15 +7,15 @@ from typing import Any, get_args, get_origin, get_type_hints
 from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import ResolvConf, Resolvconf
-from fs_tunnel.linux.firewall import NftTable
 from fs_tunnel.linux.hooks import HookChange
-from fs_tunnel.linux.links import Address, Link, LinkUp, Route, UnmarkedRule, Unreachable
+from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
+from fs_tunnel.linux.nft import NftTable
 from fs_tunnel.linux.sysctl import Sysctl
 
 KINDS: dict[str, type[Change]] = {
     kind.__name__: kind
     for kind in (
-        *(Address, Link, LinkUp, Route, UnmarkedRule, Unreachable),
+        *(Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable),
         *(HookChange, NftTable, ResolvConf, Resolvconf, Sysctl),
     )
 }

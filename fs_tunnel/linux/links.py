@@ -218,6 +218,44 @@ class UnmarkedRule(Change):
         }
 
 
+@dataclass(frozen=True, slots=True)
+class RuleTo(Change):
+    """What goes to ``network`` is routed by ``table``; smaller priorities are asked first.
+
+    ``mark``: only what carries it.  ``but_default``: unless that table has only a default route.
+    """
+
+    network: str
+    table: int
+    priority: int
+    mark: int = 0
+    but_default: bool = False
+
+    def do(self) -> None:
+        with _netlink(f"adding the rule for {self.network}", _ALREADY_THERE) as ip:
+            ip.rule("add", **self._arguments())
+
+    def undo(self) -> None:
+        with _netlink(f"removing the rule for {self.network}", _ALREADY_GONE) as ip:
+            ip.rule("del", **self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        network = ip_network(self.network)
+        arguments: dict[str, Any] = {
+            "family": _family(self.network),
+            "priority": self.priority,
+            "dst": str(network.network_address),
+            "dst_len": network.prefixlen,
+            "table": self.table,
+            "FRA_PROTOCOL": RULE_PROTOCOL,
+        }
+        if self.mark:
+            arguments["fwmark"] = self.mark
+        if self.but_default:
+            arguments["FRA_SUPPRESS_PREFIXLEN"] = 0
+        return arguments
+
+
 def exists(ifname: str) -> bool:
     """Whether there is an interface of this name."""
     with _netlink("looking at links") as ip:

@@ -13,22 +13,25 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from fs_tunnel.config import InterfaceConfig, TunnelConfig
-from fs_tunnel.errors import ConfigError
+from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import use_resolvers
 from fs_tunnel.linux.firewall import ProviderPolicy, provider_table
 from fs_tunnel.linux.journal import original
+from fs_tunnel.linux.kill_switch import LAN, Inbound, KillSwitch, kill_switch_table
 from fs_tunnel.linux.links import (
     MAIN_TABLE,
+    RULE_PRIORITY,
     Address,
     Link,
     LinkUp,
     Route,
+    RuleTo,
     UnmarkedRule,
     Unreachable,
 )
 from fs_tunnel.linux.sysctl import Sysctl, read
-from fs_tunnel.types import IPNetwork
+from fs_tunnel.types import Endpoint, IPNetwork
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +43,22 @@ _HALVES = {4: ("0.0.0.0/1", "128.0.0.0/1"), 6: ("::/1", "8000::/1")}
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a plan needs to know of the host: ``mtu`` in bytes; ``mark`` 0 where none is needed."""
+    """What a plan needs to know: ``mtu`` in bytes; ``mark`` 0 where none is needed."""
 
     mtu: int
     mark: int = 0
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a client wants to have outside of its full tunnel, or, with ``only``, inside of it."""
+
+    kill_switch: bool = True
+    allow_lan: bool = False
+    excluded: tuple[IPNetwork, ...] = ()
+    only: tuple[IPNetwork, ...] = ()
+    inbound: tuple[Inbound, ...] = ()
 
 
 def full_tunnel_versions(config: TunnelConfig) -> tuple[int, ...]:
@@ -54,11 +69,11 @@ def full_tunnel_versions(config: TunnelConfig) -> tuple[int, ...]:
     return tuple(version for version in (4, 6) if _takes_all(networks, version))
 
 
-def choose_mark(config: TunnelConfig, in_use: Callable[[int], bool]) -> int:
+def choose_mark(config: TunnelConfig, protection: Protection, in_use: Callable[[int], bool]) -> int:
     """The firewall mark of the tunnel's own datagrams: configured, or of the first free table."""
     if config.interface.fwmark:
         return config.interface.fwmark
-    if not full_tunnel_versions(config):
+    if not full_tunnel_versions(config) and not protection.only:
         return 0
     mark = FIRST_MARK
     while in_use(mark):
@@ -66,18 +81,22 @@ def choose_mark(config: TunnelConfig, in_use: Callable[[int], bool]) -> int:
     return mark
 
 
-def client_plan(config: TunnelConfig, around: Surroundings) -> list[Change]:
-    """The changes of ``up``."""
-    name, interface = config.name, config.interface
-    versions = full_tunnel_versions(config)
+def client_plan(config: TunnelConfig, around: Surroundings, protection: Protection) -> list[Change]:
+    """The changes of ``up``; ConfigError where the configuration has no room for ``protection``."""
+    name, interface, mark = config.name, config.interface, around.mark
+    _check(config, protection)
+    full = full_tunnel_versions(config)
+    versions = tuple(sorted({each.version for each in protection.only})) or full
     return fit_to_host(
         [
-            *_close_tables(versions, around.mark),
+            *_close_tables(versions, mark),
+            *_firewall(config, around, protection, versions),
+            *_rules(config, mark, protection, full),
             Link(name),
             *_interface(name, interface, around.mtu),
-            *_open_tables(name, versions, around.mark),
-            *_routes(config, versions),
-            *([use_resolvers(name, interface.dns, interface.dns_search)] if interface.dns else []),
+            *_open_tables(name, versions, mark),
+            *([] if protection.only else _routes(config, full)),
+            *_resolvers(config, protection),
         ]
     )
 
@@ -144,7 +163,7 @@ def _gives_ipv6(change: Change) -> bool:
 
 def _closes_ipv6(change: Change) -> bool:
     match change:
-        case Unreachable(network=network):
+        case Unreachable(network=network) | RuleTo(network=network):
             return ":" in network
         case UnmarkedRule(version=version):
             return version == 6
@@ -165,9 +184,87 @@ def _close_tables(versions: Sequence[int], mark: int) -> list[Change]:
         # uplink learns the tunnel's address by asking for it.
         changes.append(Sysctl("net/ipv4/conf/all/src_valid_mark", "1"))
         changes.append(Sysctl("net/ipv4/conf/all/arp_ignore", "2"))
-    changes += [Unreachable(str(_DEFAULT[version]), mark) for version in versions]
-    changes += [UnmarkedRule(version, mark, mark) for version in versions]
-    return changes
+    return [*changes, *(Unreachable(str(_DEFAULT[version]), mark) for version in versions)]
+
+
+def _firewall(
+    config: TunnelConfig, around: Surroundings, protection: Protection, versions: Sequence[int]
+) -> list[Change]:
+    if not versions or not protection.kill_switch:
+        return []
+    switch = KillSwitch(
+        name=config.name,
+        mark=around.mark,
+        addresses=config.interface.addresses,
+        endpoints=around.endpoints,
+        resolvers=config.interface.dns,
+        only=protection.only,
+        excluded=protection.excluded,
+        allow_lan=protection.allow_lan,
+        inbound=protection.inbound,
+    )
+    return [kill_switch_table(switch)]
+
+
+def _rules(
+    config: TunnelConfig, mark: int, protection: Protection, full: Sequence[int]
+) -> list[Change]:
+    if protection.only:
+        versions = sorted({each.version for each in protection.only})
+        return [
+            # The tunnel's own datagrams, whose way may lead through what belongs into it.
+            *(RuleTo(str(_DEFAULT[v]), MAIN_TABLE, RULE_PRIORITY - 1, mark=mark) for v in versions),
+            *(RuleTo(str(each), mark, RULE_PRIORITY) for each in protection.only),
+        ]
+    lan = LAN if protection.allow_lan else ()
+    inside = config.interface.dns if lan or protection.excluded else ()
+    return [
+        # The tunnel's resolver may have an address that others have outside.
+        *(RuleTo(str(ip_network(each)), mark, RULE_PRIORITY - 3) for each in inside),
+        *(RuleTo(str(each), MAIN_TABLE, RULE_PRIORITY - 2) for each in protection.excluded),
+        *(RuleTo(str(each), MAIN_TABLE, RULE_PRIORITY - 1, but_default=True) for each in lan),
+        *(UnmarkedRule(version, mark, mark) for version in full),
+    ]
+
+
+def _resolvers(config: TunnelConfig, protection: Protection) -> list[Change]:
+    interface = config.interface
+    if not interface.dns:
+        return []
+    if protection.only and not all(
+        any(server in network for network in protection.only) for server in interface.dns
+    ):
+        log.warning("the DNS servers of %s are not in what --only names: not used", config.name)
+        return []
+    return [use_resolvers(config.name, interface.dns, interface.dns_search)]
+
+
+def _check(config: TunnelConfig, protection: Protection) -> None:
+    full = full_tunnel_versions(config)
+    outside = protection.allow_lan or protection.excluded or protection.inbound
+    if protection.only and outside:
+        raise UsageError("--only leaves all else outside; give no other network with it")
+    if protection.inbound and not protection.kill_switch:
+        raise UsageError("--allow-inbound is part of the kill switch; leave one of them out")
+    if outside and not full:
+        raise ConfigError(
+            "the file names no full tunnel, so all else is outside already; "
+            "leave out what opens it, or add 0.0.0.0/0, ::/0",
+            source=config.source,
+            key="AllowedIPs",
+        )
+    if protection.only and config.interface.table != "auto":
+        raise ConfigError("--only makes its own table", source=config.source, key="Table")
+    for network in protection.only:
+        if not any(
+            each.version == network.version and network.subnet_of(each)  # type: ignore[arg-type]
+            for each in _allowed(config)
+        ):
+            raise ConfigError(
+                f"{network} is not among them, so the tunnel would not carry it; add it",
+                source=config.source,
+                key="AllowedIPs",
+            )
 
 
 def _open_tables(name: str, versions: Sequence[int], mark: int) -> list[Change]:

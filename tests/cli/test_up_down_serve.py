@@ -233,7 +233,8 @@ def test_what_somebody_deleted_is_mended(scene: Served) -> None:
     expected = host_state(where)
     where.ip("route", "flush", "table", "51820")
     where.ip("rule", "del", "priority", "5220")
-    scene.provider.run("nft", "flush", "ruleset")
+    for each in (where, scene.provider):
+        each.run("nft", "flush", "ruleset")
     scene.up()
     scene.serve("--wan", "wan")
     assert host_state(where) == expected

@@ -11,10 +11,10 @@ from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.firewall import (
     DENIED_V4,
     DENIED_V6,
-    NftTable,
     ProviderPolicy,
     provider_table,
 )
+from fs_tunnel.linux.nft import NftTable
 from fs_tunnel.types import IPNetwork
 from tests.netns.topology import CommandFailed, Namespace, Topology
 

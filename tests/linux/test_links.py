@@ -14,6 +14,7 @@ from fs_tunnel.linux.links import (
     Link,
     LinkUp,
     Route,
+    RuleTo,
     UnmarkedRule,
     Unreachable,
 )
@@ -62,6 +63,18 @@ CHANGES: dict[str, tuple[Change, Callable[[str], bool]]] = {
     "unreachable6": (Unreachable("::/0", TABLE), lambda s: "unreachable default" in s),
     "rule4": (UnmarkedRule(4, TABLE, TABLE), lambda s: "not from all fwmark 0xca6c" in s),
     "rule6": (UnmarkedRule(6, TABLE, TABLE), lambda s: "not from all fwmark 0xca6c" in s),
+    "rule to": (
+        RuleTo("10.9.0.0/16", TABLE, 5217),
+        lambda s: "5217:\tfrom all to 10.9.0.0/16 lookup 51820 proto 201" in s,
+    ),
+    "rule to, but default": (
+        RuleTo("fd09::/48", 254, 5219, but_default=True),
+        lambda s: "from all to fd09::/48 lookup main suppress_prefixlength 0" in s,
+    ),
+    "rule of a mark": (
+        RuleTo("0.0.0.0/0", 254, 5219, mark=51820),
+        lambda s: "5219:\tfrom all fwmark 0xca6c lookup main proto 201" in s,
+    ),
 }
 
 

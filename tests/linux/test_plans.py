@@ -1,7 +1,7 @@
 """What is changed, in which order: the order is what keeps a dying tunnel from leaking."""
 
 import os
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 import pytest
@@ -11,12 +11,15 @@ from fs_tunnel.errors import ConfigError
 from fs_tunnel.linux import plans
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import ResolvConf, Resolvconf
-from fs_tunnel.linux.firewall import NftTable, ProviderPolicy
-from fs_tunnel.linux.links import Address, Link, LinkUp, Route, UnmarkedRule, Unreachable
-from fs_tunnel.linux.plans import Surroundings, choose_mark, client_plan, provider_plan
+from fs_tunnel.linux.firewall import ProviderPolicy
+from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
+from fs_tunnel.linux.nft import NftTable
+from fs_tunnel.linux.plans import Protection, Surroundings, choose_mark, client_plan, provider_plan
 from fs_tunnel.linux.sysctl import Sysctl
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.types import PrivateKey, PublicKey
+
+PLAIN = Protection()
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +47,15 @@ def config(allowed: str, *lines: str, address: str = "10.66.0.2/24, fd66::2/64")
     return parse("\n".join(text), name="wg0", source="wg0.conf")
 
 
-def plan(allowed: str, *lines: str, mark: int = 51820, **more: str) -> list[Change]:
-    return client_plan(config(allowed, *lines, **more), Surroundings(mtu=1420, mark=mark))
+def plan(
+    allowed: str,
+    *lines: str,
+    mark: int = 51820,
+    protection: Protection = PLAIN,
+    **more: str,
+) -> list[Change]:
+    around = Surroundings(mtu=1420, mark=mark)
+    return client_plan(config(allowed, *lines, **more), around, protection)
 
 
 def of(kind: type[Change], changes: list[Change]) -> list[int]:
@@ -98,6 +108,59 @@ def test_no_rule_prefers_the_main_table() -> None:
     assert all(isinstance(each, UnmarkedRule) and each.table == 51820 for each in rules)
 
 
+def test_the_firewall_stands_before_the_rule() -> None:
+    for allowed in ("0.0.0.0/0, ::/0", "0.0.0.0/0", "::/0"):
+        changes = plan(allowed)
+        (table,) = of(NftTable, changes)
+        assert max(of(Unreachable, changes)) < table < min(of(UnmarkedRule, changes))
+    assert of(NftTable, plan("10.0.0.0/8")) == []
+    assert of(NftTable, plan("0.0.0.0/0", protection=Protection(kill_switch=False))) == []
+
+
+def test_what_is_outside_is_asked_for_before_the_tunnel_and_its_resolver_before_that() -> None:
+    protection = Protection(allow_lan=True, excluded=(ip_network("192.0.2.0/24"),))
+    changes = plan("0.0.0.0/0, ::/0", "DNS = 10.9.9.9", protection=protection)
+    rules = [each for each in changes if isinstance(each, RuleTo)]
+    assert rules[0] == RuleTo("10.9.9.9/32", 51820, 5217)
+    assert rules[1] == RuleTo("192.0.2.0/24", 254, 5218)
+    assert RuleTo("10.0.0.0/8", 254, 5219, but_default=True) in rules[2:]
+    assert all(rule.but_default and rule.priority == 5219 for rule in rules[2:])
+    assert max(of(RuleTo, changes)) < min(of(Link, changes))
+
+
+def test_only_some_networks_have_a_closed_table_and_nothing_else_changes() -> None:
+    protection = Protection(only=(ip_network("10.9.0.0/16"),))
+    changes = plan("0.0.0.0/0, ::/0", "DNS = 10.66.0.1", protection=protection)
+    rules = [each for each in changes if isinstance(each, RuleTo)]
+    assert rules == [
+        RuleTo("0.0.0.0/0", 254, 5219, mark=51820),
+        RuleTo("10.9.0.0/16", 51820, 5220),
+    ]
+    assert of(UnmarkedRule, changes) == of(ResolvConf, changes) == of(Resolvconf, changes) == []
+    assert [changes[i] for i in of(Unreachable, changes)] == [Unreachable("0.0.0.0/0", 51820)]
+    assert [changes[i] for i in of(Route, changes)] == [
+        Route("0.0.0.0/0", "wg0", table=51820, metric=100)
+    ]
+    inside = plan("10.0.0.0/8", "DNS = 10.9.0.1", protection=protection)
+    assert len(of(ResolvConf, inside) + of(Resolvconf, inside)) == 1
+
+
+@pytest.mark.parametrize(
+    ("allowed", "protection", "said"),
+    [
+        ("10.0.0.0/8", Protection(allow_lan=True), "no full tunnel"),
+        ("10.0.0.0/8", Protection(excluded=(ip_network("10.1.0.0/16"),)), "no full tunnel"),
+        ("10.0.0.0/8", Protection(only=(ip_network("192.0.2.0/24"),)), "is not among them"),
+        ("0.0.0.0/0", Protection(only=(ip_network("fd00::/8"),)), "is not among them"),
+    ],
+)
+def test_what_the_file_has_no_room_for_is_refused(
+    allowed: str, protection: Protection, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan(allowed, protection=protection)
+
+
 def test_every_other_network_is_a_route_unless_an_address_has_it() -> None:
     changes = plan("10.66.0.0/25, 10.66.0.0/24, 10.9.0.0/16, fd66::/64, fd09::/48")
     routes = [changes[i] for i in of(Route, changes)]
@@ -140,7 +203,7 @@ def test_a_resolver_is_used_where_the_file_has_one() -> None:
 def test_the_mark_is_the_files_or_of_the_first_free_table(
     allowed: str, line: str, used: set[int], mark: int
 ) -> None:
-    assert choose_mark(config(allowed, line), used.__contains__) == mark
+    assert choose_mark(config(allowed, line), Protection(), used.__contains__) == mark
 
 
 def test_a_host_without_ipv6_gets_none_and_still_closes_it(host: dict[str, str]) -> None:

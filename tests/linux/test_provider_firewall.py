@@ -189,6 +189,7 @@ def test_a_shadowed_port_delivers_nothing_to_the_attacker(scene: Served) -> None
 
 
 def test_forwarding_ipv6_for_clients_makes_no_router_for_others(scene: Served) -> None:
+    scene.up(scene.client, "--no-kill-switch")
     scene.provider.ip("address", "add", "2001:db8:9::1/64", "dev", "lan2", "nodad")
     add_addresses(scene.client.namespace, "wire", ["2001:db8:9::2/64"])
     scene.client.namespace.ip("-6", "route", "add", f"{WEB_V6}/128", "via", "2001:db8:9::1")

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +75,16 @@ class Served:
         }
 
     def fs_tunnel(
-        self, where: Namespace, *arguments: str | Path, module: str = "fs_tunnel.cli.main"
+        self,
+        where: Namespace,
+        *arguments: str | Path,
+        module: str = "fs_tunnel.cli.main",
+        env: Mapping[str, str] | None = None,
     ) -> Finished:
         """Run ``fs-tunnel`` to its end, whatever its exit code."""
         done = subprocess.run(
             ["ip", "netns", "exec", where.name, *self.command(*arguments, module=module)],
-            env={**os.environ, **self.env},
+            env={**os.environ, **self.env, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -96,10 +100,10 @@ class Served:
         """``fs-tunnel serve``, and it must succeed."""
         expect_ok(self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf))
 
-    def up(self, client: Client | None = None) -> None:
+    def up(self, client: Client | None = None, *options: str) -> None:
         """``fs-tunnel up``, and it must succeed."""
         client = client or self.client
-        expect_ok(self.fs_tunnel(client.namespace, "up", client.conf))
+        expect_ok(self.fs_tunnel(client.namespace, "up", *options, client.conf))
 
     def down(self, where: Namespace, conf: Path) -> None:
         expect_ok(self.fs_tunnel(where, "down", conf))
@@ -199,7 +203,7 @@ def expect_ok(finished: Finished) -> None:
 def host_state(where: Namespace) -> str:
     """All that a tunnel may change: what must be the same before and after."""
     commands = (
-        ("nft", "list", "ruleset"),
+        ("nft", "--stateless", "list", "ruleset"),
         ("ip", "rule"),
         ("ip", "-6", "rule"),
         ("ip", "route", "show", "table", "all"),

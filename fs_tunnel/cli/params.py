@@ -1,0 +1,37 @@
+"""Types of what stands on a command line."""
+
+import click
+
+from fs_tunnel.linux.kill_switch import Inbound
+from fs_tunnel.types import IPNetwork, parse_network
+
+
+class Network(click.ParamType[IPNetwork]):
+    """A network in CIDR form."""
+
+    name = "CIDR"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPNetwork:
+        try:
+            return parse_network(value)
+        except ValueError:
+            self.fail(f"{value!r} is no network; write 192.0.2.0/24", param, ctx)
+
+
+class InboundParam(click.ParamType[Inbound]):
+    """A network and a port: ``192.0.2.0/24:22`` or ``[2001:db8::/32]:22``."""
+
+    name = "CIDR:PORT"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Inbound:
+        network, _, port = value.rpartition(":")
+        try:
+            if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 2**16):
+                raise ValueError
+            return Inbound(parse_network(network.removeprefix("[").removesuffix("]")), int(port))
+        except ValueError:
+            self.fail(f"{value!r} is no such place; write 192.0.2.7/32:22", param, ctx)

@@ -1,0 +1,139 @@
+"""A client on its uplink, watched; behind it a box that it routes for.
+
+box  172.30.0.2 --- 172.30.0.1  client  198.51.100.2 (wire) --- 198.51.100.1  provider --- web
+"""
+
+import contextlib
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.packet import Packet
+
+from tests.leaks.probes import UPLINK, Probe, probes
+from tests.netns.capture import Capture
+from tests.netns.served import Served, served
+from tests.netns.topology import Namespace, add_addresses
+from tests.netns.waiting import wait_until
+
+GATEWAY_V4, GATEWAY_V6 = "198.51.100.1", "2001:db8:3::1"
+NETWORK_V4, NETWORK_V6 = "198.51.100.", "2001:db8:3::"
+OTHER = "anything else"
+# RFC 4861 and DHCP: what a host needs to be on its link at all.
+_NEIGHBOUR_DISCOVERY = range(133, 138)
+_DHCP_PORTS = {67, 547}
+_SETTLING = 0.3  # seconds in which what was held back for a moment would leave
+
+
+@dataclass
+class Watched:
+    """The scene, and all that has left the client."""
+
+    served: Served
+    box: Namespace
+    host: str = "2"  # the last part of its addresses
+    more: list[Probe] = field(default_factory=list)
+
+    @property
+    def probes(self) -> list[Probe]:
+        return [*self.more, *probes(GATEWAY_V4, NETWORK_V4 + self.host)]
+
+    @property
+    def home(self) -> Namespace:
+        return self.served.client.namespace
+
+    def up(self, *options: str) -> None:
+        self.served.up(self.served.client, *options)
+
+    def down(self) -> None:
+        self.served.down(self.home, self.served.client.conf)
+
+    def move(self, host: str) -> None:
+        """Give the client other addresses on its uplink, as another network would."""
+        home, before, self.host = self.home, self.host, host
+        for network, length, gateway in (
+            (NETWORK_V4, 25, GATEWAY_V4),
+            (NETWORK_V6, 64, GATEWAY_V6),
+        ):
+            home.ip("address", "del", f"{network}{before}/{length}", "dev", UPLINK)
+            add_addresses(home, UPLINK, [f"{network}{host}/{length}"])
+            home.ip("route", "replace", "default", "via", gateway, "dev", UPLINK)
+
+    def engine(self) -> int:
+        """The process of the client's engine."""
+        said = self.served.fs_tunnel(self.home, "status", "--json", self.served.client.conf)
+        return int(json.loads(said.out)["tunnels"][0]["pid"])
+
+    def seen(self) -> Counter[str]:
+        """Send every probe, and count what of each left in the clear; OTHER is what is no probe."""
+        with Capture(self.home, UPLINK) as uplink:
+            for probe in self.probes:
+                with contextlib.suppress(OSError):  # refusal is an answer
+                    probe.send(self.box if probe.from_box else self.home)
+            time.sleep(_SETTLING)
+            packets = [
+                _parse(frame.data) for frame in uplink.frames() if frame.outgoing and frame.data
+            ]
+        found: Counter[str] = Counter()
+        for packet in packets:
+            if packet is not None and not _belongs_outside(packet):
+                names = [probe.name for probe in self.probes if probe.is_in(packet)]
+                found[names[0] if names else OTHER] += 1
+        return found
+
+    def seen_all(self, *, but: Probe | None = None) -> Counter[str]:
+        """As ``seen``, in a state in which every probe must leave, or every one but one."""
+        total: Counter[str] = Counter()
+
+        def every_one() -> bool:
+            total.update(self.seen())
+            return all(total[probe.name] for probe in self.probes if probe != but)
+
+        wait_until(every_one, what="every probe leaves")
+        return total
+
+
+@contextlib.contextmanager
+def watched(folder: Path) -> Iterator[Watched]:
+    """Build it; nothing is up yet."""
+    with served(folder) as scene:
+        client, topology = scene.client.namespace, scene.topology
+        add_addresses(client, UPLINK, [f"{NETWORK_V6}2/64"])
+        add_addresses(scene.provider, "lan2", [f"{GATEWAY_V6}/64"])
+        client.ip("-6", "route", "add", "default", "via", GATEWAY_V6)
+        box = topology.namespace("box")
+        topology.link(
+            *(client, "inner", ["172.30.0.1/24", "fd30::1/64"]),
+            *(box, "inner", ["172.30.0.2/24", "fd30::2/64"]),
+        )
+        box.ip("route", "add", "default", "via", "172.30.0.1")
+        box.ip("-6", "route", "add", "default", "via", "fd30::1")
+        for version in ("ipv4", "ipv6"):
+            client.sysctl(f"net/{version}/conf/all/forwarding", 1)
+        yield Watched(scene, box)
+
+
+def _parse(frame: bytes) -> Packet | None:
+    kind = frame[12:14]
+    if kind == b"\x08\x00":
+        return IP(frame[14:])
+    return IPv6(frame[14:]) if kind == b"\x86\xdd" else None
+
+
+def _belongs_outside(packet: Packet) -> bool:
+    """The tunnel's own datagrams, and what keeps the link alive."""
+    if UDP in packet:
+        datagram = packet[UDP]
+        is_wireguard = packet.dst == GATEWAY_V4 and datagram.dport == 51820
+        payload = bytes(datagram.payload)
+        is_wireguard = is_wireguard and payload[:4] in {bytes([n, 0, 0, 0]) for n in range(1, 5)}
+        return is_wireguard or int(datagram.dport) in _DHCP_PORTS
+    if IPv6 in packet and packet.nh == socket.IPPROTO_ICMPV6:
+        return bytes(packet.payload)[0] in _NEIGHBOUR_DISCOVERY
+    return False

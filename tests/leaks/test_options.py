@@ -1,0 +1,197 @@
+"""What may be left open around a tunnel, each beside what must stay closed all the same."""
+
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.packet import Packet
+
+from tests.leaks.probes import FAR_V4, UPLINK, Probe, udp
+from tests.leaks.scene import GATEWAY_V4, OTHER, Watched, watched
+from tests.netns.capture import Capture
+from tests.netns.topology import Namespace, add_addresses
+from tests.netns.waiting import wait_until
+
+pytestmark = pytest.mark.netns
+
+LAN_GATEWAY, LAN_OWN = "192.168.7.1", "192.168.7.2"
+SSH_PORT = 2222
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Watched]:
+    """The provider serves; the uplink is a private network, too."""
+    with watched(tmp_path) as made:
+        made.served.serve("--wan", "wan")
+        add_addresses(made.home, UPLINK, [f"{LAN_OWN}/24"])
+        add_addresses(made.served.provider, "lan2", [f"{LAN_GATEWAY}/24"])
+        yield made
+
+
+def udp_probe(destination: str, port: int = 9000) -> Probe:
+    send = udp(destination, port)
+    return Probe(f"{destination}:{port}", send, socket.IPPROTO_UDP, destination, port)
+
+
+def names(seen: dict[str, int]) -> set[str]:
+    return set(seen)
+
+
+def probes(seen: dict[str, int]) -> set[str]:
+    """Where all else is free to leave, too."""
+    return set(seen) - {OTHER}
+
+
+def test_a_lan_is_left_open_if_it_is_private_and_here(scene: Watched) -> None:
+    here, far_away, dns = udp_probe(LAN_GATEWAY), udp_probe("10.1.2.3"), udp_probe(LAN_GATEWAY, 53)
+    public = udp_probe(GATEWAY_V4, 9003)  # TunnelCrack: a network that claims a public range
+    scene.more = [here, far_away, dns, public]
+    assert names(scene.seen()) >= {each.name for each in scene.more}
+
+    scene.up()
+    assert names(scene.seen()) == set()
+    scene.up("--allow-lan")
+    assert names(scene.seen()) == {here.name, "multicast", "broadcast"}
+    with scene.served.provider.udp_socket(LAN_GATEWAY) as neighbour:
+        neighbour.sendto(b"hello", (LAN_OWN, 9000))
+    scene.up()
+    assert names(scene.seen()) == set()
+
+
+def test_an_excluded_network_is_left_open_and_no_other(scene: Watched) -> None:
+    excluded = udp_probe("203.0.113.99")
+    scene.more = [excluded, udp_probe("203.0.113.98"), udp_probe("203.0.113.99", 53)]
+    scene.up("--exclude", "203.0.113.99/32")
+    assert names(scene.seen()) == {excluded.name}
+
+
+def test_only_what_was_named_goes_through_the_tunnel_and_nowhere_else(scene: Watched) -> None:
+    free, chosen = udp_probe("203.0.113.98"), udp_probe("203.0.113.99")
+    scene.more = [free, chosen]
+    everything = probes(scene.seen_all())
+    scene.up("--only", "203.0.113.99/32")
+    assert probes(scene.seen_all(but=chosen)) == everything - {chosen.name}
+    with Capture(scene.served.provider, scene.served.name) as inside:
+        chosen.send(scene.home)
+        wait_until(
+            lambda: any(chosen.is_in(IP(packet)) for packet in inside.packets()),
+            what="it comes out of the tunnel",
+        )
+    os.kill(scene.engine(), signal.SIGKILL)
+    wait_until(lambda: not scene.home.has_link(scene.served.client.name), what="the TUN is gone")
+    assert probes(scene.seen_all(but=chosen)) == everything - {chosen.name}
+    scene.down()
+    assert chosen.name in names(scene.seen_all())
+
+
+def connects(source: Namespace, port: int) -> bool:
+    with source.open_socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.settimeout(1.0)
+        try:
+            sock.connect(("198.51.100.2", port))
+            sock.sendall(b"hello")
+            return sock.recv(5) == b"hello"
+        except OSError:
+            return False
+
+
+def test_who_may_come_in_can_and_nobody_else(scene: Watched) -> None:
+    outside = scene.served.provider
+    for port in (SSH_PORT, 8080):
+        scene.home.start("ncat", "--listen", "--keep-open", "--exec", "/bin/cat", str(port))
+        wait_until(partial(connects, outside, port), what="ncat listens")
+    scene.up()
+    assert not connects(outside, SSH_PORT)
+    scene.up("--allow-inbound", f"198.51.100.1/32:{SSH_PORT}")
+    assert connects(outside, SSH_PORT)
+    assert not connects(outside, 8080)
+    assert names(scene.seen()) == set()
+    scene.up("--allow-inbound", f"198.51.100.128/25:{SSH_PORT}")
+    assert not connects(outside, SSH_PORT)
+
+
+def test_who_came_by_ssh_is_not_cut_off(scene: Watched) -> None:
+    client = scene.served.client
+    ssh = {"SSH_CONNECTION": f"198.51.100.1 40000 198.51.100.2 {SSH_PORT}"}
+
+    def up(*options: str) -> tuple[int, str]:
+        done = scene.served.fs_tunnel(scene.home, "up", *options, client.conf, env=ssh)
+        return done.code, done.err
+
+    code, said = up()
+    assert code == 2
+    assert f"--allow-inbound 198.51.100.1/32:{SSH_PORT}, or --force" in said
+    assert not scene.home.has_link(client.name)
+    for options in (
+        ["--allow-inbound", f"198.51.100.1/32:{SSH_PORT}"],
+        ["--exclude", "198.51.100.0/25"],
+        ["--only", "203.0.113.99/32"],
+        ["--force"],
+    ):
+        assert up(*options) == (0, "")
+    assert up("--only", "198.51.100.0/24")[0] == 2
+
+
+def is_reset(packet: Packet) -> bool:
+    return TCP in packet and "R" in packet[TCP].flags
+
+
+def test_nobody_on_the_uplink_learns_the_tunnels_address(scene: Watched) -> None:
+    """CVE-2019-14899: the answer to a packet for it would tell."""
+
+    def is_answered() -> bool:
+        inside, gateway = scene.served.client.v4, scene.served.provider
+        ping(gateway, LAN_OWN)  # so that it knows the way
+        with Capture(scene.home, UPLINK) as uplink:
+            syn_ack = TCP(sport=80, dport=40000, flags="SA", seq=secrets.randbits(32))
+            with gateway.open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+                raw.sendto(bytes(IP(src=GATEWAY_V4, dst=inside) / syn_ack), (inside, 0))
+                ping(gateway, LAN_OWN)
+            return any(is_reset(IP(packet)) for packet in uplink.packets())
+
+    scene.served.provider.ip("route", "add", f"{scene.served.client.v4}/32", "via", LAN_OWN)
+    scene.up("--exclude", "198.51.100.0/25", "--no-kill-switch")
+    assert is_answered(), "without the kill switch, it is answered"
+    scene.up("--exclude", "198.51.100.0/25", "--allow-lan")
+    assert not is_answered()
+
+
+def ping(source: Namespace, destination: str) -> None:
+    source.start("ping", "-n", "-c", "1", "-W", "1", destination).wait()
+
+
+def test_a_route_that_came_by_dhcp_leads_nowhere_else(scene: Watched) -> None:
+    """TunnelVision, CVE-2024-3661."""
+    probe = udp_probe(FAR_V4, 9007)
+    scene.more = [probe]
+    scene.home.ip("route", "add", "203.0.113.0/24", "via", GATEWAY_V4)
+    assert probe.name in scene.seen()
+    scene.up()
+    with Capture(scene.served.provider, scene.served.name) as inside:
+        assert names(scene.seen()) == set()
+        assert any(probe.is_in(IP(packet)) for packet in inside.packets() if packet[0] >> 4 == 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--only", "203.0.113.0/24", "--allow-lan"], "--only leaves all else outside"),
+        (["--no-kill-switch", "--allow-inbound", "0.0.0.0/0:22"], "part of the kill switch"),
+        (["--exclude", "203.0.113.0"], ""),
+        (["--exclude", "nonsense"], "is no network"),
+        (["--allow-inbound", "10.0.0.0/8"], "is no such place"),
+        (["--allow-inbound", "10.0.0.0/8:0"], "is no such place"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_refused(
+    scene: Watched, options: list[str], said: str
+) -> None:
+    done = scene.served.fs_tunnel(scene.home, "up", *options, scene.served.client.conf)
+    assert done.code == (2 if said else 0)
+    assert said in done.err

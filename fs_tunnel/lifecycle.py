@@ -28,7 +28,7 @@ from fs_tunnel.errors import (
     SystemChangeError,
 )
 from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.journal import Journal
+from fs_tunnel.linux.journal import Journal, journalled
 from fs_tunnel.linux.links import Link, Unreachable, exists
 from fs_tunnel.linux.state import locked
 from fs_tunnel.uapi import DeviceStatus, DeviceUpdate, UapiClient
@@ -115,6 +115,28 @@ def take_down(name: str) -> bool:
         journal.take_all_back()
         _wait_for_end(name)
         return True
+
+
+def clean_up() -> Iterator[str]:
+    """Undo what tunnels without an engine have left, and yield their names.
+
+    Goes on past a failure; then SystemChangeError tells of the last one.
+    """
+    failure: FlowShieldError | None = None
+    for name in journalled():
+        with locked(name):
+            journal = Journal(name)
+            if not journal.is_open or _running(name) is not None:
+                continue
+            try:
+                journal.take_all_back()
+                _wait_for_end(name)
+            except FlowShieldError as error:
+                failure = error
+                continue
+        yield name
+    if failure is not None:
+        raise failure
 
 
 class End(Enum):

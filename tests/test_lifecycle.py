@@ -161,6 +161,22 @@ def test_down_opens_the_way_after_a_crash(scene: Served) -> None:
     assert host_state(scene.client.namespace) == before
 
 
+def test_cleanup_undoes_what_is_dead_and_leaves_what_lives(scene: Served) -> None:
+    """... as it was before, byte for byte."""
+    where = scene.client.namespace
+    before = host_state(where)
+    scene.serve("--wan", "wan")
+    scene.up()
+    kill_engine(scene, where, scene.client.name)
+    assert host_state(where) != before
+    said = scene.fs_tunnel(where, "cleanup")
+    assert (said.code, said.out) == (0, f"{scene.client.name}: what it left behind is undone\n")
+    assert host_state(where) == before
+    scene.up()
+    ping(where, WEB_V4)
+    assert scene.fs_tunnel(where, "cleanup").out == "nothing was left behind\n"
+
+
 def test_serve_undoes_what_a_crash_left(scene: Served) -> None:
     before = host_state(scene.provider)
     scene.serve("--wan", "wan")

@@ -19,6 +19,7 @@ VERBS = {
     "up": "Become a client: bring up the tunnel of a wg-quick file.",
     "serve": "Become a provider: serve the clients of a wg-quick file.",
     "down": "Take a tunnel down and undo all that it changed.",
+    "cleanup": "Undo what crashed tunnels left behind.",
     "status": "Show the tunnels that are up.",
     "genkey": "Make a private key.",
     "genpsk": "Make a pre-shared key.",

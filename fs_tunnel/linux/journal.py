@@ -29,12 +29,18 @@ log = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+def journalled() -> list[str]:
+    """The names of the tunnels that have a journal."""
+    found = state_directory().glob("*.journal")
+    return sorted(path.name.removesuffix(".journal") for path in found)
+
+
 def original(place: tuple[object, ...]) -> str | None:
     """What a shared place held before any tunnel changed it; None where none did."""
     found = [
         transition
-        for path in state_directory().glob("*.journal")
-        for change in Journal(path.name.removesuffix(".journal")).in_force()
+        for name in journalled()
+        for change in Journal(name).in_force()
         if change.place == place and (transition := change.transition()) is not None
     ]
     return next((before for before, after in found if before != after), None)
@@ -58,6 +64,7 @@ class Journal:
     """
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._path = state_directory() / f"{name}.journal"
         self._inode: int | None = None
         self.header: Header | None = None
@@ -223,9 +230,9 @@ class Journal:
         )
 
     def _rivals(self, change: Change) -> Iterator[tuple["Journal", Change]]:
-        for path in state_directory().glob("*.journal"):
-            if path != self._path:
-                journal = Journal(path.name.removesuffix(".journal"))
+        for name in journalled():
+            if name != self._name:
+                journal = Journal(name)
                 for other in journal.in_force():
                     if other.place == change.place:
                         yield journal, other

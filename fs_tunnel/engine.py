@@ -25,9 +25,10 @@ import uvloop
 
 from fs_tunnel import control, uapi, uapi_server
 from fs_tunnel.control_server import ControlServer, describe_limits, parse_limits_untrusted
-from fs_tunnel.errors import UsageError
+from fs_tunnel.errors import SystemChangeError, UsageError
 from fs_tunnel.key_log import KeyLog
 from fs_tunnel.linux.link_watch import LinkState, LinkWatch
+from fs_tunnel.linux.sandbox import Sandbox, confine
 from fs_tunnel.linux.tun import Tun
 from fs_tunnel.peer_settings import apply_update, describe
 from fs_tunnel.proto.device import Device
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
+NICENESS = -10  # of packet threads, as native/pump.c has it
 _HANDSHAKES_A_TURN = 8  # about a millisecond
 
 
@@ -52,13 +54,16 @@ class EngineOptions:
     clock_scale: float = 1.0  # how many protocol seconds pass in one second
     key_log: Path | None = None
     threads: int = 0  # of the native packet path; 0 is the path in Python
+    is_confined: bool = True
+    low_ports: bool = False  # whether a UDP port below 1024 may be asked for
 
     @classmethod
     def from_environment(cls) -> "EngineOptions":
         """FS_WG_CLOCK_SCALE and FS_WG_KEYLOG: not for production, hence not options.
 
-        FS_WG_DATAPLANE and FS_WG_THREADS choose the packet path; see ``pumps``.  UsageError for a
-        value that is none.
+        FS_WG_DATAPLANE and FS_WG_THREADS choose the packet path; see ``pumps``.  FS_WG_SANDBOX=off
+        leaves the process all that root may do, for debuggers and sanitizers; FS_WG_LOW_PORTS=1
+        leaves it ports below 1024.  UsageError for a value that is none.
         """
         key_log = os.environ.get("FS_WG_KEYLOG")
         try:
@@ -67,7 +72,13 @@ class EngineOptions:
                 raise ValueError
         except ValueError:
             raise UsageError("FS_WG_CLOCK_SCALE is a positive number; unset it") from None
-        return cls(scale, Path(key_log) if key_log else None, threads_from_environment())
+        return cls(
+            scale,
+            Path(key_log) if key_log else None,
+            threads_from_environment(),
+            is_confined=os.environ.get("FS_WG_SANDBOX") != "off",
+            low_ports=os.environ.get("FS_WG_LOW_PORTS") == "1",
+        )
 
 
 class Engine:
@@ -96,9 +107,25 @@ class Engine:
         self._timer_at = float("inf")
         self._handshakes_scheduled = False
         self._stopped = asyncio.Event()
+        self._sandbox: Sandbox | None = None
+        self._low_ports = options.low_ports
         self._control = ControlServer(
             {"status": self._status, "limit": self._limit, "stop": self._stop}
         )
+
+    def confine(self) -> None:
+        """Give up all that an engine does not need, while there is one thread.
+
+        SystemChangeError where the kernel refuses.
+        """
+        sockets = (uapi.socket_path(self._tun.name), control.socket_path(self._tun.name))
+        try:
+            self._sandbox = confine(sockets, low_ports=self._low_ports, nice=NICENESS)
+        except OSError as error:
+            raise SystemChangeError(
+                f"the engine cannot be confined: {error.strerror}; "
+                "run it with CAP_NET_ADMIN, or with FS_WG_SANDBOX=off"
+            ) from None
 
     async def run(self) -> None:
         """Serve until the TUN or the UAPI socket is deleted, a signal comes, or we are told to."""
@@ -295,6 +322,7 @@ class Engine:
             "peers": peers,
             "drops": dict(self._device.drops + Counter(self._pump.drops())),
             "packet_path": dict(self._pump.describe()),
+            "sandbox": None if self._sandbox is None else self._sandbox._asdict(),
         }
 
 

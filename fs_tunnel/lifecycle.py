@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 _ENGINE = (sys.executable, "-P", "-m", "fs_tunnel.cli.fs_wg")
 _ENGINE_DEADLINE = 15.0  # seconds
 _CAP_NET_ADMIN = 12  # capabilities(7)
+_FIRST_PORT_OF_ALL = 1024  # below it, ports need a capability
 
 
 def require_root(command: str) -> None:
@@ -184,11 +185,13 @@ def _open_process(name: str) -> int:
     return descriptor
 
 
-def _start_engine(name: str) -> None:
-    """Return when the interface and the UAPI socket exist."""
+def _start_engine(name: str, port: int) -> None:
+    """Return when the interface and the UAPI socket exist, and the engine is confined."""
+    low_ports = "1" if 0 < port < _FIRST_PORT_OF_ALL else "0"
     try:
         engine = subprocess.run(
             [*_ENGINE, name],
+            env={**os.environ, "FS_WG_LOW_PORTS": low_ports},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -247,7 +250,7 @@ def _follow(journal: Journal, plan: Sequence[Change], device: DeviceUpdate) -> N
     for change in plan:
         is_made = journal.ensure(change)
         if is_made and isinstance(change, Link):
-            _start_engine(change.ifname)
+            _start_engine(change.ifname, device.listen_port or 0)
             _configure(change.ifname, device)
     journal.settle()
 

@@ -18,6 +18,7 @@ from fs_tunnel.types import PublicKey
 from fs_tunnel.uapi import DeviceStatus, UapiClient
 
 SCHEMA = 1
+_OF_OUR_ENGINE = ("pid", "up", "mtu", "drops", "packet_path", "sandbox")
 _NS_PER_S = 1_000_000_000
 _COLUMNS = ("PEER", "ENDPOINT", "ALLOWED IPS", "HANDSHAKE", "RECEIVED", "SENT")
 
@@ -92,7 +93,7 @@ def _look(name: str) -> dict[str, Any]:
         engine = control.status(name)
     except NotRunningError:
         return tunnel  # another implementation's engine
-    tunnel |= {key: engine[key] for key in ("pid", "up", "mtu", "drops", "packet_path")}
+    tunnel |= {key: engine[key] for key in _OF_OUR_ENGINE}
     for peer in tunnel["peers"]:
         # It may have been added since we asked.
         known = engine["peers"].get(peer["public_key"], {})
@@ -133,6 +134,8 @@ def _to_table(tunnel: dict[str, Any]) -> str:
     )
     if path := tunnel.get("packet_path"):
         lines.append("packet path: " + ", ".join(_describe_path(path)))
+    if "sandbox" in tunnel and (missing := _describe_sandbox(tunnel["sandbox"])):
+        lines.append("sandbox: " + missing)
     if drops := tunnel.get("drops"):
         lines.append("dropped: " + ", ".join(f"{n} {why}" for why, n in sorted(drops.items())))
     return "\n".join(lines)
@@ -169,6 +172,14 @@ def _describe_path(path: dict[str, Any]) -> list[str]:
     if refused := path["gso_refused"]:
         said.append(f"{refused} sends went in parts, as their way has a smaller MTU")
     return said
+
+
+def _describe_sandbox(sandbox: dict[str, Any] | None) -> str:
+    """What is missing of it."""
+    if sandbox is None:
+        return "off"
+    missing = [name for name in ("seccomp", "landlock") if not sandbox[name]]
+    return f"without {' and '.join(missing)}" if missing else ""
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -51,6 +51,7 @@ NATIVE = {
     "udp_gro": True,
     "gso_refused": 0,
 }
+SANDBOX = {"capabilities": ["CAP_NET_ADMIN"], "landlock": 7, "seccomp": True}
 LIMITS = {
     "rx_rate": 1 << 20,
     "tx_rate": 0,
@@ -65,6 +66,7 @@ COUNTERS = {
     "mtu": 1420,
     "drops": {"replay": 2, "no_peer": 3},
     "packet_path": NATIVE,
+    "sandbox": SANDBOX,
     "peers": {
         BOB.to_base64(): {
             "rx_packets": 4,
@@ -176,6 +178,25 @@ def test_ages(tunnels: dict[str, DeviceStatus], seconds: int, said: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("sandbox", "said"),
+    [
+        (None, "sandbox: off"),
+        (SANDBOX | {"landlock": 0}, "sandbox: without landlock"),
+        (SANDBOX | {"landlock": 0, "seccomp": False}, "sandbox: without seccomp and landlock"),
+    ],
+)
+def test_what_is_missing_of_the_sandbox_is_told(
+    tunnels: dict[str, DeviceStatus],
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox: dict[str, object] | None,
+    said: str,
+) -> None:
+    assert "sandbox" not in shown()
+    monkeypatch.setattr(control, "status", lambda name: COUNTERS | {"sandbox": sandbox})
+    assert said in shown().splitlines()
+
+
+@pytest.mark.parametrize(
     ("count", "said"),
     [
         *((0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1 << 20, "1.0 MiB")),
@@ -230,6 +251,7 @@ def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
         "mtu": 1420,
         "drops": {"replay": 2, "no_peer": 3},
         "packet_path": NATIVE,
+        "sandbox": SANDBOX,
         "peers": [bob, carol],
     }
 

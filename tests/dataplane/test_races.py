@@ -69,6 +69,7 @@ def engine(log: Path) -> Engine:
             "TSAN_OPTIONS": f"log_path={log}:exitcode=0",
             "FS_WG_DATAPLANE": "native",
             "FS_WG_THREADS": "2",
+            "FS_WG_SANDBOX": "off",  # the sanitizer's own threads and files
             "PYTHONPATH": str(REPOSITORY),
             **FAST,
         },

@@ -14,6 +14,7 @@ from fs_tunnel.config import TunnelConfig, permission_warning
 from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.systemd import notify
 from fs_tunnel.uapi import DeviceUpdate
 
 FOREGROUND = click.option(
@@ -58,10 +59,12 @@ def run_tunnel(
             said = "is up" if is_fresh else "was up already; its configuration was applied anew"
             click.echo(f"{config.name} {said}")
             if foreground:
+                notify("READY=1")
                 _stay(config.name)
         except _Stopped:
             if not foreground:
                 raise click.Abort from None
+            notify("STOPPING=1")
             lifecycle.take_down(config.name)
             click.echo(f"{config.name} is down")
 

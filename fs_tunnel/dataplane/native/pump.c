@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -202,6 +203,9 @@ static void *run(void *argument)
     struct epochs *epochs = &worker->path->epochs;
     /* Of this thread alone; without the privilege it stays as it is. */
     (void)setpriority(PRIO_PROCESS, 0, NICENESS);
+    char name[16];
+    snprintf(name, sizeof(name), "fs-packets-%d", worker->reader);
+    (void)prctl(PR_SET_NAME, name);
     for (;;) {
         struct epoll_event events[MOST_EVENTS];
         /* Runs that wait hold on to their peers. */
@@ -308,9 +312,6 @@ struct pump *pump_start(struct path *path, struct pump_findings *findings, int r
         pump_free(pump);
         return NULL;
     }
-    char name[16];
-    snprintf(name, sizeof(name), "fs-packets-%d", reader);
-    pthread_setname_np(pump->thread, name);
     return pump;
 }
 

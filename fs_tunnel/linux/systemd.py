@@ -1,0 +1,15 @@
+"""What a service manager is told: the protocol of sd_notify(3)."""
+
+import os
+import socket
+
+
+def notify(state: str) -> None:
+    """Tell ``READY=1`` or the like to the service manager, where one has started us."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] not in ("/", "@"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        # An abstract address is written with @ in place of the zero.
+        sock.connect(address.replace("@", "\0", 1) if address[0] == "@" else address)
+        sock.sendall(state.encode())

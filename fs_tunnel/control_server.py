@@ -15,7 +15,7 @@ from fs_tunnel.control import SCHEMA, Message
 from fs_tunnel.errors import UsageError
 from fs_tunnel.proto.path import Limits
 from fs_tunnel.types import Endpoint
-from fs_tunnel.unix_socket import listen_privately
+from fs_tunnel.unix_socket import is_ours_or_roots, listen_privately
 
 Operation = Callable[[Message], Message]
 
@@ -66,6 +66,9 @@ class ControlServer:
             return {}
 
         operations = {**self._operations, "watch": watch}
+        if not is_ours_or_roots(writer):
+            writer.close()
+            return
         try:
             while line := await reader.readline():
                 writer.write(json.dumps(answer_untrusted(line, operations)).encode() + b"\n")

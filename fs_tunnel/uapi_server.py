@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fs_tunnel import uapi
 from fs_tunnel.errors import SystemChangeError
-from fs_tunnel.unix_socket import listen_privately
+from fs_tunnel.unix_socket import is_ours_or_roots, listen_privately
 
 MAX_REQUEST_BYTES = 64 << 20  # a configuration of 10,000 peers takes about 4 MiB
 
@@ -37,6 +37,9 @@ async def serve(listener: socket.socket, answer: Callable[[str], str]) -> asynci
     """Answer requests; ``answer`` gets one without its empty line, and returns the whole reply."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not is_ours_or_roots(writer):
+            writer.close()
+            return
         try:
             while True:
                 request = await reader.readuntil(b"\n\n")

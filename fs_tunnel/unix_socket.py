@@ -1,10 +1,14 @@
-"""Listening UNIX sockets that only their owner can open."""
+"""Listening UNIX sockets that only their owner can open, and who is at the other end."""
 
+import asyncio
 import os
 import socket
+import struct
 from pathlib import Path
 
 from fs_tunnel.errors import SystemChangeError
+
+_UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
 def listen_privately(path: Path) -> socket.socket:
@@ -29,3 +33,14 @@ def listen_privately(path: Path) -> socket.socket:
     finally:
         os.umask(umask)
     return listener
+
+
+def is_ours_or_roots(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end of a connection may command us: unix(7), SO_PEERCRED.
+
+    The socket's mode says so already; it is asked again, for a mode can be changed.
+    """
+    connection = writer.get_extra_info("socket")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, uid, _ = _UCRED.unpack(credentials)
+    return uid in (0, os.geteuid())

@@ -174,3 +174,35 @@ def test_an_engine_has_its_packet_threads(scene: Served) -> None:
     (pid,) = scene.client.namespace.pids()
     if HAS_NATIVE:
         assert len(tasks(pid)) >= 2
+
+
+# Asks on a socket as another user, and says what it was told.
+STRANGER = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(10)
+if sys.argv[2] == "stranger":
+    os.setresuid(65534, 65534, 65534)
+sock.connect(sys.argv[1])
+try:
+    sock.sendall(sys.argv[3].encode().replace(b"|", b"\\n"))
+    print(sock.recv(4096))
+except ConnectionError:
+    print(b"")
+"""
+
+
+def test_an_engine_obeys_root_alone_whatever_the_mode_of_its_sockets(scene: Served) -> None:
+    name = scene.client.name
+    uapi = Path("/var/run/wireguard") / f"{name}.sock"
+    control = scene.folder / "run" / f"{name}.control"
+    for folder in (scene.folder, *scene.folder.parents[:2], control.parent, uapi.parent):
+        folder.chmod(0o755)
+    for path, question in ((uapi, "get=1||"), (control, '{"op": "status"}|')):
+        path.chmod(0o666)
+        answers = [
+            scene.web.run(sys.executable, "-c", STRANGER, str(path), who, question).strip()
+            for who in ("root", "stranger")
+        ]
+        assert len(answers[0]) > 100, "the control: root is answered"
+        assert answers[1] == "b''"

@@ -21,6 +21,7 @@ VERBS = {
     "down": "Take a tunnel down and undo all that it changed.",
     "cleanup": "Undo what crashed tunnels left behind.",
     "status": "Show the tunnels that are up.",
+    "top": "Show what passes through them right now.",
     "genkey": "Make a private key.",
     "genpsk": "Make a pre-shared key.",
     "pubkey": "Derive a public key from a private one.",

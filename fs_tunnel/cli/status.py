@@ -7,19 +7,13 @@ from typing import Any
 
 import click
 
-from fs_tunnel import control, uapi
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.errors import ControlError, NotRunningError
+from fs_tunnel.cli.text import ago, align, human_bytes
+from fs_tunnel.cli.tunnels import find
 from fs_tunnel.lifecycle import require_root
-from fs_tunnel.linux.journal import Journal
-from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.settings import tunnel_name
-from fs_tunnel.types import PublicKey
-from fs_tunnel.uapi import DeviceStatus, UapiClient
 
 SCHEMA = 1
-_OF_OUR_ENGINE = ("pid", "up", "mtu", "drops", "packet_path", "sandbox")
-_NS_PER_S = 1_000_000_000
 _COLUMNS = ("PEER", "ENDPOINT", "ALLOWED IPS", "HANDSHAKE", "RECEIVED", "SENT")
 
 
@@ -35,77 +29,13 @@ def status(as_json: bool, watch: bool, name: str | None) -> None:
     require_root("fs-tunnel status")
     wanted = tunnel_name(name) if name is not None else None
     while True:
-        tunnels = [_look(wanted)] if wanted else _all()
-        if not tunnels:
-            raise NotRunningError("no tunnel is up; start one with fs-tunnel up or serve")
+        tunnels = find(wanted)
         if watch and not as_json:
             click.clear()
         click.echo(_to_json(tunnels) if as_json else "\n\n".join(map(_to_table, tunnels)))
         if not watch:
             return
         time.sleep(1)
-
-
-def _all() -> list[dict[str, Any]]:
-    tunnels = []
-    for name in _found():
-        try:
-            tunnels.append(_look(name))
-        except NotRunningError:
-            pass  # it went down while we looked, or left its socket behind when it died
-        except ControlError as error:
-            # One engine that hangs does not hide the others.
-            click.echo(f"fs-tunnel: warning: {error}", err=True)
-    return tunnels
-
-
-def _found() -> list[str]:
-    directory = uapi.socket_path("any").parent
-    return sorted(path.stem for path in directory.glob("*.sock"))
-
-
-def _look(name: str) -> dict[str, Any]:
-    """One tunnel as the JSON schema has it: no secret is in it."""
-    device = UapiClient(name).get()
-    journal = Journal(name)
-    tunnel: dict[str, Any] = {
-        "name": name,
-        "role": journal.header.role if journal.header else None,
-        "config": journal.header.source if journal.header else None,
-        "public_key": _public_key(device),
-        "listen_port": device.listen_port,
-        "fwmark": device.fwmark,
-        "peers": [
-            {
-                "public_key": peer.public_key.to_base64(),
-                "has_preshared_key": peer.preshared_key is not None,
-                "endpoint": str(peer.endpoint) if peer.endpoint else None,
-                "allowed_ips": [str(network) for network in peer.allowed_ips],
-                "latest_handshake": peer.last_handshake_ns / _NS_PER_S or None,
-                "rx_bytes": peer.rx_bytes,
-                "tx_bytes": peer.tx_bytes,
-                "persistent_keepalive": peer.persistent_keepalive,
-            }
-            for peer in device.peers
-        ],
-    }
-    try:
-        engine = control.status(name)
-    except NotRunningError:
-        return tunnel  # another implementation's engine
-    tunnel |= {key: engine[key] for key in _OF_OUR_ENGINE}
-    for peer in tunnel["peers"]:
-        # It may have been added since we asked.
-        known = engine["peers"].get(peer["public_key"], {})
-        peer |= {key: known.get(key, 0) for key in ("rx_packets", "tx_packets", "credit_used")}
-        peer["limits"] = known.get("limits")
-    return tunnel
-
-
-def _public_key(device: DeviceStatus) -> str | None:
-    if device.private_key is None:
-        return None
-    return PublicKey(public_key(device.private_key.raw)).to_base64()
 
 
 def _to_json(tunnels: Sequence[dict[str, Any]]) -> str:
@@ -120,13 +50,13 @@ def _to_table(tunnel: dict[str, Any]) -> str:
             peer["public_key"],
             peer["endpoint"] or "-",
             _some(peer["allowed_ips"]),
-            _ago(peer["latest_handshake"]),
+            ago(peer["latest_handshake"]),
             human_bytes(peer["rx_bytes"]),
             human_bytes(peer["tx_bytes"]),
         )
         for peer in tunnel["peers"]
     ]
-    lines = [head, *_align([_COLUMNS, *rows])] if rows else [head, "no peers"]
+    lines = [head, *align([_COLUMNS, *rows])] if rows else [head, "no peers"]
     lines.extend(
         f"limits of {peer['public_key']}: " + ", ".join(said)
         for peer in tunnel["peers"]
@@ -182,35 +112,6 @@ def _describe_sandbox(sandbox: dict[str, Any] | None) -> str:
     return f"without {' and '.join(missing)}" if missing else ""
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
 def _some(networks: Sequence[str]) -> str:
     shown = ", ".join(networks[:3])
     return f"{shown} and {len(networks) - 3} more" if len(networks) > 3 else shown or "-"
-
-
-def _ago(moment: float | None) -> str:
-    """A Unix time as people say it."""
-    if moment is None:
-        return "never"
-    seconds = max(0, int(time.time() - moment))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
-
-
-def human_bytes(count: int) -> str:
-    """1536 as ``1.5 KiB``."""
-    amount, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"

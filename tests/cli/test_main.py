@@ -173,7 +173,17 @@ def test_every_verb_has_help(verb: str, option: str) -> None:
 def test_every_module_of_a_verb_is_reachable() -> None:
     """No verb is forgotten in the table, and the table names no other."""
     modules = Path(main_module.__file__).parent.glob("*.py")
-    shared = {"__init__", "main", "keys", "params", "running", "fs_wg", "version"}
+    shared = {
+        "__init__",
+        "main",
+        "keys",
+        "params",
+        "running",
+        "text",
+        "tunnels",
+        "fs_wg",
+        "version",
+    }
     assert {path.stem for path in modules} - shared == set(VERBS)
 
 

@@ -15,6 +15,8 @@ from click.testing import CliRunner
 
 from fs_tunnel import control, uapi
 from fs_tunnel.cli import status as status_module
+from fs_tunnel.cli import tunnels as tunnels_module
+from fs_tunnel.cli.text import human_bytes
 from fs_tunnel.errors import ControlError, NotRunningError
 from fs_tunnel.types import KEY_LEN, Endpoint, PresharedKey, PrivateKey, PublicKey
 from fs_tunnel.uapi import DeviceStatus, PeerStatus
@@ -96,7 +98,7 @@ def tunnels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Device
         (tmp_path / f"{name}.sock").touch()
     monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(uapi, "socket_path", lambda name: tmp_path / f"{name}.sock")
-    monkeypatch.setattr(status_module, "UapiClient", Client)
+    monkeypatch.setattr(tunnels_module, "UapiClient", Client)
     monkeypatch.setattr(status_module, "require_root", lambda command: None)
     monkeypatch.setattr(control, "status", lambda name: COUNTERS)
     monkeypatch.setattr(time, "time", lambda: NOW_NS / 10**9)
@@ -204,7 +206,7 @@ def test_what_is_missing_of_the_sandbox_is_told(
     ],
 )
 def test_bytes(count: int, said: str) -> None:
-    assert status_module.human_bytes(count) == said
+    assert human_bytes(count) == said
 
 
 # What programs read.
@@ -311,9 +313,9 @@ def test_one_that_hangs_is_told_of_and_does_not_hide_the_others(
         raise ControlError(f"{name}'s engine did not answer; see its log")
 
     tunnels["zoe"] = ALICE
-    look = status_module._look
+    look = tunnels_module.look
     monkeypatch.setattr(
-        status_module, "_look", lambda name: hang(name) if name == "zoe" else look(name)
+        tunnels_module, "look", lambda name: hang(name) if name == "zoe" else look(name)
     )
     done = CliRunner().invoke(status_module.status, [], catch_exceptions=False)
     assert done.stdout.startswith("alice ")

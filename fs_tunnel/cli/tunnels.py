@@ -1,0 +1,85 @@
+"""The tunnels that are up, as programs read them: the schema of ``status --json``."""
+
+from typing import Any
+
+import click
+
+from fs_tunnel import control, uapi
+from fs_tunnel.errors import ControlError, NotRunningError
+from fs_tunnel.linux.journal import Journal
+from fs_tunnel.proto.crypto import public_key
+from fs_tunnel.types import PublicKey
+from fs_tunnel.uapi import DeviceStatus, UapiClient
+
+_OF_OUR_ENGINE = ("pid", "up", "mtu", "drops", "packet_path", "sandbox")
+_NS_PER_S = 1_000_000_000
+
+
+def find(wanted: str | None) -> list[dict[str, Any]]:
+    """The tunnel of that name, or all; NotRunningError where there is none."""
+    tunnels = [look(wanted)] if wanted else _all()
+    if not tunnels:
+        raise NotRunningError("no tunnel is up; start one with fs-tunnel up or serve")
+    return tunnels
+
+
+def _all() -> list[dict[str, Any]]:
+    tunnels = []
+    for name in _found():
+        try:
+            tunnels.append(look(name))
+        except NotRunningError:
+            pass  # it went down while we looked, or left its socket behind when it died
+        except ControlError as error:
+            # One engine that hangs does not hide the others.
+            click.echo(f"fs-tunnel: warning: {error}", err=True)
+    return tunnels
+
+
+def _found() -> list[str]:
+    directory = uapi.socket_path("any").parent
+    return sorted(path.stem for path in directory.glob("*.sock"))
+
+
+def look(name: str) -> dict[str, Any]:
+    """One tunnel as the JSON schema has it: no secret is in it."""
+    device = UapiClient(name).get()
+    journal = Journal(name)
+    tunnel: dict[str, Any] = {
+        "name": name,
+        "role": journal.header.role if journal.header else None,
+        "config": journal.header.source if journal.header else None,
+        "public_key": _public_key(device),
+        "listen_port": device.listen_port,
+        "fwmark": device.fwmark,
+        "peers": [
+            {
+                "public_key": peer.public_key.to_base64(),
+                "has_preshared_key": peer.preshared_key is not None,
+                "endpoint": str(peer.endpoint) if peer.endpoint else None,
+                "allowed_ips": [str(network) for network in peer.allowed_ips],
+                "latest_handshake": peer.last_handshake_ns / _NS_PER_S or None,
+                "rx_bytes": peer.rx_bytes,
+                "tx_bytes": peer.tx_bytes,
+                "persistent_keepalive": peer.persistent_keepalive,
+            }
+            for peer in device.peers
+        ],
+    }
+    try:
+        engine = control.status(name)
+    except NotRunningError:
+        return tunnel  # another implementation's engine
+    tunnel |= {key: engine[key] for key in _OF_OUR_ENGINE}
+    for peer in tunnel["peers"]:
+        # It may have been added since we asked.
+        known = engine["peers"].get(peer["public_key"], {})
+        peer |= {key: known.get(key, 0) for key in ("rx_packets", "tx_packets", "credit_used")}
+        peer["limits"] = known.get("limits")
+    return tunnel
+
+
+def _public_key(device: DeviceStatus) -> str | None:
+    if device.private_key is None:
+        return None
+    return PublicKey(public_key(device.private_key.raw)).to_base64()

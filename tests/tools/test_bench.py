@@ -385,7 +385,7 @@ def test_a_tiny_run_measures_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert (process.returncode, errors) == (0, ""), output
     found = __main__.load(written)
     for peer, wanted in (
-        ("veth", {"there", "back", "four", "small", "round_trip", "round_trip_p99"}),
+        ("veth", {"there", "back", "four", "small", "small_batches", "round_trip_p99"}),
         ("flowshield-python", {"cpu", "memory_many", "first_packet", "handshakes", "jain_back"}),
     ):
         measured = {each.figure for each in found.readings if each.peer == peer and each.value > 0}

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tests.netns.topology import run
 from tools.bench.peers import Tunnel
@@ -14,6 +15,7 @@ ALLOWED_LOSS = 0.01
 _FIRST_RATE = 8000.0
 _LAST_RATE = 4e6
 _FINENESS = 1.05  # rates closer together are not told apart
+Sender = Literal["paced", "batches"]  # see udp_blast.c
 _KEEPS_UP = 0.7  # of the offered rate; a sender below this is at its own limit
 
 
@@ -70,12 +72,12 @@ def highest_clean_rate(trial: Callable[[float], Trial]) -> float:
     return best
 
 
-def measure(tunnel: Tunnel, program: Path, seconds: float) -> float:
+def measure(tunnel: Tunnel, program: Path, seconds: float, sender: Sender) -> float:
     """Thousands of packets a second from alice to bob."""
-    return highest_clean_rate(lambda rate: _blast(tunnel, program, rate, seconds)) / 1000
+    return highest_clean_rate(lambda rate: _blast(tunnel, program, rate, seconds, sender)) / 1000
 
 
-def _blast(tunnel: Tunnel, program: Path, rate: float, seconds: float) -> Trial:
+def _blast(tunnel: Tunnel, program: Path, rate: float, seconds: float, sender: Sender) -> Trial:
     receiver = tunnel.bob.start(
         str(program), "count", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -83,7 +85,7 @@ def _blast(tunnel: Tunnel, program: Path, rate: float, seconds: float) -> Trial:
         raise AssertionError("both are pipes")
     port = receiver.stdout.readline().decode().strip()
     said = tunnel.alice.run(
-        *(str(program), "send", tunnel.address, port, str(BYTES), f"{rate:.0f}", f"{seconds}")
+        *(str(program), sender, tunnel.address, port, str(BYTES), f"{rate:.0f}", f"{seconds}")
     )
     receiver.stdin.close()  # all was sent
     received = int(receiver.stdout.readline())

@@ -43,7 +43,9 @@ def measure(
         yield "machine_cpu", busy.busy / gib
         yield "others", busy.others_percent
         yield "four", tcp(tunnel.alice, tunnel.address, seconds, "-P", "4")[0]
-        yield "small", small.measure(tunnel, program, min(1.0, seconds / 4))
+        trial = min(1.0, seconds / 4)
+        yield "small", small.measure(tunnel, program, trial, "paced")
+        yield "small_batches", small.measure(tunnel, program, trial, "batches")
         if tunnel.pids:
             yield "memory_loaded", max(machine.memory_mib(pid, "VmHWM") for pid in tunnel.pids)
 

@@ -62,7 +62,12 @@ TARGETS = (
     *_speed("TCP there", "there"),
     *_speed("TCP back", "back"),
     Target("four streams, to one", "four", 1.0, of=(OURS, "there")),
-    Target(f"small packets, to {DEBIANS}", "small", 6, of=(DEBIANS, "small")),
+    Target(f"small packets, to {DEBIANS}", "small", None, 6, of=(DEBIANS, "small")),
+    Target(
+        f"small packets in batches, to {DEBIANS}",
+        *("small_batches", 6),
+        of=(DEBIANS, "small_batches"),
+    ),
     Target("small packets, to the bare veth", "small", None, 0.8, of=("veth", "small")),
     _latency("round trip, median", "round_trip"),
     _latency("round trip, p99", "round_trip_p99"),

@@ -1,11 +1,13 @@
-/* Small datagrams as an application sends them, one call each, and a count of those that arrive.
+/* Small datagrams as an application sends them, and a count of those that arrive.
  *
- *   udp_blast send ADDRESS PORT BYTES RATE SECONDS   says: SENT SECONDS
- *   udp_blast count                                  says: PORT, and when its stdin ends: RECEIVED
+ *   udp_blast paced|batches ADDRESS PORT BYTES RATE SECONDS   says: SENT SECONDS
+ *   udp_blast count                       says: PORT, and when its stdin ends: RECEIVED
  *
- * The sender sleeps between datagrams, or for 50 us between small groups: the cores are for the
- * tunnel.  Where it cannot keep up it sends less than asked, and does not make up for it later:
- * a burst after a pause would be lost in queues that carry the rate well.
+ * Both senders sleep in between, for 50 us at least: the cores are for the tunnel.  "paced" makes a
+ * call for each datagram, and where it cannot keep up, it sends less than asked and does not make
+ * up for it later: a burst after a pause would be lost in queues that carry the rate well.
+ * "batches" hands up to 64 over in one call, and makes up for what is late: a pause of its own
+ * becomes a burst, as where a server answers what came while it did not run.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -57,7 +59,41 @@ static int udp_socket(int buffer_option)
     return made;
 }
 
-static int send_at_rate(const struct sockaddr_in *to, size_t bytes, double rate, double seconds)
+static int send_in_batches(const struct sockaddr_in *to, size_t bytes, double rate, double seconds)
+{
+    static char payload[MAX_BYTES];
+    struct iovec piece = {.iov_base = payload, .iov_len = bytes};
+    struct mmsghdr messages[BATCH];
+    int out = udp_socket(SO_SNDBUFFORCE);
+    long long sent = 0, started = now_ns(), now = started;
+    long long end = started + (long long)(seconds * (double)NS_PER_S);
+    if (connect(out, (const struct sockaddr *)to, sizeof(*to)) != 0)
+        die("connect");
+    memset(messages, 0, sizeof(messages));
+    for (int i = 0; i < BATCH; i++) {
+        messages[i].msg_hdr.msg_iov = &piece;
+        messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    for (; now < end; now = now_ns()) {
+        long long due = (long long)((double)(now - started) / (double)NS_PER_S * rate) - sent;
+        if (due < 1)
+            sleep_until(now + NAP_NS);
+        while (due > 0) {
+            int taken = sendmmsg(out, messages, due < BATCH ? (unsigned)due : BATCH, 0);
+            if (taken < 0 && errno != ENOBUFS && errno != ECONNREFUSED)
+                die("sendmmsg");
+            if (taken <= 0)
+                break;
+            sent += taken;
+            due -= taken;
+        }
+    }
+    printf("%lld %.6f\n", sent, (double)(now_ns() - started) / (double)NS_PER_S);
+    return 0;
+}
+
+static int send_paced(const struct sockaddr_in *to, size_t bytes, double rate, double seconds)
 {
     static const char payload[MAX_BYTES];
     int out = udp_socket(SO_SNDBUFFORCE);
@@ -128,13 +164,16 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "count") == 0)
         return count();
-    if (argc == 7 && strcmp(argv[1], "send") == 0) {
+    if (argc == 7) {
         struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((in_port_t)atoi(argv[3]))};
         size_t bytes = (size_t)atoi(argv[4]);
         double rate = atof(argv[5]), seconds = atof(argv[6]);
-        if (inet_pton(AF_INET, argv[2], &to.sin_addr) == 1 && bytes <= MAX_BYTES && rate > 0)
-            return send_at_rate(&to, bytes, rate, seconds);
+        int known = inet_pton(AF_INET, argv[2], &to.sin_addr) == 1 && bytes <= MAX_BYTES && rate > 0;
+        if (known && strcmp(argv[1], "paced") == 0)
+            return send_paced(&to, bytes, rate, seconds);
+        if (known && strcmp(argv[1], "batches") == 0)
+            return send_in_batches(&to, bytes, rate, seconds);
     }
-    fputs("udp_blast send ADDRESS PORT BYTES RATE SECONDS | udp_blast count\n", stderr);
+    fputs("udp_blast paced|batches ADDRESS PORT BYTES RATE SECONDS | udp_blast count\n", stderr);
     return 2;
 }

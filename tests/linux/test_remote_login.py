@@ -54,9 +54,12 @@ def test_those_who_started_us_are_asked(tmp_path: Path) -> None:
 
 def test_a_real_process_is_read() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", "input()"],
+        [sys.executable, "-c", "print(flush=True); input()"],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         env={**os.environ, "SSH_CONNECTION": "192.0.2.7 40000 192.0.2.1 22"},
     ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # before that, exec may not have laid out the environment
         assert remote_login(child.pid) == (ip_address("192.0.2.7"), 22)
         child.communicate(b"\n")

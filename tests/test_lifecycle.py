@@ -149,8 +149,12 @@ def test_a_killed_engine_leaves_the_way_closed(scene: Served) -> None:
             with pytest.raises(CommandFailed, match=r"unreachable|No route"):
                 client.run("ping", "-n", "-c", "1", "-W", "1", address)
         assert [packet for packet in uplink.packets() if packet[:1] == b"\x45"] == []
+    said = scene.fs_tunnel(client, "status")
+    assert (said.code, said.out.split(":")[0]) == (0, f"{scene.client.name}  blocked")
     scene.up()
     ping(client, WEB_V4)
+    said = scene.fs_tunnel(client, "status", scene.client.name)
+    assert said.out.startswith(f"{scene.client.name}  up  connected  port ")
 
 
 def test_down_opens_the_way_after_a_crash(scene: Served) -> None:

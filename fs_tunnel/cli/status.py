@@ -1,4 +1,4 @@
-"""``fs-tunnel status``: what is up, and how it is doing."""
+"""``fs-tunnel status``: what is up, or blocks, and how it is doing."""
 
 import json
 import time
@@ -22,7 +22,7 @@ _COLUMNS = ("PEER", "ENDPOINT", "ALLOWED IPS", "HANDSHAKE", "RECEIVED", "SENT")
 @click.option("--watch", is_flag=True, help="Repeat every second until Ctrl-C.")
 @click.argument("name", required=False, shell_complete=complete_conf)
 def status(as_json: bool, watch: bool, name: str | None) -> None:
-    """Show the tunnels that are up, or the one of that NAME.
+    """Show the tunnels that are up, or block without an engine; or the one of that NAME.
 
     Exits with 3 where there is none.
     """
@@ -43,7 +43,15 @@ def _to_json(tunnels: Sequence[dict[str, Any]]) -> str:
 
 
 def _to_table(tunnel: dict[str, Any]) -> str:
-    head = f"{tunnel['name']}  {tunnel['role'] or 'engine'}  port {tunnel['listen_port'] or '-'}"
+    name = tunnel["name"]
+    if tunnel["state"] == "blocked":
+        return (
+            f"{name}  blocked: it has no engine, and what belongs into the tunnel goes nowhere; "
+            f"fs-tunnel up again, or fs-tunnel down {name}"
+        )
+    head = f"{name}  {tunnel['role'] or 'engine'}"
+    head += f"  {tunnel['state']}" if tunnel["state"] else ""
+    head += f"  port {tunnel['listen_port'] or '-'}"
     head += f"  key {tunnel['public_key'] or 'none'}"
     rows = [
         (

@@ -1,17 +1,22 @@
-"""The tunnels that are up, as programs read them: the schema of ``status --json``."""
+"""The tunnels that are up or block, as programs read them: the schema of ``status --json``."""
 
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from fs_tunnel import control, uapi
 from fs_tunnel.errors import ControlError, NotRunningError
-from fs_tunnel.linux.journal import Journal
+from fs_tunnel.linux.journal import Journal, journalled
+from fs_tunnel.linux.links import Unreachable
+from fs_tunnel.proto.constants import REJECT_AFTER_TIME
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.types import PublicKey
-from fs_tunnel.uapi import DeviceStatus, UapiClient
+from fs_tunnel.uapi import DeviceStatus, PeerStatus, UapiClient
 
 _OF_OUR_ENGINE = ("pid", "up", "mtu", "drops", "packet_path", "sandbox")
+_NO_ENGINE: dict[str, Any] = {"public_key": None, "listen_port": 0, "fwmark": 0, "peers": []}
 _NS_PER_S = 1_000_000_000
 
 
@@ -38,17 +43,28 @@ def _all() -> list[dict[str, Any]]:
 
 def _found() -> list[str]:
     directory = uapi.socket_path("any").parent
-    return sorted(path.stem for path in directory.glob("*.sock"))
+    return sorted({path.stem for path in directory.glob("*.sock")} | set(journalled()))
 
 
 def look(name: str) -> dict[str, Any]:
-    """One tunnel as the JSON schema has it: no secret is in it."""
-    device = UapiClient(name).get()
+    """One tunnel as the JSON schema has it: no secret is in it.
+
+    NotRunningError where it has no engine, and blocks nothing either.
+    """
     journal = Journal(name)
     tunnel: dict[str, Any] = {
         "name": name,
         "role": journal.header.role if journal.header else None,
         "config": journal.header.source if journal.header else None,
+    }
+    try:
+        device = UapiClient(name).get()
+    except NotRunningError:
+        if not any(isinstance(change, Unreachable) for change in journal.in_force()):
+            raise
+        return tunnel | {"state": "blocked", **_NO_ENGINE}
+    tunnel |= {
+        "state": _state(tunnel["role"], device.peers),
         "public_key": _public_key(device),
         "listen_port": device.listen_port,
         "fwmark": device.fwmark,
@@ -77,6 +93,15 @@ def look(name: str) -> dict[str, Any]:
         peer |= {key: known.get(key, 0) for key in ("rx_packets", "tx_packets", "credit_used")}
         peer["limits"] = known.get("limits")
     return tunnel
+
+
+def _state(role: str | None, peers: Iterable[PeerStatus]) -> str | None:
+    """Whether a client has a session; a provider, and an engine without a journal, has no state."""
+    if role != "up":
+        return None
+    oldest = time.time() - REJECT_AFTER_TIME
+    has_session = any(peer.last_handshake_ns / _NS_PER_S > oldest for peer in peers)
+    return "connected" if has_session else "connecting"
 
 
 def _public_key(device: DeviceStatus) -> str | None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from fs_tunnel.cli import status as status_module
 from fs_tunnel.cli import tunnels as tunnels_module
 from fs_tunnel.cli.text import human_bytes
 from fs_tunnel.errors import ControlError, NotRunningError
+from fs_tunnel.linux.journal import Journal
+from fs_tunnel.linux.state import locked
 from fs_tunnel.types import KEY_LEN, Endpoint, PresharedKey, PrivateKey, PublicKey
 from fs_tunnel.uapi import DeviceStatus, PeerStatus
 from tests.netns.peers import FS, WIREGUARD_GO, generate_psk, running
@@ -127,6 +130,33 @@ def test_the_table(tunnels: dict[str, DeviceStatus]) -> None:
     )
     assert path == "packet path: native, ipsec-mb, 2 threads"
     assert drops == "dropped: 3 no_peer, 2 replay"
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "state"),
+    [(0, "connected"), (179, "connected"), (181, "connecting")],
+)
+def test_a_client_is_connected_while_it_has_a_session(
+    tunnels: dict[str, DeviceStatus], ago_s: int, state: str
+) -> None:
+    with locked("alice"):
+        Journal("alice").begin("up", "alice.conf", {})
+    peer = replace(ALICE.peers[0], last_handshake_ns=NOW_NS - ago_s * 10**9)
+    tunnels["alice"] = replace(ALICE, peers=(peer,))
+    assert shown().startswith(f"alice  up  {state}  port 51820  key ")
+    (alice,) = json.loads(shown("--json"))["tunnels"]
+    assert alice["state"] == state
+    tunnels["alice"] = replace(ALICE, peers=())
+    assert shown().startswith("alice  up  connecting  ")
+
+
+def test_a_provider_and_a_bare_engine_have_no_state(tunnels: dict[str, DeviceStatus]) -> None:
+    (alice,) = json.loads(shown("--json"))["tunnels"]
+    assert (alice["role"], alice["state"]) == (None, None)
+    with locked("alice"):
+        Journal("alice").begin("serve", "alice.conf", {})
+    (alice,) = json.loads(shown("--json"))["tunnels"]
+    assert (alice["role"], alice["state"]) == ("serve", None)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +276,7 @@ def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
         "name": "alice",
         "role": None,
         "config": None,
+        "state": None,
         "listen_port": 51820,
         "fwmark": 7,
         "pid": 7,

@@ -52,11 +52,11 @@ fuzz: setup ## every parser against atheris, for SECONDS_EACH (60)
 
 UV := build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header
-lock: setup ## renew requirements/*.txt from setup.cfg and requirements/*.in
-	@[ -x build/uv/bin/uv ] || $(BIN)/python -m venv build/uv
+lock: ## renew requirements/*.txt from setup.cfg and requirements/*.in
+	@[ -x build/uv/bin/uv ] || $(or $(PYTHON),python3) -m venv build/uv
 	@build/uv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes \
 		--only-binary :all: -r requirements/uv.txt
-	$(UV) $(LOCK_ARGS) --extra dev setup.cfg -o requirements/lock.txt
+	$(UV) $(LOCK_ARGS) --extra dev --extra devchain setup.cfg -o requirements/lock.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/interop.in -o requirements/interop.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/fuzz.in -o requirements/fuzz.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/uv.in -o requirements/uv.txt

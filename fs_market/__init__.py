@@ -1,0 +1,1 @@
+"""The bandwidth market: prices, vouchers and channels, on any EVM chain."""

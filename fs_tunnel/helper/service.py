@@ -68,6 +68,7 @@ class _Helper:
         self._permissions = Permissions(name)
         self._supervisor = Supervisor(name)
         self._connections: set[StreamWriter] = set()
+        self._acting = asyncio.Lock()  # one request at a time
 
     async def run(
         self, ready: Callable[[], None], endings: Collection[signal.Signals]
@@ -130,7 +131,8 @@ class _Helper:
             if not lifecycle.is_missed(self._name):
                 break
             await asyncio.sleep(_LOOK_EVERY)
-        return lifecycle.after_the_end(self._name)
+        # In a thread, as all that waits for commands; and netlink has a loop of its own.
+        return await asyncio.to_thread(lifecycle.after_the_end, self._name)
 
     def _configure(self, settings: Settings) -> None:
         path = control.helper_path(self._name)
@@ -153,7 +155,8 @@ class _Helper:
         self._connections.add(writer)
         try:
             async for line in _lines(reader):
-                writer.write(self._answer_untrusted(line, is_root=uid in (0, os.geteuid())))
+                is_root = uid in (0, os.geteuid())
+                writer.write(await self._answer_untrusted(line, is_root=is_root))
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):
             pass  # the other side went away, fell asleep, or its line was too long
@@ -161,22 +164,23 @@ class _Helper:
             self._connections.discard(writer)
             writer.close()
 
-    def _answer_untrusted(self, line: bytes, *, is_root: bool) -> bytes:
+    async def _answer_untrusted(self, line: bytes, *, is_root: bool) -> bytes:
         try:
             request = protocol.parse_request_untrusted(line, tunnel=self._name, is_root=is_root)
-            return protocol.render_reply(**self._act(request))
+            async with self._acting:
+                return protocol.render_reply(**await self._act(request))
         except FlowShieldError as error:
             return protocol.render_refusal(error)
         except OSError as error:
             log.error("a request failed: %s", error)
             return protocol.render_refusal(SystemChangeError("it failed; see the log"))
 
-    def _act(self, request: protocol.Request) -> dict[str, Any]:
+    async def _act(self, request: protocol.Request) -> dict[str, Any]:
         match request:
             case protocol.Do(change):
-                self._permissions.make(change)
+                await asyncio.to_thread(self._permissions.make, change)
             case protocol.Undo(change):
-                self._permissions.take_back(change)
+                await asyncio.to_thread(self._permissions.take_back, change)
             case protocol.Configure(settings):
                 self._configure(settings)
             case protocol.Leave():

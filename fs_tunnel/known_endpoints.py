@@ -51,6 +51,9 @@ def load(name: str) -> dict[PublicKey, Endpoint]:
 
 def save(name: str, endpoints: Mapping[PublicKey, Endpoint]) -> None:
     """Keep them, in place of what was kept; OSError where the file cannot be written."""
+    if not endpoints:
+        forget(name)
+        return
     partial = path(name).with_suffix(".endpoints.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(partial, flags, 0o600), "w") as stream:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fs_tunnel.errors import MalformedMessage
 from fs_tunnel.helper.dns_messages import (
@@ -103,8 +103,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._forwarder, self._load = forwarder, load
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self._load.start(addr[0], lambda: self._answer(data, addr))

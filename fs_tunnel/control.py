@@ -8,13 +8,14 @@ One JSON object a line, each way, over ``IFNAME.control`` in the run directory:
                           ``credit``                 up to which ``credit_used`` may go; 0: any
                           ``credit_low``             bytes left when ``credit_low`` is told
                           ``exempt``                 TCP ADDRESS:PORT, open without credit, or null
+    {"op": "greet"}     open a session with every peer that has an endpoint and no session
     {"op": "watch"}     from now on, this connection is told of events, too
     {"op": "stop"}      remove the interface and exit
 
 A reply holds ``"ok": true``, or ``"ok": false`` with ``"error"``.  An event has no ``ok``:
 
     {"event": "credit_low", "peer": KEY, "credit": BYTES, "credit_used": BYTES}
-    {"event": "endpoint_moved", "peer": KEY, "endpoint": "ADDRESS:PORT"}
+    {"event": "endpoint_moved", "peer": KEY, "endpoint": "ADDRESS:PORT"}    the first one, too
 
 Who reads its events too slowly is hung up on: it lost some, and asks for the status again.
 """
@@ -43,6 +44,11 @@ def run_directory() -> Path:
 
 def socket_path(ifname: str) -> Path:
     return run_directory() / f"{ifname}.control"
+
+
+def helper_path(ifname: str) -> Path:
+    """The socket of a tunnel's helper; ``helper.protocol`` says what passes there."""
+    return run_directory() / f"{ifname}.helper"
 
 
 class Connection:
@@ -123,6 +129,12 @@ def status(ifname: str) -> Message:
     """One engine: ``peers`` by public key, ``drops`` by reason, and more; errors as above."""
     with connect(ifname) as connection:
         return connection.request("status")
+
+
+def greet(ifname: str) -> None:
+    """Have an engine open a session with every peer whose endpoint it knows; errors as above."""
+    with connect(ifname) as connection:
+        connection.request("greet")
 
 
 def limit(ifname: str, peer: PublicKey, **limits: int | str | None) -> None:

@@ -45,6 +45,7 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 NICENESS = -10  # of packet threads, as native/pump.c has it
 _HANDSHAKES_A_TURN = 8  # about a millisecond
+_GREETING_PAUSE = 0.005  # seconds between two turns of initiations: those who call go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,12 @@ class Engine:
         self._sandbox: Sandbox | None = None
         self._low_ports = options.low_ports
         self._control = ControlServer(
-            {"status": self._status, "limit": self._limit, "stop": self._stop}
+            {
+                "status": self._status,
+                "limit": self._limit,
+                "greet": self._greet,
+                "stop": self._stop,
+            }
         )
 
     def confine(self) -> None:
@@ -286,6 +292,20 @@ class Engine:
     def _stop(self, _: control.Message) -> control.Message:
         self._stopped.set()
         return {}
+
+    def _greet(self, _: control.Message) -> control.Message:
+        self._check_link()
+        self._greet_some([peer for peer in self._device.peers.values() if peer.endpoint])
+        return {}
+
+    def _greet_some(self, peers: list[Peer]) -> None:
+        """A few at a time, so that who has a session, or asks for one, does not wait."""
+        for peer in peers[:_HANDSHAKES_A_TURN]:
+            if self._device.peers.get(peer.public_key) is peer:
+                peer.greet(self._now())
+        self._flush()
+        if rest := peers[_HANDSHAKES_A_TURN:]:
+            self._loop.call_later(_GREETING_PAUSE, self._greet_some, rest)
 
     def _limit(self, request: control.Message) -> control.Message:
         peer = self._device.peers.get(_public_key_untrusted(request.get("peer")))

@@ -3,7 +3,8 @@
 ``bring_up`` starts an engine, hands it its keys over UAPI, and makes the plan's changes, each
 journalled first; ``take_down`` undoes them, latest first.  The engine ends when its interface is
 deleted.  Whatever fails on the way up is undone before the error reaches the user; whatever was
-left by a crash is undone before the next attempt.
+left by a crash is undone before the next attempt.  What a helper does when an engine ends is
+here, too (``after_the_end``): the tunnel's lock decides between it and the commands.
 """
 
 import errno
@@ -12,13 +13,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
-from fs_tunnel import control, uapi
+from fs_tunnel import control, known_endpoints, uapi
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import (
     ControlError,
@@ -30,7 +31,9 @@ from fs_tunnel.errors import (
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.journal import Journal, journalled
 from fs_tunnel.linux.links import Link, Unreachable, exists
-from fs_tunnel.linux.state import locked
+from fs_tunnel.linux.state import helper_alone, locked
+from fs_tunnel.linux.systemd import failed
+from fs_tunnel.types import Endpoint, PublicKey
 from fs_tunnel.uapi import DeviceStatus, DeviceUpdate, UapiClient
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 # -P: not from the directory that root happens to stand in.
 _ENGINE = (sys.executable, "-P", "-m", "fs_tunnel.cli.fs_wg")
 _ENGINE_DEADLINE = 15.0  # seconds
+_HELPER_DEADLINE = 5.0  # seconds
 _CAP_NET_ADMIN = 12  # capabilities(7)
 _FIRST_PORT_OF_ALL = 1024  # below it, ports need a capability
 
@@ -81,11 +85,10 @@ def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequen
             journal.begin(role, config.source, _endpoints(config, device))
             _follow(journal, plan, device)
             return False
-        # Only what a client had closed must stay closed; a provider without an engine has nothing
-        # to protect, and its settings of the interface went with it.
-        is_resumed = role == "up" and is_ours
-        if is_resumed:
-            log.warning("%s died before; what it had closed stays closed meanwhile", name)
+        # What a client had closed must stay closed; and without a provider's firewall, the
+        # connections of its clients would be answered by the host, which ends them.
+        if is_ours:
+            log.warning("%s died before; what outlived its engine stays meanwhile", name)
             _keep_only_what_outlived_the_link(journal)
             _wait_for_end(name)
         else:
@@ -95,7 +98,7 @@ def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequen
             journal.begin(role, config.source, _endpoints(config, device))
             _follow(journal, plan, device)
         except BaseException:
-            _undo_quietly(journal, keep_closed=is_resumed)
+            _undo_quietly(journal, keep_closed=is_ours and role == "up")
             raise
         return True
 
@@ -107,6 +110,8 @@ def take_down(name: str) -> bool:
     """
     with locked(name):
         journal = Journal(name)
+        if not failed():  # or else it is started again at once
+            known_endpoints.forget(name)
         if not journal.is_open:
             if _running(name) is not None:
                 raise NotRunningError(
@@ -115,7 +120,8 @@ def take_down(name: str) -> bool:
             return False
         journal.take_all_back()
         _wait_for_end(name)
-        return True
+    _wait_for_helper(name)
+    return True
 
 
 def clean_up() -> Iterator[str]:
@@ -132,9 +138,11 @@ def clean_up() -> Iterator[str]:
             try:
                 journal.take_all_back()
                 _wait_for_end(name)
+                known_endpoints.forget(name)
             except FlowShieldError as error:
                 failure = error
                 continue
+        _wait_for_helper(name)
         yield name
     if failure is not None:
         raise failure
@@ -144,6 +152,7 @@ class End(Enum):
     """What became of a tunnel whose engine has ended."""
 
     TAKEN_DOWN = "by another command"
+    STARTED = "another command has started it again"
     CLOSED = "it died, and what belongs into the tunnel goes nowhere"
     UNDONE = "it died, and nothing is left of it"
 
@@ -160,11 +169,22 @@ def engine_process(name: str) -> Iterator[int]:
 
 def after_the_end(name: str) -> End:
     """See to it that an ended engine leaves either nothing behind, or a way that is closed."""
-    with locked(name):  # a command that takes it down may be half-way
-        changes = Journal(name).changes
-    if any(isinstance(change, Unreachable) for change in changes):
-        return End.CLOSED
-    return End.UNDONE if take_down(name) else End.TAKEN_DOWN
+    with locked(name):  # a command that takes it down, or starts it again, may be half-way
+        journal = Journal(name)
+        if not journal.is_open:
+            return End.TAKEN_DOWN
+        if uapi.is_answered(name):
+            return End.STARTED
+        if any(isinstance(change, Unreachable) for change in journal.changes):
+            return End.CLOSED
+        journal.take_all_back()
+        _wait_for_end(name)
+        return End.UNDONE
+
+
+def is_missed(name: str) -> bool:
+    """Whether a tunnel that is to be up has no engine."""
+    return Journal(name).is_open and not uapi.is_answered(name)
 
 
 def _open_process(name: str) -> int:
@@ -247,12 +267,34 @@ def _endpoints(config: TunnelConfig, device: DeviceUpdate) -> dict[str, str]:
 def _follow(journal: Journal, plan: Sequence[Change], device: DeviceUpdate) -> None:
     """Turn the changes in force into those of ``plan``; a link that is made gets its engine."""
     journal.drop_others(plan)
+    known = {}
     for change in plan:
         is_made = journal.ensure(change)
         if is_made and isinstance(change, Link):
+            known = known_endpoints.load(change.ifname)
             _start_engine(change.ifname, device.listen_port or 0)
-            _configure(change.ifname, device)
+            _configure(change.ifname, _pointed(device, known))
     journal.settle()
+    if known:
+        _greet(journal.name)
+
+
+def _pointed(device: DeviceUpdate, known: Mapping[PublicKey, Endpoint]) -> DeviceUpdate:
+    """With endpoints for the peers that the file has none for."""
+    return replace(
+        device,
+        peers=tuple(
+            replace(peer, endpoint=peer.endpoint or known.get(peer.public_key))
+            for peer in device.peers
+        ),
+    )
+
+
+def _greet(name: str) -> None:
+    try:
+        control.greet(name)
+    except FlowShieldError as error:
+        log.warning("clients come back later: %s", error)
 
 
 def _undo_leftovers(journal: Journal, name: str) -> None:
@@ -292,6 +334,15 @@ def _wait_for_end(name: str) -> None:
         time.sleep(0.05)
     for socket in (uapi.socket_path(name), control.socket_path(name)):
         socket.unlink(missing_ok=True)
+
+
+def _wait_for_helper(name: str) -> None:
+    """Return when there is no helper, and remove the socket of one that was killed."""
+    try:
+        with helper_alone(name, _HELPER_DEADLINE):
+            control.helper_path(name).unlink(missing_ok=True)
+    except SystemChangeError as error:
+        log.warning("%s and does not end; kill it by its process id", error)
 
 
 def _running(name: str) -> DeviceStatus | None:

@@ -36,11 +36,16 @@ def listen_privately(path: Path) -> socket.socket:
 
 
 def is_ours_or_roots(writer: asyncio.StreamWriter) -> bool:
-    """Whether the other end of a connection may command us: unix(7), SO_PEERCRED.
+    """Whether the other end of a connection may command us.
 
     The socket's mode says so already; it is asked again, for a mode can be changed.
     """
+    return peer_uid(writer) in (0, os.geteuid())
+
+
+def peer_uid(writer: asyncio.StreamWriter) -> int:
+    """The user at the other end of a connection: unix(7), SO_PEERCRED."""
     connection = writer.get_extra_info("socket")
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     _, uid, _ = _UCRED.unpack(credentials)
-    return uid in (0, os.geteuid())
+    return int(uid)

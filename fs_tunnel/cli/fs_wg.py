@@ -3,14 +3,10 @@
 It returns once the TUN and the UAPI socket exist; ``wg`` and ``ip`` do the rest.
 """
 
-import contextlib
 import logging
-import logging.handlers
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
@@ -18,9 +14,9 @@ from fs_tunnel import control, control_server, uapi, uapi_server
 from fs_tunnel.cli.version import version_option
 from fs_tunnel.engine import STOP_SIGNALS, Engine, EngineOptions, run
 from fs_tunnel.errors import FlowShieldError
+from fs_tunnel.linux.daemon import daemon, system_log
 from fs_tunnel.linux.tun import open_tun
 
-_READY = "ready"
 DEFAULT_MTU = 1420  # bytes: 1500 less the 80 that an IPv6 path needs for the outer headers
 
 _LEVELS = {
@@ -57,8 +53,9 @@ def fs_wg(foreground: bool, ifname: str) -> None:
         _confine(engine, ifname, options)
     else:
         # Whoever waits for this command may go on once the daemon is as it is to be.
-        with _daemon():
+        with daemon("fs-wg") as ready:
             _confine(engine, ifname, options)
+            ready()
     run(engine)
 
 
@@ -72,14 +69,7 @@ def main() -> None:
 
 
 def _set_up_logging(foreground: bool) -> None:
-    handler: logging.Handler = logging.NullHandler()
-    if foreground:
-        handler = logging.StreamHandler()
-    elif Path("/dev/log").exists():
-        handler = logging.handlers.SysLogHandler(
-            "/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON
-        )
-        handler.ident = "fs-wg: "
+    handler = logging.StreamHandler() if foreground else system_log("fs-wg")
     level = _LEVELS.get(os.environ.get("LOG_LEVEL", "error").lower(), logging.ERROR)
     logging.basicConfig(level=level, handlers=[handler], format="%(levelname)s %(message)s")
 
@@ -93,39 +83,6 @@ def _confine(engine: Engine, ifname: str, options: EngineOptions) -> None:
         for path in (uapi.socket_path(ifname), control.socket_path(ifname)):
             path.unlink()
         raise
-
-
-@contextlib.contextmanager
-def _daemon() -> Iterator[None]:
-    """Go on in a process of its own; this one ends when the block does, or tells why it failed."""
-    ready, told = os.pipe()
-    if os.fork():
-        os.close(told)
-        with os.fdopen(ready) as stream:
-            said = stream.read()
-        if said != _READY:
-            print(said or "fs-wg: error: the engine died at its start", file=sys.stderr)
-        # Not sys.exit: the child shares our buffers and exit handlers.
-        sys.stderr.flush()
-        os._exit(0 if said == _READY else 1)
-    os.close(ready)
-    with os.fdopen(told, "w") as stream:
-        _leave_session()
-        try:
-            yield
-        except FlowShieldError as error:
-            stream.write(f"fs-wg: error: {error}")
-            raise
-        stream.write(_READY)
-
-
-def _leave_session() -> None:
-    os.setsid()
-    os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
-        os.dup2(null, stream)
-    os.close(null)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Types of what stands on a command line."""
 
+import pwd
+
 import click
 
 from fs_tunnel.linux.kill_switch import Inbound
@@ -18,6 +20,22 @@ class Network(click.ParamType[IPNetwork]):
             return parse_network(value)
         except ValueError:
             self.fail(f"{value!r} is no network; write 192.0.2.0/24", param, ctx)
+
+
+class User(click.ParamType[int]):
+    """A user of this host, by name or number; its value is the number."""
+
+    name = "USER"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        try:
+            if isinstance(value, int) or value.isdecimal():
+                return pwd.getpwuid(int(value)).pw_uid
+            return pwd.getpwnam(value).pw_uid
+        except (KeyError, OverflowError):
+            self.fail(f"there is no user {value!r}; see getent passwd", param, ctx)
 
 
 class InboundParam(click.ParamType[Inbound]):

@@ -1,9 +1,9 @@
-"""What ``up`` and ``serve`` share: read, start, tell, and with -f stay until the end."""
+"""What ``up`` and ``serve`` share: read, start, tell, and leave a helper, or with -f be it."""
 
-import select
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -11,7 +11,11 @@ import click
 
 from fs_tunnel import lifecycle, settings
 from fs_tunnel.config import TunnelConfig, permission_warning
-from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.errors import ControlError, FlowShieldError, NotRunningError, SystemChangeError
+from fs_tunnel.helper import resolver
+from fs_tunnel.helper.client import HelperClient, hand_over
+from fs_tunnel.helper.service import run as run_helper
+from fs_tunnel.helper.settings import Settings
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.systemd import notify
@@ -49,35 +53,77 @@ def run_tunnel(
     config: TunnelConfig,
     device: DeviceUpdate,
     plan: Sequence[Change],
+    helper: Settings,
     *,
     foreground: bool,
 ) -> None:
-    """Bring the tunnel up, say so, and with ``foreground`` take it down at the end."""
+    """Bring the tunnel up, say so, and leave a helper; with ``foreground`` be it to the end."""
+    is_fresh = False
     with _stoppable():
         try:
             is_fresh = lifecycle.bring_up(role, config, device, plan)
+            helper = _as_far_as_possible(config.name, helper)
+            if not foreground:
+                _hand_over(config.name, helper)
             said = "is up" if is_fresh else "was up already; its configuration was applied anew"
             click.echo(f"{config.name} {said}")
             if foreground:
-                notify("READY=1")
-                _stay(config.name)
+                _stay(config.name, helper)
         except _Stopped:
+            if foreground or is_fresh:
+                notify("STOPPING=1")
+                lifecycle.take_down(config.name)
+                click.echo(f"{config.name} is down")
             if not foreground:
                 raise click.Abort from None
-            notify("STOPPING=1")
-            lifecycle.take_down(config.name)
-            click.echo(f"{config.name} is down")
 
 
-def _stay(name: str) -> None:
+def _as_far_as_possible(name: str, helper: Settings) -> Settings:
+    """Without a resolver where another program answers DNS already: clients have that one then."""
+    if helper.resolver is None or _is_resolving(name):
+        return helper
+    try:
+        resolver.check_port_is_free(helper.resolver)
+    except SystemChangeError as error:
+        _warn(error)
+        return replace(helper, resolver=None)
+    return helper
+
+
+def _is_resolving(name: str) -> bool:
+    try:
+        return HelperClient(name).status()["resolver"] is not None
+    except (NotRunningError, ControlError):
+        return False
+
+
+def _hand_over(name: str, helper: Settings) -> None:
+    try:
+        hand_over(name, helper)
+    except FlowShieldError as error:
+        # Nothing is open for it: what a helper would do when the engine ends, a command does.
+        _warn(error)
+
+
+def _warn(error: FlowShieldError) -> None:
+    click.echo(f"fs-tunnel: warning: {error}", err=True)
+
+
+def _stay(name: str, helper: Settings) -> None:
     """Return when somebody else takes the tunnel down; SystemChangeError when the engine dies."""
-    with lifecycle.engine_process(name) as engine:
-        poll = select.poll()
-        poll.register(engine, select.POLLIN)
-        poll.poll()
-    match lifecycle.after_the_end(name):
-        case lifecycle.End.TAKEN_DOWN:
-            click.echo(f"{name} was taken down")
+    with suppress(NotRunningError, ControlError):
+        HelperClient(name).leave()
+    heard = _heard()
+    try:
+        end = run_helper(
+            name, helper, ready=lambda: notify("READY=1"), endings=heard, is_daemon=False
+        )
+    finally:
+        _ignore(heard)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+    match end:
+        case None:
+            raise _Stopped
         case lifecycle.End.CLOSED:
             raise SystemChangeError(
                 f"the engine of {name} died; what belongs into the tunnel stays blocked: "
@@ -85,18 +131,27 @@ def _stay(name: str) -> None:
             )
         case lifecycle.End.UNDONE:
             raise SystemChangeError(f"the engine of {name} died; all was undone; start it again")
+    click.echo(f"{name} was taken down")
+
+
+def _heard() -> list[signal.Signals]:
+    # Who started us with a signal ignored, as nohup does, wants it to stay so.
+    return [each for each in _ENDINGS if signal.getsignal(each) is not signal.SIG_IGN]
+
+
+def _ignore(signals: Iterable[signal.Signals]) -> None:
+    for each in signals:
+        signal.signal(each, signal.SIG_IGN)
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Let one signal raise _Stopped; what follows it then is not to be disturbed."""
-    # Who started us with a signal ignored, as nohup does, wants it to stay so.
-    before = {each: signal.getsignal(each) for each in _ENDINGS}
-    heard = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
+    heard = _heard()
+    before = {each: signal.getsignal(each) for each in heard}
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        for each in heard:
-            signal.signal(each, signal.SIG_IGN)
+        _ignore(heard)
         raise _Stopped
 
     try:

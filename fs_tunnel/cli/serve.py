@@ -1,5 +1,9 @@
 """``fs-tunnel serve``: become a provider."""
 
+from collections.abc import Sequence
+from ipaddress import ip_interface
+from pathlib import Path
+
 import click
 
 from fs_tunnel import settings
@@ -7,8 +11,12 @@ from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.cli.params import Network
 from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
 from fs_tunnel.errors import ConfigError, UsageError
+from fs_tunnel.helper import block_list
+from fs_tunnel.helper.settings import ResolverSettings, Settings
 from fs_tunnel.linux import hooks, links
+from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.firewall import MAX_FLOWS_PER_CLIENT, ProviderPolicy
+from fs_tunnel.linux.links import Address
 from fs_tunnel.linux.plans import Surroundings, forwarding_key, provider_plan, was_routing
 from fs_tunnel.types import IPNetwork
 
@@ -33,6 +41,13 @@ DEFAULT_PORT = 51820
     type=click.IntRange(1, 1_000_000),
     help="Connections that one client may have at a time.",
 )
+@click.option("--no-dns", is_flag=True, help="Without a resolver for clients on the gateway.")
+@click.option(
+    "--dns-block",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Deny the names of a file, one a line or as hosts(5) has them.",
+)
 @ALLOW_HOOKS
 @click.argument("conf", shell_complete=complete_conf)
 def serve(
@@ -41,6 +56,8 @@ def serve(
     allowed: tuple[IPNetwork, ...],
     allow_smtp: bool,
     max_flows: int,
+    no_dns: bool,
+    dns_block: Path | None,
     allow_hooks: bool,
     conf: str,
 ) -> None:
@@ -57,6 +74,10 @@ def serve(
             source=config.source,
             key="Address",
         )
+    if dns_block is not None:
+        if no_dns:
+            raise UsageError("--dns-block is for the resolver; leave out --no-dns")
+        block_list.load(dns_block)  # what is wrong with it is told here
     endpoints = settings.resolve(config)
     port = config.interface.listen_port or DEFAULT_PORT
     mark = config.interface.fwmark or 0
@@ -73,12 +94,23 @@ def serve(
         max_flows=max_flows,
     )
     around = Surroundings(mtu=settings.mtu_for(endpoints.values(), mark), mark=mark)
+    plan = provider_plan(config, policy, around)
     run_tunnel(
         "serve",
         config,
         settings.device_update(config, endpoints, port=port, mark=mark),
-        hooks.surround(config, provider_plan(config, policy, around)),
+        hooks.surround(config, plan),
+        Settings(resolver=None if no_dns else _resolver(config.name, plan, dns_block)),
         foreground=foreground,
+    )
+
+
+def _resolver(name: str, plan: Sequence[Change], dns_block: Path | None) -> ResolverSettings:
+    return ResolverSettings(
+        name,
+        # Not all in the file: this host may be without IPv6.
+        tuple(str(ip_interface(each.address).ip) for each in plan if isinstance(each, Address)),
+        str(dns_block.absolute()) if dns_block else None,
     )
 
 

@@ -57,14 +57,17 @@ def look(name: str) -> dict[str, Any]:
         "role": journal.header.role if journal.header else None,
         "config": journal.header.source if journal.header else None,
     }
+    is_ending = bool(tunnel["role"] == "up" and journal.header and journal.header.is_ending)
     try:
         device = UapiClient(name).get()
     except NotRunningError:
+        if is_ending:
+            return tunnel | {"state": "disconnecting", **_NO_ENGINE}
         if not any(isinstance(change, Unreachable) for change in journal.in_force()):
             raise
         return tunnel | {"state": "blocked", **_NO_ENGINE}
     tunnel |= {
-        "state": _state(tunnel["role"], device.peers),
+        "state": "disconnecting" if is_ending else _state(tunnel["role"], device.peers),
         "public_key": _public_key(device),
         "listen_port": device.listen_port,
         "fwmark": device.fwmark,

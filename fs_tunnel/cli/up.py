@@ -6,10 +6,11 @@ import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.params import InboundParam, Network
+from fs_tunnel.cli.params import InboundParam, Network, User
 from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import UsageError
+from fs_tunnel.helper.settings import Settings
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.kill_switch import LAN, Inbound
 from fs_tunnel.linux.plans import Protection, Surroundings, client_plan, full_tunnel_versions
@@ -46,6 +47,12 @@ from fs_tunnel.types import IPNetwork
     help="Let these connect by TCP to a port of ours from outside; repeatable.",
 )
 @click.option("--force", is_flag=True, help="Even where it cuts the connection you came by.")
+@click.option(
+    "--agent",
+    type=User(),
+    default=0,
+    help="Let this user permit other endpoints, through the tunnel's helper.",
+)
 @ALLOW_HOOKS
 @click.argument("conf", shell_complete=complete_conf)
 def up(
@@ -56,6 +63,7 @@ def up(
     only: tuple[IPNetwork, ...],
     inbound: tuple[Inbound, ...],
     force: bool,
+    agent: int,
     allow_hooks: bool,
     conf: str,
 ) -> None:
@@ -83,6 +91,7 @@ def up(
         config,
         settings.device_update(config, endpoints, port=None, mark=mark),
         hooks.surround(config, client_plan(config, around, protection)),
+        Settings(agent=agent),
         foreground=foreground,
     )
 

@@ -57,6 +57,7 @@ _COUNTERS = (
     "not_to_wan",
     "unsolicited",
     "gateway",
+    "off_path",
     "ipv4_transit",
     "ipv6_transit",
 )
@@ -109,6 +110,8 @@ table inet {table} {{
 
   chain untracked_in {{
     type filter hook prerouting priority raw; policy accept;
+    iifname != {tun} ip daddr @gateway4 fib saddr type != local counter name off_path drop
+    iifname != {tun} ip6 daddr @gateway6 fib saddr type != local counter name off_path drop
     iifname != {tun} fib daddr type local udp dport {policy.port} notrack
   }}
   chain untracked_out {{

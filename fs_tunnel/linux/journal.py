@@ -3,7 +3,8 @@
 One JSON line a change, each on the disk before the change is made.  A line that was cut short by a
 crash belongs to a change that was never made.  The first line tells which boot and which role the
 tunnel has: after a reboot only what survives one is taken back.  Between ``begin`` and ``settle``
-changes are under way: a journal that is found like that was left by a crash.
+changes are under way: a journal that is found like that was left by a crash.  While all of them are
+taken back, it says so.
 
 Some changes have a place that all tunnels share, such as a kernel parameter.  Where a later tunnel
 found what an earlier one had put there, and the earlier one goes first, then the later one inherits
@@ -55,6 +56,7 @@ class Header:
     boot_id: str
     endpoints: dict[str, str]
     is_settled: bool
+    is_ending: bool = False
 
 
 class Journal:
@@ -64,7 +66,7 @@ class Journal:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._path = state_directory() / f"{name}.journal"
         self._inode: int | None = None
         self.header: Header | None = None
@@ -142,6 +144,11 @@ class Journal:
         """
         if not self.is_open:
             return
+        if self.header is not None:
+            with self._writing():
+                self.header = replace(self.header, is_settled=False, is_ending=True)
+                self.is_settled = False
+                self._rewrite()
         failures: list[tuple[Change, FlowShieldError]] = []
         for change in reversed(self.in_force()):
             try:
@@ -231,7 +238,7 @@ class Journal:
 
     def _rivals(self, change: Change) -> Iterator[tuple["Journal", Change]]:
         for name in journalled():
-            if name != self._name:
+            if name != self.name:
                 journal = Journal(name)
                 for other in journal.in_force():
                     if other.place == change.place:
@@ -326,7 +333,8 @@ def _header(line: str) -> Header | None:
         return None
     if not all(isinstance(each, str) for each in texts):
         return None
-    return Header(role, source, boot_id, endpoints, is_settled is True)
+    is_ending = values.get("is_ending") is True
+    return Header(role, source, boot_id, endpoints, is_settled is True, is_ending)
 
 
 def _write(descriptor: int, text: str) -> None:

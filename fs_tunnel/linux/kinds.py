@@ -4,19 +4,20 @@ import json
 from dataclasses import asdict
 from typing import Any, get_args, get_origin, get_type_hints
 
-from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.errors import SystemChangeError, UsageError
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import ResolvConf, Resolvconf
 from fs_tunnel.linux.hooks import HookChange
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
 from fs_tunnel.linux.nft import NftTable
+from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
 from fs_tunnel.linux.sysctl import Sysctl
 
 KINDS: dict[str, type[Change]] = {
     kind.__name__: kind
     for kind in (
         *(Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable),
-        *(HookChange, NftTable, ResolvConf, Resolvconf, Sysctl),
+        *(HookChange, NftTable, PermittedEndpoint, ResolvConf, Resolvconf, Sysctl),
     )
 }
 
@@ -33,7 +34,7 @@ def from_json(line: str) -> Change:
         kind = KINDS[values.pop("change")]
         hints = get_type_hints(kind)
         return kind(**{name: _checked(value, hints[name]) for name, value in values.items()})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError):
         raise SystemChangeError("a line of the journal is damaged; it is passed over") from None
 
 

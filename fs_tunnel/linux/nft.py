@@ -47,6 +47,12 @@ def table_of(tunnel: str) -> str:
     return "fs_" + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in tunnel)
 
 
+def check_table(table: str) -> None:
+    """Raise UsageError for a name that no tunnel's table has."""
+    if not re.fullmatch(r"fs_[a-zA-Z0-9_]{1,60}", table):
+        raise UsageError("no tunnel has such a table; see nft list tables")
+
+
 def without(table: str) -> str:
     """Commands after which there is no such table, whether there was one or not."""
     return f"add table inet {table}\ndelete table inet {table}\n"

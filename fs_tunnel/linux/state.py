@@ -18,12 +18,19 @@ def state_directory() -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
+def locked(name: str, seconds: float = _LOCK_DEADLINE) -> Iterator[None]:
     """Keep every other command away from tunnel ``name``.
 
-    Waits for one that is at work; SystemChangeError where it does not end within a minute.
+    Waits for one that is at work; SystemChangeError where it does not end in time.
     """
-    with _file_locked(f"{name}.lock", f"another fs-tunnel command is at work on {name}"):
+    with _file_locked(f"{name}.lock", f"another fs-tunnel command is at work on {name}", seconds):
+        yield
+
+
+@contextmanager
+def helper_alone(name: str, seconds: float = 0.0) -> Iterator[None]:
+    """Be the one helper of tunnel ``name``; SystemChangeError while there is another."""
+    with _file_locked(f"{name}.helper.lock", f"a helper of {name} is there", seconds):
         yield
 
 
@@ -36,14 +43,14 @@ def host_locked() -> Iterator[None]:
 
 
 @contextmanager
-def _file_locked(filename: str, who: str) -> Iterator[None]:
+def _file_locked(filename: str, who: str, seconds: float = _LOCK_DEADLINE) -> Iterator[None]:
     path = _own_directory() / filename
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SystemChangeError(f"{path}: {error.strerror}; mend that, and repeat") from None
     try:
-        deadline = time.monotonic() + _LOCK_DEADLINE
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

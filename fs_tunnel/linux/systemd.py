@@ -4,6 +4,11 @@ import os
 import socket
 
 
+def failed() -> bool:
+    """Whether a service manager calls us after its service failed; systemd.exec(5)."""
+    return os.environ.get("SERVICE_RESULT", "success") != "success"
+
+
 def notify(state: str) -> None:
     """Tell ``READY=1`` or the like to the service manager, where one has started us."""
     address = os.environ.get("NOTIFY_SOCKET", "")

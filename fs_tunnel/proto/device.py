@@ -83,7 +83,6 @@ class Device:
         self._handshakes: deque[_QueuedHandshake] = deque()
         self._rate_limiter = HandshakeRateLimiter()
         self._loaded_until = float("-inf")
-        self._notices: list[tuple[Peer, CreditLow | EndpointMoved]] = []
         self._mtu = 0
         self._wakes: list[tuple[float, int, Peer]] = []
         self._wake_order = count()
@@ -240,7 +239,7 @@ class Device:
 
     def take_notices(self) -> list[tuple[Peer, CreditLow | EndpointMoved]]:
         """Return, and forget, what happened that others may want to know, in order."""
-        taken, self._notices = self._notices, []
+        taken, self._switch.notices = self._switch.notices, []
         return taken
 
     def not_sent(self, outgoing: Outgoing) -> None:
@@ -273,7 +272,7 @@ class Device:
             case BecameActive():
                 peer.look()
             case CreditLow() | EndpointMoved():
-                self._notices.append((peer, event))
+                self._switch.notices.append((peer, event))
 
     def _receive_handshake_untrusted(self, received: HandshakeReceived, now: float) -> None:
         """Queue a handshake message where it may cost CPU."""

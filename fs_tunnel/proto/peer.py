@@ -22,7 +22,14 @@ from fs_tunnel.proto.messages import (
     Response,
 )
 from fs_tunnel.proto.noise import StaticKeys
-from fs_tunnel.proto.path import Counters, Limits, LocalAddress, Outgoing, PathKeys
+from fs_tunnel.proto.path import (
+    Counters,
+    EndpointMoved,
+    Limits,
+    LocalAddress,
+    Outgoing,
+    PathKeys,
+)
 from fs_tunnel.proto.session import Session, Sessions
 from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import Event, PeerTimers, Timer
@@ -181,6 +188,11 @@ class Peer:
             self._send_staged(now)
         else:
             self.send_packet(b"", now)
+
+    def greet(self, now: float) -> None:
+        """Open a session, unless there is one: for a peer that may not know that ours are gone."""
+        if self._sessions.current is None and self._sessions.next is None:
+            self.send_keepalive(now)
 
     def initiate_handshake(self, now: float, *, is_retry: bool = False) -> None:
         """Send an initiation; unless it is a retry, not within REKEY_TIMEOUT of the one before."""
@@ -360,6 +372,8 @@ class Peer:
         """A handshake message of ``length`` bytes is the peer's: count it, and answer there."""
         self._rx_bytes += length
         self._rx_packets += 1
+        if source != self.endpoint:
+            self._switch.notices.append((self, EndpointMoved(self.number)))
         self._switch.path.set_endpoint(self.number, source, local)
         self._switch.path.note_received(self.number, now)
         self.look()

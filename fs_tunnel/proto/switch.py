@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fs_tunnel.proto.handshake import Entropy
 from fs_tunnel.proto.indices import IndexTable
-from fs_tunnel.proto.path import Outgoing, PacketPath
+from fs_tunnel.proto.path import CreditLow, EndpointMoved, Outgoing, PacketPath
 from fs_tunnel.proto.session import Session
 
 if TYPE_CHECKING:
@@ -33,5 +33,6 @@ class Switch:
     indices: "IndexTable[tuple[Peer, Session | None]]"  # None: a handshake under way
     outgoing: list[Outgoing] = field(default_factory=list)
     drops: Counter[str] = field(default_factory=Counter)
+    notices: "list[tuple[Peer, CreditLow | EndpointMoved]]" = field(default_factory=list)
     is_up: bool = False  # while down, nothing is sent and no timer starts
     key_log: Callable[[KeyLogEntry], None] | None = None

@@ -1,0 +1,79 @@
+"""Lists of names that a provider's resolver denies: one name a line, or the form of hosts(5)."""
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+
+from fs_tunnel.errors import ConfigError
+
+MAX_FILE_BYTES = 32 << 20  # a million names
+_MAX_NAME = 253
+# Underscores stand in names of the internet, if not in those of hosts.
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+# What a hosts file says of the host itself.
+_OF_THE_HOST = frozenset(
+    {"localhost", "localhost.localdomain", "local", "broadcasthost"}
+    | {f"ip6-{name}" for name in ("localhost", "loopback", "localnet", "mcastprefix")}
+    | {f"ip6-{name}" for name in ("allnodes", "allrouters", "allhosts")}
+)
+
+
+def load(path: Path) -> frozenset[str]:
+    """Read and parse a file; ConfigError where it cannot be used."""
+    source = str(path)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}; check the path", source=source
+        ) from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError("larger than 32 MiB; give a shorter list", source=source)
+    return parse(raw.decode("utf-8", "replace"), source=source)
+
+
+def parse(text: str, *, source: str) -> frozenset[str]:
+    """The names, in lower case, without a dot at the end; ConfigError for the first that is none.
+
+    ``#`` begins a comment.  A line of hosts(5) begins with an address, which is passed over.
+    """
+    names = set()
+    for number, line in enumerate(text.split("\n"), start=1):
+        words = line.partition("#")[0].split()
+        is_of_hosts = len(words) > 1
+        if is_of_hosts:
+            if not _is_address(words[0]):
+                raise ConfigError(
+                    "several words, and the first is no address; write one name a line",
+                    source=source,
+                    line=number,
+                )
+            del words[0]
+        for word in words:
+            name = word.lower().removesuffix(".")
+            if is_of_hosts and (name in _OF_THE_HOST or _is_address(name)):
+                continue
+            if not _is_name(name):
+                raise ConfigError(
+                    "no name of DNS; write one such as ads.example.com", source=source, line=number
+                )
+            names.add(name)
+    return frozenset(names)
+
+
+def _is_name(name: str) -> bool:
+    labels = name.split(".")
+    return (
+        len(name) <= _MAX_NAME
+        and not labels[-1].isdigit()  # an address
+        and all(_LABEL.fullmatch(label) for label in labels)
+    )
+
+
+def _is_address(word: str) -> bool:
+    try:
+        ip_address(word.partition("%")[0])
+    except ValueError:
+        return False
+    return True

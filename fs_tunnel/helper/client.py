@@ -1,0 +1,122 @@
+"""A helper's client side: for the commands, and for an agent that may ask for changes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from fs_tunnel import control
+from fs_tunnel.errors import ControlError, NotRunningError, SystemChangeError
+from fs_tunnel.helper.settings import Settings
+from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.kinds import to_json
+
+# -P: not from the directory that root happens to stand in.
+_HELPER = (sys.executable, "-P", "-m", "fs_tunnel.cli.helper")
+_DEADLINE = 30.0  # seconds; it waits for commands that are at work on the tunnel
+_START_DEADLINE = 15.0  # seconds
+_MAX_REPLY_BYTES = 1 << 20
+
+
+class HelperClient:
+    """Asks the helper of one tunnel; one connection a request.
+
+    Every method: NotRunningError where there is no helper; ControlError with its reason where it
+    refuses, or does not answer.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def do(self, change: Change) -> None:
+        """Have a change made, and journalled before it is."""
+        self._request({"op": "do", "change": json.loads(to_json(change))})
+
+    def undo(self, change: Change) -> None:
+        """Have a change of ours taken back; nothing happens where it is not in force."""
+        self._request({"op": "undo", "change": json.loads(to_json(change))})
+
+    def status(self) -> dict[str, Any]:
+        """``pid``; ``changes`` in force that others asked for; ``resolver``, its pid or null."""
+        return self._request({"op": "status"})
+
+    def configure(self, settings: Settings) -> None:
+        """Replace the settings that it started with."""
+        self._request({"op": "configure", "settings": settings.to_json()})
+
+    def leave(self) -> None:
+        """Have it end, so that another helper can take its place."""
+        self._request({"op": "leave"})
+
+    def _request(self, request: dict[str, Any]) -> dict[str, Any]:
+        path = control.helper_path(self._name)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(_DEADLINE)
+            try:
+                sock.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                raise NotRunningError(
+                    f"{self._name} has no helper; start one with fs-tunnel up or serve"
+                ) from None
+            except OSError as error:
+                raise ControlError(
+                    f"the helper of {self._name} cannot be reached: {error.strerror or error}; "
+                    "run as root, or as the user of --agent"
+                ) from None
+            try:
+                sock.sendall(json.dumps(request).encode() + b"\n")
+                reply = json.loads(sock.makefile("rb").readline(_MAX_REPLY_BYTES))
+            except (OSError, ValueError, RecursionError):
+                reply = None
+        if not isinstance(reply, dict) or reply.get("ok") is not True:
+            why = reply.get("error") if isinstance(reply, dict) else "it did not answer; try again"
+            raise ControlError(f"the helper of {self._name}: {why}")
+        return reply
+
+
+def hand_over(name: str, settings: Settings) -> None:
+    """Have the tunnel looked after from here on, by the helper that is there or by another one.
+
+    SystemChangeError where none can be had.
+    """
+    deadline = time.monotonic() + _START_DEADLINE
+    while True:
+        try:
+            HelperClient(name).configure(settings)
+        except NotRunningError:
+            pass
+        except ControlError:  # it is about to end, perhaps
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+        said = _start(name, settings)
+        if said is None:
+            return
+        if time.monotonic() > deadline:
+            raise SystemChangeError(said)
+        time.sleep(0.05)
+
+
+def _start(name: str, settings: Settings) -> str | None:
+    """Start a helper; None once it is ready, or what it said, as where there is one already."""
+    try:
+        done = subprocess.run(
+            [*_HELPER, name],
+            input=json.dumps(settings.to_json()),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ),
+            text=True,
+            timeout=_START_DEADLINE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"the helper of {name} did not start within {_START_DEADLINE:g} s; try again"
+    if not done.returncode:
+        return None
+    said = done.stderr.strip().splitlines() or ["it did not start; see the log"]
+    return f"the helper of {name}: {said[-1].removeprefix('fs-tunnel helper: error: ')}"

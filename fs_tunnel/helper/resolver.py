@@ -1,0 +1,124 @@
+"""The resolver of a provider's clients: which program, with which configuration, and what rights.
+
+It is dnsmasq where the host has it: Debian's dnsmasq-base is the program alone, which starts no
+service of its own, caches, follows the host's /etc/resolv.conf, and takes a million blocked names.
+Unbound would need a trust anchor that it may rewrite, and comes as a service on port 53.  Elsewhere
+``forwarder`` serves.  Either runs as a user without rights but the one to open port 53, and ends
+with the helper.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+
+from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.helper import block_list
+from fs_tunnel.helper.settings import ResolverSettings
+from fs_tunnel.linux.unprivileged import unprivileged
+
+PORT = 53
+RESOLV_CONF = Path("/etc/resolv.conf")
+_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+_FORWARDER = (sys.executable, "-P", "-m", "fs_tunnel.helper.forwarder")
+# Bytes of UDP that pass everywhere without fragments: DNS Flag Day 2020.
+_EDNS_BYTES = 1232
+
+
+def dnsmasq_config(settings: ResolverSettings, blocked: Collection[str]) -> str:
+    """The configuration: answers on the tunnel's addresses alone, and hands on no local names."""
+    return "".join(
+        f"{line}\n"
+        for line in (
+            f"port={PORT}",
+            *(f"listen-address={address}" for address in settings.addresses),
+            "bind-interfaces",
+            f"interface={settings.ifname}",
+            "except-interface=lo",
+            "no-hosts",
+            f"resolv-file={RESOLV_CONF}",
+            "domain-needed",
+            "bogus-priv",
+            f"edns-packet-max={_EDNS_BYTES}",
+            "cache-size=10000",
+            "dns-forward-max=1000",
+            "pid-file",  # none
+            "quiet-dhcp",
+            *(f"local=/{name}/" for name in sorted(blocked)),
+        )
+    )
+
+
+def forwarder_config(settings: ResolverSettings, blocked: Collection[str], parent: int) -> str:
+    """What ``forwarder`` reads: JSON; it ends when the process ``parent`` does."""
+    return json.dumps(
+        {
+            "parent": parent,
+            "ifname": settings.ifname,
+            "addresses": settings.addresses,
+            "port": PORT,
+            "blocked": sorted(blocked),
+        }
+    )
+
+
+def start(settings: ResolverSettings) -> "subprocess.Popen[str]":
+    """Start it; ConfigError for its block list, SystemChangeError where it cannot be started."""
+    blocked = (
+        block_list.load(Path(settings.block_list)) if settings.block_list else frozenset[str]()
+    )
+    dnsmasq = shutil.which("dnsmasq", path=_PATH)
+    if dnsmasq is not None:
+        argv = unprivileged([dnsmasq, "--keep-in-foreground", "--log-facility=-", "--conf-file=-"])
+        config = dnsmasq_config(settings, blocked)
+    else:
+        # It gives up its rights when it has read its program, which others perhaps may not.
+        argv, config = list(_FORWARDER), forwarder_config(settings, blocked, os.getpid())
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={
+                "PATH": _PATH,
+                **({"PYTHONPATH": path} if (path := os.environ.get("PYTHONPATH")) else {}),
+            },
+            text=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SystemChangeError(
+            f"the resolver of {settings.ifname} does not start ({error}); "
+            "see that root may change to another user here, or give --no-dns"
+        ) from None
+    assert process.stdin is not None
+    try:
+        process.stdin.write(config)
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it has ended, which its supervisor sees
+    return process
+
+
+def check_port_is_free(settings: ResolverSettings) -> None:
+    """SystemChangeError where another program answers DNS on the addresses."""
+    for address in settings.addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with ExitStack() as stack:
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                sock = stack.enter_context(socket.socket(family, kind))
+                if kind == socket.SOCK_STREAM:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    sock.bind((address, PORT))
+                except OSError as error:
+                    raise SystemChangeError(
+                        f"clients get no resolver: port {PORT} of {address}: {error.strerror}; "
+                        f"stop who holds it (ss -lunp sport = {PORT}), or give --no-dns"
+                    ) from None

@@ -1,0 +1,214 @@
+"""What a helper does: it looks after one tunnel from the moment it is up until it is not.
+
+It waits for the engine's end, keeps a provider's clients' endpoints, supervises its resolver, and
+changes the host for an agent.  The tunnel's lock and its journal decide between it and the
+commands; what it leaves undone because it was killed, the next command does.  ``-f`` runs it in
+the foreground, everybody else as a daemon.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import Any
+
+from fs_tunnel import control, lifecycle
+from fs_tunnel.errors import FlowShieldError, SystemChangeError, UsageError
+from fs_tunnel.helper import protocol
+from fs_tunnel.helper.clients import keep_endpoints
+from fs_tunnel.helper.permissions import Permissions
+from fs_tunnel.helper.settings import Settings
+from fs_tunnel.helper.supervisor import Supervisor
+from fs_tunnel.lifecycle import End
+from fs_tunnel.linux.journal import Journal
+from fs_tunnel.linux.state import helper_alone
+from fs_tunnel.unix_socket import listen_privately, peer_uid
+
+log = logging.getLogger(__name__)
+
+# Seconds for which a provider's firewall waits for another engine: without it, the host would
+# answer for its clients' connections, and so end them.
+_PATIENCE = 10.0
+_LOOK_EVERY = 0.1  # seconds
+_TAKE_OVER = 2.0  # seconds for another helper to end
+_MAX_CONNECTIONS = 16
+_IDLE = 10.0  # seconds in which a connection may say nothing
+
+
+def run(
+    name: str,
+    settings: Settings,
+    *,
+    ready: Callable[[], None],
+    endings: Collection[signal.Signals],
+    is_daemon: bool,
+) -> End | None:
+    """Look after tunnel ``name`` until it has ended, and tell how; None where it was told to end.
+
+    ``ready`` is called once requests are answered.  ``endings`` are the signals that tell it; they
+    are blocked afterwards.  SystemChangeError where another helper is there, or the socket cannot
+    be made.
+    """
+    with helper_alone(name, _TAKE_OVER):
+        return asyncio.run(_Helper(name, settings, is_daemon=is_daemon).run(ready, endings))
+
+
+class _Helper:
+    def __init__(self, name: str, settings: Settings, *, is_daemon: bool) -> None:
+        self._name = name
+        self._settings = settings
+        self._is_provider = getattr(Journal(name).header, "role", None) == "serve"
+        self._is_daemon = is_daemon
+        # In the foreground, who has started us starts us again, when all is as it was.
+        self._patience = _PATIENCE if self._is_provider and is_daemon else 0.0
+        self._stopped = asyncio.Event()
+        self._permissions = Permissions(name)
+        self._supervisor = Supervisor(name)
+        self._connections: set[StreamWriter] = set()
+        self._acting = asyncio.Lock()  # one request at a time
+
+    async def run(
+        self, ready: Callable[[], None], endings: Collection[signal.Signals]
+    ) -> End | None:
+        for each in endings:
+            asyncio.get_running_loop().add_signal_handler(each, self._stopped.set)
+        watching = asyncio.create_task(self._watch(ready))
+        stopping = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        # A second signal, while the loop gives its handlers back, must not end us half-way.
+        signal.pthread_sigmask(signal.SIG_BLOCK, endings)
+        stopping.cancel()
+        if watching.done():
+            return watching.result()
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        return None
+
+    async def _watch(self, ready: Callable[[], None]) -> End:
+        path = control.helper_path(self._name)
+        listener = listen_privately(path)
+        try:
+            inode = path.stat().st_ino
+            server = await asyncio.start_unix_server(
+                self._converse, sock=listener, limit=protocol.MAX_REQUEST_BYTES
+            )
+            try:
+                self._configure(self._settings)
+                ready()
+                while True:
+                    await self._one_engine()
+                    end = await self._after_the_end()
+                    if end is not End.STARTED:
+                        return end
+            finally:
+                server.close()
+                for each in self._connections:
+                    each.close()
+                await self._supervisor.stop()
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == inode:
+                    path.unlink()
+
+    async def _one_engine(self) -> None:
+        with lifecycle.engine_process(self._name) as engine:
+            tasks = []
+            if self._is_provider:
+                tasks.append(asyncio.create_task(keep_endpoints(self._name)))
+            try:
+                await _readable(engine)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _after_the_end(self) -> End:
+        for _ in range(round(self._patience / _LOOK_EVERY)):
+            if not lifecycle.is_missed(self._name):
+                break
+            await asyncio.sleep(_LOOK_EVERY)
+        # In a thread, as all that waits for commands; and netlink has a loop of its own.
+        return await asyncio.to_thread(lifecycle.after_the_end, self._name)
+
+    def _configure(self, settings: Settings) -> None:
+        path = control.helper_path(self._name)
+        if settings.agent:
+            # Its files are for their owners alone; the agent must get past it.
+            path.parent.chmod(0o711)
+        os.chown(path, settings.agent, -1)
+        self._settings = settings
+        self._supervisor.supervise(settings.resolver)
+
+    # Requests.
+
+    async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
+        uid = peer_uid(writer)
+        if uid not in (0, os.geteuid(), self._settings.agent) or (
+            len(self._connections) >= _MAX_CONNECTIONS
+        ):
+            writer.close()
+            return
+        self._connections.add(writer)
+        try:
+            async for line in _lines(reader):
+                is_root = uid in (0, os.geteuid())
+                writer.write(await self._answer_untrusted(line, is_root=is_root))
+                await writer.drain()
+        except (OSError, TimeoutError, ValueError):
+            pass  # the other side went away, fell asleep, or its line was too long
+        finally:
+            self._connections.discard(writer)
+            writer.close()
+
+    async def _answer_untrusted(self, line: bytes, *, is_root: bool) -> bytes:
+        try:
+            request = protocol.parse_request_untrusted(line, tunnel=self._name, is_root=is_root)
+            async with self._acting:
+                return protocol.render_reply(**await self._act(request))
+        except FlowShieldError as error:
+            return protocol.render_refusal(error)
+        except OSError as error:
+            log.error("a request failed: %s", error)
+            return protocol.render_refusal(SystemChangeError("it failed; see the log"))
+
+    async def _act(self, request: protocol.Request) -> dict[str, Any]:
+        match request:
+            case protocol.Do(change):
+                await asyncio.to_thread(self._permissions.make, change)
+            case protocol.Undo(change):
+                await asyncio.to_thread(self._permissions.take_back, change)
+            case protocol.Configure(settings):
+                self._configure(settings)
+            case protocol.Leave():
+                if not self._is_daemon:
+                    raise UsageError(f"{self._name} is looked after in the foreground; stop that")
+                self._stopped.set()
+            case protocol.AskStatus():
+                return {
+                    "pid": os.getpid(),
+                    "changes": self._permissions.in_force(),
+                    "resolver": self._supervisor.pid,
+                }
+        return {}
+
+
+async def _lines(reader: StreamReader) -> AsyncIterator[bytes]:
+    while True:
+        async with asyncio.timeout(_IDLE):
+            line = await reader.readline()
+        if not line.endswith(b"\n"):
+            return
+        yield line
+
+
+async def _readable(descriptor: int) -> None:
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(descriptor)

@@ -1,0 +1,73 @@
+"""What a helper is told when it starts, and when a command is repeated."""
+
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from fs_tunnel.errors import UsageError
+from fs_tunnel.linux.nft import check_interface
+
+_MAX_ADDRESSES = 64
+_MAX_PATH = 4096
+_MAX_UID = 2**32 - 2
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverSettings:
+    """A resolver for a provider's clients, on its ``addresses`` within the tunnel alone.
+
+    ``block_list`` is the file whose names it denies.
+    """
+
+    ifname: str
+    addresses: tuple[str, ...]
+    block_list: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``agent`` is the uid that may ask for changes besides root; 0 is nobody else."""
+
+    agent: int = 0
+    resolver: ResolverSettings | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object that ``parse_settings_untrusted`` takes."""
+        return asdict(self)
+
+
+def parse_settings_untrusted(value: object) -> Settings:
+    """Settings from JSON; UsageError for what are none."""
+    agent, resolver = _members(value, "agent", "resolver")
+    if type(agent) is not int or not 0 <= agent <= _MAX_UID:
+        raise UsageError("agent is the number of a user")
+    return Settings(agent, None if resolver is None else _parse_resolver(resolver))
+
+
+def _parse_resolver(value: object) -> ResolverSettings:
+    ifname, addresses, block_list = _members(value, "ifname", "addresses", "block_list")
+    if not isinstance(ifname, str):
+        raise UsageError("ifname is a text")
+    check_interface(ifname)
+    if not isinstance(addresses, list | tuple) or not 0 < len(addresses) <= _MAX_ADDRESSES:
+        raise UsageError("addresses are a list")
+    if block_list is not None and not (
+        isinstance(block_list, str) and block_list.startswith("/") and len(block_list) < _MAX_PATH
+    ):
+        raise UsageError("block_list is an absolute path, or null")
+    return ResolverSettings(ifname, tuple(map(_address, addresses)), block_list)
+
+
+def _address(text: object) -> str:
+    try:
+        if isinstance(text, str) and str(ip_address(text)) == text and "%" not in text:
+            return text
+    except ValueError:
+        pass
+    raise UsageError("an address is one such as 10.66.0.1")
+
+
+def _members(value: object, *names: str) -> list[Any]:
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise UsageError(f"settings have the members {', '.join(names)}")
+    return [value[name] for name in names]

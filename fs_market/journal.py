@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from fs_market import tasks, transactions, voucher_book
+from fs_market import session_book, tasks, transactions, voucher_book
 from fs_market.errors import JournalError
 
 VERSION = 1
@@ -139,7 +139,7 @@ def _prepare(db: sqlite3.Connection, path: Path, chain: bytes) -> None:
 
 def _statements() -> list[str]:
     schema = "CREATE TABLE chain (genesis BLOB NOT NULL) STRICT;"
-    schema += transactions.SCHEMA + voucher_book.SCHEMA + tasks.SCHEMA
+    schema += transactions.SCHEMA + voucher_book.SCHEMA + tasks.SCHEMA + session_book.SCHEMA
     return [statement for statement in schema.split(";") if statement.strip()]
 
 

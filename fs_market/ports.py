@@ -1,10 +1,12 @@
 """What the shells need of others, as Protocols; ``fs_tunnel.cli`` wires them."""
 
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from fs_market.core.ethereum import Address
 from fs_market.fees import Fees
 from fs_market.transactions import Call, Signed
+from fs_tunnel.types import Endpoint, IPAddress, PublicKey
 
 
 class TransactionSigner(Protocol):
@@ -17,4 +19,34 @@ class TransactionSigner(Protocol):
         self, chain_id: int, call: Call, gas: int, nonce: int, fees: Fees
     ) -> Signed:
         """A transaction of type 2 (EIP-1559)."""
+        ...
+
+
+class Engine(Protocol):
+    """The engine of one tunnel, as who meters its peers needs it.
+
+    Every method raises OSError where the engine is gone: an agent ends then, and is started again
+    with another.
+    """
+
+    async def add_peer(self, peer: PublicKey, addresses: tuple[IPAddress, ...]) -> None:
+        """Let a peer in, with these addresses; one that is there keeps its session."""
+        ...
+
+    async def remove_peer(self, peer: PublicKey) -> None:
+        """Cut it off; nothing happens where there is none."""
+        ...
+
+    async def count(self, peer: PublicKey) -> tuple[int, int]:
+        """Bytes received from and sent to a peer since it was added; both 0 where there is none."""
+        ...
+
+    async def limit(
+        self, peer: PublicKey, *, credit: int, credit_low: int, exempt: Endpoint | None, rate: int
+    ) -> None:
+        """How far a peer may go, in the engine's count; see ``fs_tunnel.control``."""
+        ...
+
+    def low_credits(self) -> AsyncIterator[PublicKey]:
+        """The peers whose credit is about to end, as it happens."""
         ...

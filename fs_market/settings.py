@@ -23,6 +23,7 @@ from typing import Any
 from fs_market.core.ethereum import Address
 from fs_market.errors import AmountError
 from fs_market.fees import GWEI, FeePolicy
+from fs_market.provider_settings import ProviderSettings, parse_provider
 from fs_tunnel.errors import ConfigError
 
 DEFAULT_CONFIRMATIONS = 12
@@ -72,16 +73,27 @@ def find(named: Path | None) -> Path:
 
 def read(path: Path, rpc: str | None = None) -> MarketSettings:
     """Parse a file; ``rpc`` takes the place of its own. ConfigError names what is wrong."""
+    return _Reader(str(path), _load(path)).settings(rpc)
+
+
+def read_provider(path: Path) -> ProviderSettings:
+    """Its section [provider]; ConfigError where there is none, or one that is wrong."""
+    section = _load(path).get("provider")
+    if not isinstance(section, dict):
+        raise ConfigError("no such section; say what you sell", source=str(path), key="provider")
+    return parse_provider(section, str(path))
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
-        parsed = tomllib.loads(raw[: _MAX_FILE + 1].decode())
+        return tomllib.loads(raw[: _MAX_FILE + 1].decode())
     except OSError as error:
         raise ConfigError(
             f"{error.strerror}; name a file with --settings", source=str(path)
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"it is no TOML: {error}; mend it", source=str(path)) from None
-    return _Reader(str(path), parsed).settings(rpc)
 
 
 def render(settings: MarketSettings) -> str:
@@ -129,6 +141,8 @@ class _Reader:
 
     def _check_names(self) -> None:
         for section, values in self._parsed.items():
+            if section == "provider" and isinstance(values, dict):
+                continue  # ``provider_settings`` reads it
             if section not in _SECTIONS or not isinstance(values, dict):
                 raise self._wrong(section, f"unknown; there are {', '.join(_SECTIONS)}")
             for name in values:

@@ -3,6 +3,7 @@
 One JSON object a line, each way, over ``IFNAME.control`` in the run directory:
 
     {"op": "status"}    counters and limits per peer, drops by reason, the packet path
+    {"op": "count"}     ``rx_bytes`` and ``tx_bytes`` of one ``peer``; 0 where there is none
     {"op": "limit"}     change what a peer may use; with ``peer``, its key, and any of
                           ``rx_rate``, ``tx_rate``   bytes a second; 0: any
                           ``credit``                 up to which ``credit_used`` may go; 0: any

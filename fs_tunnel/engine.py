@@ -113,6 +113,7 @@ class Engine:
         self._control = ControlServer(
             {
                 "status": self._status,
+                "count": self._count,
                 "limit": self._limit,
                 "greet": self._greet,
                 "stop": self._stop,
@@ -306,6 +307,12 @@ class Engine:
         self._flush()
         if rest := peers[_HANDSHAKES_A_TURN:]:
             self._loop.call_later(_GREETING_PAUSE, self._greet_some, rest)
+
+    def _count(self, request: control.Message) -> control.Message:
+        peer = self._device.peers.get(_public_key_untrusted(request.get("peer")))
+        if peer is None:
+            return {"rx_bytes": 0, "tx_bytes": 0}
+        return {"rx_bytes": peer.counters.rx_bytes, "tx_bytes": peer.counters.tx_bytes}
 
     def _limit(self, request: control.Message) -> control.Message:
         peer = self._device.peers.get(_public_key_untrusted(request.get("peer")))

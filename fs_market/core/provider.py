@@ -285,6 +285,11 @@ class ProviderSession:
         return self._channel
 
     @property
+    def wireguard_key(self) -> PublicKey | None:
+        """The client's; None before its order."""
+        return self._books.record.wireguard_key if self._books else None
+
+    @property
     def paid(self) -> int:
         """Base units of the best voucher."""
         return self._books.paid if self._books else 0

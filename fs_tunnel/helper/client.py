@@ -47,6 +47,11 @@ class HelperClient:
         """Replace the settings that it started with."""
         self._request({"op": "configure", "settings": settings.to_json()})
 
+    def dismiss(self) -> dict[str, Any] | None:
+        """Have the market's agent finish and end; what it said last, None where there is none."""
+        told = self._request({"op": "dismiss"})["market"]
+        return told if isinstance(told, dict) else None
+
     def leave(self) -> None:
         """Have it end, so that another helper can take its place."""
         self._request({"op": "leave"})

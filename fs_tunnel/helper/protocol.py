@@ -4,6 +4,7 @@
     {"op": "undo", "change": CHANGE}      take one of these back
     {"op": "status"}                      its process, its changes, and what it supervises
     {"op": "configure", "settings": ...}  root alone: what the command that started it was told
+    {"op": "dismiss"}                     root alone: have the market's agent finish, and end
     {"op": "leave"}                       root alone: end, and leave the tunnel to another helper
 
 A reply holds ``"ok": true``, or ``"ok": false`` with ``"error"``.  A change is made only where its
@@ -54,11 +55,16 @@ class Configure:
 
 
 @dataclass(frozen=True, slots=True)
+class Dismiss:
+    """End the agent's business; the reply tells what it said last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """End, and let the tunnel be as it is."""
 
 
-Request = Do | Undo | AskStatus | Configure | Leave
+Request = Do | Undo | AskStatus | Configure | Dismiss | Leave
 
 
 def _is_of_tunnel(change: Change, tunnel: str) -> bool:
@@ -86,10 +92,12 @@ def parse_request_untrusted(line: bytes, *, tunnel: str, is_root: bool) -> Reque
             return Undo(_parse_change(change, tunnel))
         case {"op": "status", **rest} if not rest:
             return AskStatus()
-        case {"op": "configure" | "leave" as op} if not is_root:
+        case {"op": "configure" | "dismiss" | "leave" as op} if not is_root:
             raise UsageError(f"only root may ask for {op}; run fs-tunnel up or serve")
         case {"op": "configure", "settings": settings, **rest} if not rest:
             return Configure(parse_settings_untrusted(settings))
+        case {"op": "dismiss", **rest} if not rest:
+            return Dismiss()
         case {"op": "leave", **rest} if not rest:
             return Leave()
     raise UsageError("not understood; send op do, undo or status, on one line of JSON")

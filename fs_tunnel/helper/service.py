@@ -18,6 +18,7 @@ from typing import Any
 from fs_tunnel import control, lifecycle
 from fs_tunnel.errors import FlowShieldError, SystemChangeError, UsageError
 from fs_tunnel.helper import protocol
+from fs_tunnel.helper.agents import Agent
 from fs_tunnel.helper.clients import keep_endpoints
 from fs_tunnel.helper.permissions import Permissions
 from fs_tunnel.helper.settings import Settings
@@ -67,6 +68,7 @@ class _Helper:
         self._stopped = asyncio.Event()
         self._permissions = Permissions(name)
         self._supervisor = Supervisor(name)
+        self._agent = Agent(name)
         self._connections: set[StreamWriter] = set()
         self._acting = asyncio.Lock()  # one request at a time
 
@@ -108,6 +110,7 @@ class _Helper:
                 server.close()
                 for each in self._connections:
                     each.close()
+                await self._agent.stop(is_final=not self._is_daemon)
                 await self._supervisor.stop()
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -142,6 +145,7 @@ class _Helper:
         os.chown(path, settings.agent, -1)
         self._settings = settings
         self._supervisor.supervise(settings.resolver)
+        self._agent.supervise(settings.market)
 
     # Requests.
 
@@ -187,11 +191,14 @@ class _Helper:
                 if not self._is_daemon:
                     raise UsageError(f"{self._name} is looked after in the foreground; stop that")
                 self._stopped.set()
+            case protocol.Dismiss():
+                return {"market": await self._agent.dismiss()}
             case protocol.AskStatus():
                 return {
                     "pid": os.getpid(),
                     "changes": self._permissions.in_force(),
                     "resolver": self._supervisor.pid,
+                    "market": self._agent.told,
                 }
         return {}
 

@@ -26,10 +26,14 @@ class ResolverSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``agent`` is the uid that may ask for changes besides root; 0 is nobody else."""
+    """``agent`` is the uid that may ask for changes besides root; 0 is nobody else.
+
+    ``market`` is the file by which the tunnel's agent is started, see ``helper.agents``.
+    """
 
     agent: int = 0
     resolver: ResolverSettings | None = None
+    market: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object that ``parse_settings_untrusted`` takes."""
@@ -38,10 +42,12 @@ class Settings:
 
 def parse_settings_untrusted(value: object) -> Settings:
     """Settings from JSON; UsageError for what are none."""
-    agent, resolver = _members(value, "agent", "resolver")
+    agent, resolver, market = _members(value, "agent", "resolver", "market")
     if type(agent) is not int or not 0 <= agent <= _MAX_UID:
         raise UsageError("agent is the number of a user")
-    return Settings(agent, None if resolver is None else _parse_resolver(resolver))
+    if not _is_path_or_none(market):
+        raise UsageError("market is an absolute path, or null")
+    return Settings(agent, None if resolver is None else _parse_resolver(resolver), market)
 
 
 def _parse_resolver(value: object) -> ResolverSettings:
@@ -51,11 +57,15 @@ def _parse_resolver(value: object) -> ResolverSettings:
     check_interface(ifname)
     if not isinstance(addresses, list | tuple) or not 0 < len(addresses) <= _MAX_ADDRESSES:
         raise UsageError("addresses are a list")
-    if block_list is not None and not (
-        isinstance(block_list, str) and block_list.startswith("/") and len(block_list) < _MAX_PATH
-    ):
+    if not _is_path_or_none(block_list):
         raise UsageError("block_list is an absolute path, or null")
     return ResolverSettings(ifname, tuple(map(_address, addresses)), block_list)
+
+
+def _is_path_or_none(value: object) -> bool:
+    return value is None or (
+        isinstance(value, str) and value.startswith("/") and len(value) < _MAX_PATH
+    )
 
 
 def _address(text: object) -> str:

@@ -53,10 +53,15 @@ def become_nobody(parent: int) -> None:
     OSError where the kernel refuses, SystemChangeError where there is no nobody.
     """
     user = nobody()
+    become(user.pw_uid, user.pw_gid, parent)
+
+
+def become(uid: int, gid: int, parent: int) -> None:
+    """As ``become_nobody``, for another user."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.setgroups([])
-    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     # After the change of user, which forgets it.
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,225 @@
+"""The client's agent: pumps one session between its provider, the engine and the journal.
+
+It serves twice. Before there is a tunnel it negotiates, over any connection: a quote, the channel,
+the place in the tunnel. From then on it pays through the tunnel, at the gateway, until the session
+is over; where the connection breaks, or it was restarted, it connects and asks again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fs_market import session_book
+from fs_market.core.accounting import CLOSED
+from fs_market.core.client import ClientSession, State
+from fs_market.core.messages import PeerConfig, Quote
+from fs_market.core.records import ClientRecord
+from fs_market.core.schema import from_bytes_untrusted
+from fs_market.core.session import (
+    Configure,
+    Ended,
+    Event,
+    Journal,
+    OpenChannel,
+    QuoteReceived,
+    SetLimits,
+)
+from fs_market.errors import MalformedMessage, MarketError
+from fs_market.journal import Journal as Books
+from fs_market.ports import Engine
+from fs_market.stream import Stream, connect
+from fs_tunnel.types import PublicKey
+
+log = logging.getLogger(__name__)
+
+_IDLE = 3600.0  # seconds; silence is for the session to judge
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0  # seconds between attempts to connect
+# Beyond the budget, so that the last voucher and the farewell still leave: bytes.
+_FAREWELL = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """Who decides while we negotiate. ``consider`` is to accept the quote, or to raise."""
+
+    consider: Callable[[ClientSession, Quote], Awaitable[None]]
+    open_channel: Callable[[OpenChannel], Awaitable[None]]
+
+
+class ClientAgent:
+    """Pumps a session; ``negotiate`` or ``pay``, each once."""
+
+    def __init__(self, session: ClientSession, books: Books) -> None:
+        self.session = session
+        self.ended: Ended | None = None
+        self._books = books
+        self._stream: Stream | None = None
+        self._engine: Engine | None = None
+        self._provider: PublicKey | None = None
+        self._buyer: Buyer | None = None
+        self._configured: PeerConfig | None = None
+        self._woken = asyncio.Event()
+        self._is_counting = False
+
+    async def negotiate(self, host: str, port: int, buyer: Buyer) -> PeerConfig:
+        """Buy, or take up what was bought. MarketError where nothing comes of it."""
+        self._buyer = buyer
+        try:
+            stream = await connect(host, port)
+        except (OSError, TimeoutError) as error:
+            raise MarketError(
+                f"no provider answers at {host} port {port} ({error or 'no answer'}); "
+                "check the address, or choose another"
+            ) from None
+        # It may hang up while the user thinks, and while the chain does.
+        connecting = asyncio.create_task(self._stay_connected(host, port, stream))
+        try:
+            await self._serve(lambda: self._configured is not None)
+        finally:
+            connecting.cancel()
+            if self._stream is not None:
+                await self._stream.close()
+        if self._configured is not None:
+            return self._configured
+        assert self.ended is not None
+        reason = self.ended.reason.text
+        raise MarketError(f"nothing came of it: {reason}; choose another provider, or other limits")
+
+    async def pay(self, gateway: str, port: int, engine: Engine, provider: PublicKey) -> Ended:
+        """Pay for what passes until the session is over; ``provider`` is its key in the engine."""
+        self._engine, self._provider = engine, provider
+        tasks = [
+            asyncio.create_task(self._stay_connected(gateway, port)),
+            asyncio.create_task(self._hear_engine(engine)),
+        ]
+        serving = asyncio.create_task(self._serve(lambda: False))
+        try:
+            done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in (serving, *tasks):
+                each.cancel()
+            if self._stream is not None:
+                await self._stream.close()
+        assert self.ended is not None
+        return self.ended
+
+    def close(self) -> None:
+        """End the session: pay what is owed, and no more."""
+        self.session.close(self._now())
+        self._woken.set()
+
+    async def _serve(self, is_enough: Callable[[], bool]) -> None:
+        session = self.session
+        while True:
+            self._woken.clear()
+            await self._drain()
+            if session.state is State.OVER or is_enough():
+                return
+            due = session.next_timer()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else max(0.0, due - self._now())):
+                    await self._woken.wait()
+            is_due = due is not None and self._now() >= due
+            if self._is_counting or is_due:
+                self._is_counting = False
+                await self._count()
+            if is_due:
+                session.handle_timer(self._now())
+
+    async def _drain(self) -> None:
+        while True:
+            self._send()
+            event = self.session.next_event()
+            if event is None:
+                break
+            await self._do(event)
+        self._send()
+
+    def _send(self) -> None:
+        messages = self.session.messages_to_send()
+        if messages and self._stream is not None:
+            self._stream.send(messages)
+
+    async def _do(self, event: Event) -> None:
+        match event:
+            case Journal(number, channel, record):
+                await self._books.do(lambda db: _keep(db, channel, record))
+                self.session.journalled(number)
+            case QuoteReceived(quote) if self._buyer is not None:
+                await self._buyer.consider(self.session, quote)
+            case OpenChannel() if self._buyer and self.session.state is State.OPENING:
+                await self._buyer.open_channel(event)
+                self.session.opened(self._now())
+            case Configure(config):
+                self._configured = config
+            case SetLimits():
+                await self._limit(event)
+            case Ended():
+                self.ended = event
+
+    async def _limit(self, limits: SetLimits) -> None:
+        if self._engine is None or self._provider is None:
+            return
+        credit = limits.credit
+        if credit == CLOSED:
+            credit = sum(await self._engine.count(self._provider)) + _FAREWELL
+        await self._engine.limit(
+            self._provider, credit=credit, credit_low=limits.credit_low, exempt=None, rate=0
+        )
+
+    async def _count(self) -> None:
+        if self._engine is not None and self._provider is not None:
+            rx, tx = await self._engine.count(self._provider)
+            self.session.count(rx, tx, self._now())
+
+    # What others say.
+
+    async def _receive(self, stream: Stream) -> None:
+        try:
+            while True:
+                for message in await stream.receive(_IDLE):
+                    self.session.receive(message, self._now())
+                # A statement is judged by what has arrived until it came.
+                self._is_counting = True
+                self._woken.set()
+        except (OSError, TimeoutError, MalformedMessage) as error:
+            log.info("the connection to the provider ended: %s", error)
+        finally:
+            self._woken.set()
+
+    async def _stay_connected(self, host: str, port: int, stream: Stream | None = None) -> None:
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                stream = stream or await connect(host, port)
+            except (OSError, TimeoutError):
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LONGEST_DELAY)
+                continue
+            self._stream, delay = stream, _FIRST_DELAY
+            self.session.connect(self._now())
+            self._woken.set()
+            await self._receive(stream)
+            stream.abort()
+            self._stream = stream = None
+            await asyncio.sleep(delay)
+
+    async def _hear_engine(self, engine: Engine) -> None:
+        async for _ in engine.low_credits():
+            self._is_counting = True
+            self._woken.set()
+
+    @staticmethod
+    def _now() -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _keep(db: sqlite3.Connection, channel: bytes, record: bytes) -> None:
+    is_over = from_bytes_untrusted(ClientRecord, record).is_over
+    session_book.put(db, channel, record, is_over=is_over)

@@ -1,0 +1,128 @@
+"""What a provider sells: the section [provider] of its ``market.toml``.
+
+[provider]
+listen = "0.0.0.0:4700"             # where clients negotiate, outside of the tunnel
+endpoint = "192.0.2.1:51820"        # where the tunnel is reached
+price = "0.05 USDC/GiB + 0.01 USDC/h"
+key_file = "provider.key"           # of the account that is paid; it pays the gas, too
+node_key_file = "node.key"          # signs quotes and receipts
+
+Optional: ``payment_port`` (4701, TCP, inside the tunnel), ``clients`` at a time (250),
+``window`` ("1 MiB", what a stranger may use before the first voucher), ``max_window`` ("64 MiB"),
+``tolerance_percent`` (1), ``close_window`` ("1 h", for the payer's own close), ``min_deposit``
+("0.01 USDC"), ``settle_above`` ("1 USDC"), ``transaction_cost`` ("0 USDC", what one takes of it),
+``rate`` ("0 B", bytes a second for each client; 0: any).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fs_market.core.accounting import Increment
+from fs_market.core.prices import Price
+from fs_market.core.units import Token, parse_bytes, parse_seconds
+from fs_market.errors import AmountError
+from fs_tunnel.errors import ConfigError, UsageError
+from fs_tunnel.types import Endpoint
+
+_MAX_CLIENTS = 10_000
+_REQUIRED = ("listen", "endpoint", "price", "key_file", "node_key_file")
+_DEFAULTS: dict[str, str | int] = {
+    "payment_port": 4701,
+    "clients": 250,
+    "window": "1 MiB",
+    "max_window": "64 MiB",
+    "tolerance_percent": 1,
+    "close_window": "1 h",
+    "min_deposit": "",
+    "settle_above": "",
+    "transaction_cost": "",
+    "rate": "0 B",
+}
+_WINDOW_SECONDS, _MAX_WINDOW_SECONDS = 5, 30
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """The section as it stands; amounts and prices are text until the token is known."""
+
+    listen: Endpoint
+    endpoint: Endpoint
+    price: str
+    key_file: str
+    node_key_file: str
+    payment_port: int
+    clients: int
+    increment: Increment
+    tolerance_ppm: int
+    close_window: int
+    min_deposit: str
+    settle_above: str
+    transaction_cost: str
+    rate: int
+
+    def price_in(self, token: Token) -> Price:
+        """AmountError where it is no price in that token."""
+        return Price.parse(self.price, token)
+
+    def amounts_in(self, token: Token) -> tuple[int, int, int]:
+        """``min_deposit``, ``settle_above`` and ``transaction_cost`` in base units."""
+        amounts = (self.min_deposit, self.settle_above, self.transaction_cost)
+        deposit, above, cost = (token.parse(each).units if each else 0 for each in amounts)
+        return max(1, deposit), max(1, above), cost
+
+
+def parse_provider(section: Mapping[str, Any], source: str) -> ProviderSettings:
+    """ConfigError names what is wrong."""
+    for name in section:
+        if name not in (*_REQUIRED, *_DEFAULTS):
+            raise _wrong(source, name, f"unknown; there are {', '.join((*_REQUIRED, *_DEFAULTS))}")
+    for name in _REQUIRED:
+        if not isinstance(section.get(name), str):
+            raise _wrong(source, name, f'missing; write {name} = "…"')
+    values = {**_DEFAULTS, **section}
+    for name, default in _DEFAULTS.items():
+        if type(values[name]) is not type(default):
+            raise _wrong(source, name, f"write it as {default!r}")
+    key = ""
+    try:
+        read = {}
+        for key, parse in (
+            *(("listen", Endpoint.parse), ("endpoint", Endpoint.parse)),
+            *(("window", parse_bytes), ("max_window", parse_bytes), ("rate", parse_bytes)),
+            ("close_window", parse_seconds),
+        ):
+            read[key] = parse(values[key])  # type: ignore[operator]
+    except (UsageError, AmountError) as error:
+        raise _wrong(source, key, str(error)) from None
+    for key, low, high in (
+        ("payment_port", 1, 65535),
+        ("clients", 1, _MAX_CLIENTS),
+        ("tolerance_percent", 0, 5),
+    ):
+        if not low <= values[key] <= high:
+            raise _wrong(source, key, f"write a number from {low} to {high}")
+    if not 0 < read["window"] <= read["max_window"] <= 256 << 20:
+        raise _wrong(source, "window", "write from 1 B to max_window, which is at most 256 MiB")
+    return ProviderSettings(
+        listen=read["listen"],
+        endpoint=read["endpoint"],
+        price=values["price"],
+        key_file=values["key_file"],
+        node_key_file=values["node_key_file"],
+        payment_port=values["payment_port"],
+        clients=values["clients"],
+        increment=Increment(
+            read["window"], _WINDOW_SECONDS, read["max_window"], _MAX_WINDOW_SECONDS
+        ),
+        tolerance_ppm=values["tolerance_percent"] * 10_000,
+        close_window=read["close_window"],
+        min_deposit=values["min_deposit"],
+        settle_above=values["settle_above"],
+        transaction_cost=values["transaction_cost"],
+        rate=read["rate"],
+    )
+
+
+def _wrong(source: str, name: str, message: str) -> ConfigError:
+    return ConfigError(message, source=source, key=f"provider.{name}")

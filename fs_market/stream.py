@@ -1,0 +1,70 @@
+"""Messages over one TCP connection: bounded in size, in time, and in what waits to be sent.
+
+Who sends a message has a few seconds for each, whatever the speed of its bytes, so that nobody
+holds a connection by trickling; who does not read is hung up on.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterable
+
+from fs_market.core.framing import Unframer, frame
+
+_MOST_AT_ONCE = 8192  # bytes read; two messages of the largest size
+_MAX_UNSENT = 64 << 10  # bytes
+_WHOLE_WITHIN = 10.0  # seconds from a message's first byte to its last
+_CONNECT_WITHIN = 10.0  # seconds
+
+
+class Stream:
+    """One side of a connection. Every method: ConnectionError where it has ended."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._unframer = Unframer()
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.peer_address = str(writer.get_extra_info("peername")[0])
+
+    async def receive(self, idle: float) -> list[bytes]:
+        """The messages that came, at least one; TimeoutError after ``idle`` seconds without.
+
+        MalformedMessage where what came is no frame: then the connection is of no more use.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline, has_begun = clock() + idle, False
+        while True:
+            async with asyncio.timeout_at(deadline):
+                data = await self._reader.read(_MOST_AT_ONCE)
+            if not data:
+                raise ConnectionResetError("the other side hung up")
+            if messages := self._unframer.feed_untrusted(data):
+                return messages
+            if not has_begun:
+                deadline, has_begun = min(deadline, clock() + _WHOLE_WITHIN), True
+
+    def send(self, messages: Iterable[bytes]) -> None:
+        """Have them sent; who leaves too much unread is hung up on."""
+        self._writer.writelines([frame(each) for each in messages])
+        if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT:
+            self.abort()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self._writer.transport.abort()
+
+    async def close(self) -> None:
+        """End it when all is sent."""
+        self._writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._writer.wait_closed()
+
+
+async def connect(host: str, port: int) -> Stream:
+    """A connection to a provider; OSError or TimeoutError where there is none."""
+    async with asyncio.timeout(_CONNECT_WITHIN):
+        reader, writer = await asyncio.open_connection(host, port, limit=_MOST_AT_ONCE)
+    return Stream(reader, writer)
+

@@ -1,0 +1,72 @@
+"""``python -m fs_tunnel.cli.agent``: what speaks to strangers and to the chain, as nobody.
+
+The first line of its standard input is what it is to do, as JSON, from a file of root's. It reads
+the files named there, gives up root for good, and only then opens its books and the network. What
+it tells of itself are lines of JSON on its standard output. SIGTERM has it finish its business.
+"""
+
+import json
+import logging
+import os
+import resource
+import socket
+import sys
+from typing import Any
+
+import uvloop
+
+from fs_tunnel.cli import buying_agent, selling_agent
+from fs_tunnel.cli.telling import tell
+from fs_tunnel.errors import FlowShieldError
+from fs_tunnel.linux.daemon import system_log
+from fs_tunnel.linux.unprivileged import become
+
+_MAX_START = 1 << 20  # bytes
+_MAX_FILES = 16_384  # connections, mostly
+_ROLES = {
+    "provider": selling_agent.Seller,
+    "negotiate": buying_agent.Negotiator,
+    "client": buying_agent.Payer,
+}
+
+log = logging.getLogger("fs_tunnel.agent")
+
+
+def main() -> None:
+    """Exit with 0 when all is done, and with 1 where it is to be started again."""
+    start = json.loads(sys.stdin.buffer.readline(_MAX_START))
+    handler: logging.Handler = system_log("fs-tunnel")
+    if os.environ.get("FS_TUNNEL_DEBUG"):
+        handler = logging.StreamHandler()
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(levelname)s %(message)s")
+    logging.getLogger("web3").setLevel(logging.WARNING)
+    try:
+        work = _ROLES[start["role"]](start)
+        _raise_limits()
+        become(start["uid"], start["gid"], start["parent"])
+        uvloop.run(work.run(_sockets(start)))
+    except FlowShieldError as error:
+        tell({"state": "failed", "error": str(error)})
+        log.error("%s", error)
+        sys.exit(error.exit_code)
+    except (OSError, TimeoutError) as error:
+        log.error("the agent ends: %s", error or type(error).__name__)
+        sys.exit(1)
+
+
+def _sockets(start: dict[str, Any]) -> dict[str, socket.socket]:
+    found = {}
+    for use, descriptor in start.get("sockets", {}).items():
+        found[use] = socket.socket(fileno=descriptor)
+        found[use].setblocking(False)
+    return found
+
+
+def _raise_limits() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(_MAX_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    main()

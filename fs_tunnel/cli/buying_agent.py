@@ -1,0 +1,192 @@
+"""The client's agent as a process: it negotiates for ``up``, then pays for the tunnel.
+
+What it cannot decide, or must not do, it asks of ``up``, a line of JSON each way:
+
+    {"quote": HEX}                        {"accept": {"deposit": N, "expires_at": N, "salt": HEX}},
+                                          or null
+    {"open": {"terms": HEX, ...}}         {"opened": true}
+    {"configured": {...}}                 nothing: it ends
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from fs_market import session_book
+from fs_market.client_agent import Buyer, ClientAgent
+from fs_market.core.channels import channels_domain
+from fs_market.core.client import ClientConfig, ClientSession
+from fs_market.core.ethereum import Address
+from fs_market.core.messages import Quote
+from fs_market.core.prices import Price
+from fs_market.core.records import ClientRecord
+from fs_market.core.schema import from_bytes_untrusted, to_bytes
+from fs_market.core.session import OpenChannel
+from fs_market.core.signatures import SigningKey
+from fs_market.core.units import Token
+from fs_market.errors import MarketError, Reason
+from fs_market.journal import Journal
+from fs_market.wallet import parse_secret
+from fs_tunnel.cli.metering import EngineLink
+from fs_tunnel.cli.money import amount_json, read_secret
+from fs_tunnel.cli.telling import keep_telling, tell
+from fs_tunnel.types import PublicKey
+
+log = logging.getLogger(__name__)
+
+_NEGOTIATE_WITHIN = 180.0  # seconds, without what the user and the chain take
+_FAREWELL = 10.0  # seconds for the last voucher
+_MAX_ANSWER = 1 << 16  # bytes
+
+
+class _Client:
+    """What both of its lives need: who pays, how much, and the books."""
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        """Read all files while we may."""
+        key = SigningKey(parse_secret(read_secret(Path(start["session_key_file"]))))
+        token = start["token"]
+        self._token = Token(token["symbol"], token["decimals"], Address.parse(token["address"]))
+        self._config = ClientConfig(
+            domain=channels_domain(start["chain_id"], Address.parse(start["channels"])),
+            token=self._token.address,
+            payer=Address.parse(start["payer"]),
+            session_key=key,
+            wireguard_key=PublicKey.from_base64(start["wireguard_key"]),
+            max_price=Price(**start["max_price"]),
+            budget=int(start["budget"]),
+            node=Address.parse(start["node"]) if start["node"] else None,
+        )
+        self._books = Path(start["books"]) / "sessions.journal"
+        self._genesis = bytes.fromhex(start["genesis"])
+
+    async def _latest(self, journal: Journal) -> ClientRecord | None:
+        """The session that is under way; None where there is none with these keys."""
+        entry = await journal.do(session_book.latest)
+        if entry is None:
+            return None
+        record = from_bytes_untrusted(ClientRecord, entry.record)
+        ours = (self._config.session_key.address, self._config.wireguard_key)
+        return record if (record.terms.session_key, record.wireguard_key) == ours else None
+
+
+class Negotiator(_Client):
+    """Buys a place in a provider's tunnel, or takes up what was bought."""
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        super().__init__(start)
+        self._provider: tuple[str, int] = (start["host"], start["port"])
+
+    async def run(self, _sockets: dict[str, socket.socket]) -> None:
+        """Tell the place, or raise MarketError with why there is none."""
+        async with Journal(self._books, self._genesis) as journal:
+            record = await self._latest(journal)
+            if record is not None and record.is_over:
+                record = None
+            agent = ClientAgent(ClientSession(self._config, record), journal)
+            ending = asyncio.get_running_loop().call_later(_NEGOTIATE_WITHIN, agent.close)
+            place = await agent.negotiate(*self._provider, Buyer(_consider, _have_opened))
+            ending.cancel()
+        tell(
+            {
+                "configured": {
+                    "wireguard_key": place.wireguard_key.to_base64(),
+                    "endpoint": str(place.endpoint),
+                    "addresses": [str(each) for each in place.addresses],
+                    "dns": [str(each) for each in place.dns],
+                    "gateway": str(place.gateway),
+                    "payment_port": place.payment_port,
+                    "mtu": place.mtu,
+                }
+            }
+        )
+
+
+class Payer(_Client):
+    """Pays for a tunnel that is up."""
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        super().__init__(start)
+        self._gateway: tuple[str, int] = (start["gateway"], start["payment_port"])
+        self._provider = PublicKey.from_base64(start["provider_key"])
+
+    async def run(self, sockets: dict[str, socket.socket]) -> None:
+        """Return when the session is over, or SIGTERM has ended it."""
+        stopped = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+        engine = EngineLink()
+        await engine.open(sockets)
+        async with Journal(self._books, self._genesis) as journal:
+            record = await self._latest(journal)
+            if record is None:
+                raise MarketError("no session is in the journal; run fs-tunnel down, then up again")
+            agent = ClientAgent(ClientSession(self._config, record), journal)
+            if record.is_over:
+                tell(self._describe(agent, record))
+                return
+            telling = asyncio.create_task(keep_telling(lambda: self._describe(agent, record)))
+            paying = asyncio.create_task(agent.pay(*self._gateway, engine, self._provider))
+            ending = asyncio.create_task(stopped.wait())
+            try:
+                await asyncio.wait({paying, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if not paying.done():
+                    agent.close()
+                    await asyncio.wait({paying}, timeout=_FAREWELL)
+                if paying.done():
+                    paying.result()
+            finally:
+                for each in (telling, paying, ending):
+                    each.cancel()
+                tell(self._describe(agent, record))
+
+    def _describe(self, agent: ClientAgent, record: ClientRecord) -> dict[str, Any]:
+        session, usage, offer = agent.session, agent.session.usage, record.quote.terms
+        reason = agent.ended.reason if agent.ended else None
+        return {
+            "state": session.state.value,
+            "role": "client",
+            "reason": reason.text if reason else None,
+            "has_failed": reason not in (None, Reason.DONE, Reason.SPENT),
+            "node": str(offer.node),
+            "price": offer.price.format(self._token),
+            "paid": amount_json(session.promised, self._token),
+            "budget": amount_json(self._config.budget, self._token),
+            "deposit": amount_json(record.deposit, self._token),
+            "up_bytes": usage.up,
+            "down_bytes": usage.down,
+            "bytes": usage.bytes,
+            "seconds": usage.seconds,
+        }
+
+
+async def _consider(session: ClientSession, quote: Quote) -> None:
+    answer = await _ask({"quote": to_bytes(quote).hex()})
+    accepted = answer.get("accept")
+    if accepted is None:
+        raise MarketError("the quote was not accepted; nothing was paid")
+    session.accept(
+        deposit=int(accepted["deposit"]),
+        expires_at=accepted["expires_at"],
+        salt=bytes.fromhex(accepted["salt"]),
+    )
+
+
+async def _have_opened(wanted: OpenChannel) -> None:
+    terms = to_bytes(wanted.terms).hex()
+    answer = await _ask({"open": {"terms": terms, "deposit": str(wanted.deposit)}})
+    if answer.get("opened") is not True:
+        raise MarketError("the channel was not opened; run fs-tunnel up again")
+
+
+async def _ask(question: dict[str, Any]) -> dict[str, Any]:
+    tell(question)
+    line = await asyncio.to_thread(sys.stdin.buffer.readline, _MAX_ANSWER)
+    answer = json.loads(line) if line else {}
+    assert isinstance(answer, dict)
+    return answer
+

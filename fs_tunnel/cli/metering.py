@@ -1,0 +1,100 @@
+"""An engine as ``fs_market`` asks for it, over sockets that root has connected for an agent.
+
+When they break, as when the engine ends, its user ends too, and is started again with others.
+"""
+
+import asyncio
+import json
+import socket
+from collections import deque
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+from typing import Any
+
+from fs_tunnel import uapi
+from fs_tunnel.types import Endpoint, IPAddress, PublicKey
+from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
+
+_MAX_LINE = 1 << 20  # bytes
+_PATIENCE = 10.0  # seconds for an answer
+
+
+class EngineLink:
+    """See ``fs_market.ports.Engine``."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[dict[str, Any]]] = deque()
+        self._setting = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
+        self._has_ended = False
+
+    async def open(self, sockets: dict[str, socket.socket]) -> None:
+        """Take over the connections of ``helper.engine_sockets``."""
+        streams = {}
+        for use, sock in sockets.items():
+            streams[use] = await asyncio.open_unix_connection(sock=sock, limit=_MAX_LINE)
+        self._control, self._events = streams["control"], streams["events"]
+        self._uapi = streams.get("uapi")
+        self._reading = asyncio.create_task(self._read_replies())
+
+    async def add_peer(self, peer: PublicKey, addresses: tuple[IPAddress, ...]) -> None:
+        networks = tuple(AllowedIPChange(ip_network(each)) for each in addresses)
+        await self._set(PeerUpdate(peer, replace_allowed_ips=True, allowed_ips=networks))
+
+    async def remove_peer(self, peer: PublicKey) -> None:
+        await self._set(PeerUpdate(peer, remove=True))
+
+    async def count(self, peer: PublicKey) -> tuple[int, int]:
+        reply = await self._ask({"op": "count", "peer": peer.to_base64()})
+        return int(reply["rx_bytes"]), int(reply["tx_bytes"])
+
+    async def limit(
+        self, peer: PublicKey, *, credit: int, credit_low: int, exempt: Endpoint | None, rate: int
+    ) -> None:
+        limits: dict[str, Any] = {"credit": credit, "credit_low": credit_low}
+        limits |= {"rx_rate": rate, "tx_rate": rate} if rate else {}
+        limits |= {"exempt": str(exempt)} if exempt is not None else {}
+        await self._ask({"op": "limit", "peer": peer.to_base64(), **limits})
+
+    async def low_credits(self) -> AsyncIterator[PublicKey]:
+        reader, writer = self._events
+        writer.write(b'{"op": "watch"}\n')
+        while line := await reader.readline():
+            told = json.loads(line)
+            if told.get("event") == "credit_low":
+                yield PublicKey.from_base64(told["peer"])
+        raise ConnectionResetError("the engine ended, or we heard it too slowly")
+
+    async def _set(self, update: PeerUpdate) -> None:
+        assert self._uapi is not None
+        reader, writer = self._uapi
+        async with self._setting, asyncio.timeout(_PATIENCE):
+            writer.write(f"set=1\n{uapi.render_set(DeviceUpdate(peers=(update,)))}\n".encode())
+            reply = (await reader.readuntil(b"\n\n")).decode()
+        if int(reply.rpartition("errno=")[2]):
+            raise OSError("the engine refused a peer; see its log")
+
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._has_ended:
+            raise ConnectionResetError("the engine ended")
+        answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answered)
+        self._control[1].write(json.dumps(request).encode() + b"\n")
+        async with asyncio.timeout(_PATIENCE):
+            reply = await answered
+        if reply.get("ok") is not True:
+            raise OSError(f"the engine refused {request['op']}: {reply.get('error')}")
+        return reply
+
+    async def _read_replies(self) -> None:
+        reader = self._control[0]
+        try:
+            while line := await reader.readline():
+                answered = self._waiting.popleft()
+                if not answered.done():
+                    answered.set_result(json.loads(line))
+        finally:
+            self._has_ended = True
+            for each in self._waiting:
+                if not each.done():
+                    each.set_exception(ConnectionResetError("the engine ended"))

@@ -1,0 +1,130 @@
+"""The agent of a market's tunnel: started as root to be nobody, told its file, and heard.
+
+It is started with connections to the engine that only root can make; what it needs to know comes
+on its standard input, and what it tells of itself on its standard output, a line of JSON each.
+It ends with 0 when its work is done, and is started again otherwise.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from fs_tunnel.helper.engine_sockets import connect_as_root
+from fs_tunnel.helper.supervisor import FIRST_DELAY, delay_after
+
+log = logging.getLogger(__name__)
+
+# -P: not from the directory that root happens to stand in.
+_AGENT = (sys.executable, "-P", "-m", "fs_tunnel.cli.agent")
+_FAREWELL = 20.0  # seconds for the last voucher, and for a provider to settle
+_MAX_LINE = 1 << 20  # bytes
+_MAX_FILE = 1 << 20  # bytes
+
+
+class Agent:
+    """The agent of one tunnel, or none."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._file: str | None = None
+        self._told: dict[str, Any] | None = None
+        self._is_dismissed = False
+
+    @property
+    def told(self) -> dict[str, Any] | None:
+        """What it said of itself last, with its pid; None where there never was one."""
+        if self._file is None:
+            return None
+        pid = self._process.pid if self._process is not None else None
+        return {**(self._told or {"state": "starting"}), "pid": pid}
+
+    def supervise(self, file: str | None) -> None:
+        """Run an agent by this file, unless it runs; None: without one."""
+        if file == self._file and self._task is not None and not self._task.done():
+            return
+        if self._task is not None:
+            self._task.cancel()
+        self._file, self._told, self._is_dismissed = file, None, False
+        self._task = asyncio.create_task(self._run(file)) if file is not None else None
+
+    async def dismiss(self) -> dict[str, Any] | None:
+        """Have it end its business and itself; what it said last."""
+        self._is_dismissed = True
+        process, task = self._process, self._task
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        if task is not None:
+            await asyncio.wait({task}, timeout=_FAREWELL)
+            task.cancel()
+            await asyncio.wait({task})
+        return self.told
+
+    async def stop(self, *, is_final: bool) -> None:
+        """End it: with its business where that is final, else as a crash would."""
+        if is_final and self._task is not None and not self._task.done():
+            await self.dismiss()
+        elif self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self, file: str) -> None:
+        delay = FIRST_DELAY / 2
+        clock = asyncio.get_running_loop().time
+        while not self._is_dismissed:
+            began = clock()
+            try:
+                if await self._run_once(file) == 0:
+                    return
+                log.warning("the agent of %s ended; it is started again", self._name)
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                log.error("the agent of %s cannot be started: %s", self._name, error)
+            delay = delay_after(clock() - began, delay)
+            await asyncio.sleep(delay)
+
+    async def _run_once(self, file: str) -> int:
+        with Path(file).open("rb") as stream:
+            content = json.loads(stream.read(_MAX_FILE))
+        sockets = await asyncio.to_thread(
+            connect_as_root, self._name, with_uapi=content["role"] == "provider"
+        )
+        try:
+            descriptors = {use: sock.fileno() for use, sock in sockets.items()}
+            process = self._process = await asyncio.create_subprocess_exec(
+                *_AGENT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=tuple(descriptors.values()),
+                limit=_MAX_LINE,
+            )
+        finally:
+            for sock in sockets.values():
+                sock.close()
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            start = {**content, "sockets": descriptors, "parent": os.getpid()}
+            process.stdin.write(json.dumps(start).encode() + b"\n")
+            await self._listen(process.stdout)
+            return await process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            self._process = None
+
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ValueError):  # a line that is too long, or no JSON
+            while line := await stream.readline():
+                said = json.loads(line)
+                if isinstance(said, dict):
+                    self._told = said

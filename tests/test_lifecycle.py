@@ -229,6 +229,26 @@ def test_whatever_step_of_the_way_down_is_killed_down_goes_on(scene: Served, mom
     assert step > 8
 
 
+@pytest.mark.parametrize("moment", ["undo-before", "undo-after"])
+def test_a_helper_that_is_killed_while_it_undoes_leaves_the_rest_to_down(
+    scene: Served, moment: str
+) -> None:
+    where = scene.provider
+    before = host_state(where)
+    arguments = [moment, "serve", "-f", "--wan", "wan", *LAB, str(scene.conf)]
+    for step in range(1, 30):
+        process = start_foreground(scene, where, str(step), *arguments, module="tests.crash_at")
+        kill_engine(scene, where, scene.name)
+        code = process.wait(20)
+        scene.down(where, scene.conf)
+        assert host_state(where) == before, f"after step {step}"
+        assert list((scene.folder / "run").iterdir()) == []
+        if code != -signal.SIGKILL:
+            assert code == 1
+            break
+    assert step > 5
+
+
 def test_a_failure_on_the_way_up_is_undone(scene: Served) -> None:
     text = scene.client.conf.read_text()
     write_private(scene.client.conf, text.replace("[Peer]", "PostUp = false\n[Peer]"))
@@ -364,10 +384,13 @@ def test_the_resolver_is_the_tunnels_while_it_is_up(scene: Served) -> None:
 
 
 def start_foreground(
-    scene: Served, where: Namespace, *arguments: str | Path
+    scene: Served, where: Namespace, *arguments: str | Path, module: str = "fs_tunnel.cli.main"
 ) -> subprocess.Popen[bytes]:
     process = where.start(
-        *scene.command(*arguments), env=scene.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        *scene.command(*arguments, module=module),
+        env=scene.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
     assert process.stdout.readline().endswith(b" is up\n")

@@ -98,7 +98,7 @@ def hand_over(name: str, settings: Settings) -> None:
                 raise
         else:
             return
-        said = _start(name, settings)
+        said = start(name, settings)
         if said is None:
             return
         if time.monotonic() > deadline:
@@ -106,7 +106,7 @@ def hand_over(name: str, settings: Settings) -> None:
         time.sleep(0.05)
 
 
-def _start(name: str, settings: Settings) -> str | None:
+def start(name: str, settings: Settings) -> str | None:
     """Start a helper; None once it is ready, or what it said, as where there is one already."""
     try:
         done = subprocess.run(

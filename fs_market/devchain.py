@@ -101,17 +101,19 @@ class DevChain:
 
 
 @contextmanager
-def served(chain: DevChain, port: int = 0) -> Iterator[str]:
-    """Serve a chain on loopback, at ``port`` or any that is free; yields its URL."""
+def served(chain: DevChain, port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
+    """Serve a chain at ``port`` of an IPv4 address, or any that is free; yields its URL."""
     try:
-        server = _Server(("127.0.0.1", port), _Handler)
+        server = _Server((address, port), _Handler)
     except OSError as error:
-        raise UsageError(f"port {port}: {error.strerror}; name another with --port") from None
+        raise UsageError(
+            f"port {port} of {address}: {error.strerror}; name another with --port or --address"
+        ) from None
     server.chain = chain
     thread = threading.Thread(target=server.serve_forever, name="chain dev", daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{address}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -354,7 +354,8 @@ class ProviderAgent:
 
     async def _limit(self, session: _Session, limits: SetLimits) -> None:
         place, key = session.place, session.core.wireguard_key
-        assert place is not None and key is not None
+        assert place is not None
+        assert key is not None
         await self._engine.limit(
             key,
             credit=limits.credit,

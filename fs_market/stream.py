@@ -67,4 +67,3 @@ async def connect(host: str, port: int) -> Stream:
     async with asyncio.timeout(_CONNECT_WITHIN):
         reader, writer = await asyncio.open_connection(host, port, limit=_MOST_AT_ONCE)
     return Stream(reader, writer)
-

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
@@ -64,12 +64,19 @@ def require_net_admin(command: str) -> None:
         )
 
 
-def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]) -> bool:
+def bring_up(
+    role: str,
+    config: TunnelConfig,
+    device: DeviceUpdate,
+    plan: Sequence[Change],
+    *,
+    keeps: Callable[[PublicKey], bool] | None = None,
+) -> bool:
     """Make the tunnel of ``config`` run as ``plan`` says; False where it ran already.
 
-    ``device`` names all peers: others are removed.  A running tunnel gets what is different, and
-    keeps its sessions.  SystemChangeError where the host, or another program, is in the way; then
-    a tunnel that was not up is not up afterwards either.
+    ``device`` names all peers: others are removed, but those that ``keeps`` wants.  A running
+    tunnel gets what is different, and keeps its sessions.  SystemChangeError where the host, or
+    another program, is in the way; then a tunnel that was not up is not up afterwards either.
     """
     name = config.name
     with locked(name):
@@ -81,7 +88,7 @@ def bring_up(role: str, config: TunnelConfig, device: DeviceUpdate, plan: Sequen
             )
         is_ours = journal.may_resume(role)
         if running is not None and is_ours and journal.is_settled:
-            _configure(name, _difference(running, device))
+            _configure(name, _difference(running, device, keeps))
             journal.begin(role, config.source, _endpoints(config, device))
             _follow(journal, plan, device)
             return False
@@ -243,13 +250,15 @@ def _configure(name: str, update: DeviceUpdate) -> None:
         raise
 
 
-def _difference(running: DeviceStatus, wanted: DeviceUpdate) -> DeviceUpdate:
+def _difference(
+    running: DeviceStatus, wanted: DeviceUpdate, keeps: Callable[[PublicKey], bool] | None
+) -> DeviceUpdate:
     """What leads from ``running`` to ``wanted`` without ending a session."""
     names = {peer.public_key for peer in wanted.peers}
     removed = tuple(
         uapi.PeerUpdate(peer.public_key, remove=True)
         for peer in running.peers
-        if peer.public_key not in names
+        if peer.public_key not in names and not (keeps and keeps(peer.public_key))
     )
     return replace(wanted, replace_peers=False, peers=removed + wanted.peers)
 

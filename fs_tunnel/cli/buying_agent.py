@@ -189,4 +189,3 @@ async def _ask(question: dict[str, Any]) -> dict[str, Any]:
     answer = json.loads(line) if line else {}
     assert isinstance(answer, dict)
     return answer
-

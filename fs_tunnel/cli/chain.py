@@ -37,14 +37,17 @@ def chain() -> None:
 
 
 @chain.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="On loopback; 0: any.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any.")
+@click.option(
+    "--address", default="127.0.0.1", show_default=True, help="Another one than loopback, in a lab."
+)
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where keys and settings are written, and stay; else they go when the chain ends.",
 )
 @json_option
-def dev(port: int, directory: Path | None, as_json: bool) -> None:
+def dev(port: int, address: str, directory: Path | None, as_json: bool) -> None:
     """Run a chain with the contracts and with funded accounts, until Ctrl-C.
 
     Its money is worth nothing, and all is forgotten when it ends.
@@ -52,7 +55,7 @@ def dev(port: int, directory: Path | None, as_json: bool) -> None:
     # Before there are threads, so that all inherit it, and the wait below gets the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     tester = DevChain()
-    with _place(directory) as place, served(tester, port) as url:
+    with _place(directory) as place, served(tester, port, address) as url:
         _tell(asyncio.run(_prepare(tester, url, place)), as_json)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 

@@ -28,41 +28,6 @@ def default_wallet() -> Path:
     return Path.home() / ".local" / "share" / "flowshield" / "wallet.json"
 
 
-def wallet_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--wallet",
-        "wallet_file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The keystore; ~/.local/share/flowshield/wallet.json where none is named.",
-    )(command)
-
-
-def password_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--password-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Read the keystore's password here, or from - (standard input), without a prompt.",
-    )(command)
-
-
-def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--rpc", metavar="URL", help="Another node of the chain."),
-        click.option(
-            "--settings",
-            "settings_file",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="The market.toml; ~/.config/flowshield or /etc/fs-tunnel has it else.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--yes", is_flag=True, help="Do not ask before money moves.")(command)
-
-
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print JSON, of a schema with a version."

@@ -1,7 +1,7 @@
 """What ``up`` and ``serve`` share: read, start, tell, and leave a helper, or with -f be it."""
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from fs_tunnel.helper.settings import Settings
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.systemd import notify
+from fs_tunnel.types import PublicKey
 from fs_tunnel.uapi import DeviceUpdate
 
 FOREGROUND = click.option(
@@ -56,12 +57,16 @@ def run_tunnel(
     helper: Settings,
     *,
     foreground: bool,
+    keeps: Callable[[PublicKey], bool] | None = None,
 ) -> None:
-    """Bring the tunnel up, say so, and leave a helper; with ``foreground`` be it to the end."""
+    """Bring the tunnel up, say so, and leave a helper; with ``foreground`` be it to the end.
+
+    ``keeps``: see ``lifecycle.bring_up``.
+    """
     is_fresh = False
     with _stoppable():
         try:
-            is_fresh = lifecycle.bring_up(role, config, device, plan)
+            is_fresh = lifecycle.bring_up(role, config, device, plan, keeps=keeps)
             helper = _as_far_as_possible(config.name, helper)
             if not foreground:
                 _hand_over(config.name, helper)

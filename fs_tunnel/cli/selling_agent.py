@@ -198,9 +198,7 @@ async def _bound(agent: ProviderAgent, address: str, port: int) -> asyncio.Serve
         await asyncio.sleep(0.1)
 
 
-async def _settle(
-    settler: Settler, agent: ProviderAgent, cost: int, wanted: asyncio.Event
-) -> None:
+async def _settle(settler: Settler, agent: ProviderAgent, cost: int, wanted: asyncio.Event) -> None:
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_EVERY):
@@ -210,4 +208,3 @@ async def _settle(
             await settler.settle_due(cost, agent.is_over)
         except ChainError as error:
             log.warning("%s", error)
-

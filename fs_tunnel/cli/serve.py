@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from ipaddress import ip_interface
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
+from fs_tunnel.cli.market_options import MARKET_USER
 from fs_tunnel.cli.params import Network
 from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
+from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.helper import block_list
 from fs_tunnel.helper.settings import ResolverSettings, Settings
@@ -19,6 +22,9 @@ from fs_tunnel.linux.firewall import MAX_FLOWS_PER_CLIENT, ProviderPolicy
 from fs_tunnel.linux.links import Address
 from fs_tunnel.linux.plans import Surroundings, forwarding_key, provider_plan, was_routing
 from fs_tunnel.types import IPNetwork
+
+if TYPE_CHECKING:
+    from fs_tunnel.cli.selling import Sale
 
 DEFAULT_PORT = 51820
 
@@ -48,6 +54,13 @@ DEFAULT_PORT = 51820
     type=click.Path(path_type=Path),
     help="Deny the names of a file, one a line or as hosts(5) has them.",
 )
+@click.option(
+    "--market",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Sell to whoever pays: the market.toml, with a section [provider].",
+)
+@MARKET_USER
 @ALLOW_HOOKS
 @click.argument("conf", shell_complete=complete_conf)
 def serve(
@@ -58,6 +71,8 @@ def serve(
     max_flows: int,
     no_dns: bool,
     dns_block: Path | None,
+    market: Path | None,
+    market_user: int,
     allow_hooks: bool,
     conf: str,
 ) -> None:
@@ -78,6 +93,7 @@ def serve(
         if no_dns:
             raise UsageError("--dns-block is for the resolver; leave out --no-dns")
         block_list.load(dns_block)  # what is wrong with it is told here
+    sale = _sale(config, market, market_user)
     endpoints = settings.resolve(config)
     port = config.interface.listen_port or DEFAULT_PORT
     mark = config.interface.fwmark or 0
@@ -92,17 +108,32 @@ def serve(
         routes_ipv4=was_routing(forwarding_key(4, out)),
         routes_ipv6=was_routing(forwarding_key(6, out)),
         max_flows=max_flows,
+        payment_port=sale.payment_port if sale else 0,
     )
     around = Surroundings(mtu=settings.mtu_for(endpoints.values(), mark), mark=mark)
     plan = provider_plan(config, policy, around)
+    start = sale.prepare(plan, has_resolver=not no_dns) if sale else None
     run_tunnel(
         "serve",
         config,
         settings.device_update(config, endpoints, port=port, mark=mark),
         hooks.surround(config, plan),
-        Settings(resolver=None if no_dns else _resolver(config.name, plan, dns_block)),
+        Settings(
+            resolver=None if no_dns else _resolver(config.name, plan, dns_block), market=start
+        ),
+        keeps=sale.keeps if sale else None,
         foreground=foreground,
     )
+    if sale is not None and not foreground:
+        sale.tell_readiness()
+
+
+def _sale(config: TunnelConfig, market: Path | None, user: int) -> "Sale | None":
+    if market is None:
+        return None
+    from fs_tunnel.cli.selling import Sale  # noqa: PLC0415 - keystores take their time to import
+
+    return Sale(config, market, user)
 
 
 def _resolver(name: str, plan: Sequence[Change], dns_block: Path | None) -> ResolverSettings:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fs_tunnel.cli.completion import complete_conf
+from fs_tunnel.cli.spending import summary
 from fs_tunnel.cli.text import ago, align, human_bytes
 from fs_tunnel.cli.tunnels import find
 from fs_tunnel.lifecycle import require_root
@@ -72,6 +73,8 @@ def _to_table(tunnel: dict[str, Any]) -> str:
     )
     if path := tunnel.get("packet_path"):
         lines.append("packet path: " + ", ".join(_describe_path(path)))
+    if market := tunnel.get("market"):
+        lines.append(summary(market))
     if "sandbox" in tunnel and (missing := _describe_sandbox(tunnel["sandbox"])):
         lines.append("sandbox: " + missing)
     if drops := tunnel.get("drops"):

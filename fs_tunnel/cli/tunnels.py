@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fs_tunnel import control, uapi
+from fs_tunnel.cli.spending import told_of
 from fs_tunnel.errors import ControlError, NotRunningError
 from fs_tunnel.linux.journal import Journal, journalled
 from fs_tunnel.linux.links import Unreachable
@@ -85,6 +86,8 @@ def look(name: str) -> dict[str, Any]:
             for peer in device.peers
         ],
     }
+    if (market := told_of(name)) is not None:
+        tunnel["market"] = market
     try:
         engine = control.status(name)
     except NotRunningError:

@@ -1,16 +1,19 @@
 """``fs-tunnel up``: become a client."""
 
 import os
+from typing import Any
 
 import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
+from fs_tunnel.cli.market_options import buying_options
 from fs_tunnel.cli.params import InboundParam, Network, User
 from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import UsageError
 from fs_tunnel.helper.settings import Settings
+from fs_tunnel.lifecycle import require_net_admin
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.kill_switch import LAN, Inbound
 from fs_tunnel.linux.plans import Protection, Surroundings, client_plan, full_tunnel_versions
@@ -54,7 +57,8 @@ from fs_tunnel.types import IPNetwork
     help="Let this user permit other endpoints, through the tunnel's helper.",
 )
 @ALLOW_HOOKS
-@click.argument("conf", shell_complete=complete_conf)
+@buying_options
+@click.argument("conf", required=False, shell_complete=complete_conf)
 def up(
     foreground: bool,
     no_kill_switch: bool,
@@ -65,16 +69,29 @@ def up(
     force: bool,
     agent: int,
     allow_hooks: bool,
-    conf: str,
+    conf: str | None,
+    **buying: Any,
 ) -> None:
-    """Bring up the tunnel of CONF, a wg-quick file.
+    """Bring up the tunnel of CONF, a wg-quick file, or with --provider of one that sells it.
 
     A bare name is looked for in /etc/fs-tunnel and /etc/wireguard. Where the tunnel is up already,
     the file is applied anew, and its sessions stay.
 
     A full tunnel, with AllowedIPs = 0.0.0.0/0, ::/0, fails closed: until fs-tunnel down, nothing
     leaves this host outside of it.
+
+    A tunnel that is bought is paid for while it is used, out of a channel that is opened for it
+    with --budget, and closed at fs-tunnel down.
     """
+    market = None
+    if buying["provider"] is not None:
+        from fs_tunnel.cli.buying import buy  # noqa: PLC0415 - the chain's library takes its time
+
+        require_net_admin("fs-tunnel up")
+        files = buy(conf, **buying)
+        conf, market = str(files.conf), str(files.start)
+    if conf is None:
+        raise UsageError("name a CONF, or a --provider")
     config = read_config("up", conf, allow_hooks=allow_hooks)
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
     if not force:
@@ -91,7 +108,7 @@ def up(
         config,
         settings.device_update(config, endpoints, port=None, mark=mark),
         hooks.surround(config, client_plan(config, around, protection)),
-        Settings(agent=agent),
+        Settings(agent=agent, market=market),
         foreground=foreground,
     )
 

@@ -12,7 +12,7 @@ from fs_market import wallet as keystores
 from fs_market.core.ethereum import Address
 from fs_market.sender import Patience, Sender
 from fs_market.treasury import Transfer, Treasury
-from fs_tunnel.cli import money
+from fs_tunnel.cli import market_options, money
 from fs_tunnel.cli.money import Market
 from fs_tunnel.errors import UsageError
 
@@ -25,8 +25,8 @@ def wallet() -> None:
 
 
 @wallet.command()
-@money.wallet_option
-@money.password_option
+@market_options.wallet_option
+@market_options.password_option
 @money.json_option
 def create(wallet_file: Path | None, password_file: Path | None, as_json: bool) -> None:
     """Make an account, whose key is kept encrypted.
@@ -47,8 +47,8 @@ def create(wallet_file: Path | None, password_file: Path | None, as_json: bool) 
     type=click.Path(dir_okay=False, path_type=Path),
     help="A keystore of another wallet (version 3), with the same password.",
 )
-@money.wallet_option
-@money.password_option
+@market_options.wallet_option
+@market_options.password_option
 @money.json_option
 def import_(
     key_file: Path | None,
@@ -72,7 +72,7 @@ def import_(
 
 
 @wallet.command()
-@money.wallet_option
+@market_options.wallet_option
 @money.json_option
 def show(wallet_file: Path | None, as_json: bool) -> None:
     """Say which account it is. Needs no password and no chain."""
@@ -81,8 +81,8 @@ def show(wallet_file: Path | None, as_json: bool) -> None:
 
 
 @wallet.command()
-@money.wallet_option
-@money.settings_options
+@market_options.wallet_option
+@market_options.settings_options
 @money.json_option
 def balance(
     wallet_file: Path | None, settings_file: Path | None, rpc: str | None, as_json: bool
@@ -94,10 +94,10 @@ def balance(
 
 @wallet.command()
 @click.argument("amount", nargs=2, metavar="AMOUNT UNIT")
-@money.wallet_option
-@money.password_option
-@money.settings_options
-@money.yes_option
+@market_options.wallet_option
+@market_options.password_option
+@market_options.settings_options
+@market_options.yes_option
 @money.json_option
 def deposit(amount: tuple[str, str], **options: Any) -> None:
     """Move tokens of the account to where channels are paid from.
@@ -110,10 +110,10 @@ def deposit(amount: tuple[str, str], **options: Any) -> None:
 @wallet.command()
 @click.argument("amount", nargs=2, metavar="AMOUNT UNIT")
 @click.option("--to", metavar="ADDRESS", help="To another account than the wallet's own.")
-@money.wallet_option
-@money.password_option
-@money.settings_options
-@money.yes_option
+@market_options.wallet_option
+@market_options.password_option
+@market_options.settings_options
+@market_options.yes_option
 @money.json_option
 def withdraw(amount: tuple[str, str], to: str | None, **options: Any) -> None:
     """Move tokens back from there, to the account or to another.

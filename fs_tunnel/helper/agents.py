@@ -35,26 +35,29 @@ class Agent:
         self._name = name
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._file: str | None = None
+        self._content = b""
         self._told: dict[str, Any] | None = None
         self._is_dismissed = False
 
     @property
     def told(self) -> dict[str, Any] | None:
         """What it said of itself last, with its pid; None where there never was one."""
-        if self._file is None:
+        if not self._content:
             return None
         pid = self._process.pid if self._process is not None else None
         return {**(self._told or {"state": "starting"}), "pid": pid}
 
     def supervise(self, file: str | None) -> None:
-        """Run an agent by this file, unless it runs; None: without one."""
-        if file == self._file and self._task is not None and not self._task.done():
+        """Run an agent by this file, unless one does by the same content; None: without one."""
+        content = _read(file) if file is not None else b""
+        is_running = self._task is not None and not self._task.done()
+        if is_running and content == self._content:
             return
         if self._task is not None:
             self._task.cancel()
-        self._file, self._told, self._is_dismissed = file, None, False
-        self._task = asyncio.create_task(self._run(file)) if file is not None else None
+        before, self._content, self._is_dismissed = self._task, content, False
+        self._told = None
+        self._task = asyncio.create_task(self._run(content, before)) if content else None
 
     async def dismiss(self) -> dict[str, Any] | None:
         """Have it end its business and itself; what it said last."""
@@ -77,13 +80,15 @@ class Agent:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _run(self, file: str) -> None:
+    async def _run(self, content: bytes, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await asyncio.wait({before})  # it holds the ports
         delay = FIRST_DELAY / 2
         clock = asyncio.get_running_loop().time
         while not self._is_dismissed:
             began = clock()
             try:
-                if await self._run_once(file) == 0:
+                if await self._run_once(content) == 0:
                     return
                 log.warning("the agent of %s ended; it is started again", self._name)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -91,9 +96,8 @@ class Agent:
             delay = delay_after(clock() - began, delay)
             await asyncio.sleep(delay)
 
-    async def _run_once(self, file: str) -> int:
-        with Path(file).open("rb") as stream:
-            content = json.loads(stream.read(_MAX_FILE))
+    async def _run_once(self, raw: bytes) -> int:
+        content = json.loads(raw)
         sockets = await asyncio.to_thread(
             connect_as_root, self._name, with_uapi=content["role"] == "provider"
         )
@@ -128,3 +132,12 @@ class Agent:
                 said = json.loads(line)
                 if isinstance(said, dict):
                     self._told = said
+
+
+def _read(file: str) -> bytes:
+    try:
+        with Path(file).open("rb") as stream:
+            return stream.read(_MAX_FILE)
+    except OSError as error:
+        log.error("%s: %s", file, error.strerror)
+        return b""

@@ -77,6 +77,7 @@ class ProviderPolicy:
     routes_ipv4: bool = False
     routes_ipv6: bool = False
     max_flows: int = MAX_FLOWS_PER_CLIENT
+    payment_port: int = 0  # TCP, on the gateway; 0: none
 
     def __post_init__(self) -> None:
         for ifname in (self.name, self.wan):
@@ -165,6 +166,7 @@ counter name too_many_flows reject with icmpx admin-prohibited
     ip6 daddr @gateway6 icmpv6 type echo-request accept
     ip daddr @gateway4 meta l4proto {{ tcp, udp }} th dport {GATEWAY_PORT_DNS} accept
     ip6 daddr @gateway6 meta l4proto {{ tcp, udp }} th dport {GATEWAY_PORT_DNS} accept
+    {_payment_rules(policy)}
     counter name gateway reject with icmpx admin-prohibited
   }}
   chain nat {{
@@ -174,6 +176,15 @@ counter name too_many_flows reject with icmpx admin-prohibited
   }}
 }}
 """
+
+
+def _payment_rules(policy: ProviderPolicy) -> str:
+    if not policy.payment_port:
+        return ""
+    return "\n    ".join(
+        f"{family} daddr @gateway{version} tcp dport {policy.payment_port} accept"
+        for family, version in (("ip", 4), ("ip6", 6))
+    )
 
 
 def _smtp_rule(policy: ProviderPolicy) -> str:

@@ -1,0 +1,87 @@
+"""What a market's tunnel keeps on the disk: root's files, and a directory of its agent's.
+
+In ``market`` of the state directory, for a tunnel NAME: ``NAME.json``, by which its agent is
+started, and for a client ``NAME.conf`` and ``NAME.key``, its keys for this session. The agent's
+books are in ``NAME.books``, and its alone.
+"""
+
+import json
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.linux.state import state_directory
+from fs_tunnel.linux.unprivileged import nobody
+
+_USERS = ("flowshield",)  # who made one for the agent gets it; else nobody
+
+
+def agent_user(wanted: int) -> pwd.struct_passwd:
+    """The user of that number, or where it is 0 the one for agents; SystemChangeError for none."""
+    if wanted:
+        return pwd.getpwuid(wanted)
+    for name in _USERS:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    return nobody()
+
+
+class MarketFiles:
+    """The files of one tunnel. SystemChangeError where they cannot be written."""
+
+    def __init__(self, name: str) -> None:
+        self._directory = state_directory() / "market"
+        self.start = self._directory / f"{name}.json"
+        self.conf = self._directory / f"{name}.conf"
+        self.session_key = self._directory / f"{name}.key"
+        self.books = self._directory / f"{name}.books"
+
+    def prepare(self, user: pwd.struct_passwd) -> None:
+        """Make the directories; the agent gets past ours, and sees nothing in it."""
+        try:
+            self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            for each in (self._directory, self._directory.parent):
+                each.chmod(0o711)
+            self.books.mkdir(mode=0o700, exist_ok=True)
+            for each in (*self.books.iterdir(), self.books):
+                os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
+        except OSError as error:
+            raise SystemChangeError(f"{self.books}: {error.strerror}; mend that") from None
+
+    def write_start(self, content: dict[str, Any]) -> None:
+        """Replace the file by which the agent is started."""
+        write_private(self.start, json.dumps(content).encode() + b"\n")
+
+    def read_start(self) -> dict[str, Any] | None:
+        """What stands there; None where there is none."""
+        try:
+            content = json.loads(self.start.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            raise SystemChangeError(f"{self.start} cannot be read; remove it") from None
+        return content if isinstance(content, dict) else None
+
+    def forget_keys(self) -> None:
+        """A session is over: the next has other keys. The books stay."""
+        for each in (self.conf, self.session_key, self.start):
+            each.unlink(missing_ok=True)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only root can read, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise SystemChangeError(f"{path}: {error.strerror}; mend that, and repeat") from None

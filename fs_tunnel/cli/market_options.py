@@ -1,0 +1,82 @@
+"""Options of the verbs that deal with money; light, for verbs that mostly do not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fs_tunnel.cli.params import User
+
+MARKET_USER = click.option(
+    "--market-user",
+    type=User(),
+    default=0,
+    help="The user to run the agent as; flowshield, or else nobody.",
+)
+
+
+def wallet_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--wallet",
+        "wallet_file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The keystore; ~/.local/share/flowshield/wallet.json where none is named.",
+    )(command)
+
+
+def password_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--password-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Read the keystore's password here, or from - (standard input), without a prompt.",
+    )(command)
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--rpc", metavar="URL", help="Another node of the chain."),
+        click.option(
+            "--settings",
+            "settings_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The market.toml; ~/.config/flowshield or /etc/fs-tunnel has it else.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--yes", is_flag=True, help="Do not ask before money moves.")(command)
+
+
+def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        yes_option,
+        settings_options,
+        password_option,
+        wallet_option,
+        MARKET_USER,
+        click.option(
+            "--for",
+            "lifetime",
+            metavar="TIME",
+            default="1 d",
+            show_default=True,
+            help="How long the channel is to last.",
+        ),
+        click.option("--budget", metavar="AMOUNT", help='The most to pay: "5 USDC".'),
+        click.option(
+            "--max-price",
+            metavar="PRICE",
+            help='The most it may cost: "0.05 USDC/GiB", "0.01 USDC/h", or both with " + ".',
+        ),
+        click.option(
+            "--provider",
+            metavar="HOST:PORT|FILE",
+            help="Buy the tunnel there; CONF is its name then, or left out.",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,234 @@
+"""A provider with a price, a client with a wallet, and a chain on the internet, in namespaces.
+
+client  198.51.100.2 --- 198.51.100.1  provider  203.0.113.1 --- 203.0.113.80  internet: chain, web
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.netns.served import Finished, expect_ok
+from tests.netns.topology import REPOSITORY, Namespace, Topology
+from tests.netns.waiting import wait_until
+
+PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
+SALES, PAYMENT = 4700, 4701
+RPC = f"http://{WEB}:8545"
+PRICE = "10 FST/GiB"
+WINDOW = 1 << 20
+NAME, SOLD = "e2e-paid", "e2e-sale"
+
+
+@dataclass(eq=False)
+class Market:
+    """The scene; the chain runs, and nothing is served yet."""
+
+    topology: Topology
+    client: Namespace
+    provider: Namespace
+    internet: Namespace
+    folder: Path
+    symbol: str = "TST"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "FS_TUNNEL_STATE_DIR": str(self.folder / "state"),
+            "FS_TUNNEL_RUN_DIR": str(self.folder / "run"),
+            **self.extra,
+        }
+
+    def command(self, where: Namespace, *arguments: str | Path) -> list[str]:
+        program = (sys.executable, "-m", "fs_tunnel.cli.main")
+        return ["ip", "netns", "exec", where.name, *program, *map(str, arguments)]
+
+    def fs_tunnel(self, where: Namespace, *arguments: str | Path) -> Finished:
+        """Run ``fs-tunnel`` to its end, whatever its exit code."""
+        done = subprocess.run(
+            self.command(where, *arguments),
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, where: Namespace, *arguments: str | Path) -> str:
+        """``fs-tunnel``, and it must succeed; what it said."""
+        finished = self.fs_tunnel(where, *arguments)
+        expect_ok(finished)
+        return finished.out
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "chain" / "market.toml"
+
+    def serve(self) -> str:
+        conf, sale = self.folder / f"{SOLD}.conf", self.folder / "sale.toml"
+        return self.ok(
+            self.provider,
+            *("serve", "--wan", "wan", "--allow-dest", "203.0.113.0/24", "--no-dns"),
+            *("--market", sale, conf),
+        )
+
+    def up(self, *options: str) -> str:
+        return self.ok(
+            self.client,
+            *("up", "--provider", f"{PROVIDER}:{SALES}", "--max-price", f"20 {self.symbol}/GiB"),
+            *("--budget", f"5 {self.symbol}", "--yes", "--settings", self.settings),
+            *("--wallet", self.folder / "wallet.json", "--password-file", self.folder / "password"),
+            *options,
+            NAME,
+        )
+
+    def down(self) -> str:
+        return self.ok(self.client, "down", NAME)
+
+    def status(self, where: Namespace, name: str) -> dict[str, Any]:
+        """What ``status --json`` says of a tunnel."""
+        tunnels = json.loads(self.ok(where, "status", "--json", name))["tunnels"]
+        assert isinstance(tunnels, list)
+        found = tunnels[0]
+        assert isinstance(found, dict)
+        return found
+
+    def money(self, name: str) -> dict[str, Any]:
+        """What an agent says of its money."""
+        where = self.client if name == NAME else self.provider
+        told = self.status(where, name)["market"]
+        assert isinstance(told, dict)
+        return told
+
+    def fetch(self, count: int) -> int:
+        """Download so many bytes through the tunnel; how many came."""
+        done = self.client.run(
+            *("curl", "-sS", "--max-time", "60", "-o", "/dev/null", "-w", "%{size_download}"),
+            *("-r", f"0-{count - 1}", f"http://{WEB}/file.bin"),
+        )
+        return int(done)
+
+
+@contextlib.contextmanager
+def market() -> Iterator[Market]:
+    """Build the scene; whatever was started in it ends with it."""
+    with tempfile.TemporaryDirectory(prefix="fs-e2e-") as made, Topology() as topology:
+        folder = Path(made)
+        folder.chmod(0o711)  # the agents' books are in it
+        client, provider, internet = map(topology.namespace, ("cli", "prov", "inet"))
+        topology.link(client, "eth0", ["198.51.100.2/24"], provider, "eth0", [f"{PROVIDER}/24"])
+        topology.link(provider, "wan", [f"{PROVIDER_WAN}/24"], internet, "wan", [f"{WEB}/24"])
+        client.ip("route", "add", "default", "via", PROVIDER)
+        provider.ip("route", "add", "default", "via", WEB)
+        internet.ip("route", "add", "198.51.100.0/24", "via", PROVIDER_WAN)
+        provider.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        scene = Market(topology, client, provider, internet, folder)
+        _start_chain(scene)
+        _start_web(scene)
+        _write_sale(scene)
+        _make_wallet(scene)
+        yield scene
+
+
+def _start_chain(scene: Market) -> None:
+    directory = scene.folder / "chain"
+    chain = scene.internet.start(
+        *(sys.executable, "-m", "fs_tunnel.cli.main", "chain", "dev"),
+        *("--address", WEB, "--port", "8545", "--directory", str(directory)),
+        env=scene.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(
+        lambda: scene.settings.exists() or chain.poll() is not None, what="the chain is there"
+    )
+    assert chain.poll() is None
+
+
+def _start_web(scene: Market) -> None:
+    site = scene.folder / "site"
+    site.mkdir()
+    with (site / "file.bin").open("wb") as file:
+        file.truncate(256 << 20)
+    web = scene.internet.start(
+        *(sys.executable, "-m", "tests.e2e.web", WEB, "80"),
+        cwd=str(site),
+        env=scene.env,
+    )
+    wait_until(
+        lambda: f"{WEB}:80" in scene.internet.run("ss", "-ltnH") or web.poll() is not None,
+        what="the web server listens",
+    )
+    assert web.poll() is None
+
+
+def _write_sale(scene: Market) -> None:
+    chain = scene.folder / "chain"
+    told = tomllib.loads(scene.settings.read_text())
+    scene.symbol = _symbol(scene)
+    (chain / "node.key").touch(mode=0o600)
+    (chain / "node.key").write_text(secrets.token_hex(32) + "\n")
+    sale = scene.folder / "sale.toml"
+    sale.write_text(
+        scene.settings.read_text()
+        + "\n[provider]\n"
+        + f'listen = "{PROVIDER}:{SALES}"\n'
+        + f'endpoint = "{PROVIDER}:51820"\n'
+        + f'price = "10 {scene.symbol}/GiB"\n'
+        + f'key_file = "{chain / "provider.key"}"\n'
+        + f'node_key_file = "{chain / "node.key"}"\n'
+        + f"payment_port = {PAYMENT}\n"
+    )
+    assert told["chain"]["rpc"] == RPC
+    conf = scene.folder / f"{SOLD}.conf"
+    conf.touch(mode=0o600)
+    key = scene.ok(scene.provider, "genkey").strip()
+    conf.write_text(
+        f"[Interface]\nPrivateKey = {key}\nAddress = 10.66.0.1/24\nListenPort = 51820\n"
+    )
+
+
+def _symbol(scene: Market) -> str:
+    said = json.loads(
+        scene.ok(
+            scene.client,
+            *("wallet", "balance", "--json", "--settings", scene.settings),
+            *("--wallet", _make_keystore(scene)),
+        )
+    )
+    return str(said["account"]["text"].split()[1])
+
+
+def _make_keystore(scene: Market) -> Path:
+    wallet, password = scene.folder / "wallet.json", scene.folder / "password"
+    if not wallet.exists():
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_hex(16) + "\n")
+        scene.ok(
+            scene.client,
+            *("wallet", "import", "--key-file", scene.folder / "chain" / "client.key"),
+            *("--wallet", wallet, "--password-file", password),
+        )
+    return wallet
+
+
+def _make_wallet(scene: Market) -> None:
+    scene.ok(
+        scene.client,
+        *("wallet", "deposit", "100", scene.symbol, "--yes", "--settings", scene.settings),
+        *("--wallet", scene.folder / "wallet.json"),
+        *("--password-file", scene.folder / "password"),
+    )

@@ -1,0 +1,30 @@
+"""``python -m tests.e2e.web ADDRESS PORT``: files of this directory, with ranges, many at a time."""
+
+import re
+import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+_CHUNK = 1 << 16
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path = Path(self.path.lstrip("/")).name
+        size = Path(path).stat().st_size
+        wanted = re.fullmatch(r"bytes=0-(\d+)", self.headers.get("Range", ""))
+        length = min(size, int(wanted[1]) + 1) if wanted else size
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        with Path(path).open("rb") as file:
+            while length:
+                chunk = file.read(min(length, _CHUNK))
+                self.wfile.write(chunk)
+                length -= len(chunk)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Requests are not logged."""
+
+
+ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), _Handler).serve_forever()

@@ -217,8 +217,24 @@ class Offer:
     metadata: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """What a provider says of itself; ``node_key`` and ``heartbeat_key`` are Ed25519."""
+
+    owner: Address
+    payout: Address
+    heartbeat_since: int
+    node_key: bytes
+    heartbeat_key: bytes
+    offer: Offer
+
+
 class Registry(_Contract):
     artefact_name = "Registry"
+
+    async def entry_of(self, provider: Address) -> ProviderEntry:
+        *said, offer = await self._read("entryOf", provider)
+        return ProviderEntry(*said, Offer(*offer))
 
     async def is_listed(self, provider: Address) -> bool:
         return bool(await self._read("isListed", provider))

@@ -10,7 +10,6 @@ import os
 import secrets
 import sys
 import time
-import tomllib
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +20,6 @@ import click
 from fs_market import voucher_book
 from fs_market import wallet as keystores
 from fs_market.core.channels import Terms, channel_id, channels_domain
-from fs_market.core.ethereum import Address
 from fs_market.core.messages import Quote
 from fs_market.core.prices import Price
 from fs_market.core.schema import from_bytes_untrusted
@@ -33,6 +31,7 @@ from fs_market.voucher_book import Side
 from fs_tunnel.cli import money
 from fs_tunnel.cli.market_files import MarketFiles, agent_user, write_private
 from fs_tunnel.cli.money import Market
+from fs_tunnel.cli.providers import parse_provider
 from fs_tunnel.config import check_name, load
 from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.journal import Journal as TunnelJournal
@@ -60,34 +59,6 @@ class Purchase:
     settings_file: Path | None
     rpc: str | None
     yes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """Where one negotiates; ``node`` signs its quotes, None where anybody may."""
-
-    host: str
-    port: int
-    node: Address | None = None
-
-
-def parse_provider(text: str) -> Provider:
-    """``HOST:PORT``, or a file that has ``address`` and ``node``; UsageError for neither."""
-    if "/" in text or text.endswith(".toml"):
-        try:
-            parsed = tomllib.loads(Path(text).read_text())
-            address, node = parsed["address"], parsed.get("node")
-            found = parse_provider(address)
-            return Provider(found.host, found.port, Address.parse(node) if node else None)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
-            raise UsageError(
-                f'{text} does not name a provider; write address = "HOST:PORT" and node = "0x…"'
-            ) from None
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
-        raise UsageError(f"{text!r} is no provider; write HOST:PORT, or the path of its file")
-    return Provider(host, int(port))
 
 
 def buy(name: str | None, **options: Any) -> MarketFiles:

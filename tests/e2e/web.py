@@ -1,4 +1,4 @@
-"""``python -m tests.e2e.web ADDRESS PORT``: files of this directory, with ranges, many at a time."""
+"""``python -m tests.e2e.web ADDRESS PORT``: files of a directory, with ranges, many at a time."""
 
 import re
 import sys

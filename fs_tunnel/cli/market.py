@@ -1,0 +1,252 @@
+"""``fs-tunnel market``: providers and their prices, and the channels of a wallet."""
+
+import asyncio
+import json
+import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fs_market import voucher_book
+from fs_market import wallet as keystores
+from fs_market.buying import ask_for_quote
+from fs_market.contracts import Registry
+from fs_market.core.channels import channels_domain
+from fs_market.core.messages import Quote
+from fs_market.core.units import Token, format_bytes, format_seconds
+from fs_market.errors import ChainError
+from fs_market.sender import Patience, Sender
+from fs_market.settlement import Closing, close_by_payer
+from fs_market.voucher_book import Account, Side
+from fs_tunnel.cli import money
+from fs_tunnel.cli.market_options import (
+    password_option,
+    settings_options,
+    wallet_option,
+    yes_option,
+)
+from fs_tunnel.cli.money import Market, amount_json
+from fs_tunnel.cli.providers import parse_provider
+from fs_tunnel.cli.text import align
+from fs_tunnel.errors import UsageError
+
+_PATIENCE = Patience(poll=0.5)
+_SPAN = 1000  # blocks in one question: nodes bound it
+
+
+@click.group()
+def market() -> None:
+    """Find providers, and look after what was bought."""
+
+
+@market.command("list")
+@click.option(
+    "--blocks",
+    type=click.IntRange(1, 10_000_000),
+    default=100_000,
+    show_default=True,
+    help="How far back to look for providers that have announced themselves.",
+)
+@wallet_option
+@settings_options
+@money.json_option
+def list_(blocks: int, **options: Any) -> None:
+    """List the providers that have announced themselves, and whose stake counts."""
+    asyncio.run(_list(blocks, **options))
+
+
+@market.command()
+@click.argument("provider", metavar="HOST:PORT|FILE")
+@wallet_option
+@settings_options
+@money.json_option
+def quote(provider: str, **options: Any) -> None:
+    """Ask a provider what its tunnel costs. Nothing is bought."""
+    asyncio.run(_quote(provider, **options))
+
+
+@market.command()
+@wallet_option
+@settings_options
+@money.json_option
+def orders(**options: Any) -> None:
+    """List the channels of the wallet that are not known to be closed."""
+    asyncio.run(_orders(**options))
+
+
+@market.command()
+@wallet_option
+@password_option
+@settings_options
+@yes_option
+@money.json_option
+def settle(password_file: Path | None, yes: bool, **options: Any) -> None:
+    """Get back what lies in channels whose provider does not close them.
+
+    A channel is closed in two steps: the wish, and once the provider had its time to claim, the
+    end. Repeat the command then. Do not ask for a tunnel that is in use.
+    """
+    asyncio.run(_settle(password_file, yes, **options))
+
+
+def _opened(
+    wallet_file: Path | None, settings_file: Path | None, rpc: str | None
+) -> AbstractAsyncContextManager[Market]:
+    return money.opened(settings_file, rpc, wallet_file or money.default_wallet())
+
+
+async def _list(blocks: int, *, as_json: bool, **where: Any) -> None:
+    async with _opened(**where) as found:
+        if found.settings.registry is None:
+            raise UsageError("the settings name no registry; add its address to [contracts]")
+        registry = Registry(found.chain, found.settings.registry)
+        head = (await found.chain.head()).number
+        providers = {}
+        for first in range(max(0, head - blocks + 1), head + 1, _SPAN):
+            last = min(head, first + _SPAN - 1)
+            topics = [registry.topic("Announced")]
+            for log in await found.chain.logs(first, last, [registry.address], topics):
+                providers[registry.event(log).args["provider"]] = None
+        rows = []
+        for provider in providers:
+            if await registry.is_listed(provider):
+                rows.append((provider, await registry.entry_of(provider)))
+    if as_json:
+        said = [
+            {
+                "provider": str(provider),
+                "payout": str(entry.payout),
+                "node_key": entry.node_key.hex(),
+                "slots": entry.offer.slots,
+                "price_list": entry.offer.price_list.hex(),
+                "metadata": entry.offer.metadata.hex(),
+            }
+            for provider, entry in rows
+        ]
+        click.echo(json.dumps({"schema": money.SCHEMA, "providers": said}))
+        return
+    table = [("PROVIDER", "PAID TO", "CLIENTS")]
+    table += [(str(p), str(entry.payout), str(entry.offer.slots)) for p, entry in rows]
+    click.echo("\n".join(align(table)) if rows else "no provider is listed")
+
+
+async def _quote(provider: str, *, as_json: bool, **where: Any) -> None:
+    place = parse_provider(provider)
+    async with _opened(**where) as found:
+        domain = channels_domain(found.settings.chain_id, found.settings.channels)
+        offered = await ask_for_quote(place.host, place.port, domain, place.node)
+        if as_json:
+            click.echo(json.dumps(_quote_json(offered, found.token)))
+            return
+        offer = offered.terms
+        click.echo(
+            f"provider: {offer.node}\n"
+            f"price: {offer.price.format(found.token)}\n"
+            f"paid to: {offer.payee}\n"
+            f"least deposit: {found.token.format(offer.min_deposit)}\n"
+            f"at risk at first: {format_bytes(offer.increment_bytes)} or "
+            f"{format_seconds(offer.increment_seconds)}\n"
+            f"may count more than you by: {offer.tolerance_ppm / 10_000:g} %"
+        )
+
+
+def _quote_json(offered: Quote, token: Token) -> dict[str, Any]:
+    offer = offered.terms
+    return {
+        "schema": money.SCHEMA,
+        "node": str(offer.node),
+        "payee": str(offer.payee),
+        "per_gib": amount_json(offer.per_gib, token),
+        "per_hour": amount_json(offer.per_hour, token),
+        "min_deposit": amount_json(offer.min_deposit, token),
+        "window_bytes": offer.increment_bytes,
+        "window_seconds": offer.increment_seconds,
+        "tolerance_ppm": offer.tolerance_ppm,
+        "close_window_seconds": offer.close_window,
+        "valid_until": offer.valid_until,
+    }
+
+
+async def _orders(*, as_json: bool, **where: Any) -> None:
+    async with _opened(**where) as found:
+        accounts = await found.journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYER))
+        said = [await _describe(found, account) for account in accounts]
+    if as_json:
+        click.echo(json.dumps({"schema": money.SCHEMA, "orders": said}))
+        return
+    table = [("CHANNEL", "PAID TO", "DEPOSIT", "CLAIMED", "STATE")]
+    table += [
+        (
+            each["channel"],
+            each["payee"],
+            each["deposit"]["text"] if each["deposit"] else "-",
+            each["claimed"]["text"] if each["claimed"] else "-",
+            each["state"],
+        )
+        for each in said
+    ]
+    click.echo("\n".join(align(table)) if said else "no channel is open")
+
+
+async def _describe(found: Market, account: Account) -> dict[str, Any]:
+    status = await found.channels.status(account.channel)
+    state = "closed" if await found.channels.is_closed(account.channel) else "not opened"
+    if status is not None:
+        state = "closing" if status.closes_at else "open"
+    return {
+        "channel": "0x" + account.channel.hex(),
+        "payee": str(account.terms.payee),
+        "state": state,
+        "deposit": amount_json(status.deposit, found.token) if status else None,
+        "claimed": amount_json(status.claimed, found.token) if status else None,
+        "expires_at": account.terms.expires_at,
+        "closes_at": status.closes_at or None if status else None,
+    }
+
+
+async def _settle(
+    password_file: Path | None,
+    yes: bool,
+    *,
+    as_json: bool,
+    wallet_file: Path | None,
+    **where: Any,
+) -> None:
+    path = wallet_file or money.default_wallet()
+    async with _opened(wallet_file=path, **where) as found:
+        accounts = await found.journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYER))
+        done = []
+        if accounts:
+            money.ask(f"Ask for the end of {len(accounts)} channels?", is_given=yes)
+            key = await keystores.unlock(path, money.read_password(password_file))
+            sender = Sender(found.chain, found.journal, key, found.settings.fees, _PATIENCE)
+            for account in accounts:
+                try:
+                    now = int(time.time())
+                    closing = await close_by_payer(
+                        found.journal, found.channels, sender, account, now
+                    )
+                except ChainError as error:
+                    click.echo(f"fs-tunnel: warning: {error}", err=True)
+                    continue
+                done.append((account, closing))
+    if as_json:
+        said = [
+            {"channel": "0x" + account.channel.hex(), "state": closing.state, "at": closing.at}
+            for account, closing in done
+        ]
+        click.echo(json.dumps({"schema": money.SCHEMA, "channels": said}))
+        return
+    for account, closing in done:
+        click.echo(f"0x{account.channel.hex()}: {_closing_text(closing)}")
+    if not accounts:
+        click.echo("no channel is open")
+
+
+def _closing_text(closing: Closing) -> str:
+    if closing.at:
+        left = format_seconds(max(0, closing.at - int(time.time())))
+        return f"{closing.state}; in {left}, repeat the command"
+    return closing.state

@@ -1,0 +1,36 @@
+"""How a user names a provider."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fs_market.core.ethereum import Address
+from fs_tunnel.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where one negotiates; ``node`` signs its quotes, None where anybody may."""
+
+    host: str
+    port: int
+    node: Address | None = None
+
+
+def parse_provider(text: str) -> Provider:
+    """``HOST:PORT``, or a file that has ``address`` and ``node``; UsageError for neither."""
+    if "/" in text or text.endswith(".toml"):
+        try:
+            parsed = tomllib.loads(Path(text).read_text())
+            address, node = parsed["address"], parsed.get("node")
+            found = parse_provider(address)
+            return Provider(found.host, found.port, Address.parse(node) if node else None)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
+            raise UsageError(
+                f'{text} does not name a provider; write address = "HOST:PORT" and node = "0x…"'
+            ) from None
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
+        raise UsageError(f"{text!r} is no provider; write HOST:PORT, or the path of its file")
+    return Provider(host, int(port))

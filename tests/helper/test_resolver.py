@@ -23,7 +23,7 @@ from tests.netns.served import (
     served,
     write_private,
 )
-from tests.netns.topology import Namespace
+from tests.netns.topology import REPOSITORY, Namespace
 from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
@@ -142,7 +142,7 @@ def test_clients_have_a_resolver(scene: Served, program: str) -> None:
 
     scene.down(client, scene.client.conf)
     scene.down(scene.provider, scene.conf)
-    assert scene.provider.pids() == []
+    wait_until(lambda: not scene.provider.pids(), what="no process is left")
     assert list((scene.folder / "run").iterdir()) == []
 
 
@@ -204,3 +204,23 @@ def test_a_list_that_is_none_is_refused_by_line(scene: Served) -> None:
     assert finished.code == 2
     assert f"{scene.folder}/blocked:3: no name of DNS" in finished.err
     assert not scene.provider.has_link(scene.name)
+
+
+def test_it_needs_no_more_of_root_than_the_unit_gives(scene: Served) -> None:
+    unit = REPOSITORY / "packaging" / "systemd" / "fs-tunnel-serve@.service"
+    (line,) = [each for each in unit.read_text().splitlines() if "CapabilityBoundingSet=" in each]
+    names = line.partition("=")[2].lower().replace("cap_", "").split()
+    process = scene.provider.start(
+        *("setpriv", f"--bounding-set=-all,+{',+'.join(names)}", "--inh-caps=-all"),
+        *("--no-new-privs", *scene.command("serve", "-f", "--wan", "wan", *LAB, scene.conf)),
+        env=scene.env,
+    )
+    wait_until(lambda: scene.provider.has_link(scene.name), what="the provider serves")
+    wait_until((scene.folder / "run" / f"{scene.name}.helper").exists, what="its helper is there")
+    pid = resolver_pid(scene)
+    scene.up()
+    answered(scene)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="the resolver has ended")
+    wait_until(lambda: not scene.provider.pids(), what="no process is left")

@@ -70,7 +70,7 @@ def test_it_is_a_daemon_and_ends_with_its_tunnel(scene: Served) -> None:
     assert private_key not in (process / "cmdline").read_bytes()
     assert private_key not in (process / "environ").read_bytes()
     scene.down(scene.client.namespace, scene.client.conf)
-    assert has_ended(pid)
+    wait_until(lambda: has_ended(pid), what="the helper has ended")
     assert list((scene.folder / "run").iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_a_dead_engine_of_a_provider_is_cleaned_up_after(scene: Served) -> None:
     os.kill(engine_pid(scene, scene.name), signal.SIGKILL)
     wait_until(lambda: has_ended(pid), what="the helper has done its work")
     assert host_state(scene.provider) == before
-    assert scene.provider.pids() == []
+    wait_until(lambda: not scene.provider.pids(), what="no process is left")
 
 
 def test_a_killed_helper_opens_nothing_and_is_not_missed(scene: Served) -> None:

@@ -11,6 +11,7 @@ from fs_tunnel.linux.hooks import HookChange
 from fs_tunnel.linux.kinds import KINDS, from_json, to_json
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
 from fs_tunnel.linux.nft import NftTable
+from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
 from fs_tunnel.linux.sysctl import Sysctl
 
 SAMPLES: list[Change] = [
@@ -19,6 +20,7 @@ SAMPLES: list[Change] = [
     Link("wg0"),
     LinkUp("wg0", 1420),
     NftTable("fs_wg0", 'table inet fs_wg0 {\n  "x"\n}\n'),
+    PermittedEndpoint("fs_wg0", "192.0.2.1", 51820),
     ResolvConf("nameserver 10.66.0.1\n", "file:\udcff\x00\n"),
     Resolvconf("tun.wg0", "nameserver 10.66.0.1\n"),
     Route("0.0.0.0/0", "wg0", table=51820, metric=100),

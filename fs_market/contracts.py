@@ -233,8 +233,9 @@ class Registry(_Contract):
     artefact_name = "Registry"
 
     async def entry_of(self, provider: Address) -> ProviderEntry:
-        *said, offer = await self._read("entryOf", provider)
-        return ProviderEntry(*said, Offer(*offer))
+        said = await self._read("entryOf", provider)
+        owner, payout, since, node_key, heartbeat_key, offer = said
+        return ProviderEntry(owner, payout, since, node_key, heartbeat_key, Offer(*offer))
 
     async def is_listed(self, provider: Address) -> bool:
         return bool(await self._read("isListed", provider))

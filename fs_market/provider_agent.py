@@ -332,7 +332,10 @@ class ProviderAgent:
                 log.warning("the chain cannot be asked for a channel: %s", error)
                 await asyncio.sleep(_ASK_CHAIN_AGAIN)
         number = None
-        if status is not None and not self._is_taken(session):
+        # Vouchers of a session that is over, or that we have no books of, would pay once more.
+        is_spent = await self._books.do(lambda db: session_book.is_over(db, channel))
+        is_spent |= status is not None and status.claimed > core.paid
+        if status is not None and not is_spent and not self._is_taken(session):
             most = self._lodging.places
             number = await self._books.do(lambda db: session_book.take_place(db, channel, most))
         if status is None or number is None:

@@ -14,18 +14,20 @@ Optional: ``payment_port`` (4701, TCP, inside the tunnel), ``clients`` at a time
 ``rate`` ("0 B", bytes a second for each client; 0: any).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fs_market.core.accounting import Increment
 from fs_market.core.prices import Price
 from fs_market.core.units import Token, parse_bytes, parse_seconds
-from fs_market.errors import AmountError
 from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.types import Endpoint
 
+_T = TypeVar("_T")
+
 _MAX_CLIENTS = 10_000
+_MAX_WINDOW = 256 << 20  # bytes: what a client accepts at most
 _REQUIRED = ("listen", "endpoint", "price", "key_file", "node_key_file")
 _DEFAULTS: dict[str, str | int] = {
     "payment_port": 4701,
@@ -84,17 +86,8 @@ def parse_provider(section: Mapping[str, Any], source: str) -> ProviderSettings:
     for name, default in _DEFAULTS.items():
         if type(values[name]) is not type(default):
             raise _wrong(source, name, f"write it as {default!r}")
-    key = ""
-    try:
-        read = {}
-        for key, parse in (
-            *(("listen", Endpoint.parse), ("endpoint", Endpoint.parse)),
-            *(("window", parse_bytes), ("max_window", parse_bytes), ("rate", parse_bytes)),
-            ("close_window", parse_seconds),
-        ):
-            read[key] = parse(values[key])  # type: ignore[operator]
-    except (UsageError, AmountError) as error:
-        raise _wrong(source, key, str(error)) from None
+    reader = _Reader(values, source)
+    window, most = reader.take("window", parse_bytes), reader.take("max_window", parse_bytes)
     for key, low, high in (
         ("payment_port", 1, 65535),
         ("clients", 1, _MAX_CLIENTS),
@@ -102,26 +95,37 @@ def parse_provider(section: Mapping[str, Any], source: str) -> ProviderSettings:
     ):
         if not low <= values[key] <= high:
             raise _wrong(source, key, f"write a number from {low} to {high}")
-    if not 0 < read["window"] <= read["max_window"] <= 256 << 20:
+    if not 0 < window <= most <= _MAX_WINDOW:
         raise _wrong(source, "window", "write from 1 B to max_window, which is at most 256 MiB")
     return ProviderSettings(
-        listen=read["listen"],
-        endpoint=read["endpoint"],
+        listen=reader.take("listen", Endpoint.parse),
+        endpoint=reader.take("endpoint", Endpoint.parse),
         price=values["price"],
         key_file=values["key_file"],
         node_key_file=values["node_key_file"],
         payment_port=values["payment_port"],
         clients=values["clients"],
-        increment=Increment(
-            read["window"], _WINDOW_SECONDS, read["max_window"], _MAX_WINDOW_SECONDS
-        ),
+        increment=Increment(window, _WINDOW_SECONDS, most, _MAX_WINDOW_SECONDS),
         tolerance_ppm=values["tolerance_percent"] * 10_000,
-        close_window=read["close_window"],
+        close_window=reader.take("close_window", parse_seconds),
         min_deposit=values["min_deposit"],
         settle_above=values["settle_above"],
         transaction_cost=values["transaction_cost"],
-        rate=read["rate"],
+        rate=reader.take("rate", parse_bytes),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    values: Mapping[str, Any]
+    source: str
+
+    def take(self, name: str, parse: Callable[[str], _T]) -> _T:
+        """A value, parsed; ConfigError where it cannot be."""
+        try:
+            return parse(self.values[name])
+        except UsageError as error:
+            raise _wrong(self.source, name, str(error)) from None
 
 
 def _wrong(source: str, name: str, message: str) -> ConfigError:

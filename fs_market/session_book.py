@@ -52,6 +52,12 @@ def unfinished(db: sqlite3.Connection) -> list[Entry]:
     return [Entry(channel, record, bool(is_over)) for channel, record, is_over in rows]
 
 
+def is_over(db: sqlite3.Connection, channel: bytes) -> bool:
+    """Whether a channel had its session: it has no second one."""
+    row = db.execute("SELECT is_over FROM sessions WHERE channel = ?", (channel,)).fetchone()
+    return row is not None and bool(row[0])
+
+
 def latest(db: sqlite3.Connection) -> Entry | None:
     """The session that was begun last."""
     row = db.execute(

@@ -11,7 +11,8 @@ import os
 import resource
 import socket
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import uvloop
 
@@ -21,9 +22,14 @@ from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.daemon import system_log
 from fs_tunnel.linux.unprivileged import become
 
+
+class _Work(Protocol):
+    async def run(self, sockets: dict[str, socket.socket]) -> None: ...
+
+
 _MAX_START = 1 << 20  # bytes
 _MAX_FILES = 16_384  # connections, mostly
-_ROLES = {
+_ROLES: dict[str, Callable[[dict[str, Any]], _Work]] = {
     "provider": selling_agent.Seller,
     "negotiate": buying_agent.Negotiator,
     "client": buying_agent.Payer,

@@ -14,6 +14,7 @@ from fs_market import wallet as keystores
 from fs_market.buying import ask_for_quote
 from fs_market.contracts import Registry
 from fs_market.core.channels import channels_domain
+from fs_market.core.ethereum import Address
 from fs_market.core.messages import Quote
 from fs_market.core.units import Token, format_bytes, format_seconds
 from fs_market.errors import ChainError
@@ -103,7 +104,7 @@ async def _list(blocks: int, *, as_json: bool, **where: Any) -> None:
             raise UsageError("the settings name no registry; add its address to [contracts]")
         registry = Registry(found.chain, found.settings.registry)
         head = (await found.chain.head()).number
-        providers = {}
+        providers: dict[Address, None] = {}
         for first in range(max(0, head - blocks + 1), head + 1, _SPAN):
             last = min(head, first + _SPAN - 1)
             topics = [registry.topic("Announced")]

@@ -7,9 +7,11 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +30,35 @@ WINDOW = 1 << 20
 NAME, SOLD = "e2e-paid", "e2e-sale"
 
 
+@dataclass(frozen=True)
+class Fetching:
+    """A download that goes on: ``count`` bytes are wanted."""
+
+    process: "subprocess.Popen[bytes]"
+    target: Path
+    count: int
+
+    @property
+    def done(self) -> int:
+        return self.target.stat().st_size if self.target.exists() else 0
+
+    def stalled(self) -> int:
+        """Wait until nothing has come for two seconds; how many bytes had."""
+        seen, since = self.done, time.monotonic()
+        deadline = since + 30
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            if self.done != seen:
+                seen, since = self.done, time.monotonic()
+            elif time.monotonic() - since > 2:
+                return seen
+        raise AssertionError(f"it does not stall; {self.done} bytes have come")
+
+    def finish(self) -> None:
+        assert self.process.wait(timeout=100) == 0
+        assert self.done == self.count
+
+
 @dataclass(eq=False)
 class Market:
     """The scene; the chain runs, and nothing is served yet."""
@@ -39,6 +70,7 @@ class Market:
     folder: Path
     symbol: str = "TST"
     extra: dict[str, str] = field(default_factory=dict)
+    at_first: dict[str, int] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
@@ -112,6 +144,48 @@ class Market:
         told = self.status(where, name)["market"]
         assert isinstance(told, dict)
         return told
+
+    def begin(self) -> None:
+        """From here on, accounts are told as they change."""
+        self.at_first = dict.fromkeys(("client", "provider"), 0)
+        self.at_first = {name: self.gained(name) for name in self.at_first}
+
+    def gained(self, name: str) -> int:
+        """By how many base units an account's ledger in the contract grew, as the chain has it."""
+        keystore = _make_keystore(self, name)
+        said = json.loads(
+            self.ok(
+                self.internet,
+                *("wallet", "balance", "--json", "--settings", self.settings),
+                *("--wallet", keystore),
+            )
+        )
+        return int(said["channels"]["units"]) - self.at_first[name]
+
+    def signal_agent(self, name: str, number: signal.Signals) -> int:
+        """Send a signal to an agent; its pid."""
+        pid = int(self.money(name)["pid"])
+        os.kill(pid, number)
+        return pid
+
+    def wait_for_agent(self, name: str, state: str, *, but: int = 0) -> dict[str, Any]:
+        """Wait until an agent is in that state, and is another process than ``but``."""
+
+        def found() -> dict[str, Any] | None:
+            told = self.money(name)
+            return told if told["state"] == state and told["pid"] not in (None, but) else None
+
+        return wait_until(found, what=f"the agent of {name} is {state}", seconds=40)  # type: ignore[return-value]
+
+    def fetching(self, count: int) -> "Fetching":
+        """A download in the background, over one TCP connection."""
+        target = self.folder / "fetched.bin"
+        target.unlink(missing_ok=True)
+        process = self.client.start(
+            *("curl", "-sS", "--max-time", "100", "-o", str(target)),
+            *("-r", f"0-{count - 1}", f"http://{WEB}/file.bin"),
+        )
+        return Fetching(process, target, count)
 
     def fetch(self, count: int) -> int:
         """Download so many bytes through the tunnel; how many came."""
@@ -212,14 +286,16 @@ def _symbol(scene: Market) -> str:
     return str(said["account"]["text"].split()[1])
 
 
-def _make_keystore(scene: Market) -> Path:
-    wallet, password = scene.folder / "wallet.json", scene.folder / "password"
-    if not wallet.exists():
+def _make_keystore(scene: Market, name: str = "client") -> Path:
+    wallet = scene.folder / ("wallet.json" if name == "client" else f"{name}.json")
+    password = scene.folder / "password"
+    if not password.exists():
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16) + "\n")
+    if not wallet.exists():
         scene.ok(
-            scene.client,
-            *("wallet", "import", "--key-file", scene.folder / "chain" / "client.key"),
+            scene.internet,
+            *("wallet", "import", "--key-file", scene.folder / "chain" / f"{name}.key"),
             *("--wallet", wallet, "--password-file", password),
         )
     return wallet

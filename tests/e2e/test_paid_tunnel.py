@@ -1,0 +1,202 @@
+"""A paid tunnel from its quote to the closed channel, and what is left when somebody is killed."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WINDOW, Market
+from tests.netns.waiting import wait_until
+
+GIB, MIB = 1 << 30, 1 << 20
+PER_GIB = 10 * 10**6
+TOLERANCE = 0.01
+pytestmark = pytest.mark.netns
+
+
+def cost(count: float) -> float:
+    return count * PER_GIB / GIB
+
+
+def end(scene: Market) -> dict[str, int]:
+    """Take the tunnel down, and see that both books and the chain say the same."""
+    scene.ok(scene.client, "down", NAME)
+
+    def settled() -> bool:
+        return not scene.money(SOLD)["clients"] and scene.gained("provider") > 0
+
+    wait_until(settled, what="the provider has settled")
+    paid = int(scene.money(SOLD)["paid"]["units"])
+    assert scene.gained("provider") == paid
+    assert scene.gained("client") == -paid
+    return {"paid": paid}
+
+
+def test_what_is_used_is_paid_and_the_rest_comes_back(scene: Market) -> None:
+    assert "selling at" in scene.serve()
+    said = scene.up()
+    assert "channel 0x" in said
+    assert "gas:" in said
+    assert scene.fetch(20 * MIB) == 20 * MIB
+    wait_until(
+        lambda: abs(scene.money(SOLD)["bytes"] - scene.money(NAME)["bytes"]) < WINDOW // 16,
+        what="both count the same",
+    )
+    ours = scene.money(NAME)
+    assert ours["state"] == "served"
+    assert int(ours["paid"]["units"]) > 0
+    assert ours["paid"]["text"].endswith(scene.symbol)
+    told = scene.ok(scene.client, "down", NAME)
+    assert "over (done)" in told
+    wait_until(lambda: not scene.money(SOLD)["clients"], what="the session is over")
+    theirs = scene.money(SOLD)
+    paid = int(theirs["paid"]["units"])
+    assert paid == int(cost(theirs["bytes"]))
+    assert theirs["paid"]["text"] in told
+    wait_until(lambda: scene.gained("provider"), what="the channel is closed")
+    assert scene.gained("provider") == paid
+    assert scene.gained("client") == -paid
+    # Nothing of the session's keys stays; the peer is out of the engine.
+    assert not list((scene.folder / "state" / "market").glob(f"{NAME}.[cjk]*"))
+    assert scene.status(scene.provider, SOLD)["peers"] == []
+    assert (
+        json.loads(
+            scene.ok(
+                *(scene.client, "market", "orders", "--json", "--settings", scene.settings),
+                *("--wallet", scene.folder / "wallet.json"),
+            )
+        )["orders"][0]["state"]
+        == "closed"
+    )
+
+
+def test_who_stops_paying_is_cut_off_within_a_window_and_comes_back(scene: Market) -> None:
+    scene.serve()
+    scene.up()
+    scene.wait_for_agent(NAME, "served")
+    agent = scene.signal_agent(NAME, signal.SIGSTOP)
+    fetching = scene.fetching(8 * MIB)
+    came = fetching.stalled()
+    assert 0 < came <= WINDOW
+    theirs = scene.money(SOLD)
+    assert theirs["served"] == 0
+    assert theirs["bytes"] <= WINDOW
+    assert theirs["paid"]["units"] == "0"
+    os.kill(agent, signal.SIGCONT)
+    fetching.finish()  # over the connection that it had
+    end(scene)
+
+
+@pytest.mark.parametrize("side", [NAME, SOLD])
+@pytest.mark.parametrize("moment", ["idle", "busy", "closing"])
+def test_whoever_is_killed_the_books_agree(scene: Market, side: str, moment: str) -> None:
+    scene.serve()
+    scene.up()
+    scene.wait_for_agent(NAME, "served")
+    state = "served" if side == NAME else "ready"
+    if moment == "busy":
+        fetching = scene.fetching(64 * MIB)
+        for step in (1, 2):
+            wait_until(lambda at=step: fetching.done > 4 * MIB * at, what="bytes come")  # type: ignore[misc]
+            killed = scene.signal_agent(side, signal.SIGKILL)
+            scene.wait_for_agent(side, state, but=killed)
+        fetching.finish()
+    else:
+        scene.fetch(4 * MIB)
+        killed = scene.signal_agent(side, signal.SIGKILL)
+        if moment == "idle":
+            scene.wait_for_agent(side, state, but=killed)
+            scene.fetch(4 * MIB)
+        else:
+            scene.wait_for_agent(side, state, but=killed)
+    wait_until(lambda: scene.money(NAME)["state"] == "served", what="it is served", seconds=40)
+    theirs, ours = scene.money(SOLD)["bytes"], scene.money(NAME)["bytes"]
+    paid = end(scene)["paid"]
+    risk = 3 if moment == "busy" else 2  # windows: one in flight, and one for each that was killed
+    most = 64 * MIB if moment == "busy" else WINDOW
+    assert paid >= cost(theirs - risk * most)
+    assert paid <= cost(ours * (1 + TOLERANCE) + risk * most)
+
+
+def test_a_client_that_lost_its_engine_goes_on_with_its_channel(scene: Market) -> None:
+    scene.serve()
+    scene.up()
+    scene.fetch(2 * MIB)
+    os.kill(scene.status(scene.client, NAME)["pid"], signal.SIGKILL)
+    wait_until(
+        lambda: scene.fs_tunnel(scene.client, "status", NAME).out.count("blocked"),
+        what="it is blocked",
+    )
+    assert "channel" not in scene.up()
+    scene.fetch(2 * MIB)
+    end(scene)
+
+
+def test_a_client_that_lost_everything_but_its_disk_goes_on_with_its_channel(scene: Market) -> None:
+    scene.serve()
+    scene.up()
+    scene.fetch(2 * MIB)
+    agent = scene.signal_agent(NAME, signal.SIGSTOP)
+    os.kill(agent, signal.SIGKILL)
+    os.kill(scene.status(scene.client, NAME)["pid"], signal.SIGKILL)
+    wait_until(
+        lambda: scene.fs_tunnel(scene.client, "status", NAME).out.count("blocked"),
+        what="it is blocked",
+    )
+    scene.fs_tunnel(scene.client, "down", NAME)
+    assert "is open" not in scene.up()
+    scene.fetch(2 * MIB)
+    end(scene)
+
+
+def test_a_provider_that_goes_settles_with_its_clients(scene: Market) -> None:
+    scene.serve()
+    scene.up()
+    scene.fetch(2 * MIB)
+    said = scene.ok(scene.provider, "down", SOLD)
+    assert scene.symbol in said
+    assert scene.gained("provider") > 0
+    assert scene.gained("provider") + scene.gained("client") == 0
+
+
+def test_a_price_above_the_limit_is_not_paid(scene: Market) -> None:
+    scene.serve()
+    refused = scene.fs_tunnel(
+        *(scene.client, "up", "--provider", f"{PROVIDER}:{SALES}"),
+        *("--max-price", f"9.99 {scene.symbol}/GiB", "--budget", f"1 {scene.symbol}", "--yes"),
+        *("--settings", scene.settings, "--wallet", scene.folder / "wallet.json"),
+        *("--password-file", scene.folder / "password", NAME),
+    )
+    assert refused.code == 1
+    assert "price" in refused.err
+    assert scene.gained("client") == 0
+
+
+def test_nothing_moves_without_consent(scene: Market) -> None:
+    scene.serve()
+    refused = scene.fs_tunnel(
+        *(scene.client, "up", "--provider", f"{PROVIDER}:{SALES}"),
+        *("--max-price", f"20 {scene.symbol}/GiB", "--budget", f"1 {scene.symbol}"),
+        *("--settings", scene.settings, "--wallet", scene.folder / "wallet.json"),
+        *("--password-file", scene.folder / "password", NAME),
+    )
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert scene.gained("client") == 0
+
+
+def test_the_agents_have_no_rights_and_no_secrets_in_sight(scene: Market) -> None:
+    scene.serve()
+    scene.up()
+    for name in (NAME, SOLD):
+        pid = scene.money(name)["pid"]
+        status = dict(
+            line.split(":", 1)
+            for line in open(f"/proc/{pid}/status").read().splitlines()  # noqa: SIM115
+        )
+        assert "0" not in status["Uid"].split()
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+        assert status["NoNewPrivs"].strip() == "1"
+        argv = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")  # noqa: SIM115
+        assert argv[-2:] == [b"fs_tunnel.cli.agent", b""]

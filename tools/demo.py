@@ -1,23 +1,29 @@
-"""``make demo``: a download through the tunnel, on one machine, with nothing left behind.
+"""``make demo``: a download through a tunnel that is paid for, on one machine.
 
 ``fs-tunnel serve`` and ``fs-tunnel up`` run as a user would type them, on the stage of
-tools/stage.py. A page and a file are fetched; we listen on both links meanwhile: on the provider's
-way out the page is there to be read, which shows that we would see it; on the wire between client
-and provider everything is WireGuard.
+tools/stage.py. The internet has a chain of our own; the provider has a stake there, and a price;
+the client has a wallet, opens a channel, and pays while bytes flow. A page and a file are fetched;
+we listen on both links meanwhile: on the provider's way out the page is there to be read, which
+shows that we would see it; on the wire between client and provider everything is WireGuard. In the
+end both books and the chain have to agree to the base unit. Nothing is left behind.
 """
 
 import hashlib
+import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+from fs_market.core.units import Token
 from tests.netns.capture import Capture
 from tests.netns.waiting import wait_until
+from tools import market, wire
 from tools import stage as place
-from tools import wire
 from tools.stage import Interrupts, Stage, StepFailed, stage
 from tools.terminal import Progress, table
 
@@ -32,7 +38,11 @@ FILE_MIB = 100
 PORT = 51820
 DOWNLOAD_SECONDS = 90.0
 CLIENT, PROVIDER = "demo-client", "demo-provider"
-CLIENT_INSIDE, PROVIDER_INSIDE = "10.66.0.2", "10.66.0.1"
+PROVIDER_INSIDE = "10.66.0.1"
+PER_GIB, BUDGET, READY = "0.5", "1", "20"  # whole tokens
+WALLET_FILE = "--wallet wallet.json"
+WALLET = f"{WALLET_FILE} --password-file password"
+SETTINGS = "--settings chain/market.toml"
 # It stands in the page, and 4,096 times in each MiB of the file.
 MARKER = b"Whoever can see this, sees through it."
 CLEAR_TEXT = (MARKER, b"HTTP/1.", b"GET /")
@@ -42,20 +52,6 @@ PROVIDER_CONF = f"""\
 PrivateKey = {{private}}
 Address = {PROVIDER_INSIDE}/24
 ListenPort = {PORT}
-
-[Peer]
-PublicKey = {{peer}}
-AllowedIPs = {CLIENT_INSIDE}/32
-"""
-CLIENT_CONF = f"""\
-[Interface]
-PrivateKey = {{private}}
-Address = {CLIENT_INSIDE}/24
-
-[Peer]
-PublicKey = {{peer}}
-Endpoint = {place.PROVIDER_ADDRESS}:{PORT}
-AllowedIPs = 0.0.0.0/0, ::/0
 """
 
 # CommandFailed is an AssertionError, as is a wait that was too long.
@@ -95,28 +91,32 @@ def main() -> int:
 def _play(built: Stage, rows: Rows) -> None:
     _title("A web server on the internet")
     digest = _make_site(built)
-    _title("Keys and two wg-quick files")
-    _make_keys(built)
-    # The private keys reach the files, and neither an argument list nor the terminal.
-    _write_conf(built, PROVIDER, PROVIDER_CONF, "provider", "client")
-    _write_conf(built, CLIENT, CLIENT_CONF, "client", "provider")
+    _title("A chain on the internet, with the contracts and two accounts")
+    settings = _start_chain(built)
+    token = market.token_of(built.internet, settings)
+    _title("The provider: a key, a stake, and a price")
+    _prepare_provider(built, settings, f"{PER_GIB} {token.symbol}/GiB")
+    allow = f"--wan {place.WAN} --allow-dest {place.INTERNET_NETWORK} --no-dns"
+    seconds = _timed(
+        built, "provider", f"fs-tunnel serve {allow} --market sale.toml {PROVIDER}.conf"
+    )
+    rows.append(("fs-tunnel serve", f"ready after {seconds:.2f} s"))
+    _title("The client: a wallet, and a tunnel for all of its traffic")
+    _make_wallet(built, token.symbol)
+    said, seconds = _buy(built, token.symbol)
+    rows.append(("fs-tunnel up", f"channel open and tunnel up after {seconds:.2f} s"))
     with Capture(built.client, place.WIRE) as on_the_wire:
-        _title("The provider")
-        allow = f"--wan {place.WAN} --allow-dest {place.INTERNET_NETWORK}"
-        seconds = _timed(built, "provider", f"fs-tunnel serve {allow} {PROVIDER}.conf")
-        rows.append(("fs-tunnel serve", f"ready after {seconds:.2f} s"))
-        _title("The client, with all of its traffic in the tunnel")
-        seconds = _timed(built, "client", f"fs-tunnel up {CLIENT}.conf")
-        rows.append(("fs-tunnel up", f"ready after {seconds:.2f} s"))
         built.type(built.client, f"ping -q -c 5 -i 0.2 {PROVIDER_INSIDE}")
         _title("A page and a file")
         rows.append(_fetch_page(built))
         rows += _download(built, digest, on_the_wire)
         built.type(built.client, f"fs-tunnel status {CLIENT}")
         _title("The end")
+        counted = json.loads(built.ask(built.client, f"fs-tunnel status --json {CLIENT}"))
         built.type(built.client, f"fs-tunnel down {CLIENT}")
-        built.type(built.provider, f"fs-tunnel down {PROVIDER}")
         rows += _judge(on_the_wire)
+    rows += _settle(built, settings, token, said, counted["tunnels"][0]["market"])
+    built.type(built.provider, f"fs-tunnel down {PROVIDER}")
 
 
 def _title(text: str) -> None:
@@ -158,21 +158,79 @@ def _make_site(built: Stage) -> str:
     return digest.hexdigest()
 
 
-def _make_keys(built: Stage) -> None:
-    for role, where in (("provider", built.provider), ("client", built.client)):
-        built.type(where, f"fs-tunnel genkey > {role}.key")
-        built.type(where, f"fs-tunnel pubkey < {role}.key > {role}.pub")
+def _start_chain(built: Stage) -> Path:
+    address = place.WEB_ADDRESS
+    command = f"fs-tunnel chain dev --address {address} --port {market.RPC_PORT} --directory chain"
+    print(f"  internet# {command}", flush=True)
+    return market.start_chain(built.internet, address, built.folder, built.environment())
 
 
-def _write_conf(built: Stage, name: str, text: str, own: str, peer: str) -> None:
-    path = built.folder / f"{name}.conf"
+def _prepare_provider(built: Stage, settings: Path, price: str) -> None:
+    built.type(built.provider, "fs-tunnel genkey > provider.key")
+    path = built.folder / f"{PROVIDER}.conf"
     path.touch(mode=0o600)
-    private = (built.folder / f"{own}.key").read_text().strip()
-    public = (built.folder / f"{peer}.pub").read_text().strip()
-    path.write_text(text.format(private=private, peer=public))
-    print(f"  {path.name}:")
-    for line in text.format(private="(its private key)", peer=public).splitlines():
-        print(f"    {line}".rstrip())
+    # The private key reaches the file, and neither an argument list nor the terminal.
+    path.write_text(
+        PROVIDER_CONF.format(private=(built.folder / "provider.key").read_text().strip())
+    )
+    sale = built.folder / "sale.toml"
+    endpoint = f"{place.PROVIDER_ADDRESS}:{PORT}"
+    market.write_sale(settings, place.PROVIDER_ADDRESS, endpoint, price, sale)
+    stake = market.announce(built.internet, settings, sale.read_bytes())
+    print(f"  its stake: {stake}; its price: {price}")
+
+
+def _make_wallet(built: Stage, symbol: str) -> None:
+    (built.folder / "password").touch(mode=0o600)
+    (built.folder / "password").write_text(secrets.token_hex(16) + "\n")
+    key = "--key-file chain/client.key"
+    built.type(built.client, f"fs-tunnel wallet import {key} {WALLET}")
+    built.type(built.client, f"fs-tunnel wallet deposit {READY} {symbol} --yes {WALLET} {SETTINGS}")
+    built.type(built.client, f"fs-tunnel market list {SETTINGS}")
+
+
+def _buy(built: Stage, symbol: str) -> tuple[str, float]:
+    started = time.monotonic()
+    limits = f"--max-price '{PER_GIB} {symbol}/GiB' --budget '{BUDGET} {symbol}' --yes"
+    provider = f"{place.PROVIDER_ADDRESS}:{market.SALES_PORT}"
+    said = built.type(
+        built.client,
+        f"fs-tunnel up --provider {provider} {limits} {WALLET} {SETTINGS} {CLIENT}",
+    )
+    return said, time.monotonic() - started
+
+
+def _settle(built: Stage, settings: Path, token: Token, said: str, ours: dict[str, Any]) -> Rows:
+    """What both books and the chain have of it; StepFailed where they disagree."""
+    end = wait_until(
+        lambda: market.closed(built.internet, settings), what="the provider closes the channel"
+    )
+    assert end is not None
+    theirs = json.loads(built.ask(built.provider, f"fs-tunnel status --json {PROVIDER}"))
+    books = theirs["tunnels"][0]["market"]
+    balance = json.loads(
+        built.ask(built.client, f"fs-tunnel wallet balance --json {WALLET_FILE} {SETTINGS}")
+    )
+    deposit, ready = (
+        token.parse(f"{BUDGET} {token.symbol}").units,
+        token.parse(f"{READY} {token.symbol}").units,
+    )
+    kept = int(balance["channels"]["units"])
+    paid = int(books["paid"]["units"])
+    if not (paid == end.claimed == ready - kept and end.refunded == deposit - paid > 0):
+        raise StepFailed(
+            f"the books disagree: {paid} by the provider's, {end.claimed} paid and "
+            f"{end.refunded} returned by the chain, {kept} left of the client's"
+        )
+    opening = next(line for line in said.splitlines() if line.startswith("gas: "))
+    gas = int(opening.removeprefix("gas: ").split(",")[0])
+    return [
+        ("bytes, counted by the client", f"{ours['bytes']:,} before it ended the session"),
+        ("bytes, counted by the provider", f"{books['bytes']:,}"),
+        ("paid", f"{token.format(paid)}, by both books and the chain"),
+        ("refunded", f"{token.format(end.refunded)} of {token.format(deposit)}, by the chain"),
+        ("gas", f"{gas:,} to open the channel, {end.gas:,} to close it"),
+    ]
 
 
 def _fetch_page(built: Stage) -> tuple[str, str]:

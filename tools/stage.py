@@ -50,12 +50,19 @@ class Stage:
             self.internet.name: "internet",
         }
 
-    def type(self, where: Namespace, command: str) -> None:
-        """Print a command, and run it as a user would who types it in ``where``.
+    def type(self, where: Namespace, command: str) -> str:
+        """Print a command, and run it as a user would who types it in ``where``; what it said.
 
         StepFailed with the command's own words when it fails. A shell reads it, for the pipes.
         """
         print(f"  {self._roles[where.name]}# {command}", flush=True)
+        said = self.ask(where, command)
+        for line in said.splitlines():
+            print(f"    {line}".rstrip(), flush=True)
+        return said
+
+    def ask(self, where: Namespace, command: str) -> str:
+        """As ``type``, without telling."""
         done = subprocess.run(
             ["ip", "netns", "exec", where.name, "sh", "-ec", f"umask 077; {command}"],
             cwd=self.folder,
@@ -69,8 +76,7 @@ class Stage:
         said = (done.stdout + done.stderr).strip()
         if done.returncode != 0:
             raise StepFailed(f"`{command}` ended with {done.returncode}: {said}")
-        for line in said.splitlines():
-            print(f"    {line}".rstrip(), flush=True)
+        return said
 
     def environment(self) -> dict[str, str]:
         """The scripts of .venv on PATH; journals and control sockets in the folder alone."""
@@ -135,6 +141,7 @@ def stage(interrupts: Interrupts, tunnels: tuple[str, ...]) -> Iterator[Stage]:
         with interrupts.held():
             stack.enter_context(_alone())
             folder = Path(tempfile.mkdtemp(prefix="flowshield-demo-"))
+            folder.chmod(0o711)  # the agents, who are nobody, have their books in it
             names: list[str] = []
             # Latest first: processes end, namespaces go, then files, then the proof that all went.
             stack.callback(_check_nothing_is_left, names, folder, tunnels)
@@ -167,6 +174,9 @@ def _build(topology: Topology, folder: Path, names: list[str]) -> Stage:
     )
     client.ip("route", "add", "default", "via", PROVIDER_ADDRESS)
     provider.ip("route", "add", "default", "via", WEB_ADDRESS)
+    # Before there is a tunnel, the client reaches the chain by way of its neighbour.
+    provider.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    internet.ip("route", "add", f"{CLIENT_ADDRESS}/32", "via", PROVIDER_WAN_ADDRESS)
     return Stage(client, provider, internet, folder)
 
 
@@ -195,4 +205,15 @@ def _works_for(process: Path, tunnels: tuple[str, ...]) -> bool:
         words = (process / "cmdline").read_bytes().split(b"\0")
     except OSError:  # It ended while we looked.
         return False
-    return b"fs_tunnel.cli.fs_wg" in words and any(name.encode() in words for name in tunnels)
+    if b"fs_tunnel.cli.agent" in words:
+        return _is_of_demo(process)
+    is_ours = b"fs_tunnel.cli.fs_wg" in words or b"fs_tunnel.cli.helper" in words
+    return is_ours and any(name.encode() in words for name in tunnels)
+
+
+def _is_of_demo(agent: Path) -> bool:
+    """An agent's arguments name no tunnel; its environment names the folder."""
+    try:
+        return b"flowshield-demo-" in (agent / "environ").read_bytes()
+    except OSError:
+        return False

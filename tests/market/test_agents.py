@@ -217,7 +217,7 @@ async def paying_agent(books: Journal, session_key: SigningKey) -> ClientAgent:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - of many objects, without events
             await asyncio.sleep(0.01)
 
 
@@ -377,7 +377,7 @@ def test_who_trickles_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async def play() -> None:
         async with provider(tmp_path) as seller:
             reader, writer = await asyncio.open_connection("127.0.0.1", seller.port)
-            with pytest.raises(OSError):
+            with pytest.raises((ConnectionError, BrokenPipeError)):
                 async with asyncio.timeout(10):
                     while True:  # each byte is soon after the one before
                         writer.write(b"\x01")

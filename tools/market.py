@@ -1,0 +1,125 @@
+"""What the demo and the bench need of a market: a chain, a provider with a stake, and the truth.
+
+The commands do the rest. What stands here reads the chain by itself, to judge what they say.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from fs_market.chain import Chain
+from fs_market.contracts import Channels, Erc20, Offer, Registry, StakeBook
+from fs_market.core.units import Token
+from fs_market.journal import Journal
+from fs_market.sender import Patience, Sender
+from fs_market.settings import MarketSettings, read
+from fs_market.wallet import Wallet, parse_secret
+from tests.netns.topology import Namespace
+from tests.netns.waiting import wait_until
+from tools.stage import StepFailed
+
+RPC_PORT = 8545
+SALES_PORT, PAYMENT_PORT = 4700, 4701
+STAKE = 500  # whole tokens
+SLOTS = 100
+_PATIENCE = Patience(poll=0.05)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """How a channel ended, by the chain alone: base units, and gas."""
+
+    claimed: int
+    refunded: int
+    gas: int
+
+
+def start_chain(internet: Namespace, address: str, folder: Path, env: dict[str, str]) -> Path:
+    """A development chain on the internet; the path of its settings."""
+    settings = folder / "chain" / "market.toml"
+    chain = internet.start(
+        *("fs-tunnel", "chain", "dev", "--address", address, "--port", str(RPC_PORT)),
+        *("--directory", str(settings.parent)),
+        env=env,
+    )
+    wait_until(lambda: settings.exists() or chain.poll() is not None, what="the chain runs")
+    if chain.poll() is not None:
+        raise StepFailed(f"the chain ended with {chain.returncode}")
+    return settings
+
+
+def write_sale(settings: Path, address: str, endpoint: str, price: str, to: Path) -> None:
+    """The provider's market.toml."""
+    node_key = settings.parent / "node.key"
+    node_key.touch(mode=0o600)
+    node_key.write_text(secrets.token_hex(32) + "\n")
+    to.write_text(
+        f"{settings.read_text()}\n[provider]\n"
+        f'listen = "{address}:{SALES_PORT}"\nendpoint = "{endpoint}"\nprice = "{price}"\n'
+        f'key_file = "{settings.parent / "provider.key"}"\nnode_key_file = "{node_key}"\n'
+        f"payment_port = {PAYMENT_PORT}\n"
+    )
+
+
+def announce(internet: Namespace, settings: Path, price_list: bytes) -> str:
+    """Stake for the provider, and put it on the list; what its stake is."""
+
+    async def do(market: MarketSettings) -> str:
+        assert market.stakes is not None
+        assert market.registry is not None
+        wallet = Wallet(parse_secret((settings.parent / "provider.key").read_text()))
+        async with (
+            Chain(market.rpc, market.chain_id, confirmations=market.confirmations) as chain,
+            Journal(settings.parent / "stake.journal", chain.genesis) as journal,
+        ):
+            sender = Sender(chain, journal, wallet, market.fees, _PATIENCE)
+            token, stakes = Erc20(chain, market.token), StakeBook(chain, market.stakes)
+            registry = Registry(chain, market.registry)
+            kind = await token.describe()
+            amount = STAKE * 10**kind.decimals
+            await sender.carry_out("approve", token.approve(stakes.address, amount))
+            await sender.carry_out("deposit", stakes.deposit(amount))
+            await sender.carry_out("register", stakes.register(wallet.address, amount))
+            offer = Offer(SLOTS, hashlib.sha256(price_list).digest())
+            node, heartbeat = secrets.token_bytes(32), secrets.token_bytes(32)
+            await sender.carry_out(
+                "announce",
+                registry.announce(wallet.address, wallet.address, node, heartbeat, offer),
+            )
+            return kind.format((await stakes.stake_of(wallet.address)).amount)
+
+    with internet.entered():
+        return asyncio.run(do(read(settings)))
+
+
+def token_of(internet: Namespace, settings: Path) -> Token:
+    """The chain's token."""
+
+    async def ask(market: MarketSettings) -> Token:
+        async with Chain(market.rpc, market.chain_id, confirmations=1) as chain:
+            return await Erc20(chain, market.token).describe()
+
+    with internet.entered():
+        return asyncio.run(ask(read(settings)))
+
+
+def closed(internet: Namespace, settings: Path) -> Closed | None:
+    """How the one channel of this chain was closed; None while it is not."""
+
+    async def ask(market: MarketSettings) -> Closed | None:
+        async with Chain(market.rpc, market.chain_id, confirmations=1) as chain:
+            channels = Channels(chain, market.channels)
+            head = await chain.head()
+            topics = [channels.topic("Closed")]
+            logs = await chain.logs(0, head.number, [channels.address], topics)
+            if not logs:
+                return None
+            args = channels.event(logs[0]).args
+            receipt = await chain.receipt(logs[0].transaction_hash)
+            assert receipt is not None
+            return Closed(args["claimed"], args["refunded"], receipt.gas_used)
+
+    with internet.entered():
+        return asyncio.run(ask(read(settings)))

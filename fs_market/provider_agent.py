@@ -155,6 +155,11 @@ class ProviderAgent:
         if tasks:
             await asyncio.wait(tasks, timeout=within)
 
+    def hang_up(self) -> None:
+        """End all connections."""
+        for connection in self._connections:
+            connection.stream.abort()
+
     def is_over(self, channel: bytes) -> bool:
         """Whether nothing more will come for a channel."""
         return channel not in self._sessions

@@ -18,7 +18,7 @@ _CONNECT_WITHIN = 10.0  # seconds
 
 
 class Stream:
-    """One side of a connection. Every method: ConnectionError where it has ended."""
+    """One side of a connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -30,6 +30,7 @@ class Stream:
     async def receive(self, idle: float) -> list[bytes]:
         """The messages that came, at least one; TimeoutError after ``idle`` seconds without.
 
+        ConnectionError where it has ended, by either side.
         MalformedMessage where what came is no frame: then the connection is of no more use.
         """
         clock = asyncio.get_running_loop().time
@@ -45,7 +46,12 @@ class Stream:
                 deadline, has_begun = min(deadline, clock() + _WHOLE_WITHIN), True
 
     def send(self, messages: Iterable[bytes]) -> None:
-        """Have them sent; who leaves too much unread is hung up on."""
+        """Have them sent; who leaves too much unread is hung up on.
+
+        What is sent after the end is lost, as what is under way then.
+        """
+        if self._writer.transport.is_closing():
+            return
         self._writer.writelines([frame(each) for each in messages])
         if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT:
             self.abort()

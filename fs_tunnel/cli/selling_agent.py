@@ -105,6 +105,7 @@ class Seller:
             finally:
                 for server in servers:
                     server.close()
+                agent.hang_up()
                 for each in (serving, settling, telling, ending):
                     each.cancel()
 

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import uvloop
 from coincurve import PrivateKey
 
 from fs_market import session_book, voucher_book
@@ -164,11 +165,12 @@ async def provider(
         running = asyncio.create_task(agent.run())
         try:
             yield Provider(agent, engine, chain, books, port, ended)
+            if running.done():
+                running.result()  # what has ended it
         finally:
             running.cancel()
             server.close()
-            for connection in list(agent._connections):
-                connection.stream.abort()
+            agent.hang_up()
             for session in agent._sessions.values():  # as a crash would
                 if session.task is not None:
                     session.task.cancel()
@@ -253,7 +255,7 @@ def test_from_the_quote_to_the_last_voucher(tmp_path: Path) -> None:
             assert seller.engine.peers == {}
             assert await seller.books.do(session_book.unfinished) == []
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_who_does_not_pay_gets_one_window_and_then_only_the_payment_port(tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_who_does_not_pay_gets_one_window_and_then_only_the_payment_port(tmp_pat
             await until(lambda: seller.engine.credit[CLIENT_KEY] == CLOSED)
             assert seller.engine.exempt[CLIENT_KEY] is not None
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_provider_that_crashed_goes_on_with_its_clients(tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ def test_a_provider_that_crashed_goes_on_with_its_clients(tmp_path: Path) -> Non
             await until(lambda: engine.credit[CLIENT_KEY] != CLOSED)
             assert engine.peers == {CLIENT_KEY: place.addresses}
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_channel_that_had_its_session_has_no_second_one(tmp_path: Path) -> None:
@@ -298,7 +300,7 @@ def test_a_channel_that_had_its_session_has_no_second_one(tmp_path: Path) -> Non
             assert again.session.refused[Reason.NO_CHANNEL] > 0
             assert seller.engine.peers == {}
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("reserved", [True, False])
@@ -314,7 +316,22 @@ def test_nobody_comes_with_the_key_of_another(tmp_path: Path, reserved: bool) ->
                     pass
             assert len(seller.engine.peers) == (0 if reserved else 1)
 
-    asyncio.run(play())
+    uvloop.run(play())
+
+
+def test_who_hangs_up_before_an_answer_does_no_harm(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with provider(tmp_path) as seller, bought(tmp_path, seller) as buyer:
+            entry = await buyer.books.do(session_book.latest)
+            assert entry is not None
+            ((_, core),) = seller.agent.books()
+            await until(lambda: not seller.agent._connections)
+            core.close(time.clock_gettime(time.CLOCK_BOOTTIME))  # which it has to be told of
+            await asyncio.sleep(1.5)  # a tick
+            assert core.state.value == "closing"
+            assert not seller.agent.is_over(entry.channel)
+
+    uvloop.run(play())
 
 
 def test_a_full_provider_says_so(tmp_path: Path) -> None:
@@ -323,7 +340,7 @@ def test_a_full_provider_says_so(tmp_path: Path) -> None:
             with pytest.raises(MarketError, match="full"):
                 await ask_for_quote("127.0.0.1", seller.port, DOMAIN, None)
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_stranger_closes_no_session_of_others(tmp_path: Path) -> None:
@@ -340,7 +357,7 @@ def test_a_stranger_closes_no_session_of_others(tmp_path: Path) -> None:
             assert core.state.value == "serving"
             await stream.close()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("hostile", [b"\xff\xff", b"\x00\x00", frame(b"\xff" * 100)])
@@ -354,7 +371,7 @@ def test_what_is_no_message_is_refused_and_counted(tmp_path: Path, hostile: byte
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_one_source_has_few_connections(tmp_path: Path) -> None:
@@ -368,7 +385,7 @@ def test_one_source_has_few_connections(tmp_path: Path) -> None:
             for each in [*held, one_more]:
                 await each.close()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_who_trickles_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,7 +405,7 @@ def test_who_trickles_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_provider_record_is_on_the_disk_with_its_voucher(tmp_path: Path) -> None:
@@ -402,4 +419,4 @@ def test_a_provider_record_is_on_the_disk_with_its_voucher(tmp_path: Path) -> No
             )
             assert account.channel == entry.channel
 
-    asyncio.run(play())
+    uvloop.run(play())

@@ -44,7 +44,9 @@ def connect(scene: Served) -> socket.socket:
             return None
         return sock
 
-    return wait_until(open_one, what="a connection through the tunnel")
+    connected = wait_until(open_one, what="a connection through the tunnel")
+    assert connected is not None
+    return connected
 
 
 def endpoints_file(scene: Served) -> Path:

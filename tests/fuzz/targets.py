@@ -15,7 +15,7 @@ from fs_tunnel.errors import (
 )
 from fs_tunnel.helper import block_list as names
 from fs_tunnel.helper import dns_messages
-from fs_tunnel.helper.protocol import parse_request_untrusted
+from fs_tunnel.helper.protocol import parse_request_untrusted, render_refusal
 from fs_tunnel.linux.kinds import from_json, to_json
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
@@ -131,11 +131,12 @@ def journal_line(data: bytes) -> None:
 
 
 def helper_request(data: bytes) -> None:
-    """A request to a helper is understood, or refused with a reason."""
+    """A request to a helper is understood, or refused on one line."""
     try:
         parse_request_untrusted(data, tunnel="wg0", is_root=True)
     except UsageError as error:
-        assert str(error)
+        if render_refusal(error).count(b"\n") != 1:
+            raise AssertionError("the refusal is not one line") from error
 
 
 def dns_query(data: bytes) -> None:
@@ -154,7 +155,8 @@ def block_list(data: bytes) -> None:
     try:
         found = names.parse(data.decode("utf-8", "replace"), source="names")
     except ConfigError as error:
-        assert str(error).startswith("names:")
+        if not str(error).startswith("names:"):
+            raise AssertionError("the error does not name the line") from error
         return
     assert names.parse("\n".join(found), source="names") == found
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fs_market.core.eip712 import Domain, encode_words, struct_hash, type_hash
 from fs_market.core.ethereum import Address, keccak
+from fs_market.core.schema import U32, U48, Account, Hash
 
 _TERMS = (
     "Terms(address payer,address payee,address sessionKey,uint32 window,uint48 expiresAt,"
@@ -22,13 +23,13 @@ _CLOSE_TYPE = type_hash("Close(bytes32 channelId,uint96 cumulative)")
 class Terms:
     """What a channel is for; fixed when it is opened."""
 
-    payer: Address
-    payee: Address
-    session_key: Address  # signs vouchers
-    window: int  # seconds between the payer's wish to close and the end
-    expires_at: int  # seconds since the epoch
-    order: bytes  # 32: the digest of the quote that was accepted
-    salt: bytes  # 32: makes channels of the same terms distinct
+    payer: Account
+    payee: Account
+    session_key: Account  # signs vouchers
+    window: U32  # seconds between the payer's wish to close and the end
+    expires_at: U48  # seconds since the epoch
+    order: Hash  # the digest of the quote that was accepted
+    salt: Hash  # makes channels of the same terms distinct
 
 
 @dataclass(frozen=True, slots=True)

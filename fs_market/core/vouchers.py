@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fs_market.core.eip712 import Domain, struct_hash, type_hash
 from fs_market.core.ethereum import Address
+from fs_market.core.schema import BaseUnits, Hash, Signature
 from fs_market.core.signatures import SigningKey, check_form, recover_untrusted
 from fs_market.errors import Reason, Refused, VoucherRefused
 
@@ -18,9 +19,9 @@ _VOUCHER_TYPE = type_hash("Voucher(bytes32 channelId,uint96 cumulative)")
 class Voucher:
     """``cumulative`` base units in total; the signature is r ‖ s ‖ v, 65 bytes."""
 
-    channel: bytes
-    cumulative: int
-    signature: bytes
+    channel: Hash
+    cumulative: BaseUnits
+    signature: Signature
 
 
 def voucher_digest(domain: Domain, channel: bytes, cumulative: int) -> bytes:

@@ -1,0 +1,143 @@
+"""Credit windows: how far service may run ahead of payment, and what is owed for it.
+
+Theory of operation.  Service is paid for after it was given, and the provider lets it run ahead of
+the vouchers by one window: so many bytes, and the seconds they may take.  A window is money, the
+price of both; whichever is used up first ends the credit.  The first is one increment, and it stays
+that until the chain has finalised the channel.  From then on it doubles whenever a whole window
+was paid since it last grew, up to about four times what the wire holds in a round trip.  So nobody
+is ever trusted with more than he has paid before, but for the first increment.
+
+The engine enforces bytes, in its own count: ``credit`` is where ``credit_used`` has to stop.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from fs_market.core.prices import UNLIMITED, Price
+from fs_market.core.schema import U32, U64
+
+ANY = 0  # the engine's word for: without limit
+CLOSED = 1  # the engine's smallest limit: not even one packet
+_MILLION = 1_000_000
+_IN_FLIGHT = 4  # round trips' worth of bytes that a window may hold
+_UNMEASURED = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Service since a session began, by one side's count."""
+
+    up: U64 = 0  # bytes from the client
+    down: U64 = 0  # bytes to the client
+    milliseconds: U64 = 0  # in which service was given
+
+    @property
+    def bytes(self) -> int:
+        return self.up + self.down
+
+    @property
+    def seconds(self) -> int:
+        return self.milliseconds // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Adds up an engine's counters and a clock, also over restarts of engine and agent.
+
+    An engine's counters begin at 0 when a peer is added: one that fell was of a peer added anew.
+    """
+
+    usage: Usage = Usage()
+    up: U64 = 0  # the engine's counters when they were last read
+    down: U64 = 0
+
+    def read(self, up: int, down: int) -> "Meter":
+        """With the engine's counters of a peer, as they are."""
+        is_continued = up >= self.up and down >= self.down
+        more_up, more_down = (up - self.up, down - self.down) if is_continued else (up, down)
+        usage = replace(self.usage, up=self.usage.up + more_up, down=self.usage.down + more_down)
+        return Meter(usage, up, down)
+
+    def pass_time(self, seconds: float) -> "Meter":
+        """With so much more time of service; a clock that went back adds nothing."""
+        more = max(0, round(seconds * 1000))
+        usage = replace(self.usage, milliseconds=self.usage.milliseconds + more)
+        return replace(self, usage=usage)
+
+    def engine_credit(self, total_bytes: int) -> int:
+        """Where the engine's own count has to stop for ``usage.bytes`` to stop at a total."""
+        if total_bytes >= UNLIMITED:
+            return ANY
+        return max(CLOSED, total_bytes - self.usage.bytes + self.up + self.down)
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """What a quote says of windows: the first, and the largest."""
+
+    bytes: int
+    seconds: int
+    max_bytes: int
+    max_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How far service may run ahead now."""
+
+    bytes: int
+    seconds: int
+    grown_at: int = 0  # what was paid when it last grew
+
+    @classmethod
+    def first(cls, increment: Increment, paid: int = 0) -> Self:
+        return cls(increment.bytes, increment.seconds, paid)
+
+    def exposure(self, price: Price) -> int:
+        """Base units that the provider risks; at least 1, or nothing could ever be served."""
+        return max(1, price.cost(self.bytes, self.seconds))
+
+    def after_payment(
+        self, paid: int, price: Price, increment: Increment, rate: float, round_trip: float
+    ) -> "Window":
+        """Twice as large, where a whole window was paid since it grew, and the wire needs it.
+
+        ``rate`` is in bytes a second, ``round_trip`` in seconds.
+        """
+        if paid - self.grown_at < self.exposure(price):
+            return self
+        needed = max(increment.bytes, _IN_FLIGHT * rate * round_trip)
+        return Window(
+            max(self.bytes, int(min(2 * self.bytes, needed, increment.max_bytes))),
+            max(self.seconds, min(2 * self.seconds, increment.max_seconds)),
+            paid,
+        )
+
+
+def credit_bytes(price: Price, paid: int, window: Window, deposit: int, seconds: int) -> int:
+    """The total of bytes up to which service may go until ``seconds``; -1: not even the time."""
+    return price.bytes_within(min(paid + window.exposure(price), deposit), seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """By how much a provider may count more than its client, who misses what the wire lost."""
+
+    ppm: int
+
+    def most(self, own: int) -> int:
+        """The most that is paid for where we counted ``own``."""
+        return own + own * self.ppm // _MILLION
+
+    def payable(self, own: int, claimed: int, window: int) -> int:
+        """What to pay for, of one kind.
+
+        Our own count runs ahead of what the provider last claimed, but by no more than a window:
+        what it never confirms is not paid for.  Its claim counts, up to the tolerance.
+        """
+        confirmed = min(own, claimed + window)
+        return min(max(confirmed, claimed), self.most(own))
+
+    def is_exceeded(self, own: int, claimed: int, window: int) -> bool:
+        """Whether a claim cannot be honest: even a whole window in flight does not explain it."""
+        return claimed > self.most(own) + window

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from fs_market.core.prices import UNLIMITED, Price
-from fs_market.core.schema import U32, U64
+from fs_market.core.schema import U64
 
 ANY = 0  # the engine's word for: without limit
 CLOSED = 1  # the engine's smallest limit: not even one packet
 _MILLION = 1_000_000
 _IN_FLIGHT = 4  # round trips' worth of bytes that a window may hold
-_UNMEASURED = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,9 @@ class Usage:
         return self.milliseconds // 1000
 
 
+NO_USAGE = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
     """Adds up an engine's counters and a clock, also over restarts of engine and agent.
@@ -47,7 +49,7 @@ class Meter:
     An engine's counters begin at 0 when a peer is added: one that fell was of a peer added anew.
     """
 
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     up: U64 = 0  # the engine's counters when they were last read
     down: U64 = 0
 
@@ -58,17 +60,44 @@ class Meter:
         usage = replace(self.usage, up=self.usage.up + more_up, down=self.usage.down + more_down)
         return Meter(usage, up, down)
 
-    def pass_time(self, seconds: float) -> "Meter":
-        """With so much more time of service; a clock that went back adds nothing."""
-        more = max(0, round(seconds * 1000))
-        usage = replace(self.usage, milliseconds=self.usage.milliseconds + more)
-        return replace(self, usage=usage)
+    def pass_time(self, milliseconds: int) -> "Meter":
+        """With so much more time of service."""
+        total = self.usage.milliseconds + milliseconds
+        return replace(self, usage=replace(self.usage, milliseconds=total))
 
     def engine_credit(self, total_bytes: int) -> int:
         """Where the engine's own count has to stop for ``usage.bytes`` to stop at a total."""
         if total_bytes >= UNLIMITED:
             return ANY
         return max(CLOSED, total_bytes - self.usage.bytes + self.up + self.down)
+
+
+NOTHING_COUNTED = Meter()
+
+
+class Stopwatch:
+    """Whole milliseconds while it runs; what is left of one stays for later."""
+
+    __slots__ = ("_since",)
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def start(self, now: float) -> None:
+        """Go on running, or start."""
+        if self._since is None:
+            self._since = now
+
+    def stop(self) -> None:
+        self._since = None
+
+    def take(self, now: float) -> int:
+        """What has passed since it was started or asked; a clock that went back adds nothing."""
+        if self._since is None or now <= self._since:
+            return 0
+        milliseconds = int((now - self._since) * 1000)
+        self._since += milliseconds / 1000
+        return milliseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@
                     ◀────────────────────────  Statement, final
       Voucher, Close, final  ───────────────▶
 
-Either side answers what it does not accept with a ``Refusal``.  A message is an array: version,
+The provider answers what it does not accept with a ``Refusal``.  A message is an array: version,
 type, and the fields of its record.  An ``Order`` holds the whole quote, so that a provider keeps
 nothing of those who only ask; it may be repeated, to resume a session after a crash of either side.
 """
@@ -164,6 +164,7 @@ class Close:
     """An end is wanted; ``final``: and all is paid."""
 
     channel: Hash
+    reason: U16  # of errors.Reason
     final: Flag
 
 
@@ -174,9 +175,9 @@ class Refusal:
     code: U16
 
     @property
-    def text(self) -> str:
-        """In words of ours."""
-        return Reason(self.code).text if self.code in set(Reason) else f"reason {self.code}"
+    def reason(self) -> Reason:
+        """UNEXPECTED where it is none that we know."""
+        return known_reason(self.code)
 
 
 Message: TypeAlias = (
@@ -238,6 +239,11 @@ def offer_digest(domain: Domain, order: bytes) -> bytes:
 def session_digest(domain: Domain, channel: bytes, wireguard_key: PublicKey) -> bytes:
     """What the session key signs for an order: 32 bytes."""
     return domain.digest(struct_hash(_SESSION_TYPE, channel, wireguard_key.raw))
+
+
+def known_reason(code: int) -> Reason:
+    """The reason of this number; UNEXPECTED where we know none."""
+    return Reason(code) if code in set(Reason) else Reason.UNEXPECTED
 
 
 def _check_price(terms: QuoteTerms) -> None:

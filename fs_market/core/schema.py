@@ -6,7 +6,6 @@ of its fields, in their order.
 """
 
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any, Protocol, TypeVar, get_args, get_type_hints
 
@@ -167,6 +166,8 @@ Ips = Annotated[tuple[IPAddress, ...], ListOf(_Ip(), 4)]
 
 T = TypeVar("T")
 
+_KINDS: dict[type[Any], tuple[tuple[str, Kind], ...]] = {}  # looked up once for each record
+
 
 def to_value(record: Any) -> list[Any]:
     """The array of a record's fields."""
@@ -193,10 +194,13 @@ def from_bytes_untrusted(record: type[T], data: bytes) -> T:
     return from_value_untrusted(record, decode_untrusted(data))
 
 
-@cache
 def _kinds(record: type[Any]) -> tuple[tuple[str, Kind], ...]:
-    hints = get_type_hints(record, include_extras=True)
-    return tuple((field.name, _kind(hints[field.name])) for field in fields(record))
+    found = _KINDS.get(record)
+    if found is None:
+        hints = get_type_hints(record, include_extras=True)
+        found = tuple((field.name, _kind(hints[field.name])) for field in fields(record))
+        _KINDS[record] = found
+    return found
 
 
 def _kind(hint: Any) -> Kind:

@@ -18,6 +18,7 @@ from fs_market.core.schema import U64
 
 ANY = 0  # the engine's word for: without limit
 CLOSED = 1  # the engine's smallest limit: not even one packet
+A_PACKET = 2048  # bytes: with less credit than this, nothing passes
 _MILLION = 1_000_000
 _IN_FLIGHT = 4  # round trips' worth of bytes that a window may hold
 
@@ -66,10 +67,14 @@ class Meter:
         return replace(self, usage=replace(self.usage, milliseconds=total))
 
     def engine_credit(self, total_bytes: int) -> int:
-        """Where the engine's own count has to stop for ``usage.bytes`` to stop at a total."""
+        """Where the engine's own count has to stop for ``usage.bytes`` to stop at a total.
+
+        CLOSED where not even a packet more would fit, ANY where there is no end.
+        """
         if total_bytes >= UNLIMITED:
             return ANY
-        return max(CLOSED, total_bytes - self.usage.bytes + self.up + self.down)
+        left = total_bytes - self.usage.bytes
+        return CLOSED if left < A_PACKET else left + self.up + self.down
 
 
 NOTHING_COUNTED = Meter()
@@ -141,11 +146,6 @@ class Window:
             max(self.seconds, min(2 * self.seconds, increment.max_seconds)),
             paid,
         )
-
-
-def credit_bytes(price: Price, paid: int, window: Window, deposit: int, seconds: int) -> int:
-    """The total of bytes up to which service may go until ``seconds``; -1: not even the time."""
-    return price.bytes_within(min(paid + window.exposure(price), deposit), seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ from fs_market.core.session import (
     OpenChannel,
     Outbox,
     QuoteReceived,
+    ReadCounters,
     SetLimits,
 )
 from fs_market.core.signatures import SigningKey, verify_untrusted
@@ -125,6 +126,7 @@ class ClientSession:
         self._quote: Quote | None = None
         self._books: ClientBooks | None = None
         self._channel = b""
+        self._unjudged: dict[type, Statement | ReceiptOffer] = {}  # until it is counted
         self._told: SetLimits | None = None
         self._end_reason = Reason.DONE
         self.refused: Counter[Reason] = Counter()
@@ -199,7 +201,9 @@ class ClientSession:
     def count(self, rx_bytes: int, tx_bytes: int, now: float) -> None:
         """The engine's counters of the provider, as they are."""
         if self.state in (State.ORDERING, State.SERVED, State.CLOSING):
+            self._pass_time(now)
             self._open_books.read(up=tx_bytes, down=rx_bytes)
+            self._judge_untrusted(now)
             self._update(now)
 
     def journalled(self, number: int) -> None:
@@ -260,10 +264,10 @@ class ClientSession:
                 self._configure(message, now)
             case Statement() if self.state in (State.SERVED, State.CLOSING):
                 self._check_channel(message.channel)
-                self._take_statement_untrusted(message, now)
+                self._judge_later(message)
             case ReceiptOffer() if self.state in (State.SERVED, State.CLOSING):
                 self._check_channel(message.receipt.channel)
-                self._sign_receipt_untrusted(message)
+                self._judge_later(message)
             case Close() if self.state in (State.SERVED, State.CLOSING):
                 self._check_channel(message.channel)
                 reason = known_reason(message.reason)
@@ -273,6 +277,8 @@ class ClientSession:
                     self.close(now, reason)
             case Refusal():
                 self._take_refusal(message.reason)
+            case _ if self.state is State.OVER:
+                pass
             case _:
                 raise Refused(Reason.UNEXPECTED, "a message came out of turn; connect again")
 
@@ -318,8 +324,24 @@ class ClientSession:
         self._outbox.tell(Configure(config))
         self._update(now)
 
+    def _judge_later(self, claim: Statement | ReceiptOffer) -> None:
+        """A claim is compared with counts of now; a newer one replaces one that waits."""
+        self._unjudged[type(claim)] = claim
+        self._outbox.tell(ReadCounters())
+
+    def _judge_untrusted(self, now: float) -> None:
+        claims, self._unjudged = self._unjudged, {}
+        for claim in claims.values():
+            try:
+                match claim:
+                    case Statement() if self.state in (State.SERVED, State.CLOSING):
+                        self._take_statement_untrusted(claim, now)
+                    case ReceiptOffer() if self.state in (State.SERVED, State.CLOSING):
+                        self._sign_receipt_untrusted(claim)
+            except Refused as error:
+                self.refused[error.reason] += 1
+
     def _take_statement_untrusted(self, statement: Statement, now: float) -> None:
-        self._pass_time(now)
         books = self._open_books
         try:
             books.take_statement_untrusted(statement)
@@ -333,7 +355,6 @@ class ClientSession:
         if statement.paid == books.promised and self.state is State.SERVED:
             self._timers.stop(Timer.ANSWER)
             self._timers.stop(Timer.GIVE_UP)
-        self._update(now)
 
     def _sign_receipt_untrusted(self, offer: ReceiptOffer) -> None:
         receipt, books = offer.receipt, self._open_books

@@ -161,6 +161,8 @@ class ProviderSession:
         self._channel = b""
         self._place: Place | None = None
         self._is_counted = False  # since the peer was added: the engine's count is known
+        self._owes_statement = self._owes_record = False  # once it was counted
+        self._has_warned = False  # that credit is low, since the last voucher
         self._told: SetLimits | None = None
         self._end_reason = Reason.DONE
         self._has_closed_books = False  # the final statement was made
@@ -244,6 +246,7 @@ class ProviderSession:
         self._pass_time(now)
         self._open_books.read(up=rx_bytes, down=tx_bytes)
         self._is_counted = True
+        self._keep_books()
         self._update(now)
 
     def journalled(self, number: int) -> None:
@@ -300,7 +303,11 @@ class ProviderSession:
         match message:
             case QuoteRequest() if self.state is State.QUOTING:
                 self._quote_untrusted(message, now)
-            case Order() if self.state is not State.OVER:
+            case Refusal():
+                self.refused[message.reason] += 1
+            case _ if self.state is State.OVER:
+                self._outbox.send(Close(self._channel, self._end_reason, final=True))
+            case Order():
                 self._take_order_untrusted(message, now)
             case Voucher() if self.state in _ACTIVE:
                 self._take_voucher_untrusted(message, now)
@@ -309,8 +316,6 @@ class ProviderSession:
             case Close() if self.state in _ACTIVE:
                 self._check_channel(message.channel)
                 self._take_close(message, now)
-            case Refusal():
-                self.refused[message.reason] += 1
             case _:
                 raise Refused(Reason.UNEXPECTED, "a message came out of turn; connect again")
 
@@ -357,7 +362,7 @@ class ProviderSession:
         elif self.state in _ACTIVE:
             self._send_place()
             self._send_offer()
-            self._send_statement()
+            self._count_and_tell()
 
     def _check_offer(self, offer: QuoteTerms) -> None:
         config = self._config
@@ -377,14 +382,16 @@ class ProviderSession:
 
     def _take_voucher_untrusted(self, voucher: Voucher, now: float) -> None:
         books = self._open_books
+        if (voucher,) == books.record.voucher:
+            self._count_and_tell()  # our answer was lost
+            return
         screen_untrusted(voucher, self._channel, books.deposit, books.paid)
         self._allow_check(now)
         verify_voucher_untrusted(voucher, self._config.domain, books.record.terms.session_key)
         self._pass_time(now)
         books.take_voucher(voucher, now, self.round_trip)
-        self._journal()
-        self._update(now)
-        self._send_statement()
+        self._has_warned, self._owes_record = False, True
+        self._count_and_tell()
 
     def _take_acceptance_untrusted(self, acceptance: ReceiptAcceptance, now: float) -> None:
         self._check_channel(acceptance.channel)
@@ -405,8 +412,8 @@ class ProviderSession:
             self._close(reason, now)
         elif message.final and self._has_closed_books:
             self._end(self._end_reason)
-        elif self._has_closed_books:
-            self._send_statement()
+        else:
+            self._count_and_tell()
 
     # Service.
 
@@ -429,6 +436,10 @@ class ProviderSession:
             self._stopwatch.stop()
             books.note_suspension()
             self._timers.start(Timer.UNPAID, now + UNPAID_FOR)
+            self._owes_statement = True
+        if books.is_credit_low and not self._has_warned:
+            self._has_warned = self._owes_statement = True
+        if self._owes_statement:
             self._send_statement()
         limits = books.limits
         if limits != self._told:
@@ -486,7 +497,23 @@ class ProviderSession:
         for offer in self._open_books.record.offer:
             self._outbox.send(offer)
 
+    def _count_and_tell(self) -> None:
+        """A statement is to have counts of now; the final one has the last there are."""
+        self._owes_statement = True
+        if self._has_closed_books:
+            self._keep_books()
+            self._send_statement()
+        else:
+            self._is_counted = False
+            self._outbox.tell(ReadCounters())
+
+    def _keep_books(self) -> None:
+        """A voucher is written down with what was counted when it came, and long counts, too."""
+        if self._owes_record or self._open_books.is_record_old:
+            self._journal()
+
     def _send_statement(self) -> None:
+        self._owes_statement = False
         is_suspended = self.state is State.SUSPENDED
         statement = self._open_books.statement(
             self._channel, suspended=is_suspended, final=self._has_closed_books
@@ -514,10 +541,13 @@ class ProviderSession:
         return self._books
 
     def _journal(self) -> None:
+        self._owes_record = False
+        self._open_books.note_journalled()
         self._outbox.journal(self._channel, to_bytes(self._open_books.record))
 
     def _end(self, reason: Reason) -> None:
         books = self._open_books
+        self._end_reason = reason
         self._go(State.OVER)
         self._timers.stop_all()
         self._stopwatch.stop()

@@ -8,15 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from fs_market.core.accounting import (
+    ANY,
     CLOSED,
     Increment,
     Usage,
     Window,
-    credit_bytes,
 )
 from fs_market.core.eip712 import Domain
 from fs_market.core.messages import Statement
-from fs_market.core.prices import UNLIMITED
 from fs_market.core.receipts import (
     BUCKETS,
     EPOCH_SECONDS,
@@ -35,8 +34,8 @@ class ProviderBooks:
     """Begins with the record of an earlier process, or of a channel that was just found."""
 
     __slots__ = (
-        *("_increment", "_price", "_rate_from", "_rates", "_second_from", "_was_suspended"),
-        *("deposit", "is_final", "record", "window"),
+        *("_increment", "_journalled", "_price", "_rate_from", "_rates", "_second_from"),
+        *("_was_suspended", "deposit", "is_final", "record", "window"),
     )
 
     def __init__(self, record: ProviderRecord) -> None:
@@ -45,6 +44,7 @@ class ProviderBooks:
         self.deposit = 0  # base units; what the chain says
         self.is_final = False  # of the opening: until then, credit is one increment
         self._price = offer.price
+        self._journalled = record.meter.usage
         self._increment = Increment(
             offer.increment_bytes,
             offer.increment_seconds,
@@ -83,6 +83,16 @@ class ProviderBooks:
             self._rates[bucket_of((usage.bytes - since.bytes) // seconds)] += seconds
             self._second_from = usage
 
+    def note_journalled(self) -> None:
+        """The record of now goes to the disk."""
+        self._journalled = self.usage
+
+    @property
+    def is_record_old(self) -> bool:
+        """Whether a crash would lose half of a window of counts."""
+        behind = self._cost(self.usage) - self._cost(self._journalled)
+        return 2 * behind >= self.window.exposure(self._price)
+
     # Credit.
 
     def take_voucher(self, voucher: Voucher, now: float, round_trip: float) -> None:
@@ -106,23 +116,32 @@ class ProviderBooks:
     @property
     def has_credit(self) -> bool:
         """Whether service may go on for another second."""
-        return self._most > self.usage.bytes
+        return self.limits.credit != CLOSED
+
+    @property
+    def is_credit_low(self) -> bool:
+        """Whether it is time for the client to pay, if it has not seen that itself."""
+        return self._most - self.usage.bytes <= self.window.bytes // 2
 
     @property
     def limits(self) -> SetLimits:
         """The engine stops where credit ends, and wakes us when half a window is left."""
-        most = self._most
-        if most <= self.usage.bytes:
-            return SetLimits(CLOSED, 0)
-        low = 0 if most >= UNLIMITED else self.window.bytes // 2
-        return SetLimits(self.record.meter.engine_credit(most), low)
+        credit = self.record.meter.engine_credit(self._most)
+        return SetLimits(credit, 0 if credit in (ANY, CLOSED) else self.window.bytes // 2)
 
     @property
     def _most(self) -> int:
-        """The total of bytes that credit reaches to, until the next look at the clock."""
-        return credit_bytes(
-            self._price, self.paid, self.window, self.deposit, self.usage.seconds + 1
-        )
+        """The total of bytes that credit reaches to, until the next look at the clock.
+
+        One window beyond what is paid, and beyond what a crash would leave of our counts: who pays
+        ahead cannot have us forget more.
+        """
+        counted = min(self.paid, self._cost(self._journalled))
+        ahead = min(counted + self.window.exposure(self._price), self.deposit)
+        return self._price.bytes_within(ahead, self.usage.seconds + 1)
+
+    def _cost(self, usage: Usage) -> int:
+        return self._price.cost(usage.bytes, usage.seconds)
 
     def statement(self, channel: bytes, *, suspended: bool, final: bool) -> Statement:
         """What to tell the client."""

@@ -270,7 +270,8 @@ class ProviderSession:
                 case Timer.UNPAID if self.state is State.SUSPENDED:
                     self._close(Reason.UNPAID, now)
                 case Timer.UNPAID if self.state is State.CLOSING:
-                    self._end(self._end_reason)
+                    is_paid = self._open_books.is_paid
+                    self._end(self._end_reason if is_paid else Reason.UNPAID)
 
     # What goes out.
 

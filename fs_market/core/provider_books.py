@@ -109,6 +109,11 @@ class ProviderBooks:
             )
 
     @property
+    def is_paid(self) -> bool:
+        """All that was counted is paid."""
+        return self.paid >= self._cost(self.usage)
+
+    @property
     def is_spent(self) -> bool:
         """Nothing more could be paid for from this channel."""
         return self.paid >= self.deposit

@@ -24,8 +24,8 @@ class RateLimiter:
 
     def allow(self, source: Hashable, now: float) -> bool:
         """Whether ``source`` may have one more; takes the token if so."""
-        self._forget_the_quiet(now)
         tokens, counted = self._buckets.pop(source, (self._burst, now))
+        self._forget_the_quiet(now)
         tokens = min(self._burst, tokens + (now - counted) * self._rate)
         allowed = tokens >= 1
         self._buckets[source] = (tokens - 1 if allowed else tokens, now)

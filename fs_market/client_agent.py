@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fs_market import session_book
 from fs_market.core.accounting import CLOSED
 from fs_market.core.client import ClientSession, State
-from fs_market.core.messages import PeerConfig, Quote
+from fs_market.core.messages import Quote, Tunnel
 from fs_market.core.records import ClientRecord
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import (
@@ -26,6 +26,7 @@ from fs_market.core.session import (
     Journal,
     OpenChannel,
     QuoteReceived,
+    ReadCounters,
     SetLimits,
 )
 from fs_market.errors import MalformedMessage, MarketError
@@ -61,11 +62,11 @@ class ClientAgent:
         self._engine: Engine | None = None
         self._provider: PublicKey | None = None
         self._buyer: Buyer | None = None
-        self._configured: PeerConfig | None = None
+        self._configured: Tunnel | None = None
         self._woken = asyncio.Event()
         self._is_counting = False
 
-    async def negotiate(self, host: str, port: int, buyer: Buyer) -> PeerConfig:
+    async def negotiate(self, host: str, port: int, buyer: Buyer) -> Tunnel:
         """Buy, or take up what was bought. MarketError where nothing comes of it."""
         self._buyer = buyer
         try:
@@ -156,8 +157,10 @@ class ClientAgent:
             case OpenChannel() if self._buyer and self.session.state is State.OPENING:
                 await self._buyer.open_channel(event)
                 self.session.opened(self._now())
-            case Configure(config):
-                self._configured = config
+            case Configure(tunnel):
+                self._configured = tunnel
+            case ReadCounters():
+                await self._count()
             case SetLimits():
                 await self._limit(event)
             case Ended():
@@ -185,8 +188,6 @@ class ClientAgent:
             while True:
                 for message in await stream.receive(_IDLE):
                     self.session.receive(message, self._now())
-                # A statement is judged by what has arrived until it came.
-                self._is_counting = True
                 self._woken.set()
         except (OSError, TimeoutError, MalformedMessage) as error:
             log.info("the connection to the provider ended: %s", error)

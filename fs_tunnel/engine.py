@@ -334,6 +334,7 @@ class Engine:
         peers: dict[str, dict[str, Any]] = {
             peer.public_key.to_base64(): {
                 **peer.counters._asdict(),
+                "endpoint": str(peer.endpoint) if peer.endpoint else None,
                 "latest_handshake_ns": peer.latest_handshake_ns,
                 "limits": describe_limits(peer.limits),
                 "credit_used": peer.credit_used,

@@ -117,18 +117,16 @@ def take_down(name: str) -> bool:
     """
     with locked(name):
         journal = Journal(name)
-        if not failed():  # or else it is started again at once
-            known_endpoints.forget(name)
-        if not journal.is_open:
-            if _running(name) is not None:
-                raise NotRunningError(
-                    f"{name} was not started by fs-tunnel; end it with ip link delete {name}"
-                )
-            return False
-        journal.take_all_back()
-        _wait_for_end(name)
+        was_open = journal.is_open
+        if was_open:
+            journal.take_all_back()
+            _wait_for_end(name)
+        elif _running(name) is not None:
+            raise NotRunningError(
+                f"{name} was not started by fs-tunnel; end it with ip link delete {name}"
+            )
     _wait_for_helper(name)
-    return True
+    return was_open
 
 
 def clean_up() -> Iterator[str]:
@@ -145,7 +143,6 @@ def clean_up() -> Iterator[str]:
             try:
                 journal.take_all_back()
                 _wait_for_end(name)
-                known_endpoints.forget(name)
             except FlowShieldError as error:
                 failure = error
                 continue
@@ -346,10 +343,12 @@ def _wait_for_end(name: str) -> None:
 
 
 def _wait_for_helper(name: str) -> None:
-    """Return when there is no helper, and remove the socket of one that was killed."""
+    """Return when there is no helper, and remove what it, or one that was killed, has left."""
     try:
         with helper_alone(name, _HELPER_DEADLINE):
             control.helper_path(name).unlink(missing_ok=True)
+            if not failed():  # or else the tunnel is started again at once
+                known_endpoints.forget(name)
     except SystemChangeError as error:
         log.warning("%s and does not end; kill it by its process id", error)
 

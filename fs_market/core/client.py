@@ -33,6 +33,7 @@ from fs_market.core.messages import (
     offer_digest,
     parse_untrusted,
     session_digest,
+    tunnel_digest,
 )
 from fs_market.core.prices import Price
 from fs_market.core.receipts import FIRST_RECEIPT, check_follows_untrusted, receipt_digest
@@ -260,8 +261,8 @@ class ClientSession:
             case Quote() if self.state is State.QUOTING:
                 self._consider_untrusted(message)
             case PeerConfig() if self.state in (State.ORDERING, State.SERVED):
-                self._check_channel(message.channel)
-                self._configure(message, now)
+                self._check_channel(message.tunnel.channel)
+                self._configure_untrusted(message, now)
             case Statement() if self.state in (State.SERVED, State.CLOSING):
                 self._check_channel(message.channel)
                 self._judge_later(message)
@@ -315,13 +316,15 @@ class ClientSession:
             and offer.max_window_seconds <= config.max_window_seconds
         )
 
-    def _configure(self, config: PeerConfig, now: float) -> None:
+    def _configure_untrusted(self, config: PeerConfig, now: float) -> None:
+        digest = tunnel_digest(self._config.domain, config.tunnel.digest)
+        verify_untrusted(digest, config.signature, self._open_books.offer.node)
         if self.state is State.ORDERING:
             self._go(State.SERVED)
             self._timers.stop_all()
             self._timers.start(Timer.TICK, now + TICK)
             self._stopwatch.start(now)
-        self._outbox.tell(Configure(config))
+        self._outbox.tell(Configure(config.tunnel))
         self._update(now)
 
     def _judge_later(self, claim: Statement | ReceiptOffer) -> None:

@@ -4,7 +4,7 @@
       QuoteRequest  ────────────────────────▶
                     ◀────────────────────────  Quote, signed by the node key
       Order: quote, channel's terms, key  ──▶
-                    ◀────────────────────────  PeerConfig
+                    ◀────────────────────────  PeerConfig, signed by the node key
       Voucher  ─────────────────────────────▶
                     ◀────────────────────────  Statement: the provider's counts, what is paid
                     ◀────────────────────────  ReceiptOffer, each epoch
@@ -52,6 +52,7 @@ from fs_tunnel.types import PublicKey
 VERSION = 1
 
 _OFFER_TYPE = type_hash("Offer(bytes32 order)")
+_TUNNEL_TYPE = type_hash("Tunnel(bytes32 tunnel)")
 _SESSION_TYPE = type_hash("Session(bytes32 channelId,bytes32 wireguardKey)")
 
 
@@ -114,7 +115,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerConfig:
+class Tunnel:
     """How to reach the provider's tunnel, and where to pay inside it."""
 
     channel: Hash
@@ -125,6 +126,19 @@ class PeerConfig:
     gateway: Ip
     payment_port: U16  # TCP, at the gateway; stays open without credit
     mtu: U16
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that name every field."""
+        return keccak(to_bytes(self))
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """A client's tunnel: signed, or whoever is on the path could send it into another."""
+
+    tunnel: Tunnel
+    signature: Signature  # by the node of the quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +248,11 @@ def parse_untrusted(data: bytes) -> Message:
 def offer_digest(domain: Domain, order: bytes) -> bytes:
     """What the node key signs for a quote: 32 bytes."""
     return domain.digest(struct_hash(_OFFER_TYPE, order))
+
+
+def tunnel_digest(domain: Domain, tunnel: bytes) -> bytes:
+    """What the node key signs for a tunnel: 32 bytes."""
+    return domain.digest(struct_hash(_TUNNEL_TYPE, tunnel))
 
 
 def session_digest(domain: Domain, channel: bytes, wireguard_key: PublicKey) -> bytes:

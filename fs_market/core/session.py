@@ -15,7 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from fs_market.core.accounting import Usage
 from fs_market.core.channels import Terms
-from fs_market.core.messages import Message, PeerConfig, Quote, ReceiptOffer, serialize
+from fs_market.core.messages import Message, Quote, ReceiptOffer, Tunnel, serialize
 from fs_market.core.vouchers import Voucher
 from fs_market.errors import Reason
 from fs_tunnel.types import IPAddress, PublicKey
@@ -55,7 +55,7 @@ class OpenChannel:
 class Configure:
     """Set up, or change, the tunnel to the provider."""
 
-    config: PeerConfig
+    tunnel: Tunnel
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,37 +3,30 @@
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import AsyncIterator
 
 from fs_tunnel import control, known_endpoints
-from fs_tunnel.errors import FlowShieldError, UsageError
+from fs_tunnel.errors import UsageError
 from fs_tunnel.types import Endpoint, PublicKey
-from fs_tunnel.uapi import UapiClient
-
-log = logging.getLogger(__name__)
 
 _SAVE_AFTER = 0.5  # seconds in which more may come
 _AGAIN_AFTER = 0.5  # seconds, where the engine hung up
-_MAX_EVENT_BYTES = 64 << 10
+_MAX_MESSAGE_BYTES = 64 << 20
 
 
 async def keep_endpoints(name: str) -> None:
     """Keep the file of tunnel ``name`` as its engine has it, until cancelled; saved then, too."""
     while True:
         # It is about to end, or we were too slow: what was missed is asked for.
-        with contextlib.suppress(FlowShieldError, OSError, ValueError, EOFError):
+        with contextlib.suppress(OSError, ValueError, EOFError):
             await _follow(name)
         await asyncio.sleep(_AGAIN_AFTER)
 
 
 async def _follow(name: str) -> None:
-    async with _events(name) as reader:
-        # What changes from here on is told.
-        found = {
-            peer.public_key: peer.endpoint for peer in UapiClient(name).get().peers if peer.endpoint
-        }
-        is_saved = False
+    found: dict[PublicKey, Endpoint] = {}
+    is_saved = True
+    async with _messages(name) as reader:
         try:
             while True:
                 try:
@@ -43,34 +36,38 @@ async def _follow(name: str) -> None:
                     known_endpoints.save(name, found)
                     is_saved = True
                     continue
-                moved = _parse_event(line)
-                if moved is not None:
-                    found[moved[0]] = moved[1]
+                told = endpoints_told(json.loads(line))
+                if told:
+                    found |= told
                     is_saved = False
         finally:
             if not is_saved:
                 known_endpoints.save(name, found)
 
 
+def endpoints_told(message: control.Message) -> dict[PublicKey, Endpoint]:
+    """Those of a status, or the one of an event."""
+    if message.get("event") == "endpoint_moved":
+        peers = {message["peer"]: message}
+    else:
+        peers = message.get("peers", {})
+    found = {}
+    for key, peer in peers.items():
+        if peer["endpoint"] is not None:
+            with contextlib.suppress(UsageError):
+                found[PublicKey.from_base64(key)] = Endpoint.parse(peer["endpoint"])
+    return found
+
+
 @contextlib.asynccontextmanager
-async def _events(name: str) -> AsyncIterator[asyncio.StreamReader]:
-    """The events of an engine, whose first line is the reply."""
+async def _messages(name: str) -> AsyncIterator[asyncio.StreamReader]:
+    """What an engine says: its status, and from then on what changes."""
     reader, writer = await asyncio.open_unix_connection(
-        control.socket_path(name), limit=_MAX_EVENT_BYTES
+        control.socket_path(name), limit=_MAX_MESSAGE_BYTES
     )
     try:
-        writer.write(b'{"op": "watch"}\n')
-        await reader.readuntil(b"\n")
+        # In this order, nothing is missed.
+        writer.write(b'{"op": "watch"}\n{"op": "status"}\n')
         yield reader
     finally:
         writer.close()
-
-
-def _parse_event(line: bytes) -> tuple[PublicKey, Endpoint] | None:
-    event = json.loads(line)
-    if event.get("event") != "endpoint_moved":
-        return None
-    try:
-        return PublicKey.from_base64(event["peer"]), Endpoint.parse(event["endpoint"])
-    except UsageError:
-        return None

@@ -26,6 +26,7 @@ from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
 
 MAX_REQUEST_BYTES = 16 << 10
 MAX_CHANGES = 16  # in force at a time, of each tunnel
+TOO_LONG = f"a request has at most {MAX_REQUEST_BYTES} bytes; send less"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ MAY_BE_ASKED_FOR: dict[type[Change], Callable[[Change, str], bool]] = {
 def parse_request_untrusted(line: bytes, *, tunnel: str, is_root: bool) -> Request:
     """A request to the helper of ``tunnel``; UsageError, with the reason, for any other."""
     if len(line) > MAX_REQUEST_BYTES:
-        raise UsageError(f"a request has at most {MAX_REQUEST_BYTES} bytes; send less")
+        raise UsageError(TOO_LONG)
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):

@@ -75,10 +75,11 @@ def start(settings: ResolverSettings) -> "subprocess.Popen[str]":
     dnsmasq = shutil.which("dnsmasq", path=_PATH)
     if dnsmasq is not None:
         argv = unprivileged([dnsmasq, "--keep-in-foreground", "--log-facility=-", "--conf-file=-"])
-        config = dnsmasq_config(settings, blocked)
+        config, environment = dnsmasq_config(settings, blocked), {"PATH": _PATH}
     else:
         # It gives up its rights when it has read its program, which others perhaps may not.
         argv, config = list(_FORWARDER), forwarder_config(settings, blocked, os.getpid())
+        environment = dict(os.environ)
     try:
         process = subprocess.Popen(
             argv,
@@ -86,10 +87,7 @@ def start(settings: ResolverSettings) -> "subprocess.Popen[str]":
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env={
-                "PATH": _PATH,
-                **({"PYTHONPATH": path} if (path := os.environ.get("PYTHONPATH")) else {}),
-            },
+            env=environment,
             text=True,
         )
     except (OSError, subprocess.SubprocessError) as error:

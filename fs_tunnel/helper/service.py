@@ -162,8 +162,10 @@ class _Helper:
                 is_root = uid in (0, os.geteuid())
                 writer.write(await self._answer_untrusted(line, is_root=is_root))
                 await writer.drain()
-        except (OSError, TimeoutError, ValueError):
-            pass  # the other side went away, fell asleep, or its line was too long
+        except ValueError:  # of the reader
+            writer.write(protocol.render_refusal(UsageError(protocol.TOO_LONG)))
+        except (OSError, TimeoutError):
+            pass  # the other side went away, or fell asleep
         finally:
             self._connections.discard(writer)
             writer.close()

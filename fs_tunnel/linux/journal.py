@@ -15,7 +15,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,11 +144,9 @@ class Journal:
         """
         if not self.is_open:
             return
-        if self.header is not None:
-            with self._writing():
-                self.header = replace(self.header, is_settled=False, is_ending=True)
-                self.is_settled = False
-                self._rewrite()
+        # Where the disk is full, all can be undone nevertheless.
+        with suppress(SystemChangeError):
+            self._note_ending()
         failures: list[tuple[Change, FlowShieldError]] = []
         for change in reversed(self.in_force()):
             try:
@@ -165,6 +163,13 @@ class Journal:
                 )
             self._path.unlink(missing_ok=True)
             self._inode, self.header, self.changes = None, None, []
+
+    def _note_ending(self) -> None:
+        with self._writing():
+            if self.header is not None:
+                self.header = replace(self.header, is_settled=False, is_ending=True)
+                self.is_settled = False
+                self._rewrite()
 
     # Making.
 

@@ -69,7 +69,7 @@ class Market:
     internet: Namespace
     folder: Path
     symbol: str = "TST"
-    extra: dict[str, str] = field(default_factory=lambda: {"FS_TUNNEL_DEBUG": "1"})
+    extra: dict[str, str] = field(default_factory=dict)
     at_first: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -26,6 +26,9 @@ from fs_tunnel.errors import (
     SystemChangeError,
     UsageError,
 )
+from fs_tunnel.helper import block_list as names
+from fs_tunnel.helper import dns_messages
+from fs_tunnel.helper.protocol import parse_request_untrusted, render_refusal
 from fs_tunnel.linux.kinds import from_json, to_json
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
@@ -141,6 +144,37 @@ def journal_line(data: bytes) -> None:
     assert from_json(to_json(change)) == change
 
 
+def helper_request(data: bytes) -> None:
+    """A request to a helper is understood, or refused on one line."""
+    try:
+        parse_request_untrusted(data, tunnel="wg0", is_root=True)
+    except UsageError as error:
+        if render_refusal(error).count(b"\n") != 1:
+            raise AssertionError("the refusal is not one line") from error
+
+
+def dns_query(data: bytes) -> None:
+    """A question is read as it stands, and what answers it without asking is no longer than it."""
+    try:
+        query = dns_messages.parse_query_untrusted(data)
+    except MalformedMessage:
+        return
+    refusal = dns_messages.reply(query, dns_messages.NO_SUCH_NAME)
+    assert len(refusal) <= len(data)
+    assert dns_messages.answer_untrusted(query, 7, b"\0\7" + refusal[2:]) == refusal
+
+
+def block_list(data: bytes) -> None:
+    """Names are plain, or the line is refused."""
+    try:
+        found = names.parse(data.decode("utf-8", "replace"), source="names")
+    except ConfigError as error:
+        if not str(error).startswith("names:"):
+            raise AssertionError("the error does not name the line") from error
+        return
+    assert names.parse("\n".join(found), source="names") == found
+
+
 def market_message(data: bytes) -> None:
     """A parsed message is the one that was sent, and its only spelling."""
     try:
@@ -221,6 +255,7 @@ TARGETS: dict[str, Target] = {
     for target in (
         *(messages, inner_packet, datagrams, uapi_set, uapi_get, endpoint),
         *(config_file, control_request, journal_line),
+        *(helper_request, dns_query, block_list),
         *(market_message, market_record, market_frames, market_session, signature, amounts),
     )
 }

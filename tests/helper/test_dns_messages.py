@@ -1,5 +1,7 @@
 """The forwarder's view of DNS, beside scapy's."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,8 +21,11 @@ from fs_tunnel.helper.dns_messages import (
 LABELS = st.lists(st.text("abcXYZ-09", min_size=1, max_size=63), min_size=1, max_size=3)
 
 
-def question(name: str = "www.Example.net", **fields: object) -> bytes:
-    return bytes(DNS(**{"id": 4711, "rd": 1, "qd": DNSQR(qname=name), **fields}))
+def question(name: str = "www.Example.net", **fields: Any) -> bytes:
+    packet = DNS(id=4711, rd=1, qd=DNSQR(qname=name))
+    for field, value in fields.items():
+        setattr(packet, field, value)
+    return bytes(packet)
 
 
 def answer(query: bytes, number: int) -> bytes:

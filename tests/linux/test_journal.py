@@ -131,6 +131,21 @@ def test_changes_are_taken_back_latest_first_and_the_file_goes(folder: Path) -> 
     assert len(Host.log) == 4
 
 
+def test_while_all_is_taken_back_the_journal_says_so() -> None:
+    journal = begun("alice", Thing("a"))
+    Host.broken.add("a")
+    with pytest.raises(SystemChangeError):
+        journal.take_all_back()
+    header = Journal("alice").header
+    assert header is not None
+    assert (header.is_ending, header.is_settled) == (True, False)
+    Host.broken.clear()
+    Journal("alice").begin("up", "alice.conf", {})
+    header = Journal("alice").header
+    assert header is not None
+    assert not header.is_ending
+
+
 def test_a_change_is_on_the_disk_before_it_is_made(folder: Path) -> None:
     @dataclass(frozen=True)
     class Looking(Thing):

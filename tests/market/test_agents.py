@@ -22,7 +22,7 @@ from fs_market.core.channels import ChannelStatus, channel_id, channels_domain
 from fs_market.core.client import ClientConfig, ClientSession, State
 from fs_market.core.ethereum import Address, keccak
 from fs_market.core.framing import frame
-from fs_market.core.messages import Close, PeerConfig, Quote, Refusal, parse_untrusted, serialize
+from fs_market.core.messages import Close, Quote, Refusal, Tunnel, parse_untrusted, serialize
 from fs_market.core.prices import Price
 from fs_market.core.provider import Place, ProviderConfig
 from fs_market.core.records import ClientRecord, ProviderRecord
@@ -125,7 +125,7 @@ class Provider:
 class Client:
     agent: ClientAgent
     books: Journal
-    place: PeerConfig
+    place: Tunnel
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import pytest
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.messages import Initiation, Response
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
-from fs_tunnel.proto.path import LocalAddress
+from fs_tunnel.proto.path import EndpointMoved, LocalAddress
 from fs_tunnel.types import Endpoint, PublicKey
 from tests.proto.world import Datagram, Side, World, ipv4_packet, types
 
@@ -208,6 +208,36 @@ def test_a_settled_endpoint_ends_the_search_for_others(connected: World) -> None
     alice.peer.set_endpoint(moved)
     connected.advance(30)
     assert {each.destination for each in connected.wire if each.source == alice.endpoint} == {moved}
+
+
+def test_the_first_endpoint_and_every_other_one_is_told(world: World) -> None:
+    """A provider does not know where its clients are until they call."""
+    provider = world.bob.device
+    (peer,) = provider.peers.values()
+    world.bob.path.set_endpoint(peer.number, ELSEWHERE, None)
+    world.handshake()
+    notices = provider.take_notices()
+    assert notices == [(peer, EndpointMoved(peer.number))]
+    assert peer.endpoint == world.alice.endpoint
+    world.advance(130, honest=True)
+    world.send(world.alice, b"under other keys")
+    world.settle()
+    assert provider.take_notices() == []
+
+
+def test_a_peer_is_greeted_where_there_is_no_session(world: World) -> None:
+    alice = world.alice.peer
+    alice.greet(world.now)
+    alice.greet(world.now)
+    world.collect()
+    assert types(world.wire) == [INITIATION]  # one initiation, however often
+    world.settle()
+    assert world.bob.peer.counters.rx_packets == 2  # and the keepalive that confirms it
+    alice.greet(world.now)
+    world.collect()
+    assert world.wire == []
+    world.send(world.bob, b"at once")
+    assert types(world.wire) == [TRANSPORT]
 
 
 # Timers.

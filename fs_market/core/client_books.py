@@ -135,7 +135,8 @@ class ClientBooks:
         claim = self.statement
         is_urgent = claim is not None and (claim.suspended or claim.final)
         due = self.due
-        return due if due - self.promised >= (1 if is_urgent else self.step) else None
+        step = 1 if is_urgent or due == self.cap else self.step
+        return due if due - self.promised >= step else None
 
     @property
     def limits(self) -> SetLimits:

@@ -89,9 +89,9 @@ class ProviderBooks:
 
     @property
     def is_record_old(self) -> bool:
-        """Whether a crash would lose half of a window of counts."""
+        """Whether a crash would lose a third of a window of counts: less than is left when low."""
         behind = self._cost(self.usage) - self._cost(self._journalled)
-        return 2 * behind >= self.window.exposure(self._price)
+        return 3 * behind >= self.window.exposure(self._price)
 
     # Credit.
 

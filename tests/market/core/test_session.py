@@ -6,6 +6,7 @@ import pytest
 
 from fs_market.core.accounting import ANY, Increment
 from fs_market.core.client import State as ClientState
+from fs_market.core.messages import serialize
 from fs_market.core.prices import Price
 from fs_market.core.provider import STOP_BEFORE_EXPIRY
 from fs_market.core.provider import State as ProviderState
@@ -18,6 +19,7 @@ from fs_market.core.receipts import (
 )
 from fs_market.core.session import ReceiptSigned
 from fs_market.core.signatures import verify_untrusted
+from fs_market.core.vouchers import sign_voucher
 from fs_market.errors import Reason, StateError
 from tests.market.core.world import (
     DOMAIN,
@@ -246,6 +248,22 @@ def test_either_side_comes_back_after_a_crash_and_the_books_balance() -> None:
             due = world.price.cost(10 * MIB, 0)
             lost = 0 if not engine_too else world.most_exposed
             assert due - lost <= world.claimed <= due
+
+
+def test_who_pays_ahead_has_a_crash_forget_no_more_than_a_window() -> None:
+    world = served()
+    ahead = world.price.cost(20 * MIB, 0)
+    voucher = sign_voucher(SESSION_KEY, DOMAIN, world.provider.channel, ahead)
+    world.provider.receive(serialize(voucher), world.now)
+    world.run(world.bob)
+    for _ in range(38):
+        world.traffic(down=MIB // 2)
+    world.crash(world.bob, engine_too=True)
+    for _ in range(80):
+        world.traffic(down=MIB // 2)
+    assert world.served_bytes > 20 * MIB
+    loss = world.price.cost(world.served_bytes, 0) - ahead
+    assert loss <= 2 * world.most_exposed
 
 
 def test_nothing_happens_before_it_is_on_the_disk() -> None:

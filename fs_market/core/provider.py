@@ -17,27 +17,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from fs_market.core.accounting import CLOSED, NO_USAGE, Increment, Stopwatch, Usage
-from fs_market.core.channels import ChannelStatus, Terms, channel_id
-from fs_market.core.eip712 import Domain
-from fs_market.core.ethereum import HASH_LEN, Address
+from fs_market.core.accounting import CLOSED, NO_USAGE, Stopwatch, Usage
+from fs_market.core.channels import ChannelStatus, channel_id
+from fs_market.core.ethereum import HASH_LEN
 from fs_market.core.messages import (
     Close,
     Message,
     Order,
     PeerConfig,
-    Quote,
     QuoteRequest,
-    QuoteTerms,
     ReceiptAcceptance,
     ReceiptOffer,
     Refusal,
     known_reason,
-    offer_digest,
     parse_untrusted,
     session_digest,
 )
-from fs_market.core.prices import Price
+from fs_market.core.offers import (
+    STOP_BEFORE_EXPIRY,
+    ProviderConfig,
+    make_quote,
+    screen_order_untrusted,
+    verify_quote_untrusted,
+)
 from fs_market.core.provider_books import ProviderBooks
 from fs_market.core.receipts import receipt_digest
 from fs_market.core.records import ProviderRecord
@@ -56,14 +58,13 @@ from fs_market.core.session import (
     SetLimits,
     Settle,
 )
-from fs_market.core.signatures import SigningKey, verify_untrusted
+from fs_market.core.signatures import verify_untrusted
 from fs_market.core.vouchers import Voucher, screen_untrusted
 from fs_market.core.vouchers import verify_untrusted as verify_voucher_untrusted
 from fs_market.errors import Reason, Refused, StateError
 from fs_tunnel.types import Endpoint, IPAddress, PublicKey
 
 UNPAID_FOR = 60.0  # seconds without credit, or without the last voucher
-STOP_BEFORE_EXPIRY = 600  # seconds; to redeem takes a transaction
 
 
 class State(Enum):
@@ -105,22 +106,6 @@ class Timer(IntEnum):
 
     TICK = 0  # seconds cost, too
     UNPAID = 1  # credit has ended, or the session has, and no voucher came
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderConfig:
-    """What is offered, and by whom."""
-
-    domain: Domain
-    token: Address
-    payee: Address
-    node_key: SigningKey  # signs quotes and receipts
-    price: Price
-    increment: Increment
-    tolerance_ppm: int
-    close_window: int  # seconds
-    min_deposit: int  # base units
-    quote_seconds: int  # for which a quote may be ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,31 +314,20 @@ class ProviderSession:
         if (request.chain_id, request.channels) != (config.domain.chain_id, config.domain.contract):
             raise Refused(Reason.CHAIN, "we are paid on another chain; choose another provider")
         self._allow_check(now)  # to sign costs as much
-        price, increment = config.price, config.increment
-        terms = QuoteTerms(
-            *(config.domain.chain_id, config.domain.contract, config.token, config.payee),
-            *(config.node_key.address, price.per_gib, price.per_hour),
-            *(increment.bytes, increment.seconds, increment.max_bytes, increment.max_seconds),
-            *(config.tolerance_ppm, config.close_window, config.min_deposit),
-            *(self._unix_time() + config.quote_seconds, self._entropy(HASH_LEN)),
-        )
-        digest = offer_digest(config.domain, terms.digest)
-        self._outbox.send(Quote(terms, config.node_key.sign(digest)))
+        self._outbox.send(make_quote(config, self._unix_time(), self._entropy(HASH_LEN)))
 
     def _take_order_untrusted(self, order: Order, now: float) -> None:
-        domain, offer = self._config.domain, order.quote.terms
+        domain = self._config.domain
         channel = channel_id(domain, order.terms)
         if self._books is not None:
             self._check_channel(channel)
             if order.wireguard_key != self._books.record.wireguard_key:
                 raise Refused(Reason.FOREIGN_KEY, "the channel has another WireGuard key; use it")
         else:
-            self._check_offer(offer)
-            self._check_terms(order.terms, offer)
+            screen_order_untrusted(self._config, order, self._unix_time())
         self._allow_check(now)
         if self._books is None:
-            ours = offer_digest(domain, offer.digest)
-            verify_untrusted(ours, order.quote.signature, self._config.node_key.address)
+            verify_quote_untrusted(self._config, order.quote)
         signed = session_digest(domain, channel, order.wireguard_key)
         verify_untrusted(signed, order.signature, order.terms.session_key)
         if self._books is None:
@@ -364,22 +338,6 @@ class ProviderSession:
             self._send_place()
             self._send_offer()
             self._count_and_tell()
-
-    def _check_offer(self, offer: QuoteTerms) -> None:
-        config = self._config
-        ours = (config.domain.chain_id, config.domain.contract, config.token)
-        if (offer.chain_id, offer.channels, offer.token) != ours:
-            raise Refused(Reason.CHAIN, "a quote is for another chain; ask for a quote of ours")
-        names = (config.payee, config.node_key.address)
-        if (offer.payee, offer.node) != names or self._unix_time() > offer.valid_until:
-            raise Refused(Reason.STALE_QUOTE, "a quote is not ours, or too old; ask for another")
-
-    def _check_terms(self, terms: Terms, offer: QuoteTerms) -> None:
-        agreed = (offer.payee, offer.close_window, offer.digest)
-        if (terms.payee, terms.window, terms.order) != agreed:
-            raise Refused(Reason.TERMS, "a channel is not for this quote; open one with its digest")
-        if terms.expires_at <= self._unix_time() + STOP_BEFORE_EXPIRY:
-            raise Refused(Reason.TERMS, "a channel expires too soon; open one for longer")
 
     def _take_voucher_untrusted(self, voucher: Voucher, now: float) -> None:
         books = self._open_books

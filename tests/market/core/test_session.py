@@ -7,8 +7,8 @@ import pytest
 from fs_market.core.accounting import ANY, Increment
 from fs_market.core.client import State as ClientState
 from fs_market.core.messages import serialize
+from fs_market.core.offers import STOP_BEFORE_EXPIRY
 from fs_market.core.prices import Price
-from fs_market.core.provider import STOP_BEFORE_EXPIRY
 from fs_market.core.provider import State as ProviderState
 from fs_market.core.receipts import (
     FIRST_RECEIPT,

@@ -16,8 +16,9 @@ from fs_market.core.client import ClientConfig, ClientSession
 from fs_market.core.client import State as ClientState
 from fs_market.core.ethereum import Address, keccak
 from fs_market.core.messages import Message, parse_untrusted
+from fs_market.core.offers import ProviderConfig
 from fs_market.core.prices import Price
-from fs_market.core.provider import Place, ProviderConfig, ProviderSession
+from fs_market.core.provider import Place, ProviderSession
 from fs_market.core.provider import State as ProviderState
 from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted

@@ -290,7 +290,6 @@ TARGETS: dict[str, Target] = {
         *(messages, inner_packet, datagrams, uapi_set, uapi_get, endpoint),
         *(config_file, control_request, journal_line),
         *(helper_request, dns_query, block_list),
-
         *(market_message, market_record, market_frames, market_session, signature, amounts),
         *(node_answer, market_settings),
     )

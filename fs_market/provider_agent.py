@@ -27,7 +27,8 @@ from fs_market.core.messages import (
     parse_untrusted,
     serialize,
 )
-from fs_market.core.provider import Place, ProviderConfig, ProviderSession, State
+from fs_market.core.offers import ProviderConfig
+from fs_market.core.provider import Place, ProviderSession, State
 from fs_market.core.ratelimit import RateLimiter
 from fs_market.core.records import ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted

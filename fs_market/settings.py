@@ -73,34 +73,47 @@ def find(named: Path | None) -> Path:
 
 def read(path: Path, rpc: str | None = None) -> MarketSettings:
     """Parse a file; ``rpc`` takes the place of its own. ConfigError names what is wrong."""
-    return _Reader(str(path), _load(path)).settings(rpc)
+    return parse_untrusted(_read(path), str(path), rpc)
+
+
+def parse_untrusted(raw: bytes, source: str, rpc: str | None = None) -> MarketSettings:
+    """The same from the bytes of a file that ``source`` names."""
+    return _Reader(source, _parse_untrusted(raw, source)).settings(rpc)
 
 
 def read_provider(path: Path) -> ProviderSettings:
     """Its section [provider]; ConfigError where there is none, or one that is wrong."""
-    section = _load(path).get("provider")
+    section = _parse_untrusted(_read(path), str(path)).get("provider")
     if not isinstance(section, dict):
         raise ConfigError("no such section; say what you sell", source=str(path), key="provider")
     return parse_provider(section, str(path))
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
-        return tomllib.loads(raw[: _MAX_FILE + 1].decode())
+        with path.open("rb") as stream:
+            return stream.read(_MAX_FILE + 1)
     except OSError as error:
         raise ConfigError(
             f"{error.strerror}; name a file with --settings", source=str(path)
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"it is no TOML: {error}; mend it", source=str(path)) from None
+
+
+def _parse_untrusted(raw: bytes, source: str) -> dict[str, Any]:
+    try:
+        if len(raw) > _MAX_FILE:
+            raise ConfigError(f"it has more than {_MAX_FILE} bytes; shorten it", source=source)
+        return tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = error if isinstance(error, tomllib.TOMLDecodeError) else "no text of bounded depth"
+        raise ConfigError(f"it is no TOML ({what}); mend it", source=source) from None
 
 
 def render(settings: MarketSettings) -> str:
     """The file of some settings, as ``read`` parses it."""
     lines = [
         "[chain]",
-        f"rpc = {json.dumps(settings.rpc)}",
+        f"rpc = {json.dumps(settings.rpc, ensure_ascii=False)}",
         f"id = {settings.chain_id}",
         f"confirmations = {settings.confirmations}",
         f"max_fee_gwei = {settings.fees.cap // GWEI}",
@@ -152,7 +165,7 @@ class _Reader:
 
     def _text(self, section: str, name: str) -> str:
         value = self._parsed.get(section, {}).get(name)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not value.isprintable():
             raise self._wrong(f"{section}.{name}", f'missing; write {name} = "…"')
         return value
 
@@ -172,4 +185,5 @@ class _Reader:
             raise self._wrong(f"contracts.{name}", str(error)) from None
 
     def _wrong(self, key: str, message: str) -> ConfigError:
-        return ConfigError(message, source=self._source, key=key)
+        shown = "".join(c if c.isprintable() else "?" for c in key)
+        return ConfigError(message, source=self._source, key=shown)

@@ -110,10 +110,11 @@ async def _list(blocks: int, *, as_json: bool, **where: Any) -> None:
             topics = [registry.topic("Announced")]
             for log in await found.chain.logs(first, last, [registry.address], topics):
                 providers[registry.event(log).args["provider"]] = None
-        rows = []
-        for provider in providers:
-            if await registry.is_listed(provider):
-                rows.append((provider, await registry.entry_of(provider)))
+        rows = [
+            (provider, await registry.entry_of(provider))
+            for provider in providers
+            if await registry.is_listed(provider)
+        ]
     if as_json:
         said = [
             {

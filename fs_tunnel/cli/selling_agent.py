@@ -15,7 +15,8 @@ from typing import Any
 from fs_market.chain import Chain
 from fs_market.contracts import Channels, Erc20
 from fs_market.core.channels import channels_domain
-from fs_market.core.provider import Place, ProviderConfig, State
+from fs_market.core.offers import ProviderConfig
+from fs_market.core.provider import Place, State
 from fs_market.core.signatures import SigningKey
 from fs_market.core.units import Token
 from fs_market.errors import ChainError

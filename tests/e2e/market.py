@@ -171,11 +171,11 @@ class Market:
     def wait_for_agent(self, name: str, state: str, *, but: int = 0) -> dict[str, Any]:
         """Wait until an agent is in that state, and is another process than ``but``."""
 
-        def found() -> dict[str, Any] | None:
+        def found() -> dict[str, Any]:
             told = self.money(name)
-            return told if told["state"] == state and told["pid"] not in (None, but) else None
+            return told if told["state"] == state and told["pid"] not in (None, but) else {}
 
-        return wait_until(found, what=f"the agent of {name} is {state}", seconds=40)  # type: ignore[return-value]
+        return wait_until(found, what=f"the agent of {name} is {state}", seconds=40)
 
     def fetching(self, count: int) -> "Fetching":
         """A download in the background, over one TCP connection."""

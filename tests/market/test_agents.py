@@ -23,8 +23,9 @@ from fs_market.core.client import ClientConfig, ClientSession, State
 from fs_market.core.ethereum import Address, keccak
 from fs_market.core.framing import frame
 from fs_market.core.messages import Close, Quote, Refusal, Tunnel, parse_untrusted, serialize
+from fs_market.core.offers import ProviderConfig
 from fs_market.core.prices import Price
-from fs_market.core.provider import Place, ProviderConfig
+from fs_market.core.provider import Place
 from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import OpenChannel
@@ -146,8 +147,13 @@ async def provider(
 
     def place(number: int) -> Place:
         return Place(
-            *(PROVIDER_KEY, Endpoint("192.0.2.1", 51820), (ip_address(f"10.66.0.{number + 2}"),)),
-            *((), GATEWAY, port, 1420),
+            wireguard_key=PROVIDER_KEY,
+            endpoint=Endpoint("192.0.2.1", 51820),
+            addresses=(ip_address(f"10.66.0.{number + 2}"),),
+            dns=(),
+            gateway=GATEWAY,
+            payment_port=port,
+            mtu=1420,
         )
 
     ended: list[bytes] = []

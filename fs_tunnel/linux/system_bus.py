@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from jeepney import DBusAddress, DBusErrorResponse, message_bus, new_method_call
-from jeepney.io.blocking import DBusConnection, Proxy, open_dbus_connection
+from jeepney import DBusAddress, DBusErrorResponse, Message, message_bus, new_method_call
+from jeepney.auth import AuthenticationError
+from jeepney.bus import get_bus
+from jeepney.io.blocking import DBusConnection, Proxy, prep_socket
 from jeepney.wrappers import unwrap_msg
 
 from fs_tunnel.errors import SystemChangeError
@@ -18,7 +20,8 @@ _DEADLINE = 10.0  # seconds
 _NO_SERVICE = frozenset(
     f"org.freedesktop.DBus.Error.{name}" for name in ("ServiceUnknown", "NameHasNoOwner")
 )
-_NO_BUS = (OSError, RuntimeError)  # the second one: an address of a kind that jeepney lacks
+# RuntimeError: an address of a kind that jeepney lacks.
+_NO_BUS = (OSError, RuntimeError, AuthenticationError)
 
 
 class ServiceGone(SystemChangeError):
@@ -42,12 +45,18 @@ class Service(NamedTuple):
     remedy: str
 
 
+class _Connection(DBusConnection):  # type: ignore[misc]  # jeepney has no types
+    """One on which nothing is waited for without end, the greeting included."""
+
+    def receive(self, *, timeout: float | None = None) -> Message:
+        return super().receive(timeout=_DEADLINE if timeout is None else timeout)
+
+
 def is_served(service: Service) -> bool:
     """Whether a process has that name; none is started for the question."""
     try:
-        with open_dbus_connection("SYSTEM") as connection:
-            bus = Proxy(message_bus, connection, timeout=_DEADLINE)
-            (has_owner,) = bus.NameHasOwner(service.name)
+        with _connect() as connection:
+            (has_owner,) = Proxy(message_bus, connection).NameHasOwner(service.name)
             return bool(has_owner)
     except (*_NO_BUS, DBusErrorResponse):
         return False
@@ -56,7 +65,7 @@ def is_served(service: Service) -> bool:
 class Caller:
     """A conversation with one service."""
 
-    def __init__(self, service: Service, connection: DBusConnection) -> None:
+    def __init__(self, service: Service, connection: _Connection) -> None:
         self._service = service
         self._connection = connection
 
@@ -66,7 +75,7 @@ class Caller:
         address = DBusAddress(service.path, service.name, service.interface)
         message = new_method_call(address, method, signature or None, arguments)
         try:
-            reply = self._connection.send_and_get_reply(message, timeout=_DEADLINE)
+            reply = self._connection.send_and_get_reply(message)
             return tuple(unwrap_msg(reply))
         except DBusErrorResponse as error:
             said = f"{service.name} refused {method}: {_reason(error)}; {service.remedy}"
@@ -83,13 +92,17 @@ class Caller:
 def caller(service: Service) -> Iterator[Caller]:
     """A conversation with ``service``; ServiceGone where there is no bus."""
     try:
-        connection = open_dbus_connection("SYSTEM")
+        connection = _connect()
     except _NO_BUS as error:
         raise ServiceGone(
             f"the system's D-Bus cannot be reached ({error}); {service.remedy}"
         ) from None
     with connection:
         yield Caller(service, connection)
+
+
+def _connect() -> _Connection:
+    return _Connection(prep_socket(get_bus("SYSTEM"), timeout=_DEADLINE))
 
 
 def _reason(error: DBusErrorResponse) -> str:

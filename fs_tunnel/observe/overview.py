@@ -57,6 +57,8 @@ def _look_at(name: str) -> Overview | None:
     """One tunnel; None for a socket that an engine left behind."""
     journal = Journal(name)
     role = journal.header.role if journal.header else "engine"
+    if role not in STATES:  # of a damaged journal
+        role = "engine"
     try:
         engine = control.status(name)
     except NotRunningError:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.linux import system_bus
 from fs_tunnel.linux.resolved import ResolvedLink, is_serving
 from tests.leaks.probes import UPLINK
 from tests.netns.resolved import Bus, Resolved, bus, resolved
@@ -240,14 +241,42 @@ def test_without_resolved_nothing_is_to_be_undone() -> None:
         change.do()
 
 
-@pytest.mark.parametrize("address", ["unix:path=/nonexistent", "tcp:host=127.0.0.1", ""])
+@pytest.mark.parametrize("address", ["unix:path=/nonexistent", "tcp:host=127.0.0.1"])
 def test_without_a_bus_nothing_is_to_be_undone(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
     change = ResolvedLink("lo", ("10.66.0.1",), (), takes_all=True)
-    if address:
-        assert not is_serving()
-        change.undo()
-        with pytest.raises(SystemChangeError, match="D-Bus cannot be reached"):
-            change.do()
+    assert not is_serving()
+    change.undo()
+    with pytest.raises(SystemChangeError, match="D-Bus cannot be reached"):
+        change.do()
+
+
+def test_a_bus_that_hangs_is_waited_for_a_while(
+    empty: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_bus, "_DEADLINE", 0.2)
+    for pid in empty.where.pids():
+        os.kill(pid, signal.SIGSTOP)
+    assert not is_serving()
+    for pid in empty.where.pids():
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_service_that_hangs_is_waited_for_a_while(
+    alone: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_bus, "_DEADLINE", 0.5)
+    (pid,) = (
+        pid
+        for pid in alone.where.pids()
+        if Path(f"/proc/{pid}/comm").read_text().startswith("systemd-resol")
+    )
+    os.kill(pid, signal.SIGSTOP)
+    with (
+        alone.where.entered(),
+        pytest.raises(SystemChangeError, match=r"did not answer .*remove DNS from the file"),
+    ):
+        ResolvedLink(TUN, ("10.66.0.1",), (), takes_all=True).do()
+    os.kill(pid, signal.SIGCONT)

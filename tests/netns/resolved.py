@@ -64,6 +64,7 @@ exec "$2"
 class Bus:
     """A D-Bus that takes itself for the system's."""
 
+    where: Namespace
     path: Path
 
     @property
@@ -83,7 +84,7 @@ class Bus:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A resolved that answers in ``where`` on 127.0.0.53."""
+    """A resolved that answers in ``where`` on STUB."""
 
     where: Namespace
     bus: Bus
@@ -131,7 +132,7 @@ def bus(where: Namespace, folder: Path) -> Iterator[Bus]:
         (folder / "bus.conf").write_text(_BUS.format(path=path))
         where.start("sh", "-c", _START_BUS, "sh", str(folder))
         wait_until(path.exists, what="the bus listens")
-        yield Bus(path)
+        yield Bus(where, path)
 
 
 @contextlib.contextmanager

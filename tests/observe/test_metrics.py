@@ -2,6 +2,7 @@
 
 import base64
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -159,7 +160,7 @@ def test_the_usage_of_a_process_grows() -> None:
 
 
 @contextmanager
-def serving(listener: Any) -> Iterator[None]:
+def serving(listener: socket.socket) -> Iterator[None]:
     metrics = registry(lambda: TUNNELS, lambda _: None)
     thread = threading.Thread(target=serve, args=(listener, metrics), daemon=True)
     thread.start()
@@ -182,8 +183,6 @@ def port() -> Iterator[int]:
 
 
 def _free_port() -> int:
-    import socket  # noqa: PLC0415
-
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -249,8 +248,6 @@ def test_a_port_that_is_taken_is_told(port: int) -> None:
 
 
 def test_many_idle_connections_do_not_grow_without_end(port: int) -> None:
-    import socket  # noqa: PLC0415
-
     idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(20)]
     refused = 0
     for each in idle[8:]:

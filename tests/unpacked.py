@@ -22,5 +22,5 @@ def program(path: str) -> str:
 
 def libraries() -> Mapping[str, str]:
     """The environment in which an unpacked program finds the libraries beside it."""
-    found = {str(path.parent) for path in _UNPACKED.glob("usr/lib/**/*.so")}
+    found = {str(path.parent) for path in _UNPACKED.glob("usr/lib/**/*.so*")}
     return {"LD_LIBRARY_PATH": ":".join(sorted(found))} if found else {}

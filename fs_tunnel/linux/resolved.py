@@ -68,7 +68,6 @@ class ResolvedLink(Change):
         try:
             with caller(_RESOLVED) as resolved:
                 resolved.call("RevertLink", "i", index)
-                resolved.call("FlushCaches")
         except ServiceGone:
             pass  # the link goes next, and what is remembered of it
         except Refused as error:

@@ -7,12 +7,17 @@ import os
 import re
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.linux.dns import ResolvConf, Resolvconf
+from fs_tunnel.linux.hooks import HookChange
+from fs_tunnel.linux.journal import Header
+from fs_tunnel.linux.resolved import ResolvedLink
 from fs_tunnel.observe import diagnosis
 from fs_tunnel.observe.bundle import pack
 from fs_tunnel.observe.diagnosis import Gathered, resolver_lines
@@ -69,6 +74,29 @@ def test_what_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert diagnosis.gather().files["ruleset.txt"] == (
         "not to be had: it is not installed; install it\n"
     )
+
+
+def test_a_journal_tells_neither_domains_nor_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = SimpleNamespace(
+        header=Header(
+            "up", "/home/alice/wg0.conf", "boot", {"vpn.a.example:7": "11.1.1.1:7"}, True
+        ),
+        changes=[
+            ResolvedLink("wg0", ("11.1.1.2",), ("b.example",), takes_all=False),
+            Resolvconf("wg0", "nameserver 11.1.1.2\nsearch c.example\n"),
+            ResolvConf("# x\nsearch d.example\n", "file:search e.example\n# f.example"),
+            HookChange("wg0", "outer", ("wg set secret", ""), ()),
+        ],
+        is_settled=True,
+    )
+    monkeypatch.setattr(diagnosis, "journalled", lambda: ["wg0"])
+    monkeypatch.setattr(diagnosis, "Journal", lambda _: journal)
+    gathered = diagnosis.gather()
+    gathered.files["logs.txt"] = "a.example vpn.a.example b.example c.example d.example e.example"
+    found = unpacked(pack(gathered, key=os.urandom(32), folder="f"))
+    told = found["f/journal/wg0.json"]
+    assert [each for each in ("example", "alice", "secret", "11.1.1.") if each in told] == []
+    assert found["f/logs.txt"].count("example") == 1  # of a.example, which nothing names
 
 
 @pytest.mark.netns

@@ -183,6 +183,7 @@ def test_every_module_of_a_verb_is_reachable() -> None:
         "text",
         "tunnels",
         "fs_wg",
+        "helper",
         "version",
     }
     assert {path.stem for path in modules} - shared == set(VERBS)

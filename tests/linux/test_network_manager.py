@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from jeepney import DBusAddress, new_method_call
+from jeepney import DBusAddress, DBusErrorResponse, new_method_call
 from jeepney.wrappers import unwrap_msg
 
 from fs_tunnel.linux import dns, resolved
@@ -58,6 +58,14 @@ class Manager:
                 message = new_method_call(address, "Reload", "u", (flags,))
                 unwrap_msg(connection.send_and_get_reply(message, timeout=10))
 
+    def is_there(self) -> bool:
+        """It has its name before it has its object."""
+        try:
+            self.learn(FIRST)
+        except DBusErrorResponse:
+            return False
+        return True
+
     def has_written(self, server: str) -> bool:
         return (
             not self.resolv_conf.is_symlink()
@@ -85,7 +93,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
             monkeypatch.setattr(resolved, "is_serving", lambda: False)
             monkeypatch.setattr("shutil.which", lambda _: None)
             monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={system.path}")
-            made.learn(FIRST)
+            wait_until(made.is_there, what="NetworkManager listens")
             wait_until(lambda: made.has_written(FIRST), what="NetworkManager has written")
             yield made
 

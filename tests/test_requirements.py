@@ -10,7 +10,7 @@ from tests.conftest import NETNS_TOOLS
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
-LOCKS.remove(REQUIREMENTS / "apt.txt")
+LOCKS = [path for path in LOCKS if not path.name.startswith("apt")]
 
 
 def pinned(lock: Path) -> dict[str, str]:
@@ -46,3 +46,12 @@ def test_the_lock_has_what_the_package_asks_for() -> None:
 def test_the_apt_list_has_the_tools_of_the_tests() -> None:
     listed = re.sub(r"#.*", "", (REQUIREMENTS / "apt.txt").read_text()).split()
     assert set(NETNS_TOOLS.values()) - set(listed) == set()
+
+
+def test_what_is_unpacked_is_not_installed() -> None:
+    installed = re.sub(r"#.*", "", (REQUIREMENTS / "apt.txt").read_text()).split()
+    lines = re.sub(r"#.*", "", (REQUIREMENTS / "apt-unpacked.txt").read_text()).splitlines()
+    for program, *packages in (line.split() for line in lines if line.strip()):
+        assert program.startswith("/")
+        assert packages
+        assert not set(packages) & set(installed)

@@ -1,7 +1,6 @@
 """``fs-tunnel config``: look at a tunnel's file before it is used."""
 
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import segno
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
+from fs_tunnel.cli.private_file import write_privately
+from fs_tunnel.cli.text import warn
 from fs_tunnel.config import TunnelConfig, permission_warning, render
-from fs_tunnel.errors import SystemChangeError, UsageError
+from fs_tunnel.errors import UsageError
 
 
 @click.group()
@@ -26,7 +27,7 @@ def check(conf: str) -> None:
     parsed = settings.read(conf)
     warning = permission_warning(Path(parsed.source))
     if warning is not None:
-        click.echo(f"fs-tunnel: warning: {warning}", err=True)
+        warn(warning)
     click.echo(f"{parsed.source}: {_summary(parsed)}")
 
 
@@ -48,29 +49,8 @@ def qr(png: Path | None, conf: str) -> None:
         return
     picture = io.BytesIO()
     code.save(picture, kind="png", scale=8)
-    _write_privately(png, picture.getvalue())
+    write_privately(png, picture.getvalue())
     click.echo(f"{png} holds the private key: delete it once it was read")
-
-
-def _write_privately(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all, in place of another file."""
-    if path.exists() and not path.is_file():  # a device must not give way to a file
-        raise UsageError(f"{path} is no file; name one")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # O_EXCL, so that nobody else's file or link, with its permissions, gets the content.
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise SystemChangeError(f"{path}: {error.strerror}; name another file") from None
 
 
 def _summary(parsed: TunnelConfig) -> str:

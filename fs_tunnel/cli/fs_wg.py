@@ -16,6 +16,7 @@ from fs_tunnel.engine import STOP_SIGNALS, Engine, EngineOptions, run
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.daemon import daemon, system_log
 from fs_tunnel.linux.tun import open_tun
+from fs_tunnel.observe import logs
 
 DEFAULT_MTU = 1420  # bytes: 1500 less the 80 that an IPv6 path needs for the outer headers
 
@@ -35,9 +36,10 @@ _LEVELS = {
 def fs_wg(foreground: bool, ifname: str) -> None:
     """Create the WireGuard interface IFNAME, to be configured by wg(8) and ip(8).
 
-    LOG_LEVEL is one of verbose, info, error (the default) and silent.
+    LOG_LEVEL is one of verbose, info, error (the default) and silent. FS_TUNNEL_LOG=json makes the
+    log a JSON object a line.
     """
-    _set_up_logging(foreground)
+    _set_up_logging(foreground, ifname)
     # A signal that comes before the engine can handle it waits, so that no socket is left behind.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     options = EngineOptions.from_environment()
@@ -68,10 +70,10 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _set_up_logging(foreground: bool) -> None:
+def _set_up_logging(foreground: bool, ifname: str) -> None:
     handler = logging.StreamHandler() if foreground else system_log("fs-wg")
     level = _LEVELS.get(os.environ.get("LOG_LEVEL", "error").lower(), logging.ERROR)
-    logging.basicConfig(level=level, handlers=[handler], format="%(levelname)s %(message)s")
+    logs.set_up(handler, level, "%(levelname)s %(message)s", program="fs-wg", tunnel=ifname)
 
 
 def _confine(engine: Engine, ifname: str, options: EngineOptions) -> None:

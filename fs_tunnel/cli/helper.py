@@ -15,6 +15,7 @@ from fs_tunnel.helper.service import run
 from fs_tunnel.helper.settings import parse_settings_untrusted
 from fs_tunnel.lifecycle import End, require_net_admin
 from fs_tunnel.linux.daemon import daemon, system_log
+from fs_tunnel.observe import logs
 
 _PROGRAM = "fs-tunnel helper"
 _ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -33,10 +34,12 @@ def main() -> None:
     except FlowShieldError as error:
         sys.stderr.write(f"{_PROGRAM}: error: {error}\n")
         sys.exit(error.exit_code)
-    logging.basicConfig(
-        level=logging.WARNING,
-        handlers=[system_log("fs-tunnel")],
-        format="%(levelname)s %(message)s",
+    logs.set_up(
+        system_log("fs-tunnel"),
+        logging.WARNING,
+        "%(levelname)s %(message)s",
+        program="fs-tunnel",
+        tunnel=name,
     )
     with daemon(_PROGRAM) as ready:
         end = run(name, settings, ready=ready, endings=_ENDINGS, is_daemon=True)

@@ -13,6 +13,9 @@ from click.shell_completion import CompletionItem
 
 from fs_tunnel.cli.version import version_option
 from fs_tunnel.errors import FlowShieldError
+from fs_tunnel.observe import logs
+
+log = logging.getLogger(__name__)
 
 # A verb is the attribute NAME of the module fs_tunnel.cli.NAME, which is imported when it is used.
 VERBS = {
@@ -22,6 +25,8 @@ VERBS = {
     "cleanup": "Undo what crashed tunnels left behind.",
     "status": "Show the tunnels that are up.",
     "top": "Show what passes through them right now.",
+    "metrics": "Print or serve metrics for Prometheus.",
+    "debug": "Gather what a report of a defect needs.",
     "genkey": "Make a private key.",
     "genpsk": "Make a pre-shared key.",
     "pubkey": "Derive a public key from a private one.",
@@ -59,14 +64,23 @@ class _Verbs(click.Group):
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @version_option
-def cli() -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    help="How warnings and errors are told, and what engines log.",
+)
+def cli(log_format: str | None) -> None:
     """A userspace WireGuard tunnel, client and provider in one program."""
+    if log_format is not None:
+        # The engines that are started inherit it.
+        os.environ["FS_TUNNEL_LOG"] = log_format
+        _set_up_logging()
 
 
 def main() -> None:
     """Entry point of the console script."""
-    logging.basicConfig(level=logging.WARNING, format="fs-tunnel: %(levelname)s: %(message)s")
     try:
+        _set_up_logging()
         sys.exit(cli.main(prog_name="fs-tunnel", standalone_mode=False))
     except FlowShieldError as error:
         _fail(str(error), error.exit_code)
@@ -94,8 +108,20 @@ def _fail_usage(error: click.ClickException) -> None:
     _fail(f"{message.rstrip('.')}; see {command} --help", error.exit_code)
 
 
+def _set_up_logging() -> None:
+    logs.set_up(
+        logging.StreamHandler(),
+        logging.WARNING,
+        "fs-tunnel: %(levelname)s: %(message)s",
+        program="fs-tunnel",
+    )
+
+
 def _fail(message: str, exit_code: int) -> None:
-    print(f"fs-tunnel: error: {message}", file=sys.stderr)
+    if any(isinstance(each.formatter, logs.JsonFormatter) for each in logging.root.handlers):
+        log.error("%s", message, extra={"exit_code": exit_code})
+    else:
+        print(f"fs-tunnel: error: {message}", file=sys.stderr)
     _drop_unwritten()
     sys.exit(exit_code)
 

@@ -4,8 +4,9 @@ import pwd
 
 import click
 
+from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.kill_switch import Inbound
-from fs_tunnel.types import IPNetwork, parse_network
+from fs_tunnel.types import Endpoint, IPNetwork, parse_network
 
 
 class Network(click.ParamType[IPNetwork]):
@@ -53,3 +54,17 @@ class InboundParam(click.ParamType[Inbound]):
             return Inbound(parse_network(network.removeprefix("[").removesuffix("]")), int(port))
         except ValueError:
             self.fail(f"{value!r} is no such place; write 192.0.2.7/32:22", param, ctx)
+
+
+class EndpointParam(click.ParamType[Endpoint]):
+    """An address and a port: ``127.0.0.1:9586`` or ``[::1]:9586``."""
+
+    name = "ADDRESS:PORT"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Endpoint:
+        try:
+            return Endpoint.parse(value)
+        except UsageError:
+            self.fail(f"{value!r} is no such place; write 127.0.0.1:9586", param, ctx)

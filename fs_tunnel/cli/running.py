@@ -10,6 +10,7 @@ from types import FrameType
 import click
 
 from fs_tunnel import lifecycle, settings
+from fs_tunnel.cli.text import warn
 from fs_tunnel.config import TunnelConfig, permission_warning
 from fs_tunnel.errors import ControlError, FlowShieldError, NotRunningError, SystemChangeError
 from fs_tunnel.helper import resolver
@@ -44,7 +45,7 @@ def read_config(verb: str, conf: str, *, allow_hooks: bool) -> TunnelConfig:
     config = settings.read(conf)
     warning = permission_warning(Path(config.source))
     if warning is not None:
-        click.echo(f"fs-tunnel: warning: {warning}", err=True)
+        warn(warning)
     hooks.check_allowed(config, allowed=allow_hooks)
     return config
 

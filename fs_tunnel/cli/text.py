@@ -1,7 +1,22 @@
-"""Tables and amounts, as people read them."""
+"""Tables, amounts and warnings, as people read them."""
 
+import logging
 import time
 from collections.abc import Sequence
+
+import click
+
+from fs_tunnel.observe.logs import is_json
+
+log = logging.getLogger(__name__)
+
+
+def warn(message: str) -> None:
+    """Tell the user, on standard error, of what is no failure."""
+    if is_json():
+        log.warning("%s", message)
+    else:
+        click.echo(f"fs-tunnel: warning: {message}", err=True)
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,17 +1,15 @@
 """The tunnels that are up or block, as programs read them: the schema of ``status --json``."""
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
-import click
-
 from fs_tunnel import control, uapi
 from fs_tunnel.cli.spending import told_of
+from fs_tunnel.cli.text import warn
 from fs_tunnel.errors import ControlError, NotRunningError
 from fs_tunnel.linux.journal import Journal, journalled
 from fs_tunnel.linux.links import Unreachable
-from fs_tunnel.proto.constants import REJECT_AFTER_TIME
+from fs_tunnel.observe.overview import has_session
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.types import PublicKey
 from fs_tunnel.uapi import DeviceStatus, PeerStatus, UapiClient
@@ -38,7 +36,7 @@ def _all() -> list[dict[str, Any]]:
             pass  # it went down while we looked, or left its socket behind when it died
         except ControlError as error:
             # One engine that hangs does not hide the others.
-            click.echo(f"fs-tunnel: warning: {error}", err=True)
+            warn(str(error))
     return tunnels
 
 
@@ -105,9 +103,8 @@ def _state(role: str | None, peers: Iterable[PeerStatus]) -> str | None:
     """Whether a client has a session; a provider, and an engine without a journal, has no state."""
     if role != "up":
         return None
-    oldest = time.time() - REJECT_AFTER_TIME
-    has_session = any(peer.last_handshake_ns / _NS_PER_S > oldest for peer in peers)
-    return "connected" if has_session else "connecting"
+    is_connected = has_session(peer.last_handshake_ns for peer in peers)
+    return "connected" if is_connected else "connecting"
 
 
 def _public_key(device: DeviceStatus) -> str | None:

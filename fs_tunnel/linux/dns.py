@@ -1,9 +1,13 @@
-"""The host's resolver: through resolvconf where the host has it, else in /etc/resolv.conf.
+"""The host's resolver: systemd-resolved where it runs, else resolvconf, else /etc/resolv.conf.
 
 The file is changed in place where it is a file, since it may be a mount point, and replaced where
-it is a symbolic link, whose target belongs to another program.
+it is a symbolic link, whose target belongs to another program.  NetworkManager writes into a file
+again at any time, but leaves a link alone that leads elsewhere (NetworkManager.conf(5),
+rc-manager): there a link takes the file's place.
 """
 
+import contextlib
+import logging
 import os
 import re
 import shutil
@@ -13,11 +17,23 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.linux import resolved
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.command import run
+from fs_tunnel.linux.system_bus import Service, caller
 from fs_tunnel.types import IPAddress
 
+log = logging.getLogger(__name__)
+
 _RESOLV_CONF = Path("/etc/resolv.conf")
+_NETWORK_MANAGER = Service(
+    "org.freedesktop.NetworkManager",
+    "/org/freedesktop/NetworkManager",
+    "org.freedesktop.NetworkManager",
+    "see journalctl -u NetworkManager",
+)
+_OURS = "# Written by fs-tunnel"
+_RELOAD_DNS_FILE = 2  # NM_MANAGER_RELOAD_FLAG_DNS_RC
 _INTERFACE_ORDER = Path("/etc/resolvconf/interface-order")
 
 
@@ -37,43 +53,123 @@ class Resolvconf(Change):
 
 @dataclass(frozen=True, slots=True)
 class ResolvConf(Change):
-    """The plain file. ``before`` is ``file:CONTENT``, ``link:TARGET`` or ``none:``."""
+    """The plain file. ``before`` is ``file:CONTENT``, ``link:TARGET`` or ``none:``.
+
+    ``link``: the name, beside the file, of one that has the content, and to which the file leads.
+    """
 
     survives_reboot: ClassVar[bool] = True
 
     content: str
     before: str = ""
+    link: str = ""
 
     @property
     def place(self) -> tuple[object, ...]:
         return ("ResolvConf",)
 
     def transition(self) -> tuple[str, str]:
-        return self.before, f"file:{self.content}"
+        return self.before, f"link:{self.link}" if self.link else f"file:{self.content}"
 
     def prepared(self) -> Self:
         return replace(self, before=_look())
 
     def do(self) -> None:
-        _restore(f"file:{self.content}")
+        if self.link:
+            _write(_RESOLV_CONF.with_name(self.link), self.content)
+        _restore(self.transition()[1])
 
     def undo(self) -> None:
-        kind, _, what = _look().partition(":")
         # Half a file is ours, of a crash; another one was put there since, and is to stay.
-        if kind == "none" or (kind == "file" and self.content.startswith(what)):
+        kind, _, what = _look().partition(":")
+        if self.link:
+            is_ours = kind == "link" and what == self.link
+        else:
+            is_ours = kind == "file" and self.content.startswith(what)
+        if is_ours or kind == "none":
             _restore(self.before)
+        if self.link:
+            _remove_unused_targets()
+            _let_network_manager_write()
 
 
-def use_resolvers(ifname: str, servers: Sequence[IPAddress], domains: Sequence[str]) -> Change:
-    """The change that lets ``servers``, and no other, answer this host's questions."""
+def use_resolvers(
+    ifname: str, servers: Sequence[IPAddress], domains: Sequence[str], *, takes_all: bool
+) -> list[Change]:
+    """The changes that let ``servers`` answer this host's questions.
+
+    ``takes_all``: all of them, and nobody else any.  Otherwise resolved asks them for ``domains``
+    alone; resolvconf and the file know no such difference.
+    """
+    if not resolved.is_serving():
+        return [_for_every_name(ifname, servers, domains)]
+    if not takes_all and not domains:
+        log.warning(
+            "%s takes not all traffic, and DNS names no domain: its servers are not asked; "
+            "add to DNS the domains that they know",
+            ifname,
+        )
+        return []
+    link = resolved.ResolvedLink(
+        ifname, tuple(map(str, servers)), tuple(domains), takes_all=takes_all
+    )
+    # Programs that read a file which leads elsewhere never ask resolved.
+    if takes_all and not _leads_to_resolved():
+        return [link, _for_every_name(ifname, servers, domains)]
+    return [link]
+
+
+def _for_every_name(
+    ifname: str, servers: Sequence[IPAddress], domains: Sequence[str]
+) -> "Resolvconf | ResolvConf":
     content = "".join(f"nameserver {server}\n" for server in servers)
     if domains:
         content += f"search {' '.join(domains)}\n"
-    if shutil.which("resolvconf"):
+    if _has_resolvconf():
         return Resolvconf(f"{_entry_prefix()}{ifname}", content)
     return ResolvConf(
-        f"# Written by fs-tunnel for {ifname}; restored when it goes down.\n{content}"
+        f"{_OURS} for {ifname}; restored when it goes down.\n{content}",
+        link=f"{_RESOLV_CONF.name}.{ifname}" if _is_network_managers() else "",
     )
+
+
+def _has_resolvconf() -> bool:
+    """Whether there is one that writes the file: resolvectl under that name does not."""
+    found = shutil.which("resolvconf")
+    return found is not None and Path(found).resolve().name != "resolvectl"
+
+
+def _leads_to_resolved() -> bool:
+    asked = set(re.findall(r"^nameserver\s+(\S+)", _text(_RESOLV_CONF), re.MULTILINE))
+    return bool(asked) and asked <= resolved.STUBS
+
+
+def _is_network_managers() -> bool:
+    """Whether NetworkManager writes the file, or did before another tunnel of ours."""
+    text = _text(_RESOLV_CONF)
+    is_linked_by_us = _RESOLV_CONF.is_symlink() and text.startswith(_OURS)
+    return is_linked_by_us or text.startswith("# Generated by NetworkManager")
+
+
+def _remove_unused_targets() -> None:
+    """Tunnels may end in another order than that in which they began, so all are looked at."""
+    used = _RESOLV_CONF.readlink().name if _RESOLV_CONF.is_symlink() else None
+    for path in _RESOLV_CONF.parent.glob(f"{_RESOLV_CONF.name}.*"):
+        if path.name != used and _text(path).startswith(_OURS):
+            path.unlink(missing_ok=True)
+
+
+def _let_network_manager_write() -> None:
+    """What was restored is as old as the tunnel: networks may have changed."""
+    with contextlib.suppress(SystemChangeError), caller(_NETWORK_MANAGER) as manager:
+        manager.call("Reload", "u", _RELOAD_DNS_FILE)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _entry_prefix() -> str:
@@ -106,11 +202,18 @@ def _restore(what: str) -> None:
             _RESOLV_CONF.unlink(missing_ok=True)
         if kind == "link":
             _RESOLV_CONF.symlink_to(value)
-        elif kind == "file":
-            with _RESOLV_CONF.open("wb") as stream:
-                stream.write(value.encode(errors="surrogateescape"))
-                stream.flush()
-                os.fsync(stream.fileno())
+    except OSError as error:
+        raise _refusal("written", error) from None
+    if kind == "file":
+        _write(_RESOLV_CONF, value)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("wb") as stream:
+            stream.write(text.encode(errors="surrogateescape"))
+            stream.flush()
+            os.fsync(stream.fileno())
     except OSError as error:
         raise _refusal("written", error) from None
 

@@ -11,13 +11,15 @@ from fs_tunnel.linux.hooks import HookChange
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
 from fs_tunnel.linux.nft import NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.resolved import ResolvedLink
 from fs_tunnel.linux.sysctl import Sysctl
 
 KINDS: dict[str, type[Change]] = {
     kind.__name__: kind
     for kind in (
         *(Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable),
-        *(HookChange, NftTable, PermittedEndpoint, ResolvConf, Resolvconf, Sysctl),
+        *(HookChange, NftTable, PermittedEndpoint, ResolvConf, Resolvconf, ResolvedLink),
+        Sysctl,
     )
 }
 

@@ -96,7 +96,7 @@ def client_plan(config: TunnelConfig, around: Surroundings, protection: Protecti
             *_interface(name, interface, around.mtu),
             *_open_tables(name, versions, mark),
             *([] if protection.only else _routes(config, full)),
-            *_resolvers(config, protection),
+            *_resolvers(config, protection, takes_all=bool(full) and not protection.only),
         ]
     )
 
@@ -227,7 +227,7 @@ def _rules(
     ]
 
 
-def _resolvers(config: TunnelConfig, protection: Protection) -> list[Change]:
+def _resolvers(config: TunnelConfig, protection: Protection, *, takes_all: bool) -> list[Change]:
     interface = config.interface
     if not interface.dns:
         return []
@@ -236,7 +236,7 @@ def _resolvers(config: TunnelConfig, protection: Protection) -> list[Change]:
     ):
         log.warning("the DNS servers of %s are not in what --only names: not used", config.name)
         return []
-    return [use_resolvers(config.name, interface.dns, interface.dns_search)]
+    return use_resolvers(config.name, interface.dns, interface.dns_search, takes_all=takes_all)
 
 
 def _check(config: TunnelConfig, protection: Protection) -> None:

@@ -178,6 +178,7 @@ def test_every_module_of_a_verb_is_reachable() -> None:
         "main",
         "keys",
         "params",
+        "private_file",
         "running",
         "text",
         "tunnels",

@@ -12,6 +12,7 @@ from fs_tunnel.linux.kinds import KINDS, from_json, to_json
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
 from fs_tunnel.linux.nft import NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.resolved import ResolvedLink
 from fs_tunnel.linux.sysctl import Sysctl
 
 SAMPLES: list[Change] = [
@@ -23,6 +24,8 @@ SAMPLES: list[Change] = [
     PermittedEndpoint("fs_wg0", "192.0.2.1", 51820),
     ResolvConf("nameserver 10.66.0.1\n", "file:\udcff\x00\n"),
     Resolvconf("tun.wg0", "nameserver 10.66.0.1\n"),
+    ResolvConf("nameserver 10.66.0.1\n", "link:../run/resolv.conf", "resolv.conf.wg0"),
+    ResolvedLink("wg0", ("10.66.0.1", "fd66::1"), ("example.net",), takes_all=True),
     Route("0.0.0.0/0", "wg0", table=51820, metric=100),
     RuleTo("10.0.0.0/8", 254, 5219, but_default=True),
     RuleTo("::/0", 254, 5219, mark=51820),

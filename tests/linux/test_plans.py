@@ -8,7 +8,7 @@ import pytest
 
 from fs_tunnel.config import TunnelConfig, parse
 from fs_tunnel.errors import ConfigError
-from fs_tunnel.linux import plans
+from fs_tunnel.linux import dns, plans, resolved
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import ResolvConf, Resolvconf
 from fs_tunnel.linux.firewall import ProviderPolicy
@@ -30,6 +30,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "net/ipv6/conf/eth0/accept_ra": "1",
     }
     monkeypatch.setattr(plans, "read", parameters.get)
+    monkeypatch.setattr(resolved, "is_serving", lambda: False)
     return parameters
 
 
@@ -186,6 +187,28 @@ def test_the_file_may_say_the_mtu(line: str, mtu: int) -> None:
 def test_a_resolver_is_used_where_the_file_has_one() -> None:
     assert isinstance(plan("0.0.0.0/0", "DNS = 10.66.0.1")[-1], ResolvConf | Resolvconf)
     assert of(ResolvConf, plan("0.0.0.0/0")) == of(Resolvconf, plan("0.0.0.0/0")) == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "only", "takes_all"),
+    [
+        ("0.0.0.0/0, ::/0", (), True),
+        ("0.0.0.0/0", (), True),
+        ("10.0.0.0/8", (), False),
+        ("0.0.0.0/0", ("10.0.0.0/8",), False),
+    ],
+)
+def test_only_a_full_tunnel_answers_for_every_name(
+    allowed: str, only: tuple[str, ...], takes_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolved, "is_serving", lambda: True)
+    monkeypatch.setattr(dns, "_leads_to_resolved", lambda: True)
+    protection = Protection(only=tuple(ip_network(each) for each in only))
+    changes = plan(allowed, "DNS = 10.66.0.1, example.net", protection=protection)
+    (change,) = (each for each in changes if isinstance(each, resolved.ResolvedLink))
+    assert change == resolved.ResolvedLink(
+        "wg0", ("10.66.0.1",), ("example.net",), takes_all=takes_all
+    )
 
 
 @pytest.mark.parametrize(

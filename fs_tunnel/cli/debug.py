@@ -1,0 +1,37 @@
+"""``fs-tunnel debug``: what a report of a defect needs."""
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from fs_tunnel.cli.private_file import write_privately
+from fs_tunnel.lifecycle import require_root
+from fs_tunnel.observe.bundle import pack
+from fs_tunnel.observe.diagnosis import gather
+
+
+@click.group()
+def debug() -> None:
+    """Gather what a report of a defect needs."""
+
+
+@debug.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file instead of one that is named by the time.",
+)
+def bundle(output: Path | None) -> None:
+    """Write a redacted diagnosis of this host and its tunnels, as a .tar.gz that only you can read.
+
+    Private and pre-shared keys are not even looked at. Public keys, addresses and names of hosts
+    are replaced by pseudonyms, which are other ones in every bundle.
+    """
+    require_root("fs-tunnel debug bundle")
+    folder = f"fs-tunnel-debug-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    path = output or Path(f"{folder}.tar.gz")
+    write_privately(path, pack(gather(), key=secrets.token_bytes(32), folder=folder))
+    click.echo(f"{path} is written: look through it before you send it")

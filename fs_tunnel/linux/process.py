@@ -1,0 +1,32 @@
+"""What a process uses, as proc(5) tells it."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc")
+
+
+class Usage(NamedTuple):
+    """Seconds of CPU, bytes of memory in RAM, and since when it runs, in Unix time."""
+
+    cpu: float
+    memory: int
+    started: float
+
+
+def usage_of(pid: int) -> Usage | None:
+    """The usage of a process; None where it has ended."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+        boot = (_PROC / "stat").read_text()
+    except OSError:
+        return None
+    # The name, in parentheses, may hold anything.
+    fields = stat.rpartition(")")[2].split()
+    tick = os.sysconf("SC_CLK_TCK")
+    user, system, started, pages = (int(fields[number - 3]) for number in (14, 15, 22, 24))
+    booted = int(boot.partition("\nbtime ")[2].split()[0])
+    return Usage(
+        (user + system) / tick, pages * os.sysconf("SC_PAGE_SIZE"), booted + started / tick
+    )

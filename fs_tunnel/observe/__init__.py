@@ -1,0 +1,1 @@
+"""Looking at tunnels from outside: logs, metrics, a diagnosis; nothing here reads a secret."""

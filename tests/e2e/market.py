@@ -25,7 +25,6 @@ from tests.netns.waiting import wait_until
 PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
 RPC = f"http://{WEB}:8545"
-PRICE = "10 FST/GiB"
 WINDOW = 1 << 20
 NAME, SOLD = "e2e-paid", "e2e-sale"
 
@@ -68,7 +67,8 @@ class Market:
     provider: Namespace
     internet: Namespace
     folder: Path
-    symbol: str = "TST"
+    price: str  # whole tokens for a GiB
+    symbol: str = ""
     extra: dict[str, str] = field(default_factory=dict)
     at_first: dict[str, int] = field(default_factory=dict)
 
@@ -197,7 +197,7 @@ class Market:
 
 
 @contextlib.contextmanager
-def market() -> Iterator[Market]:
+def market(price: str = "10") -> Iterator[Market]:
     """Build the scene; whatever was started in it ends with it."""
     with tempfile.TemporaryDirectory(prefix="fs-e2e-") as made, Topology() as topology:
         folder = Path(made)
@@ -209,7 +209,7 @@ def market() -> Iterator[Market]:
         provider.ip("route", "add", "default", "via", WEB)
         internet.ip("route", "add", "198.51.100.0/24", "via", PROVIDER_WAN)
         provider.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-        scene = Market(topology, client, provider, internet, folder)
+        scene = Market(topology, client, provider, internet, folder, price)
         _start_chain(scene)
         _start_web(scene)
         _write_sale(scene)
@@ -261,7 +261,7 @@ def _write_sale(scene: Market) -> None:
         + "\n[provider]\n"
         + f'listen = "{PROVIDER}:{SALES}"\n'
         + f'endpoint = "{PROVIDER}:51820"\n'
-        + f'price = "10 {scene.symbol}/GiB"\n'
+        + f'price = "{scene.price} {scene.symbol}/GiB"\n'
         + f'key_file = "{chain / "provider.key"}"\n'
         + f'node_key_file = "{chain / "node.key"}"\n'
         + f"payment_port = {PAYMENT}\n"

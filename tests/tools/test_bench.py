@@ -51,6 +51,7 @@ def settings(**changes: object) -> sections.Settings:
         initiations=1,
         minutes=1,
         vouchers=1,
+        sessions=1,
     )
     for name, value in changes.items():
         setattr(made, name, value)

@@ -133,6 +133,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         initiations=options.initiations,
         minutes=options.minutes,
         vouchers=options.vouchers,
+        sessions=options.sessions,
     )
 
 
@@ -162,6 +163,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--initiations", type=int, default=8000, help="how many in handshakes (8000)"
     )
     parser.add_argument("--minutes", type=float, default=10, help="of growth (10)")
+    parser.add_argument("--sessions", type=int, default=600, help="of one provider's agent (600)")
     parser.add_argument("--vouchers", type=int, default=20000, help="how many of them (20000)")
     parser.add_argument("--json", type=Path, default=DEFAULT_REPORT, help=f"({DEFAULT_REPORT})")
     parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and .svg")

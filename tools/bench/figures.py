@@ -98,6 +98,17 @@ FIGURES = {
     "vouchers_checked": Figure(
         "checked", "1/s", 0, "vouchers that one core reads and checks, signature and all"
     ),
+    "unpaid": Figure(
+        "unpaid", "Mbit/s", 0, "one stream from beyond a provider, to a client of its file"
+    ),
+    "paid": Figure("paid", "Mbit/s", 0, "the same, to a client who pays while bytes flow"),
+    "paid_ratio": Figure("ratio", "", 3, "the second to the first"),
+    "sessions_held": Figure(
+        "sessions", "", 0, "clients of one agent whose vouchers, one a second, were all in time"
+    ),
+    "voucher_median": Figure("confirmed", "ms", 1, "from a voucher to its statement, median"),
+    "voucher_p99": Figure("p99", "ms", 1, "what one voucher in 100 exceeds"),
+    "agent_core": Figure("agent", "%", 1, "of one core that the agent took"),
     "gas_deposit": Figure("deposit", "gas", 0, "gas of a payer's deposit, as its receipt has it"),
     "gas_open": Figure("open", "gas", 0, "gas of opening a channel"),
     "gas_redeem": Figure("redeem first", "gas", 0, "gas of a payee's first voucher"),
@@ -126,6 +137,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "Start": ("start", "first_packet", "start_to_packet"),
     "Handshakes": ("handshakes",),
     "Vouchers": ("vouchers_signed", "vouchers_checked"),
+    "A paid tunnel": ("unpaid", "paid", "paid_ratio"),
+    "Sessions of one provider": ("sessions_held", "voucher_median", "voucher_p99", "agent_core"),
     "Gas": (
         *("gas_deposit", "gas_open", "gas_redeem", "gas_redeem_later"),
         *("gas_close", "gas_withdraw"),

@@ -5,7 +5,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tools.bench import fairness, gas, growth, handshakes, many, speed, start, vouchers
+from tools.bench import (
+    fairness,
+    gas,
+    growth,
+    handshakes,
+    many,
+    paid,
+    sessions,
+    speed,
+    start,
+    vouchers,
+)
 from tools.bench.figures import Sample
 from tools.bench.peers import OURS, Vpn, WireGuard
 
@@ -28,6 +39,7 @@ class Settings:
     initiations: int
     minutes: float
     vouchers: int
+    sessions: int
     program: Path = field(default=_NO_PROGRAM)  # udp_blast, once it was built
 
     @property
@@ -41,7 +53,7 @@ class Settings:
             "runs": f"{self.runs} of each, {self.seconds:g} s a transfer, {self.pings} pings",
             "crowds": f"{self.idle_peers} idle peers, {self.clients} active clients, "
             f"{self.initiations} handshakes",
-            "market": f"{self.vouchers} vouchers",
+            "market": f"{self.vouchers} vouchers, {self.sessions} sessions",
         }
 
 
@@ -119,6 +131,17 @@ def _vouchers(settings: Settings, run: int) -> Iterator[Measurement]:
         yield Measurement("vouchers", "on", OURS, run, measure)
 
 
+def _paid(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.peers):
+        yield Measurement("paid", "on", OURS, run, partial(paid.measure, seconds=settings.seconds))
+
+
+def _sessions(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.peers):
+        measure = partial(sessions.measure, count=settings.sessions, seconds=2 * settings.seconds)
+        yield Measurement("sessions", "on", OURS, run, measure)
+
+
 def _gas(settings: Settings, run: int) -> Iterator[Measurement]:
     if any(vpn.name == OURS for vpn in settings.peers):
         yield Measurement("gas", "on", OURS, run, gas.measure)
@@ -133,5 +156,7 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "fairness": partial(_crowds, section="fairness"),
     "growth": _growth,
     "vouchers": _vouchers,
+    "paid": _paid,
+    "sessions": _sessions,
     "gas": _gas,
 }

@@ -81,6 +81,8 @@ TARGETS = (
     ),
     Target("handshakes a second, one core", "handshakes", 1500, per_scene=False),
     Target("vouchers checked a second, one core", "vouchers_checked", 2000, per_scene=False),
+    Target("a paid tunnel, to an unpaid one", "paid_ratio", 0.97, per_scene=False),
+    Target("sessions of one provider's agent", "sessions_held", 500, per_scene=False),
     Target("gas of opening", "gas_open", 60_000, at_least=False, per_scene=False),
     Target("gas of the first voucher", "gas_redeem", 62_000, at_least=False, per_scene=False),
     Target("gas of a later one", "gas_redeem_later", 45_000, at_least=False, per_scene=False),

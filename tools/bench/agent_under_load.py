@@ -1,0 +1,75 @@
+"""``python -m tools.bench.agent_under_load FOLDER``: a provider's agent whose engine is played.
+
+Sockets, signatures and the journal on the disk are real. It says its port, and at the end of its
+input how much processor time it took.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvloop
+
+from fs_market.core.accounting import Increment
+from fs_market.core.channels import ChannelStatus
+from fs_market.core.offers import ProviderConfig
+from fs_market.core.provider import Place
+from fs_market.journal import Journal
+from fs_market.provider_agent import Lodging, ProviderAgent
+from fs_tunnel.types import Endpoint, PublicKey
+from tests.market.played import PlayedChain, PlayedEngine
+from tools.bench.market_terms import DEPOSIT, DOMAIN, NODE, PAYEE, PRICE, TOKEN
+
+_MIB = 1 << 20
+_PLACES = 8192
+_FIRST = int(ip_address("10.64.0.2"))
+
+
+class _EveryChannel(PlayedChain):
+    """Every channel is there."""
+
+    async def status(self, channel: bytes) -> ChannelStatus | None:  # noqa: ARG002
+        return ChannelStatus(DEPOSIT, is_final=True)
+
+
+async def main(folder: Path) -> None:
+    config = ProviderConfig(
+        *(DOMAIN, TOKEN, PAYEE, NODE, PRICE, Increment(_MIB, 5, 64 * _MIB, 30)),
+        tolerance_ppm=10_000,
+        close_window=3600,
+        min_deposit=1,
+        quote_seconds=900,
+    )
+
+    def place(number: int) -> Place:
+        return Place(
+            wireguard_key=PublicKey(bytes(32)),
+            endpoint=Endpoint("192.0.2.1", 51820),
+            addresses=(ip_address(_FIRST + number),),
+            dns=(),
+            gateway=ip_address("127.0.0.1"),
+            payment_port=4701,
+            mtu=1420,
+        )
+
+    async with Journal(folder / "provider.journal", bytes(32)) as books:
+        agent = ProviderAgent(
+            *(config, Lodging(_PLACES, place), PlayedEngine(), books),
+            _EveryChannel(),  # type: ignore[arg-type] # it only has to answer as one
+            entropy=os.urandom,
+        )
+        server = await asyncio.start_server(agent.converse, "127.0.0.1", 0, backlog=4096)
+        running = asyncio.create_task(agent.run())
+        print(server.sockets[0].getsockname()[1], flush=True)
+        for _ in range(2):  # at the beginning of the measurement, and at its end
+            await asyncio.to_thread(sys.stdin.readline)
+            print(time.process_time(), flush=True)
+        running.cancel()
+        agent.hang_up()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(Path(sys.argv[1])))

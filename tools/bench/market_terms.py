@@ -1,0 +1,15 @@
+"""What buyers and seller of the bench agree upon; keys are made anew for each run."""
+
+import hashlib
+
+from fs_market.core.channels import channels_domain
+from fs_market.core.ethereum import Address
+from fs_market.core.prices import Price
+from fs_market.core.signatures import SigningKey
+
+DEPOSIT = 10**12  # base units
+PRICE = Price(1000, 1000)
+DOMAIN = channels_domain(31337, Address(bytes(19) + b"\x01"))
+TOKEN, PAYEE, PAYER = (Address(bytes(19) + bytes([n])) for n in (2, 3, 4))
+# Worth nothing: both processes have to know it.
+NODE = SigningKey(hashlib.sha256(b"the node of the bench").digest())

@@ -1,0 +1,68 @@
+"""What paying costs: a download through a provider to the internet, unpaid and paid in turns."""
+
+import statistics
+from pathlib import Path
+
+from tests.e2e.market import NAME, PROVIDER, SOLD, WEB, Market, market
+from tests.netns.peers import KeyPair
+from tests.netns.topology import run
+from tools.bench import speed
+from tools.bench.figures import Sample
+
+_PRICE = "0.05"  # whole tokens for a GiB: the budget has to last
+_TURNS = 3
+_PLAIN = "bench-plain"
+_INSIDE = "10.66.0.250"
+_WARM_UP = 2.0  # seconds: a stranger's credit window grows with what it pays
+
+
+def measure(_: Path, *, seconds: float) -> Sample:
+    """The client downloads from beyond the provider; what is paid for is told of both books."""
+    with market(price=_PRICE) as scene:
+        speed.serve(scene.internet)
+        plain = _add_plain_client(scene)
+        scene.serve()
+        try:
+            found: dict[str, list[float]] = {"unpaid": [], "paid": []}
+            for _turn in range(_TURNS):
+                scene.ok(scene.client, "up", plain)
+                found["unpaid"].append(_download(scene, seconds))
+                scene.ok(scene.client, "down", plain)
+                scene.up()
+                scene.wait_for_agent(NAME, "served")
+                found["paid"].append(_download(scene, seconds))
+                scene.down()
+        finally:
+            scene.fs_tunnel(scene.client, "down", NAME)
+            scene.fs_tunnel(scene.client, "down", _PLAIN)
+            scene.fs_tunnel(scene.provider, "down", SOLD)
+    unpaid, paid = statistics.median(found["unpaid"]), statistics.median(found["paid"])
+    yield "unpaid", unpaid
+    yield "paid", paid
+    yield "paid_ratio", paid / unpaid
+
+
+def _download(scene: Market, seconds: float) -> float:
+    speed.tcp(scene.client, WEB, _WARM_UP, "-R")
+    return speed.tcp(scene.client, WEB, seconds, "-R")[0]
+
+
+def _add_plain_client(scene: Market) -> Path:
+    """A client of the provider's file, who pays nothing."""
+    conf = scene.folder / f"{SOLD}.conf"
+    private = next(
+        line.split(" = ")[1]
+        for line in conf.read_text().splitlines()
+        if line.startswith("PrivateKey")
+    )
+    theirs, ours = run("wg", "pubkey", stdin=private).strip(), KeyPair.generate()
+    with conf.open("a") as file:
+        file.write(f"[Peer]\nPublicKey = {ours.public}\nAllowedIPs = {_INSIDE}/32\n")
+    plain = scene.folder / f"{_PLAIN}.conf"
+    plain.touch(mode=0o600)
+    plain.write_text(
+        f"[Interface]\nPrivateKey = {ours.private}\nAddress = {_INSIDE}/32\n"
+        f"[Peer]\nPublicKey = {theirs}\nEndpoint = {PROVIDER}:51820\n"
+        "AllowedIPs = 0.0.0.0/0, ::/0\n"
+    )
+    return plain

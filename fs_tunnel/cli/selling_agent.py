@@ -54,7 +54,8 @@ class Seller:
         self._node = SigningKey(parse_secret(read_secret(conf.parent / self._sold.node_key_file)))
         self._books = Path(start["books"])
         self._wireguard_key = PublicKey.from_base64(start["wireguard_key"])
-        self._gateways = [ip_interface(each) for each in start["addresses"]]
+        addresses = [ip_interface(each) for each in start["addresses"]]
+        self._gateways = [each for each in addresses if each.network.num_addresses > 2]
         self._dns = tuple(ip_address(each) for each in start["dns"])
         self._reserved = [PublicKey.from_base64(each) for each in start["reserved"]]
         self._taken = {ip_address(each) for each in start["taken"]}

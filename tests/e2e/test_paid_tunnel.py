@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -189,14 +190,12 @@ def test_nothing_moves_without_consent(scene: Market) -> None:
 def test_the_agents_have_no_rights_and_no_secrets_in_sight(scene: Market) -> None:
     scene.serve()
     scene.up()
-    for name in (NAME, SOLD):
-        pid = scene.money(name)["pid"]
-        status = dict(
-            line.split(":", 1)
-            for line in open(f"/proc/{pid}/status").read().splitlines()  # noqa: SIM115
-        )
-        assert "0" not in status["Uid"].split()
-        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
-        assert status["NoNewPrivs"].strip() == "1"
-        argv = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")  # noqa: SIM115
+    for name, state in ((NAME, "served"), (SOLD, "ready")):
+        process = Path("/proc") / str(scene.wait_for_agent(name, state)["pid"])
+        lines = (process / "status").read_text().splitlines()
+        status = {line.partition(":")[0]: line.partition(":")[2].split() for line in lines}
+        assert "0" not in status["Uid"] + status["Gid"] + status["Groups"]
+        assert {int(status[kind][0], 16) for kind in ("CapEff", "CapPrm", "CapInh")} == {0}
+        assert status["NoNewPrivs"] == ["1"]
+        argv = (process / "cmdline").read_bytes().split(b"\0")
         assert argv[-2:] == [b"fs_tunnel.cli.agent", b""]

@@ -226,7 +226,7 @@ async def _settle(
             sender = Sender(found.chain, found.journal, key, found.settings.fees, _PATIENCE)
             for account in accounts:
                 try:
-                    now = int(time.time())
+                    now = (await found.chain.head()).timestamp
                     closing = await close_by_payer(
                         found.journal, found.channels, sender, account, now
                     )

@@ -30,7 +30,7 @@ def test_a_budget_is_never_exceeded(scene: Market) -> None:
     scene.serve()
     scene.up("--budget", f"0.05 {scene.symbol}")  # the later one counts: 5.12 MiB
     fetching = scene.fetching(32 * MIB)
-    wait_until(lambda: scene.money(NAME)["reason"] == "spent", what="the budget is spent")
+    wait_until(lambda: scene.money(NAME).get("reason") == "spent", what="the budget is spent")
     assert fetching.stalled() < 8 * MIB
     assert scene.money(NAME)["paid"] == {"units": "50000", "text": f"0.05 {scene.symbol}"}
     wait_until(lambda: scene.gained("provider"), what="the channel is closed")
@@ -60,6 +60,7 @@ def test_a_quote_is_told_and_buys_nothing(scene: Market) -> None:
 def test_what_a_provider_keeps_open_comes_back_in_two_steps(scene: Market) -> None:
     scene.serve()
     scene.up()
+    scene.wait_for_agent(NAME, "served")
     scene.fetch(MIB // 4)  # less than half a window: no voucher was due
     agent = int(scene.money(SOLD)["pid"])
     with open(f"/proc/{agent}/stat") as file:  # its helper, which would start it again

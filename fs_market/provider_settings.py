@@ -8,7 +8,7 @@ key_file = "provider.key"           # of the account that is paid; it pays the g
 node_key_file = "node.key"          # signs quotes and receipts
 
 Optional: ``payment_port`` (4701, TCP, inside the tunnel), ``clients`` at a time (250),
-``window`` ("1 MiB", what a stranger may use before the first voucher), ``max_window`` ("64 MiB"),
+``window`` ("1 MiB", what a stranger may use before the first voucher), ``max_window`` ("256 MiB"),
 ``tolerance_percent`` (1), ``close_window`` ("1 h", for the payer's own close), ``min_deposit``
 ("0.01 USDC"), ``settle_above`` ("1 USDC"), ``transaction_cost`` ("0 USDC", what one takes of it),
 ``rate`` ("0 B", bytes a second for each client; 0: any).
@@ -33,7 +33,7 @@ _DEFAULTS: dict[str, str | int] = {
     "payment_port": 4701,
     "clients": 250,
     "window": "1 MiB",
-    "max_window": "64 MiB",
+    "max_window": "256 MiB",
     "tolerance_percent": 1,
     "close_window": "1 h",
     "min_deposit": "",

@@ -28,7 +28,7 @@ def test_what_is_not_said_has_a_default() -> None:
     sold = parse_provider(SECTION, "market.toml")
     assert sold.listen == Endpoint("192.0.2.1", 4700)
     assert sold.price_in(TOKEN) == Price(50_000, 10_000)
-    assert sold.increment == Increment(1 << 20, 5, 64 << 20, 30)
+    assert sold.increment == Increment(1 << 20, 5, 256 << 20, 30)
     assert sold.tolerance_ppm == 10_000
     assert sold.amounts_in(TOKEN) == (1, 1, 0)
     said = parse_provider({**SECTION, "min_deposit": "0.5 USDC", "settle_above": "1 USDC"}, "")

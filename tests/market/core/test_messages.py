@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from fs_market.core.codec import MAX_BYTES, decode_untrusted, encode
 from fs_market.core.ethereum import Address
-from fs_market.core.messages import TYPES, Message, Quote, Refusal, parse_untrusted, serialize
+from fs_market.core.messages import (
+    TYPES,
+    Message,
+    PeerConfig,
+    Quote,
+    Refusal,
+    parse_untrusted,
+    serialize,
+)
 from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import (
     Bytes,
@@ -20,6 +28,7 @@ from fs_market.core.schema import (
     from_bytes_untrusted,
     to_bytes,
 )
+from fs_market.core.session import Configure
 from fs_market.core.units import MAX_AMOUNT
 from fs_market.errors import MalformedMessage, Reason
 from fs_tunnel.types import Endpoint, PublicKey
@@ -130,4 +139,15 @@ def test_a_refusal_of_an_unknown_number_is_understood() -> None:
 
 
 def test_an_address_of_another_length_is_none() -> None:
-    assert ip_address("10.66.0.1") in served().sent_by["bob"][1].dns  # type: ignore[union-attr]
+    assert ip_address("10.66.0.1") in served().sent_by["bob"][1].tunnel.dns  # type: ignore[union-attr]
+
+
+def test_a_tunnel_that_the_node_did_not_sign_is_not_taken() -> None:
+    world = served()
+    place = next(m for m in world.sent_by["bob"] if isinstance(m, PeerConfig))
+    lured = replace(place.tunnel, endpoint=Endpoint("198.51.100.66", 51820))
+    before = list(world.alice.told(Configure))
+    world.client.receive(serialize(PeerConfig(lured, place.signature)), world.now)
+    world.run(world.alice)
+    assert world.client.refused[Reason.BAD_SIGNATURE] == 1
+    assert world.alice.told(Configure) == before

@@ -1,15 +1,21 @@
-"""Write docs/timers.md from the table that the timers run on.
+"""Write docs/timers.md and docs/sessions.md from the tables that timers and sessions run on.
 
-python -m tools.state_diagram            rewrite the document
-python -m tools.state_diagram --check    exit 1 where the document is stale
+python -m tools.state_diagram            rewrite the documents
+python -m tools.state_diagram --check    exit 1 where one is stale
 """
 
 import sys
+from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
+from fs_market.core import client, provider
 from fs_tunnel.proto.timers import DURATIONS, JITTERED, TRANSITIONS, Action, Event, Timer
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "timers.md"
+S = TypeVar("S", bound=Enum)
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 # What the owner of the timers does when one is due: fs_tunnel/proto/peer.py, handle_timer.
 WHEN_DUE = {
@@ -28,8 +34,50 @@ ARROWS = {
 }
 
 
-def render() -> str:
-    """The whole document: two tables and a Mermaid flowchart."""
+def documents() -> dict[Path, str]:
+    """All of them, by where they belong."""
+    return {DOCS / "timers.md": render_timers(), DOCS / "sessions.md": render_sessions()}
+
+
+def render_sessions() -> str:
+    """Both sides of a paid session, as Mermaid state diagrams."""
+    return "\n".join(
+        [
+            "# The states of a paid session",
+            "",
+            "Made by `python -m tools.state_diagram` from `fs_market/core/client.py` and",
+            "`fs_market/core/provider.py`.",
+            "",
+            "## The client",
+            "",
+            *_states(client.TRANSITIONS),
+            "",
+            "## The provider",
+            "",
+            *_states(provider.TRANSITIONS),
+            "",
+        ]
+    )
+
+
+def _states(transitions: Mapping[S, Mapping[S, str]]) -> list[str]:
+    first = next(iter(transitions))
+    return [
+        "```mermaid",
+        "stateDiagram-v2",
+        f"  [*] --> {first.value}",
+        *(
+            f"  {here.value} --> {there.value}: {why}"
+            for here, row in transitions.items()
+            for there, why in row.items()
+        ),
+        *(f"  {here.value} --> [*]" for here, row in transitions.items() if not row),
+        "```",
+    ]
+
+
+def render_timers() -> str:
+    """Two tables and a Mermaid flowchart."""
     return "\n".join(
         [
             "# A peer's timers",
@@ -64,14 +112,19 @@ def render() -> str:
 
 
 def main() -> int:
-    """Rewrite the document, or with ``--check`` compare it."""
+    """Rewrite the documents, or with ``--check`` compare them."""
     if "--check" not in sys.argv[1:]:
-        DOCUMENT.write_text(render())
+        for path, text in documents().items():
+            path.write_text(text)
         return 0
-    if DOCUMENT.read_text() != render():
-        print("docs/timers.md is stale; run python -m tools.state_diagram", file=sys.stderr)
-        return 1
-    return 0
+    stale = [path.name for path, text in documents().items() if _read(path) != text]
+    for name in stale:
+        print(f"docs/{name} is stale; run python -m tools.state_diagram", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def _words(name: Event | Timer) -> str:

@@ -3,6 +3,19 @@
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from fs_market.core.channels import Terms
+from fs_market.core.codec import MAX_BYTES
+from fs_market.core.ethereum import ZERO_ADDRESS, Address
+from fs_market.core.framing import Unframer, frame
+from fs_market.core.messages import parse_untrusted as parse_market_untrusted
+from fs_market.core.messages import serialize
+from fs_market.core.prices import Price
+from fs_market.core.records import ClientRecord, ProviderRecord
+from fs_market.core.schema import from_bytes_untrusted, to_bytes
+from fs_market.core.signatures import recover_untrusted
+from fs_market.core.units import Token, parse_bytes, parse_seconds
+from fs_market.errors import AmountError, Refused
+from fs_market.errors import MalformedMessage as MalformedMarketMessage
 from fs_tunnel import config, uapi
 from fs_tunnel.control import Message
 from fs_tunnel.control_server import answer_untrusted, describe_limits, parse_limits_untrusted
@@ -21,6 +34,7 @@ from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
 from fs_tunnel.proto.path import Limits
 from fs_tunnel.types import Endpoint
+from tests.market.core.world import served
 from tests.proto.world import Datagram, World
 
 Target = Callable[[bytes], None]
@@ -161,11 +175,87 @@ def block_list(data: bytes) -> None:
     assert names.parse("\n".join(found), source="names") == found
 
 
+def market_message(data: bytes) -> None:
+    """A parsed message is the one that was sent, and its only spelling."""
+    try:
+        message = parse_market_untrusted(data)
+    except MalformedMarketMessage:
+        return
+    assert serialize(message) == data
+
+
+def market_record(data: bytes) -> None:
+    """What a journal holds of a session is a record, or refused."""
+    for record in (ClientRecord, ProviderRecord, Terms):
+        try:
+            kept = from_bytes_untrusted(record, data)
+        except MalformedMarketMessage:
+            continue
+        assert to_bytes(kept) == data
+
+
+def market_frames(data: bytes) -> None:
+    """A stream is the same messages, in whatever pieces it comes."""
+    whole, pieces = Unframer(), Unframer()
+    try:
+        messages = whole.feed_untrusted(data)
+    except MalformedMarketMessage:
+        return
+    assert messages == [m for byte in data for m in pieces.feed_untrusted(bytes([byte]))]
+    assert data.startswith(b"".join(map(frame, messages)))
+    assert all(len(each) <= MAX_BYTES for each in messages)
+
+
+def market_session(data: bytes) -> None:
+    """Neither side of a paid session raises, whatever it is told; nobody pays for it.
+
+    The first byte picks a type, so that mutation reaches past the first checks.
+    """
+    market = served()
+    before = market.client.promised, market.provider.paid
+    heads = [b"", bytes([0x80 + len(data) % 16, 1, 1 + data[0] % 10 if data else 1])]
+    for head in heads:
+        for side in market.sides:
+            side.session.receive(head + data, market.now)
+            market.run(side)
+    assert (market.client.promised, market.provider.paid) == before
+
+
+def signature(data: bytes) -> None:
+    """Any bytes are somebody's signature, or refused."""
+    try:
+        address = recover_untrusted(bytes(32), data)
+    except Refused:
+        return
+    assert Address.parse(str(address)) == address
+
+
+def amounts(data: bytes) -> None:
+    """What was understood, and is written again, is understood as the same."""
+    text, token = data.decode("utf-8", "replace"), Token("USDC", 6, ZERO_ADDRESS)
+    readers: tuple[tuple[Callable[[str], object], Callable[[object], str] | None], ...] = (
+        (token.parse, str),
+        (Address.parse, str),
+        (lambda price: Price.parse(price, token), None),
+        (parse_bytes, None),
+        (parse_seconds, None),
+    )
+    for read, write in readers:
+        try:
+            value = read(text)
+        except AmountError as error:
+            if "\n" in str(error):
+                raise AssertionError("the error is not one line") from error
+            continue
+        assert write is None or read(write(value)) == value
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
         *(messages, inner_packet, datagrams, uapi_set, uapi_get, endpoint),
         *(config_file, control_request, journal_line),
         *(helper_request, dns_query, block_list),
+        *(market_message, market_record, market_frames, market_session, signature, amounts),
     )
 }

@@ -50,6 +50,7 @@ def settings(**changes: object) -> sections.Settings:
         clients=1,
         initiations=1,
         minutes=1,
+        vouchers=1,
     )
     for name, value in changes.items():
         setattr(made, name, value)

@@ -132,6 +132,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         clients=options.clients,
         initiations=options.initiations,
         minutes=options.minutes,
+        vouchers=options.vouchers,
     )
 
 
@@ -161,12 +162,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--initiations", type=int, default=8000, help="how many in handshakes (8000)"
     )
     parser.add_argument("--minutes", type=float, default=10, help="of growth (10)")
+    parser.add_argument("--vouchers", type=int, default=20000, help="how many of them (20000)")
     parser.add_argument("--json", type=Path, default=DEFAULT_REPORT, help=f"({DEFAULT_REPORT})")
     parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and .svg")
     parser.add_argument("--show", type=Path, help="measure nothing; show this JSON of a run")
     options = parser.parse_args(argv)
     if options.quick:
-        parser.set_defaults(runs=1, seconds=2, pings=400, initiations=2000, minutes=0.2)
+        parser.set_defaults(
+            runs=1, seconds=2, pings=400, initiations=2000, minutes=0.2, vouchers=4000
+        )
         options = parser.parse_args(argv)
     return options
 

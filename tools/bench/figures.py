@@ -92,6 +92,12 @@ FIGURES = {
         0,
         "initiations of distinct peers that one engine on one core answers, 64 under way at a time",
     ),
+    "vouchers_signed": Figure(
+        "signed", "1/s", 0, "vouchers that one core signs and writes as messages"
+    ),
+    "vouchers_checked": Figure(
+        "checked", "1/s", 0, "vouchers that one core reads and checks, signature and all"
+    ),
     "jain_there": Figure(
         "Jain there", "", 3, "Jain's index of what the clients of one provider got, sending to it"
     ),
@@ -113,6 +119,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "One client among idle peers": ("alone", "among_idle", "idle_ratio"),
     "Start": ("start", "first_packet", "start_to_packet"),
     "Handshakes": ("handshakes",),
+    "Vouchers": ("vouchers_signed", "vouchers_checked"),
     "Many active clients": ("jain_there", "jain_back", "sum_there", "sum_back"),
     "Memory over time": ("growth_minutes", "growth_before", "growth"),
 }

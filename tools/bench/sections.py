@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tools.bench import fairness, growth, handshakes, many, speed, start
+from tools.bench import fairness, growth, handshakes, many, speed, start, vouchers
 from tools.bench.figures import Sample
 from tools.bench.peers import OURS, Vpn, WireGuard
 
@@ -27,6 +27,7 @@ class Settings:
     clients: int
     initiations: int
     minutes: float
+    vouchers: int
     program: Path = field(default=_NO_PROGRAM)  # udp_blast, once it was built
 
     @property
@@ -40,6 +41,7 @@ class Settings:
             "runs": f"{self.runs} of each, {self.seconds:g} s a transfer, {self.pings} pings",
             "crowds": f"{self.idle_peers} idle peers, {self.clients} active clients, "
             f"{self.initiations} handshakes",
+            "market": f"{self.vouchers} vouchers",
         }
 
 
@@ -111,6 +113,12 @@ def _growth(settings: Settings, run: int) -> Iterator[Measurement]:
             yield Measurement("growth", "on", vpn.name, run, measure)
 
 
+def _vouchers(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.peers):
+        measure = partial(vouchers.measure, count=settings.vouchers)
+        yield Measurement("vouchers", "on", OURS, run, measure)
+
+
 SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "speed": _speed,
     "load": partial(_crowds, section="load"),
@@ -119,4 +127,5 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "handshakes": partial(_crowds, section="handshakes"),
     "fairness": partial(_crowds, section="fairness"),
     "growth": _growth,
+    "vouchers": _vouchers,
 }

@@ -80,6 +80,7 @@ TARGETS = (
         "both ends up to first packet, ms", "first_packet", 150, at_least=False, per_scene=False
     ),
     Target("handshakes a second, one core", "handshakes", 1500, per_scene=False),
+    Target("vouchers checked a second, one core", "vouchers_checked", 2000, per_scene=False),
     Target("one client among idle peers, to alone", "idle_ratio", 0.95, per_scene=False),
     Target("Jain's index, clients sending", "jain_there", 0.95, per_scene=False),
     Target("Jain's index, clients receiving", "jain_back", 0.95, per_scene=False),

@@ -1,0 +1,1 @@
+"""The market without IO: what is owed, what is signed for it, and what either side does next."""

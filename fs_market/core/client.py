@@ -1,0 +1,484 @@
+"""The client's side of a session: it pays for what it counted, and leaves who claims more.
+
+Theory of operation.  The client pays without being asked, whenever half of a credit window is owed
+by its own count: ``SetLimits.credit_low`` wakes it for bytes, a tick for time.  Vouchers are
+answered with a ``Statement`` of the provider's count, which ``client_books`` judges.  The engine's
+credit is the user's budget, so that nothing runs away between two looks.
+
+``TRANSITIONS`` has the states.  Whatever arrives never raises: what is refused is counted.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from fs_market.core.accounting import CLOSED, NO_USAGE, Stopwatch, Usage
+from fs_market.core.channels import Terms, channel_id
+from fs_market.core.client_books import ClientBooks
+from fs_market.core.eip712 import Domain
+from fs_market.core.ethereum import Address
+from fs_market.core.messages import (
+    Close,
+    Message,
+    Order,
+    PeerConfig,
+    Quote,
+    QuoteRequest,
+    QuoteTerms,
+    ReceiptAcceptance,
+    ReceiptOffer,
+    Refusal,
+    Statement,
+    known_reason,
+    offer_digest,
+    parse_untrusted,
+    session_digest,
+)
+from fs_market.core.prices import Price
+from fs_market.core.receipts import FIRST_RECEIPT, check_follows_untrusted, receipt_digest
+from fs_market.core.records import ClientRecord
+from fs_market.core.schema import to_bytes
+from fs_market.core.session import (
+    TICK,
+    Configure,
+    Deadlines,
+    Ended,
+    Event,
+    OpenChannel,
+    Outbox,
+    QuoteReceived,
+    ReadCounters,
+    SetLimits,
+)
+from fs_market.core.signatures import SigningKey, verify_untrusted
+from fs_market.core.vouchers import sign_voucher
+from fs_market.errors import Reason, Refused, StateError
+from fs_tunnel.types import PublicKey
+
+ASK_AGAIN_AFTER = 3.0  # seconds without an answer
+GIVE_UP_AFTER = 60.0  # seconds without an answer
+STARVED_AFTER = 30.0  # seconds without service, though all is paid
+
+
+class State(Enum):
+    """Where a session of the client is."""
+
+    IDLE = "idle"
+    QUOTING = "quoting"
+    QUOTED = "quoted"
+    OPENING = "opening"
+    ORDERING = "ordering"
+    SERVED = "served"
+    CLOSING = "closing"
+    OVER = "over"
+
+
+TRANSITIONS: dict[State, dict[State, str]] = {
+    State.IDLE: {State.QUOTING: "connect", State.OVER: "close"},
+    State.QUOTING: {State.QUOTED: "Quote within the limits", State.OVER: "Refusal, silence, close"},
+    State.QUOTED: {State.OPENING: "accept", State.OVER: "close"},
+    State.OPENING: {State.ORDERING: "opened", State.OVER: "close"},
+    State.ORDERING: {State.SERVED: "PeerConfig", State.OVER: "Refusal, silence, close"},
+    State.SERVED: {
+        State.CLOSING: "close, Close, budget spent",
+        State.OVER: "final Close, counts disagree, starved, silence",
+    },
+    State.CLOSING: {State.OVER: "all is paid, final Close, counts disagree, silence"},
+    State.OVER: {},
+}
+
+
+class Timer(IntEnum):
+    """Why the session must be looked at."""
+
+    ANSWER = 0  # something was asked or paid, and not answered
+    GIVE_UP = 1  # nor after a long time
+    TICK = 2  # seconds cost, too
+    STARVED = 3  # all is paid, and still nothing is served
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """Who pays, and what the user allows."""
+
+    domain: Domain
+    token: Address
+    payer: Address
+    session_key: SigningKey
+    wireguard_key: PublicKey
+    max_price: Price
+    budget: int  # base units for the session
+    node: Address | None = None  # the provider that was chosen; None: any
+    max_tolerance_ppm: int = 50_000
+    max_window_bytes: int = 256 << 20
+    max_window_seconds: int = 60
+
+
+class ClientSession:
+    """One channel from its quote to its end."""
+
+    def __init__(self, config: ClientConfig, record: ClientRecord | None = None) -> None:
+        """``record`` is where an earlier process stopped."""
+        self._config = config
+        self._outbox = Outbox()
+        self._timers: Deadlines[Timer] = Deadlines()
+        self._stopwatch = Stopwatch()
+        self._quote: Quote | None = None
+        self._books: ClientBooks | None = None
+        self._channel = b""
+        self._unjudged: dict[type, Statement | ReceiptOffer] = {}  # until it is counted
+        self._told: SetLimits | None = None
+        self._end_reason = Reason.DONE
+        self.refused: Counter[Reason] = Counter()
+        self.state = State.IDLE
+        if record is not None:
+            self._begin_books(record)
+            self.state = State.OVER if record.is_over else State.OPENING
+            if self.state is State.OPENING and record.is_open:
+                self.state = State.ORDERING
+
+    # What the user decides.
+
+    def connect(self, now: float) -> None:
+        """A connection to the provider is up, the first or another one."""
+        if self.state is State.IDLE:
+            self._go(State.QUOTING)
+        self._ask(now)
+
+    def accept(self, *, deposit: int, expires_at: int, salt: bytes) -> None:
+        """Take the quote: open a channel with ``deposit`` base units until ``expires_at``.
+
+        ``salt`` is 32 random bytes.  StateError where there is no quote to accept.
+        """
+        if self.state is not State.QUOTED or self._quote is None:
+            raise StateError("there is no quote to accept; connect and wait for one")
+        offer = self._quote.terms
+        if not offer.min_deposit <= deposit <= self._config.budget:
+            raise StateError(
+                f"a deposit of {deposit} is not between the provider's least, "
+                f"{offer.min_deposit}, and the budget, {self._config.budget}; choose another"
+            )
+        key = self._config.session_key.address
+        terms = Terms(
+            *(self._config.payer, offer.payee, key, offer.close_window, expires_at),
+            *(offer.digest, salt),
+        )
+        self._begin_books(ClientRecord(self._quote, terms, deposit, self._config.wireguard_key))
+        self._go(State.OPENING)
+        self._journal()
+        self._ask_to_open()
+
+    def opened(self, now: float) -> None:
+        """The chain has the channel. StateError where none was to be opened."""
+        if self.state is not State.OPENING:
+            raise StateError("no channel is being opened; accept a quote first")
+        self._open_books.change(is_open=True)
+        self._go(State.ORDERING)
+        self._journal()
+        self._ask(now)
+
+    def close(self, now: float, reason: Reason = Reason.DONE) -> None:
+        """Stop: pay what is owed, and no more. Asking twice does no harm."""
+        if self.state is State.SERVED:
+            self._pass_time(now)
+            self._stopwatch.stop()
+            self._end_reason = reason
+            self._go(State.CLOSING)
+            self._timers.stop_all()
+            self._ask(now)
+        elif self.state not in (State.CLOSING, State.OVER):
+            self._end(reason)
+
+    # What comes in.
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Act on a message; what is not acceptable is counted in ``refused``."""
+        try:
+            self._handle_untrusted(parse_untrusted(data), now)
+        except Refused as error:
+            self.refused[error.reason] += 1
+
+    def count(self, rx_bytes: int, tx_bytes: int, now: float) -> None:
+        """The engine's counters of the provider, as they are."""
+        if self.state in (State.ORDERING, State.SERVED, State.CLOSING):
+            self._pass_time(now)
+            self._open_books.read(up=tx_bytes, down=rx_bytes)
+            self._judge_untrusted(now)
+            self._update(now)
+
+    def journalled(self, number: int) -> None:
+        """The Journal event of this number is on the disk."""
+        self._outbox.journalled(number)
+
+    # Time.
+
+    def next_timer(self) -> float | None:
+        """When ``handle_timer`` is due; read the counters before it."""
+        return self._timers.next()
+
+    def handle_timer(self, now: float) -> None:
+        """Act on every deadline up to ``now``."""
+        for timer in self._timers.take_due(now):
+            match timer:
+                case _ if self.state is State.OVER:
+                    break
+                case Timer.ANSWER:
+                    self._ask(now)
+                case Timer.GIVE_UP:
+                    is_closing = self.state is State.CLOSING
+                    self._end(self._end_reason if is_closing else Reason.SILENT)
+                case Timer.STARVED:
+                    self._end(Reason.STARVED)
+                case Timer.TICK:
+                    self._timers.start(Timer.TICK, now + TICK)
+                    self._update(now)
+
+    # What goes out.
+
+    def messages_to_send(self) -> list[bytes]:
+        """Take what is to be sent to the provider, in order."""
+        return self._outbox.take_messages()
+
+    def next_event(self) -> Event | None:
+        """Take the next thing to do; None where there is none."""
+        return self._outbox.next_event()
+
+    @property
+    def promised(self) -> int:
+        """Base units that were signed for in total."""
+        return self._books.promised if self._books else 0
+
+    @property
+    def usage(self) -> Usage:
+        """By our own count."""
+        return self._books.usage if self._books else NO_USAGE
+
+    # Messages of the provider.
+
+    def _handle_untrusted(self, message: Message, now: float) -> None:
+        match message:
+            case Quote() if self.state is State.QUOTING:
+                self._consider_untrusted(message)
+            case PeerConfig() if self.state in (State.ORDERING, State.SERVED):
+                self._check_channel(message.channel)
+                self._configure(message, now)
+            case Statement() if self.state in (State.SERVED, State.CLOSING):
+                self._check_channel(message.channel)
+                self._judge_later(message)
+            case ReceiptOffer() if self.state in (State.SERVED, State.CLOSING):
+                self._check_channel(message.receipt.channel)
+                self._judge_later(message)
+            case Close() if self.state in (State.SERVED, State.CLOSING):
+                self._check_channel(message.channel)
+                reason = known_reason(message.reason)
+                if message.final:
+                    self._end(reason)
+                else:
+                    self.close(now, reason)
+            case Refusal():
+                self._take_refusal(message.reason)
+            case _ if self.state is State.OVER:
+                pass
+            case _:
+                raise Refused(Reason.UNEXPECTED, "a message came out of turn; connect again")
+
+    def _check_channel(self, channel: bytes) -> None:
+        if channel != self._channel:
+            raise Refused(Reason.FOREIGN_CHANNEL, "a message is for another channel; connect again")
+
+    def _consider_untrusted(self, quote: Quote) -> None:
+        """Refused where the quote is not authentic; the end where the user does not want it."""
+        config, offer = self._config, quote.terms
+        here = (config.domain.chain_id, config.domain.contract, config.token)
+        if (offer.chain_id, offer.channels, offer.token) != here:
+            raise Refused(Reason.CHAIN, "a quote is for another chain; choose another provider")
+        if config.node not in (None, offer.node):
+            raise Refused(Reason.BAD_SIGNATURE, "a quote is by another node; connect again")
+        verify_untrusted(offer_digest(config.domain, offer.digest), quote.signature, offer.node)
+        if not offer.price.is_within(config.max_price) or offer.min_deposit > config.budget:
+            self._end(Reason.PRICE)
+        elif not self._is_fair(offer):
+            self._end(Reason.TERMS)
+        else:
+            self._quote = quote
+            self._timers.stop_all()
+            self._go(State.QUOTED)
+            self._outbox.tell(QuoteReceived(quote))
+
+    def _is_fair(self, offer: QuoteTerms) -> bool:
+        """Whether windows and tolerance are what a reasonable provider asks for."""
+        config = self._config
+        return (
+            offer.tolerance_ppm <= config.max_tolerance_ppm
+            and 0 < offer.increment_bytes <= offer.max_window_bytes <= config.max_window_bytes
+            and 0 < offer.increment_seconds <= offer.max_window_seconds
+            and offer.max_window_seconds <= config.max_window_seconds
+        )
+
+    def _configure(self, config: PeerConfig, now: float) -> None:
+        if self.state is State.ORDERING:
+            self._go(State.SERVED)
+            self._timers.stop_all()
+            self._timers.start(Timer.TICK, now + TICK)
+            self._stopwatch.start(now)
+        self._outbox.tell(Configure(config))
+        self._update(now)
+
+    def _judge_later(self, claim: Statement | ReceiptOffer) -> None:
+        """A claim is compared with counts of now; a newer one replaces one that waits."""
+        self._unjudged[type(claim)] = claim
+        self._outbox.tell(ReadCounters())
+
+    def _judge_untrusted(self, now: float) -> None:
+        claims, self._unjudged = self._unjudged, {}
+        for claim in claims.values():
+            try:
+                match claim:
+                    case Statement() if self.state in (State.SERVED, State.CLOSING):
+                        self._take_statement_untrusted(claim, now)
+                    case ReceiptOffer() if self.state in (State.SERVED, State.CLOSING):
+                        self._sign_receipt_untrusted(claim)
+            except Refused as error:
+                self.refused[error.reason] += 1
+
+    def _take_statement_untrusted(self, statement: Statement, now: float) -> None:
+        books = self._open_books
+        try:
+            books.take_statement_untrusted(statement)
+        except Refused:
+            self._end(Reason.COUNTS_DISAGREE)
+            raise
+        if statement.suspended or statement.final:
+            self._stopwatch.stop()
+        elif self.state is State.SERVED:
+            self._stopwatch.start(now)
+        if statement.paid == books.promised and self.state is State.SERVED:
+            self._timers.stop(Timer.ANSWER)
+            self._timers.stop(Timer.GIVE_UP)
+
+    def _sign_receipt_untrusted(self, offer: ReceiptOffer) -> None:
+        receipt, books = offer.receipt, self._open_books
+        domain, signed = self._config.domain, books.record.receipt
+        digest = receipt_digest(domain, receipt)
+        if (receipt,) != signed:
+            before = signed[0] if signed else None
+            previous = receipt_digest(domain, before) if before else FIRST_RECEIPT
+            check_follows_untrusted(receipt, before, previous)
+            books.check_counts(receipt.up + receipt.down, receipt.seconds)
+            verify_untrusted(digest, offer.signature, books.offer.node)
+            books.change(receipt=(receipt,))
+            self._journal()
+        signature = self._config.session_key.sign(digest)
+        self._outbox.send(ReceiptAcceptance(self._channel, receipt.epoch, signature))
+
+    def _take_refusal(self, reason: Reason) -> None:
+        self.refused[reason] += 1
+        if self.state not in (State.QUOTING, State.ORDERING):
+            return  # who is served goes by statements, or by silence
+        if reason is Reason.NO_CHANNEL:  # the provider's view of the chain is behind ours
+            self._timers.stop(Timer.GIVE_UP)
+        elif reason is not Reason.RATE_LIMITED:
+            self._end(reason)
+
+    # Payment.
+
+    def _update(self, now: float) -> None:
+        """Pay what is due, and say how far the engine may go."""
+        if self.state not in (State.SERVED, State.CLOSING):
+            return
+        self._pass_time(now)
+        books = self._open_books
+        if (amount := books.amount_to_promise) is not None:
+            books.change(promised=amount)
+            self._journal()
+            self._send_voucher()
+            self._expect_answer(now)
+        if self.state is State.SERVED:
+            self._watch_for_starving(now)
+            self._set_limits(now)
+        elif books.statement is not None and books.statement.final:
+            self._outbox.send(Close(self._channel, self._end_reason, final=True))
+            if books.statement.paid == books.promised:
+                self._end(self._end_reason)
+
+    def _watch_for_starving(self, now: float) -> None:
+        if self._open_books.is_starving:
+            self._timers.start_if_idle(Timer.STARVED, now + STARVED_AFTER)
+        else:
+            self._timers.stop(Timer.STARVED)
+
+    def _set_limits(self, now: float) -> None:
+        limits = self._open_books.limits
+        if limits != self._told:
+            self._told = limits
+            self._outbox.tell(limits)
+            if limits.credit == CLOSED:
+                self.close(now, Reason.SPENT)
+
+    # Helpers.
+
+    def _ask(self, now: float) -> None:
+        """Say again what waits for an answer."""
+        domain = self._config.domain
+        match self.state:
+            case State.QUOTING:
+                self._outbox.send(QuoteRequest(domain.chain_id, domain.contract))
+            case State.ORDERING | State.SERVED:
+                self._send_order()
+                self._send_voucher()
+            case State.CLOSING:
+                self._send_voucher()
+                self._outbox.send(Close(self._channel, self._end_reason, final=False))
+            case State.OPENING:
+                self._ask_to_open()
+                return
+            case _:
+                return
+        self._expect_answer(now)
+
+    def _expect_answer(self, now: float) -> None:
+        self._timers.start(Timer.ANSWER, now + ASK_AGAIN_AFTER)
+        self._timers.start_if_idle(Timer.GIVE_UP, now + GIVE_UP_AFTER)
+
+    def _send_order(self) -> None:
+        config, record = self._config, self._open_books.record
+        digest = session_digest(config.domain, self._channel, record.wireguard_key)
+        signature = config.session_key.sign(digest)
+        self._outbox.send(Order(record.quote, record.terms, record.wireguard_key, signature))
+
+    def _send_voucher(self) -> None:
+        if self.promised:
+            key, domain = self._config.session_key, self._config.domain
+            self._outbox.send(sign_voucher(key, domain, self._channel, self.promised))
+
+    def _ask_to_open(self) -> None:
+        record = self._open_books.record
+        self._outbox.tell(OpenChannel(self._channel, record.terms, record.deposit))
+
+    def _pass_time(self, now: float) -> None:
+        self._open_books.pass_time(self._stopwatch.take(now))
+
+    def _begin_books(self, record: ClientRecord) -> None:
+        self._books = ClientBooks(record, self._config.budget)
+        self._channel = channel_id(self._config.domain, record.terms)
+
+    @property
+    def _open_books(self) -> ClientBooks:
+        assert self._books is not None
+        return self._books
+
+    def _journal(self) -> None:
+        self._outbox.journal(self._channel, to_bytes(self._open_books.record))
+
+    def _end(self, reason: Reason) -> None:
+        self._go(State.OVER)
+        self._timers.stop_all()
+        self._stopwatch.stop()
+        if self._books is not None:
+            self._books.change(is_over=True)
+            self._journal()
+        self._outbox.tell(Ended(reason, self.usage, self.promised))
+
+    def _go(self, state: State) -> None:
+        assert state in TRANSITIONS[self.state], f"{self.state} to {state}"
+        self.state = state

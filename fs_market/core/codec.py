@@ -1,0 +1,75 @@
+"""Canonical CBOR of the few things that we say: one byte string per meaning.
+
+Values are numbers, byte strings, booleans and arrays of them; no maps, floats, tags or text, so
+that nothing needs an order or a normal form, and no text of a stranger reaches a terminal.  What
+is decoded and encoded again must give the same bytes.  Source: RFC 8949, section 4.2.1.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import cbor2
+
+from fs_market.errors import MalformedMessage
+
+MAX_BYTES = 4096
+MAX_DEPTH = 4
+
+Value = int | bytes | bool | list[Any]
+
+
+def encode(value: Value) -> bytes:
+    """Shortest form, definite lengths."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode_untrusted(data: bytes) -> Value:
+    """The value that ``encode`` makes exactly these bytes of; MalformedMessage for any other."""
+    if len(data) > MAX_BYTES:
+        raise _malformed(f"has {len(data)} bytes, and {MAX_BYTES} are the most")
+    try:
+        value = cbor2.loads(
+            data,
+            max_depth=MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            semantic_decoders=_NO_TAGS,
+        )
+    except cbor2.CBORError:
+        raise _malformed("is not CBOR of depth 4 without tags") from None
+    _check_types(value)
+    if encode(value) != data:
+        raise _malformed("is not in canonical form")
+    return value  # type: ignore[no-any-return] # checked above
+
+
+def _check_types(value: object) -> None:
+    if type(value) is list:
+        for each in value:
+            _check_types(each)
+    elif type(value) not in (int, bytes, bool):
+        raise _malformed(f"holds a {type(value).__name__}")
+
+
+class _NoTags(Mapping[int, Callable[..., NoReturn]]):
+    """Refuses every tag before its content is made into anything."""
+
+    def __getitem__(self, tag: int) -> Callable[..., NoReturn]:
+        return _refuse_tag
+
+    def __iter__(self) -> NoReturn:
+        raise NotImplementedError("tags are looked up, never listed")
+
+    def __len__(self) -> int:
+        return 2**64
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise ValueError("no tags")
+
+
+def _malformed(why: str) -> MalformedMessage:
+    return MalformedMessage(f"a message {why}; use the same version of the program on both sides")
+
+
+_NO_TAGS = _NoTags()

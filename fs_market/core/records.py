@@ -1,0 +1,52 @@
+"""What a crash must not take: the record of a session, from which either side goes on.
+
+Kept under the channel's name; the latest replaces those before.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fs_market.core.accounting import NOTHING_COUNTED, Meter
+from fs_market.core.channels import Terms
+from fs_market.core.messages import Quote, ReceiptOffer
+from fs_market.core.receipts import Receipt
+from fs_market.core.schema import BaseUnits, Flag, ListOf, Record, WireGuardKey
+from fs_market.core.vouchers import Voucher
+
+# None or one.
+LastReceipt = Annotated[tuple[Receipt, ...], ListOf(Record(Receipt), 1)]
+LastVoucher = Annotated[tuple[Voucher, ...], ListOf(Record(Voucher), 1)]
+LastOffer = Annotated[tuple[ReceiptOffer, ...], ListOf(Record(ReceiptOffer), 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """What a client needs to go on, and to know what it promised."""
+
+    quote: Quote
+    terms: Terms
+    deposit: BaseUnits
+    wireguard_key: WireGuardKey
+    is_open: Flag = False
+    is_over: Flag = False
+    promised: BaseUnits = 0
+    meter: Meter = NOTHING_COUNTED
+    receipt: LastReceipt = ()  # the last that we signed
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecord:
+    """What a provider needs to go on, and to be paid."""
+
+    quote: Quote
+    terms: Terms
+    wireguard_key: WireGuardKey
+    is_over: Flag = False
+    meter: Meter = NOTHING_COUNTED
+    voucher: LastVoucher = ()  # the best
+    receipt: LastReceipt = ()  # the last that both signed
+    offer: LastOffer = ()  # the next, which the client has not signed yet
+
+    @property
+    def paid(self) -> int:
+        return self.voucher[0].cumulative if self.voucher else 0

@@ -1,0 +1,81 @@
+"""One byte string per meaning, and everything else refused."""
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fs_market.core.codec import MAX_BYTES, decode_untrusted, encode
+from fs_market.core.framing import Unframer, frame
+from fs_market.errors import MalformedMessage
+
+values = st.recursive(
+    st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def depth(value: object) -> int:
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(values.filter(lambda value: depth(value) <= 4))
+def test_what_is_encoded_is_decoded(value: list[int]) -> None:
+    assert decode_untrusted(encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "not CBOR"),
+        (b"\x01\x01", "canonical"),  # something follows
+        (b"\x18\x01", "canonical"),  # 1 in two bytes
+        (b"\x1b\x00\x00\x00\x00\x00\x00\x00\x01", "canonical"),
+        (b"\x58\x01a", "canonical"),  # a length in two bytes
+        (b"\x9f\x01\xff", "not CBOR"),  # of indefinite length
+        (b"\x5f\x41a\xff", "not CBOR"),
+        (b"\x61a", "holds a str"),
+        (b"\xa0", "holds a dict"),
+        (b"\xf6", "holds a NoneType"),
+        (b"\xf7", "holds a"),
+        (b"\xf9\x3c\x00", "holds a float"),
+        (b"\xe0", "holds a"),
+        (b"\x81\xf4\xf4", "canonical"),
+        (b"\x81" * 5 + b"\x01", "depth"),
+        (b"\xc2\x41\x01", "tags"),  # a bignum
+        (b"\xd8\x23\x61(", "tags"),  # a regular expression
+        (b"\xd9\xd9\xf7\x01", "tags"),
+        (b"\xd8\x1c\x80", "tags"),  # something to be shared
+        (b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff", "not CBOR"),
+        (b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", "not CBOR"),
+        (bytes(MAX_BYTES + 1), "4096 are the most"),
+    ],
+)
+def test_what_is_not_canonical_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(MalformedMessage, match=why):
+        decode_untrusted(data)
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_canonical_or_refused(data: bytes) -> None:
+    try:
+        value = decode_untrusted(data)
+    except MalformedMessage:
+        return
+    assert encode(value) == cbor2.dumps(value, canonical=True) == data
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=6), st.integers(1, 50))
+def test_frames_are_cut_wherever_they_arrive_in_pieces(messages: list[bytes], size: int) -> None:
+    stream = b"".join(map(frame, messages))
+    unframer, found = Unframer(), []
+    for at in range(0, len(stream), size):
+        found += unframer.feed_untrusted(stream[at : at + size])
+    assert found == messages
+
+
+@pytest.mark.parametrize("length", [0, MAX_BYTES + 1, 0xFFFF])
+def test_a_frame_of_no_possible_length_ends_the_stream(length: int) -> None:
+    with pytest.raises(MalformedMessage, match="connect again"):
+        Unframer().feed_untrusted(length.to_bytes(2, "big"))

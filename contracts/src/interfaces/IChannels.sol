@@ -39,7 +39,9 @@ interface IChannels is ILedger {
         Status status;
     }
 
-    event Opened(bytes32 indexed channelId, address indexed payer, address indexed payee, Terms terms, uint96 amount);
+    event Opened(
+        bytes32 indexed channelId, address indexed payer, address indexed payee, Terms terms, uint96 amount
+    );
     event ToppedUp(bytes32 indexed channelId, uint96 amount);
     event Redeemed(bytes32 indexed channelId, uint96 cumulative, uint96 paid);
     event Closing(bytes32 indexed channelId, uint48 closesAt);

@@ -6,25 +6,32 @@ import {IStakeBook} from "./IStakeBook.sol";
 /// @title What a provider says of itself, under the key of its stake
 /// @notice An entry is believed as far as the stake behind it goes, and while that stake counts.
 interface IRegistry {
-    struct Entry {
-        /// @dev The payee of its channels. Only the stake's owner changes it.
-        address payout;
+    /// @notice What it sells.
+    struct Offer {
         /// @dev How many clients it serves at a time; each needs its bond.
         uint32 slots;
-        /// @dev When the heartbeat key was last changed, in seconds since the epoch; set by the contract.
-        uint48 heartbeatSince;
-        /// @dev Ed25519 public key of the node, which signs its records. Only the stake's owner changes it.
-        bytes32 nodeKey;
-        /// @dev Ed25519 public key that signs its heartbeats.
-        bytes32 heartbeatKey;
         /// @dev SHA-256 of its price list.
         bytes32 priceList;
-        /// @dev Binary CIDv1 of what else it says, or nothing; at most MAX_CID bytes.
+        /// @dev Binary CIDv1 of what else it says, or nothing; at most 72 bytes.
         bytes metadata;
     }
 
+    struct Entry {
+        /// @dev The owner of the stake, who wrote the entry. Under another owner it counts for nothing.
+        address owner;
+        /// @dev The payee of its channels.
+        address payout;
+        /// @dev When the heartbeat key was last changed, in seconds since the epoch.
+        uint48 heartbeatSince;
+        /// @dev Ed25519 public key of the node, which signs its records.
+        bytes32 nodeKey;
+        /// @dev Ed25519 public key that signs its heartbeats.
+        bytes32 heartbeatKey;
+        Offer offer;
+    }
+
     event Announced(address indexed provider, Entry entry);
-    event Offered(address indexed provider, uint32 slots, bytes32 priceList, bytes metadata);
+    event Offered(address indexed provider, Offer offer);
     event HeartbeatRotated(address indexed provider, bytes32 indexed heartbeatKey, bytes32 previous);
     event Retired(address indexed provider);
 
@@ -34,16 +41,23 @@ interface IRegistry {
     error BadEntry();
     /// @notice So many slots need a stake of `bond`.
     error Underbonded(uint256 bond);
-    /// @notice The provider has no entry.
+    /// @notice The provider has no entry by its stake's owner.
     error NoEntry();
     /// @notice It would change nothing.
     error NothingNew();
 
     /// @notice The owner of the provider's stake writes its whole entry, or writes it anew.
-    function announce(address provider, Entry calldata entry) external;
+    /// @dev What names the money and the node is the owner's alone: its key may rest.
+    function announce(
+        address provider,
+        address payout,
+        bytes32 nodeKey,
+        bytes32 heartbeatKey,
+        Offer calldata offer
+    ) external;
 
     /// @notice Owner or key change what is on offer.
-    function offer(address provider, uint32 slots, bytes32 priceList, bytes calldata metadata) external;
+    function changeOffer(address provider, Offer calldata offer) external;
 
     /// @notice Owner or key replace the heartbeat key: what the one before signs counts no more.
     function rotateHeartbeat(address provider, bytes32 heartbeatKey) external;
@@ -59,7 +73,7 @@ interface IRegistry {
 
     function entryOf(address provider) external view returns (Entry memory);
 
-    /// @notice Whether it has an entry, and a stake that counts and suffices for its slots. A stake that is
+    /// @notice Whether it has an entry of its stake's owner, and a stake that counts and suffices for its slots. A stake that is
     /// leaving counts for nothing, so that unbonding ends the listing at once.
     function isListed(address provider) external view returns (bool);
 }

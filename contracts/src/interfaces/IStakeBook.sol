@@ -67,7 +67,7 @@ interface IStakeBook is ILedger {
     error InCase();
     /// @notice The case was opened against this key before.
     error CaseKnown();
-    /// @notice No such case holds this stake.
+    /// @notice No such case holds this stake, or its time is over.
     error NoCase();
 
     /// @notice Stakes `amount` of the caller's account under `key`. The caller becomes its owner.
@@ -92,7 +92,7 @@ interface IStakeBook is ILedger {
     /// @notice Ends a case whose time is over, as if released. By anybody.
     function lapse(bytes32 caseId, address key) external;
 
-    /// @notice The court ends a case with a penalty, which goes to accounts and is fetched from there.
+    /// @notice The court ends a case in time with a penalty, which goes to accounts and is fetched from there.
     /// @param amount At most; the cap and the stake that is left may allow less.
     /// @param victim May be nobody (0): then its share is burned.
     /// @param verifiers Each gets a bounty. The court chooses them, and bounds their number.

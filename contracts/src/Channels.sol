@@ -54,7 +54,6 @@ contract Channels is IChannels, Ledger, EIP712 {
     /// @inheritdoc IChannels
     function redeem(Terms calldata terms, uint96 cumulative, bytes calldata signature) external {
         (bytes32 id, Channel memory c) = _live(terms);
-        if (cumulative <= c.claimed) revert NothingNew();
         _requireSigner(terms.sessionKey, voucherDigest(id, cumulative), signature);
         _pay(id, c, terms.payee, cumulative);
         _channels[id].claimed = cumulative;
@@ -144,7 +143,7 @@ contract Channels is IChannels, Ledger, EIP712 {
 
     /// @dev Leaves it to the caller to store what was claimed.
     function _pay(bytes32 id, Channel memory c, address payee, uint96 cumulative) private {
-        if (cumulative < c.claimed) revert NothingNew();
+        if (cumulative <= c.claimed) revert NothingNew();
         if (cumulative > c.deposit) revert OverDeposit(c.deposit);
         uint96 paid = cumulative - c.claimed;
         _credit(payee, paid);

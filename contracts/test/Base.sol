@@ -10,7 +10,7 @@ abstract contract Base {
     /// @dev Where forge looks for a test's verdict.
     bool public constant IS_TEST = true;
 
-    uint256 internal constant START = 1_900_000_000;
+    uint48 internal constant START = 1_900_000_000;
     TestToken internal token;
 
     error NotEqual(string what, uint256 left, uint256 right);

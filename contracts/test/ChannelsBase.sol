@@ -34,7 +34,7 @@ abstract contract ChannelsBase is Base {
             payee: bob,
             sessionKey: carol,
             window: 1 hours,
-            expiresAt: uint48(START + 30 days),
+            expiresAt: START + 30 days,
             order: keccak256("order"),
             salt: keccak256("salt")
         });

@@ -42,9 +42,9 @@ contract GasTest is ChannelsBase {
 
     function test_openFor() public {
         Terms memory terms = someTerms();
-        bytes memory signature = signed(ALICE_KEY, channels.openDigest(terms, DEPOSIT, uint48(START + 600)));
+        bytes memory signature = signed(ALICE_KEY, channels.openDigest(terms, DEPOSIT, START + 600));
         vm.prank(bob);
-        channels.openFor(terms, DEPOSIT, uint48(START + 600), signature);
+        channels.openFor(terms, DEPOSIT, START + 600, signature);
         snap("openFor");
     }
 

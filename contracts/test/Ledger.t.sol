@@ -77,7 +77,9 @@ contract LedgerTest is ChannelsBase {
 
     function test_aPermitOfSomebodyElseIsNoAllowance() public {
         (uint8 v, bytes32 r, bytes32 s) = permitOf(BOB_KEY, 5);
-        refuses(abi.encodeWithSignature("ERC20InsufficientAllowance(address,uint256,uint256)", channels, 0, 5));
+        refuses(
+            abi.encodeWithSignature("ERC20InsufficientAllowance(address,uint256,uint256)", channels, 0, 5)
+        );
         vm.prank(eve);
         channels.depositWithPermit(5, START + 60, v, r, s);
     }

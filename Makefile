@@ -59,6 +59,7 @@ lock: ## renew requirements/*.txt from setup.cfg and requirements/*.in
 	$(UV) $(LOCK_ARGS) --extra dev --extra devchain setup.cfg -o requirements/lock.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/interop.in -o requirements/interop.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/fuzz.in -o requirements/fuzz.txt
+	$(UV) $(LOCK_ARGS) requirements/slither.in -o requirements/slither.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/uv.in -o requirements/uv.txt
 
 clean: ## remove what make made, .venv included

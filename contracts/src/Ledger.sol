@@ -22,12 +22,16 @@ abstract contract Ledger is ILedger, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ILedger
-    function deposit(uint96 amount) external {
+    function deposit(uint96 amount) external nonReentrant {
         _deposit(amount);
     }
 
     /// @inheritdoc ILedger
-    function depositWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external {
+    // slither-disable-next-line reentrancy-benign
+    function depositWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+        nonReentrant
+    {
         try IERC20Permit(address(token)).permit(msg.sender, address(this), amount, deadline, v, r, s) {}
             catch {}
         _deposit(amount);
@@ -59,11 +63,12 @@ abstract contract Ledger is ILedger, ReentrancyGuardTransient {
 
     /// @dev 65 bytes, low s, v of 27 or 28, and this signer: all else is refused.
     function _requireSigner(address signer, bytes32 digest, bytes calldata signature) internal pure {
+        // slither-disable-next-line unused-return
         (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
         if (failure != ECDSA.RecoverError.NoError || recovered != signer) revert BadSignature();
     }
 
-    function _deposit(uint96 amount) private nonReentrant {
+    function _deposit(uint96 amount) private {
         uint256 before = token.balanceOf(address(this));
         token.safeTransferFrom(msg.sender, address(this), amount);
         if (token.balanceOf(address(this)) != before + amount) revert UnsupportedToken();

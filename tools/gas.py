@@ -50,17 +50,21 @@ def read_measured(folder: Path) -> dict[str, int]:
 
 def judge(measured: dict[str, int], committed: dict[str, int]) -> list[str]:
     """What is wrong with the figures, a line each."""
-    complaints = []
-    for name in sorted(measured.keys() ^ committed.keys()):
-        complaints.append(f"{name} is in one list only; run make artefacts and commit")
-    for name in sorted(TARGETS.keys() - measured.keys()):
-        complaints.append(f"{name} has a target, and no test measures it")
+    complaints = [
+        f"{name} is in one list only; run make artefacts and commit"
+        for name in sorted(measured.keys() ^ committed.keys())
+    ]
+    complaints += [
+        f"{name} has a target, and no test measures it"
+        for name in sorted(TARGETS.keys() - measured.keys())
+    ]
     for name, gas in measured.items():
-        before = committed.get(name, gas)
+        before, target = committed.get(name, gas), TARGETS.get(name, gas)
         if gas > before * MARGIN:
-            complaints.append(f"{name} costs {gas:,}, 5 % over {before:,}; save gas, or run make artefacts")
-        if gas > TARGETS.get(name, gas):
-            complaints.append(f"{name} costs {gas:,}, over its target of {TARGETS[name]:,}; save gas")
+            remedy = "save gas, or run make artefacts"
+            complaints.append(f"{name} costs {gas:,}, 5 % over {before:,}; {remedy}")
+        if gas > target:
+            complaints.append(f"{name} costs {gas:,}, over its target of {target:,}; save gas")
     return complaints
 
 

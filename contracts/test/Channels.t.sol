@@ -47,6 +47,14 @@ contract ChannelsTest is ChannelsBase {
         yes(channels.channelIdOf(terms) != id, "another chain");
     }
 
+    function test_theDomainOfSignatures() public view {
+        (, string memory name, string memory version, uint256 chain, address at,,) = channels.eip712Domain();
+        eq(keccak256(bytes(name)), keccak256("FlowShield Channels"), "name");
+        eq(keccak256(bytes(version)), keccak256("1"), "version");
+        eq(chain, block.chainid, "chain");
+        eq(at, address(channels), "contract");
+    }
+
     function test_onlyThePayerOpens() public {
         Terms memory terms = someTerms();
         refuses(ILedger.NotParty.selector);

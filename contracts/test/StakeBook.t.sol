@@ -53,6 +53,14 @@ contract StakeBookTest is StakeBookBase {
         eq(address(book.token()), address(token), "token");
     }
 
+    function test_theDomainOfSignatures() public view {
+        (, string memory name, string memory version, uint256 chain, address at,,) = book.eip712Domain();
+        eq(keccak256(bytes(name)), keccak256("FlowShield StakeBook"), "name");
+        eq(keccak256(bytes(version)), keccak256("1"), "version");
+        eq(chain, block.chainid, "chain");
+        eq(at, address(book), "contract");
+    }
+
     // Registering
 
     function testFuzz_register(uint96 amount) public {

@@ -31,6 +31,9 @@ def artefact(name: str) -> Any:
 class Market:
     """The contracts on a chain of their own, Alice who pays, and Bob who is paid."""
 
+    alice: str
+    bob: str
+
     def __init__(self) -> None:
         self.web3 = Web3(EthereumTesterProvider())
         self.alice, self.bob = self.web3.eth.accounts[:2]

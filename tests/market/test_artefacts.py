@@ -36,7 +36,7 @@ class Market:
 
     def __init__(self) -> None:
         self.web3 = Web3(EthereumTesterProvider())
-        self.alice, self.bob = self.web3.eth.accounts[:2]
+        self.alice, self.bob = list(self.web3.eth.accounts)[:2]
         self.session: LocalAccount = Account.create()
         self.token = self.deploy("TestToken")
         self.channels = self.deploy("Channels", self.token.address)

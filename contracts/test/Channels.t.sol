@@ -48,11 +48,12 @@ contract ChannelsTest is ChannelsBase {
     }
 
     function test_theDomainOfSignatures() public view {
-        (, string memory name, string memory version, uint256 chain, address at,,) = channels.eip712Domain();
+        (, string memory name, string memory version, uint256 chain, address verifier,,) =
+            channels.eip712Domain();
         eq(keccak256(bytes(name)), keccak256("FlowShield Channels"), "name");
         eq(keccak256(bytes(version)), keccak256("1"), "version");
         eq(chain, block.chainid, "chain");
-        eq(at, address(channels), "contract");
+        eq(verifier, address(channels), "contract");
     }
 
     function test_onlyThePayerOpens() public {

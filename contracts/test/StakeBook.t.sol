@@ -54,11 +54,11 @@ contract StakeBookTest is StakeBookBase {
     }
 
     function test_theDomainOfSignatures() public view {
-        (, string memory name, string memory version, uint256 chain, address at,,) = book.eip712Domain();
+        (, string memory name, string memory version, uint256 chain, address verifier,,) = book.eip712Domain();
         eq(keccak256(bytes(name)), keccak256("FlowShield StakeBook"), "name");
         eq(keccak256(bytes(version)), keccak256("1"), "version");
         eq(chain, block.chainid, "chain");
-        eq(at, address(book), "contract");
+        eq(verifier, address(book), "contract");
     }
 
     // Registering

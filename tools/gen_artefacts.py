@@ -15,7 +15,7 @@ from eth_utils.abi import abi_to_signature, filter_abi_by_type, function_signatu
 from eth_utils.crypto import keccak
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-COMPILED = REPOSITORY / "build" / "contracts" / "out"
+COMPILED = REPOSITORY / "build" / "contracts" / "package" / "out"
 SOURCES = REPOSITORY / "contracts" / "src"
 ARTEFACTS = REPOSITORY / "fs_market" / "artefacts"
 CONTRACTS = ("Channels", "Registry", "StakeBook", "TestToken")

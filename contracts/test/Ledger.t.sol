@@ -120,6 +120,8 @@ contract LedgerTest is ChannelsBase {
             refuses(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
             attacker.deposit(10);
             refuses(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
+            attacker.depositWithPermit(10);
+            refuses(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
             attacker.withdraw(10);
         }
     }

@@ -62,6 +62,10 @@ contract Reentrant {
         _ledger.deposit(amount);
     }
 
+    function depositWithPermit(uint96 amount) external {
+        _ledger.depositWithPermit(amount, 0, 27, 0, 0);
+    }
+
     function withdraw(uint96 amount) external {
         _ledger.withdraw(address(this), amount);
     }

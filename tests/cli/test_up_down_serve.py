@@ -64,7 +64,7 @@ def kill_engine(scene: Served, where: Namespace, name: str) -> None:
     (pid,) = (
         pid
         for pid in where.pids()
-        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2] == name.encode()
+        if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(f"fs_wg\0{name}\0".encode())
     )
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not where.has_link(name), what="the interface is gone")

@@ -10,6 +10,7 @@ import pytest
 
 from fs_tunnel.linux.capabilities import NET_ADMIN, NET_BIND_SERVICE
 from fs_tunnel.pumps import HAS_NATIVE
+from tests.helper.asking import engine_pid
 from tests.netns.served import Served, served
 from tests.netns.topology import REPOSITORY, Namespace, pair
 
@@ -155,14 +156,14 @@ def sandbox(scene: Served, where: Namespace) -> dict[str, Any]:
 
 def test_every_thread_of_an_engine_is_confined(scene: Served) -> None:
     where = scene.client.namespace
-    (pid,) = where.pids()
+    pid = engine_pid(scene, scene.client.name)
     assert_confined(pid, 1 << NET_ADMIN)
     said = sandbox(scene, where)
     assert (said["capabilities"], said["seccomp"]) == (["CAP_NET_ADMIN"], True)
 
 
 def test_a_low_port_costs_one_capability_more(scene: Served) -> None:
-    (pid,) = scene.provider.pids()
+    pid = engine_pid(scene, scene.name)
     assert ":443 " in scene.provider.run("ss", "-lunH")
     assert_confined(pid, 1 << NET_ADMIN | 1 << NET_BIND_SERVICE)
     kept = ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"]
@@ -171,7 +172,7 @@ def test_a_low_port_costs_one_capability_more(scene: Served) -> None:
 
 def test_an_engine_has_its_packet_threads(scene: Served) -> None:
     """Or the tests above would have looked at one thread alone."""
-    (pid,) = scene.client.namespace.pids()
+    pid = engine_pid(scene, scene.client.name)
     if HAS_NATIVE:
         assert len(tasks(pid)) >= 2
 

@@ -4,6 +4,8 @@ Routing alone leaves gaps: a socket that is bound to the uplink, a network that 
 to be on, a route that came in by DHCP.  The table stands before the first rule of routing and
 falls after the last one; it names no process, and so outlives the engine.
 
+Programs that are outside on purpose fill the chain ``outside`` (``split.py``), which is empty else.
+
 The tunnel's own datagrams are told by their mark, which only CAP_NET_ADMIN can set, and by where
 they go.  Every refusal is counted under a name (``nft list counters table inet fs_NAME``).
 
@@ -58,6 +60,11 @@ class KillSwitch:
         check_interface(self.name)
 
 
+def outside_mark(mark: int) -> int:
+    """The mark of programs outside of the tunnel whose own datagrams carry ``mark``."""
+    return mark ^ 0x0100_0000
+
+
 def kill_switch_table(switch: KillSwitch) -> NftTable:
     """The table ``inet fs_NAME``."""
     table = table_of(switch.name)
@@ -82,10 +89,12 @@ table inet {table} {{
     iifgroup != {LINK_GROUP} ip daddr @ours4 fib saddr type != local counter name off_path drop
     iifgroup != {LINK_GROUP} ip6 daddr @ours6 fib saddr type != local counter name off_path drop
   }}
+  chain outside {{
+  }}
   chain mark_in {{
     type filter hook prerouting priority mangle; policy accept;
     {_inbound_rules(switch)}
-    ct mark {mark} meta mark set ct mark
+    ct mark {{ {mark}, {outside_mark(mark)} }} meta mark set ct mark
   }}
   chain mark_replies {{
     type route hook output priority mangle; policy accept;
@@ -113,6 +122,7 @@ def _closed(switch: KillSwitch) -> str:
     return f"""  chain output {{
     type filter hook output priority filter; policy drop;
     oifname "lo" accept
+    jump outside
     meta mark {mark} ip daddr . udp dport @endpoints4 accept
     meta mark {mark} ip6 daddr . udp dport @endpoints6 accept
     meta mark {mark} ct mark {mark} ct direction reply accept
@@ -162,6 +172,7 @@ def _closed_for_some() -> str:
     )
     return f"""  chain output {{
     type filter hook output priority filter; policy accept;
+    jump outside
     {rules}
   }}
   chain forward {{

@@ -1,5 +1,6 @@
 """The resolvers that this host would ask without its tunnel: those of programs outside of it."""
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,7 +37,7 @@ def _texts(in_force: Sequence[Change], root: Path) -> Iterator[str]:
                 yield before
             elif kind == "link":
                 target = Path("/etc", before)  # which a target with a leading slash replaces
-                yield from _read(root / target.relative_to("/"))
+                yield from _read(Path(os.path.normpath(f"{root}/{target}")))
     for pattern in _HEARD:
         for path in sorted(root.glob(pattern)):
             yield from _read(path)

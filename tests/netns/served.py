@@ -100,6 +100,14 @@ class Served:
         """``fs-tunnel serve``, and it must succeed."""
         expect_ok(self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf))
 
+    def serve_apart(self, *options: str) -> None:
+        """As ``serve``, as on a host of its own, whose journals the clients' commands do not see.
+
+        Only then is a parameter that both change restored in the client.
+        """
+        apart = {"FS_TUNNEL_STATE_DIR": str(self.folder / "provider")}
+        expect_ok(self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf, env=apart))
+
     def up(self, client: Client | None = None, *options: str) -> None:
         """``fs-tunnel up``, and it must succeed."""
         client = client or self.client

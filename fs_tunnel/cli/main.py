@@ -24,6 +24,7 @@ VERBS = {
     "run": "Run a program inside or outside of a tunnel.",
     "down": "Take a tunnel down and undo all that it changed.",
     "cleanup": "Undo what crashed tunnels left behind.",
+    "lockdown": "Cut this host off while no full tunnel is up.",
     "status": "Show the tunnels that are up.",
     "top": "Show what passes through them right now.",
     "metrics": "Print or serve metrics for Prometheus.",

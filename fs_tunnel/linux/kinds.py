@@ -11,6 +11,7 @@ from fs_tunnel.linux.dns import ResolvConf, Resolvconf
 from fs_tunnel.linux.hooks import HookChange
 from fs_tunnel.linux.inner_namespace import InnerNamespace
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
+from fs_tunnel.linux.lockdown import LockdownLifted
 from fs_tunnel.linux.nft import NftChain, NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
 from fs_tunnel.linux.resolved import ResolvedLink
@@ -22,7 +23,7 @@ KINDS: dict[str, type[Change]] = {
         *(Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable),
         *(HookChange, NftChain, NftTable, PermittedEndpoint, ResolvConf, Resolvconf),
         *(ResolvedLink, Sysctl),
-        *(InnerNamespace, MarkedGroup),
+        *(InnerNamespace, LockdownLifted, MarkedGroup),
     )
 }
 

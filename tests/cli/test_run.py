@@ -324,7 +324,7 @@ def test_it_has_the_terminal(scene: Served) -> None:
     script = "trap 'n=$((n+1)); echo caught $n' INT; tty; read a; read b; echo end"
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execvpe(
+        os.execvpe(  # noqa: S606
             "nsenter",
             command(scene, "run", "--inside", "--", "sh", "-c", script),
             {**os.environ, **scene.env},

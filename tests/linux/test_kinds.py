@@ -12,6 +12,7 @@ from fs_tunnel.linux.hooks import HookChange
 from fs_tunnel.linux.inner_namespace import InnerNamespace
 from fs_tunnel.linux.kinds import KINDS, from_json, to_json
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
+from fs_tunnel.linux.lockdown import LockdownLifted
 from fs_tunnel.linux.nft import NftChain, NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
 from fs_tunnel.linux.resolved import ResolvedLink
@@ -23,6 +24,7 @@ SAMPLES: list[Change] = [
     InnerNamespace("wg0", "fs-in52000", ("198.18.0.1/32",), 1420),
     Link("wg0"),
     LinkUp("wg0", 1420),
+    LockdownLifted("closed"),
     MarkedGroup("wg0", 0x0100CA6C),
     NftTable("fs_wg0", 'table inet fs_wg0 {\n  "x"\n}\n'),
     PermittedEndpoint("fs_wg0", "192.0.2.1", 51820),

@@ -105,8 +105,15 @@ class Served:
 
         Only then is a parameter that both change restored in the client.
         """
-        apart = {"FS_TUNNEL_STATE_DIR": str(self.folder / "provider")}
-        expect_ok(self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf, env=apart))
+        arguments = ("serve", *LAB, *options, self.conf)
+        expect_ok(self.fs_tunnel(self.provider, *arguments, env=self._apart))
+
+    def down_apart(self) -> None:
+        expect_ok(self.fs_tunnel(self.provider, "down", self.conf, env=self._apart))
+
+    @property
+    def _apart(self) -> dict[str, str]:
+        return {"FS_TUNNEL_STATE_DIR": str(self.folder / "provider")}
 
     def up(self, client: Client | None = None, *options: str) -> None:
         """``fs-tunnel up``, and it must succeed."""

@@ -70,8 +70,8 @@ def look() -> dict[str, Any]:
     return {
         "on": setting is not None,
         "allow_lan": setting is not None and setting.allow_lan,
-        "blocking": host.is_in_force(),
-        "lifted": is_lifted(),
+        "blocking": setting is not None and host.is_in_force(),
+        "lifted": setting is not None and is_lifted(),
     }
 
 

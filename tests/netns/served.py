@@ -105,8 +105,9 @@ class Served:
 
         Only then is a parameter that both change restored in the client.
         """
-        arguments = ("serve", *LAB, *options, self.conf)
-        expect_ok(self.fs_tunnel(self.provider, *arguments, env=self._apart))
+        expect_ok(
+            self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf, env=self._apart)
+        )
 
     def down_apart(self) -> None:
         expect_ok(self.fs_tunnel(self.provider, "down", self.conf, env=self._apart))

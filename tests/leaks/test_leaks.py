@@ -67,6 +67,10 @@ def test_nothing_leaves_in_the_clear(scene: Watched, capsys: pytest.CaptureFixtu
     inside["up again"] = scene.seen()
     home.ip("link", "del", served.client.name)
     inside["TUN deleted"] = scene.seen()
+    scene.up()
+    os.kill(scene.engine(), signal.SIGTERM)
+    wait_until(lambda: not home.has_link(served.client.name), what="the TUN is gone")
+    inside["engine stopped"] = scene.seen()
 
     scene.up()
     wait_until(lambda: reaches(scene), what="the tunnel carries packets again")

@@ -226,6 +226,6 @@ def host_state(where: Namespace) -> str:
         ("ip", "-6", "route", "show", "table", "all"),
         ("ip", "-o", "address"),
         ("cat", "/etc/resolv.conf"),
-        ("sysctl", "-a", "--pattern", r"forwarding$|accept_ra$|src_valid_mark|arp_ignore"),
+        ("sysctl", "-a", "--pattern", r"^net\.(core|ipv4|ipv6)\."),
     )
     return "\n".join(where.run(*command) for command in commands)

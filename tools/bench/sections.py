@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tools.bench import fairness, growth, handshakes, many, speed, start
+from tools.bench import fairness, growth, guards, handshakes, many, speed, start
 from tools.bench.figures import Sample
 from tools.bench.peers import OURS, Vpn, WireGuard
 
@@ -111,6 +111,15 @@ def _growth(settings: Settings, run: int) -> Iterator[Measurement]:
             yield Measurement("growth", "on", vpn.name, run, measure)
 
 
+def _guards(settings: Settings, run: int) -> Iterator[Measurement]:
+    for vpn in settings.engines:
+        if vpn.name == OURS:
+            measure = partial(
+                guards.measure, vpn, program=settings.program, seconds=settings.seconds
+            )
+            yield Measurement("guards", "on", vpn.name, run, measure)
+
+
 SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "speed": _speed,
     "load": partial(_crowds, section="load"),
@@ -118,5 +127,6 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "start": partial(_crowds, section="start"),
     "handshakes": partial(_crowds, section="handshakes"),
     "fairness": partial(_crowds, section="fairness"),
+    "guards": _guards,
     "growth": _growth,
 }

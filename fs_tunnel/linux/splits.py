@@ -42,10 +42,15 @@ def ensure(name: str, kind: str, source: str, plan: Sequence[Change]) -> None:
 
 
 def renew(name: str) -> None:
-    """Make sure of what is in force, after the tunnel under it was brought up anew."""
+    """Make sure of what is in force, after the tunnel under it was brought up anew.
+
+    Cgroup and namespace do not depend on it; a service may not touch them either.
+    """
     for kind in KINDS:
         journal = journal_of(name, kind)
         for change in journal.in_force():
+            if isinstance(change, cgroup.MarkedGroup | inner_namespace.InnerNamespace):
+                continue
             try:
                 journal.ensure(change)
             except FlowShieldError as error:

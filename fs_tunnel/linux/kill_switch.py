@@ -122,30 +122,35 @@ def _closed(switch: KillSwitch) -> str:
     mark, ours, not_ours = switch.mark, f"oifgroup {LINK_GROUP}", f"oifgroup != {LINK_GROUP}"
     # Without resolvers of its own, the tunnel carries questions to any.
     dns_inside = (
-        f"""{ours} ip daddr @resolvers4 {DNS} accept
-    {ours} ip6 daddr @resolvers6 {DNS} accept
-    {DNS}"""
+        f"""ip daddr @resolvers4 {DNS} accept
+    ip6 daddr @resolvers6 {DNS} accept
+    {DNS} counter name dns reject with icmpx admin-prohibited
+    """
         if switch.resolvers
-        else f"{not_ours} {DNS}"
+        else ""
     )
-    return f"""  chain output {{
+    # The rules that nearly all packets take come first.
+    return f"""  chain inside {{
+    {dns_inside}accept
+  }}
+  chain output {{
     type filter hook output priority filter; policy drop;
+    {ours} goto inside
     oifname "lo" accept
-    jump outside
     meta mark {mark} ip daddr . udp dport @endpoints4 accept
     meta mark {mark} ip6 daddr . udp dport @endpoints6 accept
     meta mark {mark} ct mark {mark} ct direction reply accept
+    jump outside
     {LINK_UPKEEP_OUT}
-    {dns_inside} counter name dns reject with icmpx admin-prohibited
-    {ours} accept
+    {DNS} counter name dns reject with icmpx admin-prohibited
     {free("daddr")}
     counter name outside reject with icmpx admin-prohibited
   }}
   chain input {{
     type filter hook input priority filter; policy drop;
-    iifname "lo" accept
     iifgroup {LINK_GROUP} accept
     ct state established,related accept
+    iifname "lo" accept
     ct mark {mark} accept
     ip saddr . udp sport @endpoints4 accept
     ip6 saddr . udp sport @endpoints6 accept

@@ -49,6 +49,13 @@ def test_inside_is_closed_before_it_exists_and_opened_last() -> None:
     assert {each.priority for each in plan if isinstance(each, RuleTo)} == {5210}
 
 
+def test_inside_neither_the_host_nor_its_other_links_are_reached() -> None:
+    """Routing leads into the tunnel alone; this holds whatever becomes of the rules."""
+    said = ruleset(inside_plan("wg0", (4, 6), 1420, TABLE))
+    assert 'iifname "fs-in52003" counter name host drop' in said
+    assert 'oifname != "wg0" counter name beside reject' in said
+
+
 def test_inside_a_tunnel_of_one_version_the_other_leads_nowhere() -> None:
     plan = inside_plan("wg0", (4,), 1420, TABLE)
     assert [each.network for each in plan if isinstance(each, Unreachable)] == ["0.0.0.0/0", "::/0"]

@@ -100,17 +100,15 @@ FIGURES = {
     "sum_back": Figure("sum back", "Mbit/s", 0, "the same, receiving"),
     "sandbox_tcp": Figure("sandbox, TCP", "", 3, "one stream, to the same without a sandbox"),
     "sandbox_small": Figure(
-        "sandbox, small packets",
-        "",
-        3,
-        "64-byte datagrams that arrive of a flood, to the same without a sandbox",
+        "sandbox, 64 B UDP", "", 3, "the rate of small packets, to the same without a sandbox"
     ),
     "switch_tcp": Figure("kill switch, TCP", "", 3, "one stream, to the same without the switch"),
     "switch_small": Figure(
-        "kill switch, small packets",
+        "kill switch, 64 B UDP",
         "",
         3,
-        "64-byte datagrams that arrive of a flood, to the same without the switch",
+        "the rate of small packets, to the same without the switch, on a host that tracks no "
+        "connections otherwise",
     ),
     "growth_minutes": Figure("under load for", "min", 1, "TCP in both directions in turns"),
     "growth_before": Figure("memory before", "MiB", 1, "resident after the first tenth, both ends"),

@@ -74,11 +74,10 @@ def highest_clean_rate(trial: Callable[[float], Trial]) -> float:
 
 def measure(tunnel: Tunnel, program: Path, seconds: float, sender: Sender) -> float:
     """Thousands of packets a second from alice to bob."""
-    return highest_clean_rate(lambda rate: blast(tunnel, program, rate, seconds, sender)) / 1000
+    return highest_clean_rate(lambda rate: _blast(tunnel, program, rate, seconds, sender)) / 1000
 
 
-def blast(tunnel: Tunnel, program: Path, rate: float, seconds: float, sender: Sender) -> Trial:
-    """Send from alice to bob at a rate in datagrams a second."""
+def _blast(tunnel: Tunnel, program: Path, rate: float, seconds: float, sender: Sender) -> Trial:
     receiver = tunnel.bob.start(
         str(program), "count", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -1,14 +1,14 @@
 # Every target makes its own set-up first; `make` alone lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format bench soak fuzz lock clean
+.PHONY: help setup demo test lint format contracts artefacts mutate bench soak fuzz lock clean
 
 PYTHON ?=
 BIN := .venv/bin
-SHELL_FILES := tools/setup .ci/run
+SHELL_FILES := tools/setup tools/contracts .ci/run
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## apt packages (as root), .venv and the locked packages
 	@PYTHON="$(PYTHON)" tools/setup
@@ -17,9 +17,10 @@ demo: setup ## a download through the tunnel, in network namespaces (root)
 	@$(BIN)/python -m tools.demo
 
 test: setup ## all tests; those with network namespaces need root
+	@tools/contracts test
 	@$(BIN)/python -m pytest -rs $(PYTEST_ARGS)
 
-lint: setup ## ruff, mypy --strict, import-linter, shellcheck
+lint: setup ## ruff, mypy --strict, import-linter, shellcheck, slither
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,16 +29,31 @@ lint: setup ## ruff, mypy --strict, import-linter, shellcheck
 		echo shellcheck $(SHELL_FILES); shellcheck $(SHELL_FILES); \
 	else echo "shellcheck is not installed: the shell files were not checked"; fi
 	$(BIN)/python -m tools.state_diagram --check
+	tools/contracts lint
+
+contracts: setup ## the contracts alone: lint, forge's tests, gas, artefacts
+	@tools/contracts lint
+	@tools/contracts test
+
+artefacts: setup ## take ABI, bytecode and gas of the contracts as they are, to be committed
+	@tools/contracts artefacts
+
+mutate: setup ## does a test fail for every small change to the contracts? (half an hour)
+	@tools/contracts install
+	@$(BIN)/python -m tools.mutate $(MUTATE_ARGS)
 
 format: setup ## put the code into ruff's form, with the mends it is sure of
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+	tools/contracts forge fmt
 
 bench: setup ## speed and memory beside other tunnels; BENCH_ARGS=--help (root)
 	@$(BIN)/python -m tools.bench $(BENCH_ARGS)
 
 MINUTES ?= 30
-soak: setup ## the tests of protocol and interop again and again, for MINUTES (30)
+soak: setup ## the tests of protocol and interop again and again, for MINUTES (30); contracts at length
+	@FOUNDRY_FUZZ_RUNS=20000 FOUNDRY_INVARIANT_RUNS=500 FOUNDRY_INVARIANT_DEPTH=200 \
+		tools/contracts forge test --fuzz-seed 0x$$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 	@$(BIN)/python -m tools.soak --minutes $(MINUTES)
 
 SECONDS_EACH ?= 60
@@ -59,8 +75,9 @@ lock: ## renew requirements/*.txt from setup.cfg and requirements/*.in
 	$(UV) $(LOCK_ARGS) --extra dev --extra devchain setup.cfg -o requirements/lock.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/interop.in -o requirements/interop.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/fuzz.in -o requirements/fuzz.txt
+	$(UV) $(LOCK_ARGS) requirements/slither.in -o requirements/slither.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/uv.in -o requirements/uv.txt
 
 clean: ## remove what make made, .venv included
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build contracts/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

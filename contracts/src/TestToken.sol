@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: UNLICENSED
+pragma solidity 0.8.37;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+
+/// @title Play money for development chains: everybody makes as much of it as they like
+/// @dev 6 decimals, as the dollar tokens have, so that rounding shows.
+contract TestToken is ERC20, ERC20Permit {
+    constructor() ERC20("FlowShield Test Token", "FST") ERC20Permit("FlowShield Test Token") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function decimals() public pure override returns (uint8) {
+        return 6;
+    }
+}

@@ -16,6 +16,7 @@ from fs_market.core.ethereum import Address
 from fs_market.errors import ChainError
 from fs_tunnel.errors import UsageError
 
+CHAIN_ID = 131277322940537  # eth-tester's
 MAX_REQUEST = 1 << 20  # bytes
 _IDLE = 30.0  # seconds until a connection without a request is closed
 _REVERTED, _REFUSED, _UNKNOWN_METHOD, _INVALID = 3, -32000, -32601, -32600

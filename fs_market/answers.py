@@ -12,9 +12,12 @@ from fs_market.core.ethereum import ADDRESS_LEN, HASH_LEN, Address
 from fs_market.errors import MalformedAnswer
 
 MAX_DATA = 1 << 20  # bytes in one field
+MAX_DEPTH = 32  # of lists and objects in each other
 MAX_LOGS = 10_000  # in one answer
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.IGNORECASE | re.ASCII)
 _DATA = re.compile(r"0x([0-9a-f]{2})*", re.IGNORECASE | re.ASCII)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_TOPICS = 4
 
 
@@ -54,6 +57,19 @@ class Receipt:
     gas_price: int
     contract: Address | None
     logs: tuple[Log, ...]
+
+
+def check_depth_untrusted(body: bytes | bytearray) -> None:
+    """Refuse JSON that is nested more than MAX_DEPTH deep, before it is parsed.
+
+    Libraries around web3 raise the interpreter's limit of recursion so far that the parser would
+    overflow the stack instead of reaching it.
+    """
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:
+        raise _malformed("JSON of bounded depth")
 
 
 def quantity_untrusted(value: Any, bits: int = 256) -> int:

@@ -21,6 +21,7 @@ from fs_market.answers import (
     Log,
     Receipt,
     block_untrusted,
+    check_depth_untrusted,
     data_untrusted,
     logs_untrusted,
     quantity_untrusted,
@@ -66,15 +67,16 @@ class Chain:
         self._node = _name_of(url)
         self.chain_id, self.confirmations = chain_id, confirmations
         self._attempts = attempts
-        self._timeout = timeout
+        limit = aiohttp.ClientTimeout(total=timeout)
         # Its own repetition is off: it would repeat some methods only.
-        self._provider = AsyncHTTPProvider(url, exception_retry_configuration=None)
+        self._provider = AsyncHTTPProvider(
+            url, {"timeout": limit}, exception_retry_configuration=None
+        )
         self.genesis = b""
 
     async def __aenter__(self) -> Self:
         """Connect; WrongChain where the node serves another chain."""
         session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=self._timeout),
             response_class=_BoundedResponse,
             raise_for_status=True,
         )
@@ -235,7 +237,7 @@ class Chain:
                         f"{self._node} does not answer ({type(error).__name__}); "
                         "look whether it runs, or name another with --rpc"
                     ) from None
-            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            except (json.JSONDecodeError, UnicodeDecodeError):
                 raise MalformedAnswer(
                     f"{self._node} does not speak JSON-RPC; use another node"
                 ) from None
@@ -254,6 +256,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
                 if len(body) > _MAX_ANSWER:
                     self.close()
                     raise aiohttp.ClientPayloadError
+            check_depth_untrusted(body)
             self._body = bytes(body)
         return self._body
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from fs_market.answers import check_depth_untrusted
 from fs_market.core.ethereum import Address
-from fs_market.errors import ChainError
+from fs_market.errors import ChainError, MalformedAnswer
 from fs_tunnel.errors import UsageError
 
 CHAIN_ID = 131277322940537  # eth-tester's
@@ -66,8 +67,9 @@ class DevChain:
     def answer_untrusted(self, body: bytes) -> bytes:
         """Answer a request of JSON-RPC, or a batch of them, as the specification asks."""
         try:
+            check_depth_untrusted(body)
             request = json.loads(body)
-        except (ValueError, RecursionError):
+        except (ValueError, MalformedAnswer):
             return _encode(_refusal(None, _INVALID, "no JSON"))
         if isinstance(request, list):
             return _encode([self._answer(each) for each in request[:1000]])

@@ -15,9 +15,10 @@ from typing import Any
 from eth_account import Account as EthAccount
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
+from fs_market.answers import check_depth_untrusted
 from fs_market.core.ethereum import Address
 from fs_market.core.signatures import SigningKey
-from fs_market.errors import WalletError, WrongPassword
+from fs_market.errors import MalformedAnswer, WalletError, WrongPassword
 from fs_market.fees import Fees
 from fs_market.transactions import Call, Signed
 
@@ -181,12 +182,13 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             raw = stream.read(_MAX_KEYSTORE + 1)
+        check_depth_untrusted(raw)
         parsed = json.loads(raw)
     except OSError as error:
         raise WalletError(
             f"{path}: {error.strerror}; make one with fs-tunnel wallet create"
         ) from None
-    except (ValueError, RecursionError):
+    except (ValueError, MalformedAnswer):
         parsed = None
     if len(raw) > _MAX_KEYSTORE or not isinstance(parsed, dict):
         raise WalletError(f"{path} is no keystore; name another file")

@@ -79,7 +79,7 @@ class DevChain:
         if not isinstance(request, dict) or not isinstance(request.get("params", []), list):
             return _refusal(None, _INVALID, "no request")
         number, method = request.get("id"), request.get("method")
-        if method not in _METHODS:
+        if not isinstance(method, str) or method not in _METHODS:
             return _refusal(number, _UNKNOWN_METHOD, "no such method")
         try:
             with self._lock:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from fs_market import voucher_book
 from fs_market.contracts import Channels
 from fs_market.core.channels import ChannelStatus
-from fs_market.errors import ChainError, StillPending
+from fs_market.errors import ChainError, Displaced, Reverted, StillPending
 from fs_market.journal import Journal
 from fs_market.sender import Sender
 from fs_market.voucher_book import Account, Side
@@ -88,6 +88,13 @@ class Settler:
     ) -> None:
         self._journal, self._channels, self._sender = journal, channels, sender
         self._policy, self._clock = policy, clock
+
+    async def resume(self) -> None:
+        """Bring to its end what a crash left under way; what failed is decided anew."""
+        try:
+            await self._sender.finish_all()
+        except (Displaced, Reverted) as error:
+            log.warning("%s", error)
 
     async def settle_due(
         self, fee: int, is_session_over: Callable[[bytes], bool] = lambda _channel: False

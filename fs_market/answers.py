@@ -16,7 +16,8 @@ MAX_DEPTH = 32  # of lists and objects in each other
 MAX_LOGS = 10_000  # in one answer
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.IGNORECASE | re.ASCII)
 _DATA = re.compile(r"0x([0-9a-f]{2})*", re.IGNORECASE | re.ASCII)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and to the end where a string has none: what is hostile costs no second look.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_TOPICS = 4
 

@@ -73,22 +73,32 @@ def find(named: Path | None) -> Path:
 def read(path: Path, rpc: str | None = None) -> MarketSettings:
     """Parse a file; ``rpc`` takes the place of its own. ConfigError names what is wrong."""
     try:
-        raw = path.read_bytes()
-        parsed = tomllib.loads(raw[: _MAX_FILE + 1].decode())
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_FILE + 1)
     except OSError as error:
         raise ConfigError(
             f"{error.strerror}; name a file with --settings", source=str(path)
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"it is no TOML: {error}; mend it", source=str(path)) from None
-    return _Reader(str(path), parsed).settings(rpc)
+    return parse_untrusted(raw, str(path), rpc)
+
+
+def parse_untrusted(raw: bytes, source: str, rpc: str | None = None) -> MarketSettings:
+    """The same from the bytes of a file that ``source`` names."""
+    try:
+        if len(raw) > _MAX_FILE:
+            raise ConfigError(f"it has more than {_MAX_FILE} bytes; shorten it", source=source)
+        parsed = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = error if isinstance(error, tomllib.TOMLDecodeError) else "no text of bounded depth"
+        raise ConfigError(f"it is no TOML ({what}); mend it", source=source) from None
+    return _Reader(source, parsed).settings(rpc)
 
 
 def render(settings: MarketSettings) -> str:
     """The file of some settings, as ``read`` parses it."""
     lines = [
         "[chain]",
-        f"rpc = {json.dumps(settings.rpc)}",
+        f"rpc = {json.dumps(settings.rpc, ensure_ascii=False)}",
         f"id = {settings.chain_id}",
         f"confirmations = {settings.confirmations}",
         f"max_fee_gwei = {settings.fees.cap // GWEI}",
@@ -138,7 +148,7 @@ class _Reader:
 
     def _text(self, section: str, name: str) -> str:
         value = self._parsed.get(section, {}).get(name)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not value.isprintable():
             raise self._wrong(f"{section}.{name}", f'missing; write {name} = "…"')
         return value
 
@@ -158,4 +168,5 @@ class _Reader:
             raise self._wrong(f"contracts.{name}", str(error)) from None
 
     def _wrong(self, key: str, message: str) -> ConfigError:
-        return ConfigError(message, source=self._source, key=key)
+        shown = "".join(c if c.isprintable() else "?" for c in key)
+        return ConfigError(message, source=self._source, key=shown)

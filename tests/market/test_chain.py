@@ -65,11 +65,15 @@ def test_the_depth_of_honest_answers_is_fine(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 33, b"[" * 33 + b"]" * 33, b'{"a":' * 33 + b"1" + b"}" * 33, b'["]",' * 33]
+    "body", [b"[" * 33, b"[" * 33 + b"]" * 33, b'{"a":' * 33 + b"1" + b"}" * 33, b'["]",' * 33, b"[" * 9 + b'"' + b"[" * 9]
 )
 def test_deep_answers_are_refused_before_they_are_parsed(body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         answers.check_depth_untrusted(body)
+
+
+def test_an_unfinished_string_costs_one_look() -> None:
+    answers.check_depth_untrusted(b'"' + b'\\"' * 1_000_000)
 
 
 @given(JSON | st.dictionaries(st.sampled_from(["code", "message", "data"]), VALUES))

@@ -65,7 +65,14 @@ def test_the_depth_of_honest_answers_is_fine(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 33, b"[" * 33 + b"]" * 33, b'{"a":' * 33 + b"1" + b"}" * 33, b'["]",' * 33, b"[" * 9 + b'"' + b"[" * 9]
+    "body",
+    [
+        b"[" * 33,
+        b"[" * 33 + b"]" * 33,
+        b'{"a":' * 33 + b"1" + b"}" * 33,
+        b'["]",' * 33,
+        b"[" * 9 + b'"' + b"[" * 9,
+    ],
 )
 def test_deep_answers_are_refused_before_they_are_parsed(body: bytes) -> None:
     with pytest.raises(MalformedAnswer):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tools.bench import fairness, growth, handshakes, many, speed, start, vouchers
+from tools.bench import fairness, gas, growth, handshakes, many, speed, start, vouchers
 from tools.bench.figures import Sample
 from tools.bench.peers import OURS, Vpn, WireGuard
 
@@ -119,6 +119,11 @@ def _vouchers(settings: Settings, run: int) -> Iterator[Measurement]:
         yield Measurement("vouchers", "on", OURS, run, measure)
 
 
+def _gas(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.peers):
+        yield Measurement("gas", "on", OURS, run, gas.measure)
+
+
 SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "speed": _speed,
     "load": partial(_crowds, section="load"),
@@ -128,4 +133,5 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "fairness": partial(_crowds, section="fairness"),
     "growth": _growth,
     "vouchers": _vouchers,
+    "gas": _gas,
 }

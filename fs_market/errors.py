@@ -7,7 +7,20 @@ FlowShieldError
     ├── Refused                 the other side broke a rule; ``reason`` is counted
     │   ├── MalformedMessage    its bytes are no message of ours
     │   └── VoucherRefused      it is no voucher that the contract would pay for
-    └── StateError              the caller asked for what the session's state forbids
+    ├── StateError              the caller asked for what the session's state forbids
+    ├── WalletError             a keystore cannot be read, written or unlocked
+    │   └── WrongPassword       the password does not open it
+    ├── JournalError            the books on the disk cannot be read or written
+    └── ChainError              something between us and the chain
+        ├── NodeUnreachable     the node did not answer in time
+        ├── MalformedAnswer     the node answered what no node may
+        ├── WrongChain          the node serves another chain than was named
+        ├── NodeRefused         the node answered with an error
+        ├── Reverted            a contract refused, by which of its errors
+        ├── FeeTooHigh          the chain asks for more than the user allows
+        ├── StillPending        a transaction was sent, and is not final yet
+        ├── Displaced           a foreign transaction took the nonce of ours
+        └── DeepReorg           the chain took back what was final
 """
 
 from enum import IntEnum
@@ -80,3 +93,63 @@ class VoucherRefused(Refused):
 
 class StateError(MarketError):
     """The session is not where this could be asked of it; nothing has changed."""
+
+
+class WalletError(MarketError):
+    """A keystore that cannot be read, written or unlocked."""
+
+
+class WrongPassword(WalletError):
+    """The password does not open the keystore."""
+
+
+class JournalError(MarketError):
+    """The books on the disk cannot be read or written."""
+
+
+class ChainError(MarketError):
+    """Something went wrong between us and the chain."""
+
+
+class NodeUnreachable(ChainError):
+    """The node did not answer in time, as often as it was asked."""
+
+
+class MalformedAnswer(ChainError):
+    """The node answered what no node may: a wrong type, length or form."""
+
+
+class WrongChain(ChainError):
+    """The node serves another chain than the one that was named."""
+
+
+class NodeRefused(ChainError):
+    """The node answered with an error; ``code`` is that of JSON-RPC."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class Reverted(ChainError):
+    """A contract refused; ``data`` is what it returned, by its ABI an error and its arguments."""
+
+    def __init__(self, message: str, data: bytes = b"") -> None:
+        self.data = data
+        super().__init__(message)
+
+
+class FeeTooHigh(ChainError):
+    """The chain asks for more than the user allows."""
+
+
+class StillPending(ChainError):
+    """A transaction was written down and sent, and is not final yet."""
+
+
+class Displaced(ChainError):
+    """Another transaction of the same account took the nonce of ours, which can never happen."""
+
+
+class DeepReorg(ChainError):
+    """The chain took back blocks that counted as final."""

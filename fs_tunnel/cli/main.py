@@ -33,6 +33,8 @@ VERBS = {
     "genpsk": "Make a pre-shared key.",
     "pubkey": "Derive a public key from a private one.",
     "config": "Check a file, or show it as a QR code.",
+    "wallet": "Make a wallet, look at it, and move its money.",
+    "chain": "A chain of your own, for development.",
     "completion": "Print the completion script of a shell.",
 }
 

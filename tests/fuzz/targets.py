@@ -1,8 +1,17 @@
 """One function a parser: takes any bytes, and fails by raising what the parser may not raise."""
 
+import contextlib
+import json
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from fs_market.answers import (
+    block_untrusted,
+    check_depth_untrusted,
+    logs_untrusted,
+    receipt_untrusted,
+    tips_untrusted,
+)
 from fs_market.core.channels import Terms
 from fs_market.core.codec import MAX_BYTES
 from fs_market.core.ethereum import ZERO_ADDRESS, Address
@@ -14,8 +23,10 @@ from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted, to_bytes
 from fs_market.core.signatures import recover_untrusted
 from fs_market.core.units import Token, parse_bytes, parse_seconds
-from fs_market.errors import AmountError, Refused
+from fs_market.errors import AmountError, MalformedAnswer, Refused
 from fs_market.errors import MalformedMessage as MalformedMarketMessage
+from fs_market.settings import parse_untrusted as parse_market_settings
+from fs_market.settings import render
 from fs_tunnel import config, uapi
 from fs_tunnel.control import Message
 from fs_tunnel.control_server import answer_untrusted, describe_limits, parse_limits_untrusted
@@ -250,6 +261,29 @@ def amounts(data: bytes) -> None:
         assert write is None or read(write(value)) == value
 
 
+def node_answer(data: bytes) -> None:
+    """What a chain's node answers is parsed, or refused, whatever is asked of it."""
+    try:
+        check_depth_untrusted(data)
+        answer = json.loads(data)
+    except (MalformedAnswer, ValueError):
+        return
+    for parse in (block_untrusted, logs_untrusted, receipt_untrusted, tips_untrusted):
+        with contextlib.suppress(MalformedAnswer):
+            parse(answer)
+
+
+def market_settings(data: bytes) -> None:
+    """What was read is written as what is read as the same."""
+    try:
+        settings = parse_market_settings(data, "market.toml")
+    except ConfigError as error:
+        if "\n" in str(error):
+            raise AssertionError("the error is not one line") from error
+        return
+    assert parse_market_settings(render(settings).encode(), "market.toml") == settings
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
@@ -257,5 +291,6 @@ TARGETS: dict[str, Target] = {
         *(config_file, control_request, journal_line),
         *(helper_request, dns_query, block_list),
         *(market_message, market_record, market_frames, market_session, signature, amounts),
+        *(node_answer, market_settings),
     )
 }

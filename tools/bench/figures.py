@@ -98,6 +98,12 @@ FIGURES = {
     "vouchers_checked": Figure(
         "checked", "1/s", 0, "vouchers that one core reads and checks, signature and all"
     ),
+    "gas_deposit": Figure("deposit", "gas", 0, "gas of a payer's deposit, as its receipt has it"),
+    "gas_open": Figure("open", "gas", 0, "gas of opening a channel"),
+    "gas_redeem": Figure("redeem first", "gas", 0, "gas of a payee's first voucher"),
+    "gas_redeem_later": Figure("redeem later", "gas", 0, "gas of each that follows"),
+    "gas_close": Figure("close", "gas", 0, "gas of the payee's closing with a voucher"),
+    "gas_withdraw": Figure("withdraw", "gas", 0, "gas of fetching what was paid"),
     "jain_there": Figure(
         "Jain there", "", 3, "Jain's index of what the clients of one provider got, sending to it"
     ),
@@ -132,6 +138,10 @@ TABLES: dict[str, tuple[str, ...]] = {
     "Start": ("start", "first_packet", "start_to_packet"),
     "Handshakes": ("handshakes",),
     "Vouchers": ("vouchers_signed", "vouchers_checked"),
+    "Gas": (
+        *("gas_deposit", "gas_open", "gas_redeem", "gas_redeem_later"),
+        *("gas_close", "gas_withdraw"),
+    ),
     "Many active clients": ("jain_there", "jain_back", "sum_there", "sum_back"),
     "Guards": ("sandbox_tcp", "sandbox_small", "switch_tcp", "switch_small"),
     "Memory over time": ("growth_minutes", "growth_before", "growth"),

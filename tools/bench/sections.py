@@ -5,7 +5,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tools.bench import fairness, growth, guards, handshakes, many, speed, start, vouchers
+from tools.bench import (
+    fairness,
+    gas,
+    growth,
+    guards,
+    handshakes,
+    many,
+    speed,
+    start,
+    vouchers,
+)
 from tools.bench.figures import Sample
 from tools.bench.peers import OURS, Vpn, WireGuard
 
@@ -128,6 +138,11 @@ def _vouchers(settings: Settings, run: int) -> Iterator[Measurement]:
         yield Measurement("vouchers", "on", OURS, run, measure)
 
 
+def _gas(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.peers):
+        yield Measurement("gas", "on", OURS, run, gas.measure)
+
+
 SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "speed": _speed,
     "load": partial(_crowds, section="load"),
@@ -138,4 +153,5 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "guards": _guards,
     "growth": _growth,
     "vouchers": _vouchers,
+    "gas": _gas,
 }

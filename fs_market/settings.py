@@ -1,0 +1,172 @@
+"""Where the market is: ``market.toml``, which names a chain, its contracts and a wallet.
+
+[chain]
+rpc = "https://rpc.example"
+id = 100
+confirmations = 12          # blocks until something is final, itself counted
+max_fee_gwei = 200          # the most that a unit of gas may cost
+
+[contracts]
+token = "0x…"
+channels = "0x…"
+stakes = "0x…"
+registry = "0x…"
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fs_market.core.ethereum import Address
+from fs_market.errors import AmountError
+from fs_market.fees import GWEI, FeePolicy
+from fs_tunnel.errors import ConfigError
+
+DEFAULT_CONFIRMATIONS = 12
+_MAX_CONFIRMATIONS = 10_000
+_MAX_FILE = 64 << 10  # bytes
+_SECTIONS = {
+    "chain": {"rpc", "id", "confirmations", "max_fee_gwei"},
+    "contracts": {"token", "channels", "stakes", "registry"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSettings:
+    """One chain and the contracts on it. ``rpc`` may hold a secret: it is not to be shown."""
+
+    rpc: str
+    chain_id: int
+    confirmations: int
+    fees: FeePolicy
+    token: Address
+    channels: Address
+    stakes: Address | None
+    registry: Address | None
+
+    def __repr__(self) -> str:
+        return f"MarketSettings(chain {self.chain_id}, {self.channels})"
+
+
+def candidates() -> tuple[Path, ...]:
+    """Where the file is looked for if none is named."""
+    return (
+        Path.home() / ".config" / "flowshield" / "market.toml",
+        Path("/etc/fs-tunnel/market.toml"),
+    )
+
+
+def find(named: Path | None) -> Path:
+    """The file that was named, or the first that there is; ConfigError where there is none."""
+    if named is not None:
+        return named
+    for path in candidates():
+        if path.is_file():
+            return path
+    looked = " or ".join(map(str, candidates()))
+    raise ConfigError(f"no settings of a market; write {looked}, or name a file with --settings")
+
+
+def read(path: Path, rpc: str | None = None) -> MarketSettings:
+    """Parse a file; ``rpc`` takes the place of its own. ConfigError names what is wrong."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"{error.strerror}; name a file with --settings", source=str(path)
+        ) from None
+    return parse_untrusted(raw, str(path), rpc)
+
+
+def parse_untrusted(raw: bytes, source: str, rpc: str | None = None) -> MarketSettings:
+    """The same from the bytes of a file that ``source`` names."""
+    try:
+        if len(raw) > _MAX_FILE:
+            raise ConfigError(f"it has more than {_MAX_FILE} bytes; shorten it", source=source)
+        parsed = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = error if isinstance(error, tomllib.TOMLDecodeError) else "no text of bounded depth"
+        raise ConfigError(f"it is no TOML ({what}); mend it", source=source) from None
+    return _Reader(source, parsed).settings(rpc)
+
+
+def render(settings: MarketSettings) -> str:
+    """The file of some settings, as ``read`` parses it."""
+    lines = [
+        "[chain]",
+        f"rpc = {json.dumps(settings.rpc, ensure_ascii=False)}",
+        f"id = {settings.chain_id}",
+        f"confirmations = {settings.confirmations}",
+        f"max_fee_gwei = {settings.fees.cap // GWEI}",
+        "",
+        "[contracts]",
+        f'token = "{settings.token}"',
+        f'channels = "{settings.channels}"',
+    ]
+    for name, address in (("stakes", settings.stakes), ("registry", settings.registry)):
+        lines += [f'{name} = "{address}"'] if address is not None else []
+    return "\n".join(lines) + "\n"
+
+
+class _Reader:
+    """Takes values out of a parsed file, and says where one is wrong."""
+
+    def __init__(self, source: str, parsed: Mapping[str, Any]) -> None:
+        self._source, self._parsed = source, parsed
+
+    def settings(self, rpc: str | None) -> MarketSettings:
+        self._check_names()
+        cap = self._number("chain", "max_fee_gwei", 10**6, FeePolicy().cap // GWEI) * GWEI
+        token, channels = self._address("token"), self._address("channels")
+        if token is None or channels is None:
+            raise self._wrong("contracts", "token and channels are missing; add their addresses")
+        return MarketSettings(
+            rpc=rpc if rpc is not None else self._text("chain", "rpc"),
+            chain_id=self._number("chain", "id", 2**63),
+            confirmations=self._number(
+                "chain", "confirmations", _MAX_CONFIRMATIONS, DEFAULT_CONFIRMATIONS
+            ),
+            fees=FeePolicy(cap=cap),
+            token=token,
+            channels=channels,
+            stakes=self._address("stakes"),
+            registry=self._address("registry"),
+        )
+
+    def _check_names(self) -> None:
+        for section, values in self._parsed.items():
+            if section not in _SECTIONS or not isinstance(values, dict):
+                raise self._wrong(section, f"unknown; there are {', '.join(_SECTIONS)}")
+            for name in values:
+                if name not in _SECTIONS[section]:
+                    known = ", ".join(sorted(_SECTIONS[section]))
+                    raise self._wrong(f"{section}.{name}", f"unknown; there are {known}")
+
+    def _text(self, section: str, name: str) -> str:
+        value = self._parsed.get(section, {}).get(name)
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise self._wrong(f"{section}.{name}", f'missing; write {name} = "…"')
+        return value
+
+    def _number(self, section: str, name: str, limit: int, default: int | None = None) -> int:
+        value = self._parsed.get(section, {}).get(name, default)
+        if type(value) is not int or not 0 < value <= limit:
+            raise self._wrong(f"{section}.{name}", f"write a number from 1 to {limit}")
+        return value
+
+    def _address(self, name: str) -> Address | None:
+        value = self._parsed.get("contracts", {}).get(name)
+        if value is None:
+            return None
+        try:
+            return Address.parse(value if isinstance(value, str) else "")
+        except AmountError as error:
+            raise self._wrong(f"contracts.{name}", str(error)) from None
+
+    def _wrong(self, key: str, message: str) -> ConfigError:
+        shown = "".join(c if c.isprintable() else "?" for c in key)
+        return ConfigError(message, source=self._source, key=shown)

@@ -228,4 +228,6 @@ def host_state(where: Namespace) -> str:
         ("cat", "/etc/resolv.conf"),
         ("sysctl", "-a", "--pattern", r"^net\.(core|ipv4|ipv6)\."),
     )
-    return "\n".join(where.run(*command) for command in commands)
+    lines = "\n".join(where.run(*command) for command in commands).splitlines(keepends=True)
+    # A secret that the kernel draws when the first program listens with TCP Fast Open.
+    return "".join(line for line in lines if "tcp_fastopen_key" not in line)

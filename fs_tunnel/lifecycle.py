@@ -28,6 +28,7 @@ from fs_tunnel.errors import (
     PrivilegeError,
     SystemChangeError,
 )
+from fs_tunnel.linux import splits
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.journal import Journal, journalled
 from fs_tunnel.linux.links import Link, Unreachable, exists
@@ -91,6 +92,7 @@ def bring_up(
             _configure(name, _difference(running, device, keeps))
             journal.begin(role, config.source, _endpoints(config, device))
             _follow(journal, plan, device)
+            splits.renew(name)
             return False
         # What a client had closed must stay closed; and without a provider's firewall, the
         # connections of its clients would be answered by the host, which ends them.
@@ -107,6 +109,7 @@ def bring_up(
         except BaseException:
             _undo_quietly(journal, keep_closed=is_ours and role == "up")
             raise
+        splits.renew(name)
         return True
 
 
@@ -119,6 +122,7 @@ def take_down(name: str) -> bool:
         journal = Journal(name)
         was_open = journal.is_open
         if was_open:
+            splits.take_back(name)
             journal.take_all_back()
             _wait_for_end(name)
         elif _running(name) is not None:
@@ -139,14 +143,20 @@ def clean_up() -> Iterator[str]:
         with locked(name):
             journal = Journal(name)
             if not journal.is_open or _running(name) is not None:
+                splits.take_back_unused(name)
                 continue
             try:
+                splits.take_back(name)
                 journal.take_all_back()
                 _wait_for_end(name)
             except FlowShieldError as error:
                 failure = error
                 continue
         _wait_for_helper(name)
+        yield name
+    for name in splits.orphans():
+        with locked(name):
+            splits.take_back(name)
         yield name
     if failure is not None:
         raise failure

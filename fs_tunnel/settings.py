@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fs_tunnel.config import EndpointName, TunnelConfig, check_name, load
 from fs_tunnel.errors import ConfigError, PrivilegeError, SystemChangeError
-from fs_tunnel.linux import links, plans
+from fs_tunnel.linux import links, lockdown, plans
 from fs_tunnel.linux.journal import Journal
 from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PublicKey
 from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
@@ -61,9 +61,14 @@ def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
         elif str(peer.endpoint) in remembered:
             found[peer.public_key] = Endpoint.parse(remembered[str(peer.endpoint)])
         else:
+            remedy = "check the name and the network"
+            if lockdown.setting() is not None and lockdown.is_in_force():
+                remedy = (
+                    "lockdown lets nobody ask for names: write the address itself, "
+                    "or fs-tunnel lockdown off until it is up"
+                )
             raise SystemChangeError(
-                f"the endpoint {peer.endpoint.host} has no address: {answer}; "
-                "check the name and the network"
+                f"the endpoint {peer.endpoint.host} has no address: {answer}; {remedy}"
             )
     return found
 
@@ -76,7 +81,10 @@ def choose_mark(config: TunnelConfig, protection: plans.Protection) -> int:
         if isinstance(change, links.Unreachable)
     }
     return plans.choose_mark(
-        config, protection, in_use=lambda mark: mark not in ours and links.table_in_use(mark)
+        config,
+        protection,
+        in_use=lambda mark: mark not in ours and links.table_in_use(mark),
+        under_lockdown=lockdown.setting() is not None,
     )
 
 

@@ -173,6 +173,13 @@ contract RegistryTest is StakeBookBase {
         yes(registry.isListed(kim), "it may come back");
     }
 
+    function test_whoHasNeitherStakeNorEntryHasNothingToChange() public {
+        refuses(IRegistry.NoEntry.selector);
+        vm.prank(eve);
+        registry.retire(eve);
+        yes(!registry.isListed(eve), "not listed");
+    }
+
     function test_aSlashMayEndTheListing() public {
         announce();
         hold(CASE);

@@ -21,8 +21,10 @@ log = logging.getLogger(__name__)
 VERBS = {
     "up": "Become a client: bring up the tunnel of a wg-quick file.",
     "serve": "Become a provider: serve the clients of a wg-quick file.",
+    "run": "Run a program inside or outside of a tunnel.",
     "down": "Take a tunnel down and undo all that it changed.",
     "cleanup": "Undo what crashed tunnels left behind.",
+    "lockdown": "Cut this host off while no full tunnel is up.",
     "status": "Show the tunnels that are up.",
     "top": "Show what passes through them right now.",
     "metrics": "Print or serve metrics for Prometheus.",

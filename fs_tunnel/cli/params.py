@@ -1,12 +1,13 @@
 """Types of what stands on a command line."""
 
 import pwd
+from ipaddress import ip_address
 
 import click
 
 from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.kill_switch import Inbound
-from fs_tunnel.types import Endpoint, IPNetwork, parse_network
+from fs_tunnel.types import Endpoint, IPAddress, IPNetwork, parse_network
 
 
 class Network(click.ParamType[IPNetwork]):
@@ -37,6 +38,20 @@ class User(click.ParamType[int]):
             return pwd.getpwnam(value).pw_uid
         except (KeyError, OverflowError):
             self.fail(f"there is no user {value!r}; see getent passwd", param, ctx)
+
+
+class Address(click.ParamType[IPAddress]):
+    """An address of either IP version."""
+
+    name = "ADDRESS"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPAddress:
+        try:
+            return ip_address(value)
+        except ValueError:
+            self.fail(f"{value!r} is no address; write 192.0.2.53", param, ctx)
 
 
 class InboundParam(click.ParamType[Inbound]):

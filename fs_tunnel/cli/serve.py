@@ -16,7 +16,7 @@ from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.helper import block_list
 from fs_tunnel.helper.settings import ResolverSettings, Settings
-from fs_tunnel.linux import hooks, links
+from fs_tunnel.linux import hooks, links, lockdown
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.firewall import MAX_FLOWS_PER_CLIENT, ProviderPolicy
 from fs_tunnel.linux.links import Address
@@ -82,6 +82,10 @@ def serve(
     other and from this host; all of it is undone by fs-tunnel down.
     """
     config = read_config("serve", conf, allow_hooks=allow_hooks)
+    if lockdown.setting() is not None:
+        raise UsageError(
+            "lockdown is on, and lets nothing in and out but tunnels; fs-tunnel lockdown off first"
+        )
     addresses = config.interface.addresses
     if not any(address.network.num_addresses > 1 for address in addresses):
         raise ConfigError(

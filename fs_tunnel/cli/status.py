@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from fs_tunnel.cli import lockdown
 from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.cli.spending import summary
 from fs_tunnel.cli.text import ago, align, human_bytes
 from fs_tunnel.cli.tunnels import find
+from fs_tunnel.errors import NotRunningError
 from fs_tunnel.lifecycle import require_root
 from fs_tunnel.settings import tunnel_name
 
@@ -30,17 +32,24 @@ def status(as_json: bool, watch: bool, name: str | None) -> None:
     require_root("fs-tunnel status")
     wanted = tunnel_name(name) if name is not None else None
     while True:
-        tunnels = find(wanted)
+        lock = lockdown.look()
+        try:
+            tunnels = find(wanted)
+        except NotRunningError:
+            if wanted is None and lock["on"]:
+                raise NotRunningError(f"no tunnel is up; {lockdown.describe(lock)}") from None
+            raise
         if watch and not as_json:
             click.clear()
-        click.echo(_to_json(tunnels) if as_json else "\n\n".join(map(_to_table, tunnels)))
+        said = [*map(_to_table, tunnels), *([lockdown.describe(lock)] if lock["on"] else [])]
+        click.echo(_to_json(tunnels, lock) if as_json else "\n\n".join(said))
         if not watch:
             return
         time.sleep(1)
 
 
-def _to_json(tunnels: Sequence[dict[str, Any]]) -> str:
-    return json.dumps({"schema": SCHEMA, "tunnels": tunnels})
+def _to_json(tunnels: Sequence[dict[str, Any]], lock: dict[str, Any]) -> str:
+    return json.dumps({"schema": SCHEMA, "tunnels": tunnels, "lockdown": lock})
 
 
 def _to_table(tunnel: dict[str, Any]) -> str:

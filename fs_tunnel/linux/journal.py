@@ -32,6 +32,11 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 def journalled() -> list[str]:
     """The names of the tunnels that have a journal."""
+    return [name for name in _all() if "@" not in name]
+
+
+def _all() -> list[str]:
+    """Tunnels, and what is built on top of one: NAME@inside, NAME@outside."""
     found = state_directory().glob("*.journal")
     return sorted(path.name.removesuffix(".journal") for path in found)
 
@@ -40,7 +45,7 @@ def original(place: tuple[object, ...]) -> str | None:
     """What a shared place held before any tunnel changed it; None where none did."""
     found = [
         transition
-        for name in journalled()
+        for name in _all()
         for change in Journal(name).in_force()
         if change.place == place and (transition := change.transition()) is not None
     ]
@@ -242,7 +247,7 @@ class Journal:
         )
 
     def _rivals(self, change: Change) -> Iterator[tuple["Journal", Change]]:
-        for name in journalled():
+        for name in _all():
             if name != self.name:
                 journal = Journal(name)
                 for other in journal.in_force():

@@ -4,6 +4,8 @@ Routing alone leaves gaps: a socket that is bound to the uplink, a network that 
 to be on, a route that came in by DHCP.  The table stands before the first rule of routing and
 falls after the last one; it names no process, and so outlives the engine.
 
+Programs that are outside on purpose fill the chain ``outside`` (``split.py``), which is empty else.
+
 The tunnel's own datagrams are told by their mark, which only CAP_NET_ADMIN can set, and by where
 they go.  Every refusal is counted under a name (``nft list counters table inet fs_NAME``).
 
@@ -24,9 +26,18 @@ _PRIVATE_V4 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"
 _PRIVATE_V6 = ("fc00::/7", "fe80::/10")
 LAN = tuple(parse_network(each) for each in (*_PRIVATE_V4, *_PRIVATE_V6))
 # Of one link, or of one site: mDNS, SSDP, DHCP.
-_LAN_MULTICAST = ("224.0.0.0/24", "239.0.0.0/8", "255.255.255.255/32", "ff02::/16", "ff05::/16")
+LAN_MULTICAST = ("224.0.0.0/24", "239.0.0.0/8", "255.255.255.255/32", "ff02::/16", "ff05::/16")
 _COUNTERS = ("off_path", "dns", "outside", "unsolicited", "forwarded")
-_DNS = "meta l4proto { tcp, udp } th dport { 53, 853 }"
+# DHCP and neighbour discovery: without them a host is not on its link.
+LINK_UPKEEP_OUT = """udp sport 68 udp dport 67 accept
+    ip6 daddr { fe80::/10, ff02::1:2 } udp sport 546 udp dport 547 accept
+    icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } \
+ip6 hoplimit 255 accept"""
+LINK_UPKEEP_IN = """udp sport 67 udp dport 68 accept
+    ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
+    icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } \
+ip6 hoplimit 255 accept"""
+DNS = "meta l4proto { tcp, udp } th dport { 53, 853 }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,11 @@ class KillSwitch:
         check_interface(self.name)
 
 
+def outside_mark(mark: int) -> int:
+    """The mark of programs outside of the tunnel whose own datagrams carry ``mark``."""
+    return mark ^ 0x0100_0000
+
+
 def kill_switch_table(switch: KillSwitch) -> NftTable:
     """The table ``inet fs_NAME``."""
     table = table_of(switch.name)
@@ -70,11 +86,11 @@ def render(table: str, switch: KillSwitch) -> str:
     return f"""{without(table)}
 table inet {table} {{
 {counters(_COUNTERS)}
-{_both("ours", (address.ip for address in switch.addresses))}
-{_both("resolvers", switch.resolvers)}
-{_both("excluded", switch.excluded)}
-{_both("lan", (*LAN, *_LAN_MULTICAST) if switch.allow_lan else ())}
-{_both("only", switch.only)}
+{both("ours", (address.ip for address in switch.addresses))}
+{both("resolvers", switch.resolvers)}
+{both("excluded", switch.excluded)}
+{both("lan", (*LAN, *LAN_MULTICAST) if switch.allow_lan else ())}
+{both("only", switch.only)}
 {_endpoints(switch.endpoints)}
 
   chain off_path {{
@@ -82,10 +98,12 @@ table inet {table} {{
     iifgroup != {LINK_GROUP} ip daddr @ours4 fib saddr type != local counter name off_path drop
     iifgroup != {LINK_GROUP} ip6 daddr @ours6 fib saddr type != local counter name off_path drop
   }}
+  chain outside {{
+  }}
   chain mark_in {{
     type filter hook prerouting priority mangle; policy accept;
     {_inbound_rules(switch)}
-    ct mark {mark} meta mark set ct mark
+    ct mark {{ {mark}, {outside_mark(mark)} }} meta mark set ct mark
   }}
   chain mark_replies {{
     type route hook output priority mangle; policy accept;
@@ -104,39 +122,39 @@ def _closed(switch: KillSwitch) -> str:
     mark, ours, not_ours = switch.mark, f"oifgroup {LINK_GROUP}", f"oifgroup != {LINK_GROUP}"
     # Without resolvers of its own, the tunnel carries questions to any.
     dns_inside = (
-        f"""{ours} ip daddr @resolvers4 {_DNS} accept
-    {ours} ip6 daddr @resolvers6 {_DNS} accept
-    {_DNS}"""
+        f"""ip daddr @resolvers4 {DNS} accept
+    ip6 daddr @resolvers6 {DNS} accept
+    {DNS} counter name dns reject with icmpx admin-prohibited
+    """
         if switch.resolvers
-        else f"{not_ours} {_DNS}"
+        else ""
     )
-    return f"""  chain output {{
+    # The rules that nearly all packets take come first.
+    return f"""  chain inside {{
+    {dns_inside}accept
+  }}
+  chain output {{
     type filter hook output priority filter; policy drop;
+    {ours} goto inside
     oifname "lo" accept
     meta mark {mark} ip daddr . udp dport @endpoints4 accept
     meta mark {mark} ip6 daddr . udp dport @endpoints6 accept
     meta mark {mark} ct mark {mark} ct direction reply accept
-    udp sport 68 udp dport 67 accept
-    ip6 daddr {{ fe80::/10, ff02::1:2 }} udp sport 546 udp dport 547 accept
-    icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }} \
-ip6 hoplimit 255 accept
-    {dns_inside} counter name dns reject with icmpx admin-prohibited
-    {ours} accept
-    {_free("daddr")}
+    jump outside
+    {LINK_UPKEEP_OUT}
+    {DNS} counter name dns reject with icmpx admin-prohibited
+    {free("daddr")}
     counter name outside reject with icmpx admin-prohibited
   }}
   chain input {{
     type filter hook input priority filter; policy drop;
-    iifname "lo" accept
     iifgroup {LINK_GROUP} accept
     ct state established,related accept
+    iifname "lo" accept
     ct mark {mark} accept
     ip saddr . udp sport @endpoints4 accept
     ip6 saddr . udp sport @endpoints6 accept
-    udp sport 67 udp dport 68 accept
-    ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
-    icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} \
-ip6 hoplimit 255 accept
+    {LINK_UPKEEP_IN}
     ip saddr @lan4 accept
     ip6 saddr @lan6 accept
     counter name unsolicited drop
@@ -144,11 +162,11 @@ ip6 hoplimit 255 accept
   chain forward {{
     type filter hook forward priority filter; policy drop;
     {ours} tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu
-    {not_ours} {_DNS} counter name dns reject with icmpx admin-prohibited
+    {not_ours} {DNS} counter name dns reject with icmpx admin-prohibited
     {ours} accept
     iifgroup {LINK_GROUP} ct state established,related accept
-    {_free("daddr")}
-    {_free("saddr", "ct state established,related ")}
+    {free("daddr")}
+    {free("saddr", "ct state established,related ")}
     counter name forwarded reject with icmpx admin-prohibited
   }}"""
 
@@ -162,6 +180,7 @@ def _closed_for_some() -> str:
     )
     return f"""  chain output {{
     type filter hook output priority filter; policy accept;
+    jump outside
     {rules}
   }}
   chain forward {{
@@ -178,7 +197,8 @@ def _inbound_rules(switch: KillSwitch) -> str:
     )
 
 
-def _free(end: str, condition: str = "") -> str:
+def free(end: str, condition: str = "") -> str:
+    """Rules for the networks that are left open, by the sets ``excluded`` and ``lan``."""
     return "\n    ".join(
         f"{family} {end} @{name}{version} {condition}accept"
         for name in ("excluded", "lan")
@@ -186,7 +206,7 @@ def _free(end: str, condition: str = "") -> str:
     )
 
 
-def _both(name: str, elements: Iterable[object]) -> str:
+def both(name: str, elements: Iterable[object]) -> str:
     """A set for each IP version."""
     texts = [str(each) for each in elements]
     return "\n".join(

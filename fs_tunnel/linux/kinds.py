@@ -5,11 +5,14 @@ from dataclasses import asdict
 from typing import Any, get_args, get_origin, get_type_hints
 
 from fs_tunnel.errors import SystemChangeError, UsageError
+from fs_tunnel.linux.cgroup import MarkedGroup
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import ResolvConf, Resolvconf
 from fs_tunnel.linux.hooks import HookChange
+from fs_tunnel.linux.inner_namespace import InnerNamespace
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
-from fs_tunnel.linux.nft import NftTable
+from fs_tunnel.linux.lockdown import LockdownLifted
+from fs_tunnel.linux.nft import NftChain, NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
 from fs_tunnel.linux.resolved import ResolvedLink
 from fs_tunnel.linux.sysctl import Sysctl
@@ -18,8 +21,9 @@ KINDS: dict[str, type[Change]] = {
     kind.__name__: kind
     for kind in (
         *(Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable),
-        *(HookChange, NftTable, PermittedEndpoint, ResolvConf, Resolvconf, ResolvedLink),
-        Sysctl,
+        *(HookChange, NftChain, NftTable, PermittedEndpoint, ResolvConf, Resolvconf),
+        *(ResolvedLink, Sysctl),
+        *(InnerNamespace, LockdownLifted, MarkedGroup),
     )
 }
 

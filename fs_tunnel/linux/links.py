@@ -222,7 +222,8 @@ class UnmarkedRule(Change):
 class RuleTo(Change):
     """What goes to ``network`` is routed by ``table``; smaller priorities are asked first.
 
-    ``mark``: only what carries it.  ``but_default``: unless that table has only a default route.
+    ``mark``: only what carries it.  ``iifname``: only what came in there, to be forwarded.
+    ``but_default``: unless that table has only a default route.
     """
 
     network: str
@@ -230,6 +231,7 @@ class RuleTo(Change):
     priority: int
     mark: int = 0
     but_default: bool = False
+    iifname: str = ""
 
     def do(self) -> None:
         with _netlink(f"adding the rule for {self.network}", _ALREADY_THERE) as ip:
@@ -251,6 +253,8 @@ class RuleTo(Change):
         }
         if self.mark:
             arguments["fwmark"] = self.mark
+        if self.iifname:
+            arguments["iifname"] = self.iifname
         if self.but_default:
             arguments["FRA_SUPPRESS_PREFIXLEN"] = 0
         return arguments
@@ -286,6 +290,13 @@ def mtu_towards(address: str, mark: int = 0) -> int | None:
                 (link,) = ip.get_links(index)
                 return int(link.get_attr("IFLA_MTU"))
     return None
+
+
+def mtu_of(ifname: str) -> int:
+    """The MTU of an interface in bytes; SystemChangeError where it is gone."""
+    with _netlink("looking at links") as ip:
+        (link,) = ip.get_links(index_of(ip, ifname))
+        return int(link.get_attr("IFLA_MTU"))
 
 
 def table_in_use(table: int) -> bool:

@@ -33,6 +33,33 @@ class NftTable(Change):
         run(["nft", "-f", "-"], stdin=without(self.table))
 
 
+@dataclass(frozen=True, slots=True)
+class NftChain(Change):
+    """The rules of a chain that another change's table has, and leaves empty."""
+
+    table: str
+    chain: str
+    rules: tuple[str, ...]
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("NftChain", self.table, self.chain)
+
+    def do(self) -> None:
+        here = f"inet {self.table} {self.chain}"
+        rules = "".join(f"add rule {here} {rule}\n" for rule in self.rules)
+        run(["nft", "-f", "-"], stdin=f"flush chain {here}\n{rules}")
+
+    def undo(self) -> None:
+        if has_table(self.table):
+            run(["nft", "flush", "chain", "inet", self.table, self.chain])
+
+
+def has_table(table: str) -> bool:
+    """Whether there is a table of family inet and that name."""
+    return f"table inet {table}" in run(["nft", "list", "tables"]).splitlines()
+
+
 def check_interface(ifname: str) -> None:
     """Raise UsageError for a name that nft would misread."""
     if not _INTERFACE.fullmatch(ifname):

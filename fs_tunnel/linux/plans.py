@@ -30,6 +30,7 @@ from fs_tunnel.linux.links import (
     UnmarkedRule,
     Unreachable,
 )
+from fs_tunnel.linux.lockdown import MARKS, LockdownLifted
 from fs_tunnel.linux.sysctl import Sysctl, read
 from fs_tunnel.types import Endpoint, IPNetwork
 
@@ -69,11 +70,34 @@ def full_tunnel_versions(config: TunnelConfig) -> tuple[int, ...]:
     return tuple(version for version in (4, 6) if _takes_all(networks, version))
 
 
-def choose_mark(config: TunnelConfig, protection: Protection, in_use: Callable[[int], bool]) -> int:
-    """The firewall mark of the tunnel's own datagrams: configured, or of the first free table."""
-    if config.interface.fwmark:
-        return config.interface.fwmark
-    if not full_tunnel_versions(config) and not protection.only:
+def lifts_lockdown(config: TunnelConfig, protection: Protection) -> bool:
+    """Whether the tunnel's own kill switch closes all that lockdown would."""
+    full = full_tunnel_versions(config)
+    return bool(full) and protection.kill_switch and not protection.only
+
+
+def choose_mark(
+    config: TunnelConfig,
+    protection: Protection,
+    in_use: Callable[[int], bool],
+    *,
+    under_lockdown: bool = False,
+) -> int:
+    """The firewall mark of the tunnel's own datagrams: configured, or of the first free table.
+
+    ConfigError for one that lockdown would not let out.
+    """
+    mark = config.interface.fwmark
+    if mark:
+        if under_lockdown and mark not in MARKS and not lifts_lockdown(config, protection):
+            raise ConfigError(
+                f"lockdown lets no datagram with this mark out; choose one of {MARKS.start} to "
+                f"{MARKS.stop - 1}, or leave it out",
+                source=config.source,
+                key="FwMark",
+            )
+        return mark
+    if not (full_tunnel_versions(config) or protection.only or under_lockdown):
         return 0
     mark = FIRST_MARK
     while in_use(mark):
@@ -91,6 +115,7 @@ def client_plan(config: TunnelConfig, around: Surroundings, protection: Protecti
         [
             *_close_tables(versions, mark),
             *_firewall(config, around, protection, versions),
+            *([LockdownLifted()] if lifts_lockdown(config, protection) else []),
             *_rules(config, mark, protection, full),
             Link(name),
             *_interface(name, interface, around.mtu),

@@ -44,7 +44,7 @@ def host_locked() -> Iterator[None]:
 
 @contextmanager
 def _file_locked(filename: str, who: str, seconds: float = _LOCK_DEADLINE) -> Iterator[None]:
-    path = _own_directory() / filename
+    path = own_directory() / filename
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -64,7 +64,7 @@ def _file_locked(filename: str, who: str, seconds: float = _LOCK_DEADLINE) -> It
         os.close(descriptor)
 
 
-def _own_directory() -> Path:
+def own_directory() -> Path:
     """The directory, made if need be; nobody else may write our journals: hooks run from them."""
     directory = state_directory()
     try:

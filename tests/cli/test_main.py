@@ -177,6 +177,7 @@ def test_every_module_of_a_verb_is_reachable() -> None:
         "__init__",
         "main",
         "keys",
+        "money",
         "params",
         "private_file",
         "running",

@@ -270,7 +270,8 @@ def test_the_json(tunnels: dict[str, DeviceStatus]) -> None:
         "limits": None,
     }
     (alice,) = said.pop("tunnels")
-    assert said == {"schema": 1}
+    off = dict.fromkeys(("on", "allow_lan", "blocking", "lifted"), False)
+    assert said == {"schema": 1, "lockdown": off}
     assert len(PublicKey.from_base64(alice.pop("public_key")).raw) == KEY_LEN
     assert alice == {
         "name": "alice",

@@ -8,7 +8,7 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from scapy.packet import Packet
 
 from tests.leaks.probes import UPLINK, Probe, probes
 from tests.netns.capture import Capture
-from tests.netns.served import Served, served
-from tests.netns.topology import Namespace, add_addresses
+from tests.netns.served import Served, expect_ok, served
+from tests.netns.topology import Namespace, add_addresses, python_module, run
 from tests.netns.waiting import wait_until
 
 GATEWAY_V4, GATEWAY_V6 = "198.51.100.1", "2001:db8:3::1"
@@ -70,12 +70,13 @@ class Watched:
         said = self.served.fs_tunnel(self.home, "status", "--json", self.served.client.conf)
         return int(json.loads(said.out)["tunnels"][0]["pid"])
 
-    def seen(self) -> Counter[str]:
-        """Send every probe, and count what of each left in the clear; OTHER is what is no probe."""
+    def seen(self, sent: Callable[[], None] | None = None) -> Counter[str]:
+        """Send every probe, and count what of each left in the clear; OTHER is what is no probe.
+
+        ``sent`` sends them in another way.
+        """
         with Capture(self.home, UPLINK) as uplink:
-            for probe in self.probes:
-                with contextlib.suppress(OSError):  # refusal is an answer
-                    probe.send(self.box if probe.from_box else self.home)
+            (sent or self._send)()
             time.sleep(_SETTLING)
             packets = [
                 _parse(frame.data) for frame in uplink.frames() if frame.outgoing and frame.data
@@ -86,6 +87,25 @@ class Watched:
                 names = [probe.name for probe in self.probes if probe.is_in(packet)]
                 found[names[0] if names else OTHER] += 1
         return found
+
+    def _send(self) -> None:
+        for probe in self.probes:
+            with contextlib.suppress(OSError):  # refusal is an answer
+                probe.send(self.box if probe.from_box else self.home)
+
+    def send_by(self, *place: str) -> None:
+        """Have all but the box's probes sent by a program that ``run`` starts."""
+        own = NETWORK_V4 + self.host
+        sender = python_module("tests.leaks.send")
+        # Not by ip netns exec, which hides cgroups.
+        run(
+            *("nsenter", f"--net={self.home.path}", *self.served.command("run", *place)),
+            *("--", *sender, GATEWAY_V4, own),
+            env=self.served.env,
+        )
+
+    def lockdown(self, *arguments: str) -> None:
+        expect_ok(self.served.fs_tunnel(self.home, "lockdown", *arguments))
 
     def seen_all(self, *, but: Probe | None = None) -> Counter[str]:
         """As ``seen``, in a state in which every probe must leave, or every one but one."""

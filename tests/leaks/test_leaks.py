@@ -7,13 +7,18 @@ must be seen.
 
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.leaks.scene import OTHER, Watched, watched
+from tests.netns.capture import Capture
+from tests.netns.served import WEB_V4, expect_ok
 from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
@@ -41,12 +46,12 @@ def test_nothing_leaves_in_the_clear(scene: Watched, capsys: pytest.CaptureFixtu
 
     scene.up()
     inside["connecting"] = scene.seen()
-    served.serve("--wan", "wan")
+    served.serve_apart("--wan", "wan")
     wait_until(lambda: reaches(scene), what="the tunnel carries packets")
     inside["connected"] = scene.seen()
-    served.down(served.provider, served.conf)
+    served.down_apart()
     inside["provider lost"] = scene.seen()
-    served.serve("--wan", "wan")
+    served.serve_apart("--wan", "wan")
 
     engine = scene.engine()
     os.kill(engine, signal.SIGSTOP)
@@ -62,15 +67,70 @@ def test_nothing_leaves_in_the_clear(scene: Watched, capsys: pytest.CaptureFixtu
     inside["up again"] = scene.seen()
     home.ip("link", "del", served.client.name)
     inside["TUN deleted"] = scene.seen()
+    scene.up()
+    os.kill(scene.engine(), signal.SIGTERM)
+    wait_until(lambda: not home.has_link(served.client.name), what="the TUN is gone")
+    inside["engine stopped"] = scene.seen()
 
-    scene.move("2")
+    scene.up()
+    wait_until(lambda: reaches(scene), what="the tunnel carries packets again")
+    with uploading(scene):
+        os.kill(scene.engine(), signal.SIGKILL)
+        inside["killed while sending"] = scene.seen()
+    scene.up()
+    inside["run --inside"] = scene.seen(partial(scene.send_by, "--inside"))
+    beside = scene.seen(partial(scene.send_by, "--outside"))
+    with running_outside(scene):
+        inside["beside run --outside"] = scene.seen()
+
+    scene.lockdown("on")
+    inside["lockdown, up"] = scene.seen()
     scene.down()
+    inside["lockdown"] = scene.seen()
+    scene.up()
+    inside["lockdown, up again"] = scene.seen()
+    os.kill(scene.engine(), signal.SIGKILL)
+    wait_until(lambda: not home.has_link(served.client.name), what="the TUN is gone")
+    expect_ok(served.fs_tunnel(home, "cleanup"))
+    inside["lockdown, cleaned up"] = scene.seen()
+    scene.lockdown("off")
+    scene.move("2")
     control["down"] = scene.seen_all()
     rows = [*(probe.name for probe in scene.probes), OTHER]
     with capsys.disabled():
-        print("\n" + table(control | inside, rows))
+        print("\n" + table(control | {"run --outside": beside} | inside, rows))
+    meant = [each.name for each in scene.probes if not each.from_box]
+    assert all(beside[each] for each in meant), "on purpose"
     for state, seen in inside.items():
         assert not seen, f"in the clear while {state}: {dict(seen)}"
+
+
+@contextmanager
+def uploading(scene: Watched) -> Iterator[None]:
+    """A transfer into the tunnel, in full swing."""
+    scene.served.web.start("ncat", "--listen", "--keep-open", "--recv-only", "7007")
+    with Capture(scene.served.provider, scene.served.name) as tunnel:
+        sending = f"exec ncat --send-only {WEB_V4} 7007 </dev/zero"
+        sender = scene.home.start("sh", "-c", sending)
+        wait_until(lambda: len(list(tunnel.packets())) > 100, what="the transfer runs")
+    yield
+    sender.kill()
+    sender.wait()
+
+
+@contextmanager
+def running_outside(scene: Watched) -> Iterator[None]:
+    command = scene.served.command("run", "--outside", "--", "sh", "-c", "echo; read line")
+    with subprocess.Popen(
+        ["nsenter", f"--net={scene.home.path}", *command],
+        env={**os.environ, **scene.served.env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield
+        process.communicate(b"\n")
 
 
 def reaches(scene: Watched) -> bool:

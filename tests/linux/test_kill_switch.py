@@ -48,16 +48,19 @@ def test_the_tunnels_datagrams_carry_the_mark_and_go_to_its_endpoints() -> None:
 
 
 def test_dns_goes_to_the_tunnels_resolvers_or_at_least_through_it() -> None:
-    open_to_all = (
-        "oifgroup != 51820 meta l4proto { tcp, udp } th dport { 53, 853 } counter name dns"
-    )
-    assert open_to_all in ruleset()
-    said = ruleset(resolvers=(ip_address("10.66.0.1"), ip_address("fd66::1")))
-    output = said[said.index("chain output") : said.index("chain input")]
-    assert open_to_all not in output
-    assert "oifgroup 51820 ip daddr @resolvers4" in output
-    assert output.index("@resolvers6") < output.index("counter name dns reject")
-    assert output.index("counter name dns reject") < output.index("@lan4")
+    refused = "meta l4proto { tcp, udp } th dport { 53, 853 } counter name dns reject"
+
+    def chains(said: str) -> tuple[str, str]:
+        inside, output = said.index("chain inside"), said.index("chain output")
+        return said[inside:output], said[output : said.index("chain input")]
+
+    inside, output = chains(ruleset())
+    assert "dns" not in inside
+    assert output.index("oifgroup 51820 goto inside") < output.index(refused)
+    assert output.index(refused) < output.index("@lan4")
+    inside, _ = chains(ruleset(resolvers=(ip_address("10.66.0.1"), ip_address("fd66::1"))))
+    assert inside.index("ip daddr @resolvers4") < inside.index("@resolvers6")
+    assert inside.index("@resolvers6") < inside.index(refused) < inside.rindex("accept")
 
 
 def test_a_lan_is_private() -> None:

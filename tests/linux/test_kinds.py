@@ -5,12 +5,15 @@ import json
 import pytest
 
 from fs_tunnel.errors import SystemChangeError
+from fs_tunnel.linux.cgroup import MarkedGroup
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.dns import ResolvConf, Resolvconf
 from fs_tunnel.linux.hooks import HookChange
+from fs_tunnel.linux.inner_namespace import InnerNamespace
 from fs_tunnel.linux.kinds import KINDS, from_json, to_json
 from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable
-from fs_tunnel.linux.nft import NftTable
+from fs_tunnel.linux.lockdown import LockdownLifted
+from fs_tunnel.linux.nft import NftChain, NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
 from fs_tunnel.linux.resolved import ResolvedLink
 from fs_tunnel.linux.sysctl import Sysctl
@@ -18,10 +21,14 @@ from fs_tunnel.linux.sysctl import Sysctl
 SAMPLES: list[Change] = [
     Address("wg0", "10.66.0.2/24"),
     HookChange("wg0", "inner", ("echo 'a\n\u2028b'", ""), ()),
+    InnerNamespace("wg0", "fs-in52000", ("198.18.0.1/32",), 1420),
     Link("wg0"),
     LinkUp("wg0", 1420),
+    LockdownLifted("closed"),
+    MarkedGroup("wg0", 0x0100CA6C),
     NftTable("fs_wg0", 'table inet fs_wg0 {\n  "x"\n}\n'),
     PermittedEndpoint("fs_wg0", "192.0.2.1", 51820),
+    NftChain("fs_wg0", "outside", ("meta mark 5 accept",)),
     ResolvConf("nameserver 10.66.0.1\n", "file:\udcff\x00\n"),
     Resolvconf("tun.wg0", "nameserver 10.66.0.1\n"),
     ResolvConf("nameserver 10.66.0.1\n", "link:../run/resolv.conf", "resolv.conf.wg0"),
@@ -29,6 +36,7 @@ SAMPLES: list[Change] = [
     Route("0.0.0.0/0", "wg0", table=51820, metric=100),
     RuleTo("10.0.0.0/8", 254, 5219, but_default=True),
     RuleTo("::/0", 254, 5219, mark=51820),
+    RuleTo("::/0", 52000, 5210, iifname="fs-in52000"),
     Sysctl("net/ipv4/ip_forward", "1"),
     Sysctl("net/ipv4/ip_forward", "1", "0"),
     UnmarkedRule(6, 51820, 51820),

@@ -15,7 +15,11 @@ from tests.netns.topology import REPOSITORY
 
 UNITS = REPOSITORY / "packaging" / "systemd"
 # Tenths of what systemd-analyze calls exposure: below 2.0, and below 3.0.
-MOST_EXPOSED = {"fs-tunnel@.service": 19, "fs-tunnel-serve@.service": 29}
+MOST_EXPOSED = {
+    "fs-tunnel@.service": 19,
+    "fs-tunnel-serve@.service": 29,
+    "fs-tunnel-lockdown.service": 19,
+}
 
 
 @contextmanager
@@ -71,6 +75,16 @@ def test_a_unit_exposes_little(unit: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ignoring" not in done.stderr
+
+
+def test_lockdown_is_loaded_before_there_is_a_network() -> None:
+    lines = (UNITS / "fs-tunnel-lockdown.service").read_text().splitlines()
+    assert "DefaultDependencies=no" in lines
+    assert "Before=network-pre.target shutdown.target" in lines
+    setting = "/var/lib/fs-tunnel/lockdown.nft"
+    assert f"ConditionPathExists={setting}" in lines
+    assert f"ExecStart=/usr/sbin/nft -f {setting}" in lines
+    assert not any(line.startswith("ExecStop") for line in lines)
 
 
 @pytest.mark.parametrize("unit", MOST_EXPOSED)

@@ -1,6 +1,7 @@
 """Transactions that are sent once, whatever the node and the chain do."""
 
 import asyncio
+import json
 import sqlite3
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from fs_market import transactions
 from fs_market.contracts import Erc20
+from fs_market.core.ethereum import keccak
 from fs_market.deploy import Deployed
 from fs_market.errors import ChainError, Displaced, FeeTooHigh, Reverted, StillPending
 from fs_market.fees import GWEI, FeePolicy
@@ -264,6 +266,32 @@ def test_a_reorganisation_sends_it_once_more(node: Anvil, alice: Wallet, tmp_pat
 
     asyncio.run(run())
     assert node.nonce(alice.address) == 1
+
+
+def test_a_receipt_of_a_block_that_is_gone_is_not_believed(
+    node: Anvil, alice: Wallet, tmp_path: Path
+) -> None:
+    gone, lies = "0x" + "ee" * 32, 0
+
+    async def run() -> None:
+        with between(node.url) as stale:
+
+            def lie(method: str, _count: int) -> str | None:
+                nonlocal lies
+                if method != "eth_getTransactionReceipt" or lies == 3:
+                    return None
+                lies += 1
+                sent = keccak(bytes.fromhex(stale.sent[0][2:]))
+                receipt = node.rpc(method, "0x" + sent.hex()) | {"blockHash": gone}
+                return json.dumps({"jsonrpc": "2.0", "id": 0, "result": receipt})
+
+            stale.fault = lie
+            async with party(stale.url, ANVIL_CHAIN_ID, alice, tmp_path / "j") as us:
+                receipt = await us.sender.carry_out("pay", Call(new_wallet().address, value=5))
+                assert receipt.block_hash.hex() != gone[2:]
+
+    asyncio.run(run())
+    assert lies == 3
 
 
 def test_nothing_is_done_before_it_is_final(node: Anvil, alice: Wallet, tmp_path: Path) -> None:

@@ -100,6 +100,22 @@ class Served:
         """``fs-tunnel serve``, and it must succeed."""
         expect_ok(self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf))
 
+    def serve_apart(self, *options: str) -> None:
+        """As ``serve``, as on a host of its own, whose journals the clients' commands do not see.
+
+        Only then is a parameter that both change restored in the client.
+        """
+        expect_ok(
+            self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf, env=self._apart)
+        )
+
+    def down_apart(self) -> None:
+        expect_ok(self.fs_tunnel(self.provider, "down", self.conf, env=self._apart))
+
+    @property
+    def _apart(self) -> dict[str, str]:
+        return {"FS_TUNNEL_STATE_DIR": str(self.folder / "provider")}
+
     def up(self, client: Client | None = None, *options: str) -> None:
         """``fs-tunnel up``, and it must succeed."""
         client = client or self.client
@@ -210,6 +226,8 @@ def host_state(where: Namespace) -> str:
         ("ip", "-6", "route", "show", "table", "all"),
         ("ip", "-o", "address"),
         ("cat", "/etc/resolv.conf"),
-        ("sysctl", "-a", "--pattern", r"forwarding$|accept_ra$|src_valid_mark|arp_ignore"),
+        ("sysctl", "-a", "--pattern", r"^net\.(core|ipv4|ipv6)\."),
     )
-    return "\n".join(where.run(*command) for command in commands)
+    lines = "\n".join(where.run(*command) for command in commands).splitlines(keepends=True)
+    # A secret that the kernel draws when the first program listens with TCP Fast Open.
+    return "".join(line for line in lines if "tcp_fastopen_key" not in line)

@@ -208,6 +208,23 @@ def test_programs_take_turns_in_every_run() -> None:
     ]
 
 
+def test_guards_are_weighed_on_our_engine_alone_once_a_run() -> None:
+    blocks = [each for each in sections.plan(settings()) if each.section == "guards"]
+    assert [str(each) for each in blocks] == [
+        "guards, flowshield, run 1",
+        "guards, flowshield, run 2",
+    ]
+
+
+def test_what_protection_costs_is_within_the_noise_or_a_failure() -> None:
+    found = readings("flowshield", "switch_tcp", 0.96, 0.98, 0.98)
+    found += readings("flowshield", "sandbox_tcp", 0.96)
+    said = results(found)
+    assert said["kill switch, to none, TCP"] == "PASS"
+    assert said["sandbox, to none, TCP"] == "FAIL"
+    assert said["kill switch, to none, small packets"] == "-"
+
+
 def test_the_long_measurement_is_made_once() -> None:
     blocks = [each for each in sections.plan(settings()) if each.section == "growth"]
     assert [str(each) for each in blocks] == ["growth, flowshield, run 1"]

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     left_out = len(problems)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            if "speed" in settings.sections:
+            if {"speed", "guards"} & set(settings.sections):
                 settings.program = small.build(Path(folder))
             blocks = plan(settings)
             for number, block in enumerate(blocks, 1):

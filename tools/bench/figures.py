@@ -121,6 +121,18 @@ FIGURES = {
     "jain_back": Figure("Jain back", "", 3, "the same, receiving from it"),
     "sum_there": Figure("sum there", "Mbit/s", 0, "what all clients got together"),
     "sum_back": Figure("sum back", "Mbit/s", 0, "the same, receiving"),
+    "sandbox_tcp": Figure("sandbox, TCP", "", 3, "one stream, to the same without a sandbox"),
+    "sandbox_small": Figure(
+        "sandbox, 64 B UDP", "", 3, "the rate of small packets, to the same without a sandbox"
+    ),
+    "switch_tcp": Figure("kill switch, TCP", "", 3, "one stream, to the same without the switch"),
+    "switch_small": Figure(
+        "kill switch, 64 B UDP",
+        "",
+        3,
+        "the rate of small packets, to the same without the switch, on a host that tracks no "
+        "connections otherwise",
+    ),
     "growth_minutes": Figure("under load for", "min", 1, "TCP in both directions in turns"),
     "growth_before": Figure("memory before", "MiB", 1, "resident after the first tenth, both ends"),
     "growth": Figure("growth", "MiB", 2, "by how much both ends are larger at the end"),
@@ -144,6 +156,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("gas_close", "gas_withdraw"),
     ),
     "Many active clients": ("jain_there", "jain_back", "sum_there", "sum_back"),
+    "Guards": ("sandbox_tcp", "sandbox_small", "switch_tcp", "switch_small"),
     "Memory over time": ("growth_minutes", "growth_before", "growth"),
 }
 

@@ -9,6 +9,7 @@ from tools.bench import (
     fairness,
     gas,
     growth,
+    guards,
     handshakes,
     many,
     paid,
@@ -125,6 +126,15 @@ def _growth(settings: Settings, run: int) -> Iterator[Measurement]:
             yield Measurement("growth", "on", vpn.name, run, measure)
 
 
+def _guards(settings: Settings, run: int) -> Iterator[Measurement]:
+    for vpn in settings.engines:
+        if vpn.name == OURS:
+            measure = partial(
+                guards.measure, vpn, program=settings.program, seconds=settings.seconds
+            )
+            yield Measurement("guards", "on", vpn.name, run, measure)
+
+
 def _vouchers(settings: Settings, run: int) -> Iterator[Measurement]:
     if any(vpn.name == OURS for vpn in settings.peers):
         measure = partial(vouchers.measure, count=settings.vouchers)
@@ -154,6 +164,7 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "start": partial(_crowds, section="start"),
     "handshakes": partial(_crowds, section="handshakes"),
     "fairness": partial(_crowds, section="fairness"),
+    "guards": _guards,
     "growth": _growth,
     "vouchers": _vouchers,
     "paid": _paid,

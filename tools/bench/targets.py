@@ -90,6 +90,11 @@ TARGETS = (
     Target("one client among idle peers, to alone", "idle_ratio", 0.95, per_scene=False),
     Target("Jain's index, clients sending", "jain_there", 0.95, per_scene=False),
     Target("Jain's index, clients receiving", "jain_back", 0.95, per_scene=False),
+    # On throughput it is within the noise; small packets pay for the tracking of connections.
+    Target("sandbox, to none, TCP", "sandbox_tcp", 0.97, per_scene=False),
+    Target("sandbox, to none, small packets", "sandbox_small", None, 0.97, per_scene=False),
+    Target("kill switch, to none, TCP", "switch_tcp", 0.97, per_scene=False),
+    Target("kill switch, to none, small packets", "switch_small", None, 0.9, per_scene=False),
     # A page here and there is not growth: what leaks goes on leaking.
     Target("growth under load, MiB", "growth", 1.0, at_least=False, per_scene=False),
 )

@@ -91,7 +91,7 @@ def up(
         files = buy(conf, **buying)
         conf, market = str(files.conf), str(files.start)
     if conf is None:
-        raise UsageError("name a CONF, or a --provider")
+        raise UsageError("name a CONF, or a --provider; see fs-tunnel up --help")
     config = read_config("up", conf, allow_hooks=allow_hooks)
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
     if not force:

@@ -68,6 +68,17 @@ def test_a_claim_that_nothing_explains_is_refused(lie: dict[str, int]) -> None:
     assert kept.statement is None
 
 
+@pytest.mark.parametrize(("lost", "believed"), [(MIB // 2, MIB // 2), (2 * MIB, MIB)])
+def test_after_a_crash_one_window_is_believed_once(lost: int, believed: int) -> None:
+    world = served()
+    kept = books(world, used=10 * MIB)
+    kept = ClientBooks(replace(kept.record, is_open=True), 10**9)
+    kept.take_statement_untrusted(statement(world, 10 * MIB + lost))
+    assert kept.usage.down == 10 * MIB + believed
+    kept.take_statement_untrusted(statement(world, 11 * MIB + believed))
+    assert kept.usage.down == 10 * MIB + believed
+
+
 def test_a_window_is_what_was_agreed_upon_whatever_is_stated() -> None:
     world = served()
     kept = books(world, used=0)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # -P: not from the directory that root happens to stand in.
 _AGENT = (sys.executable, "-P", "-m", "fs_tunnel.cli.agent")
 _FAREWELL = 20.0  # seconds for the last voucher, and for a provider to settle
+_STARTING, _LOOK_EVERY = 5.0, 0.05  # seconds
 _MAX_LINE = 1 << 20  # bytes
 _MAX_FILE = 1 << 20  # bytes
 
@@ -62,6 +63,7 @@ class Agent:
     async def dismiss(self) -> dict[str, Any] | None:
         """Have it end its business and itself; what it said last."""
         self._is_dismissed = True
+        await self._wait_until_it_hears()
         process, task = self._process, self._task
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -71,6 +73,13 @@ class Agent:
             task.cancel()
             await asyncio.wait({task})
         return self.told
+
+    async def _wait_until_it_hears(self) -> None:
+        """A signal to a program that is being read would end it before it has begun."""
+        for _ in range(round(_STARTING / _LOOK_EVERY)):
+            if self._told is not None or self._process is None:
+                break
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def stop(self, *, is_final: bool) -> None:
         """End it: with its business where that is final, else as a crash would."""

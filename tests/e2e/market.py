@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.netns.served import Finished, expect_ok
-from tests.netns.topology import REPOSITORY, Namespace, Topology
+from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
 
 PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
 RPC = f"http://{WEB}:8545"
 WINDOW = 1 << 20
-NAME, SOLD = "e2e-paid", "e2e-sale"
+NAME, SOLD = unique_name("paid"), unique_name("sale")
 
 
 @dataclass(frozen=True)

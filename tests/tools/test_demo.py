@@ -21,6 +21,7 @@ SECONDS = 240.0
 def folder() -> Iterator[Path]:
     """Not tmp_path: that of a long test name leaves too little of a socket's 107 characters."""
     with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o711)  # agents are nobody
         yield Path(made)
 
 

@@ -32,10 +32,11 @@ def test_a_budget_is_never_exceeded(scene: Market) -> None:
     fetching = scene.fetching(32 * MIB)
     wait_until(lambda: scene.money(NAME).get("reason") == "spent", what="the budget is spent")
     assert fetching.stalled() < 8 * MIB
-    assert scene.money(NAME)["paid"] == {"units": "50000", "text": f"0.05 {scene.symbol}"}
+    paid = int(scene.money(NAME)["paid"]["units"])
+    assert 49_900 < paid <= 50_000  # what is left pays for no packet
     wait_until(lambda: scene.gained("provider"), what="the channel is closed")
-    assert scene.gained("provider") == 50_000
-    assert scene.gained("client") == -50_000
+    assert scene.gained("provider") == paid
+    assert scene.gained("client") == -paid
     fetching.process.kill()
 
 

@@ -13,7 +13,6 @@ from fs_market.answers import (
     tips_untrusted,
 )
 from fs_market.core.channels import Terms
-from fs_market.core.codec import MAX_BYTES
 from fs_market.core.ethereum import ZERO_ADDRESS, Address
 from fs_market.core.framing import Unframer, frame
 from fs_market.core.messages import parse_untrusted as parse_market_untrusted
@@ -45,6 +44,7 @@ from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
 from fs_tunnel.proto.path import Limits
 from fs_tunnel.types import Endpoint
+from fs_wire.codec import MAX_BYTES
 from tests.market.core.world import served
 from tests.proto.world import Datagram, World
 

@@ -16,7 +16,7 @@ from fs_market.core.messages import (
     session_digest,
 )
 from fs_market.core.provider import State as ProviderState
-from fs_market.core.ratelimit import RateLimiter
+from fs_wire.ratelimit import RateLimiter
 from fs_market.core.signatures import SigningKey
 from fs_market.core.vouchers import sign_voucher
 from fs_market.errors import Reason

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.codec import MAX_BYTES, decode_untrusted, encode
+from fs_wire.codec import MAX_BYTES, decode_untrusted, encode
 from fs_market.core.ethereum import Address
 from fs_market.core.messages import TYPES, Message, Quote, Refusal, parse_untrusted, serialize
 from fs_market.core.records import ClientRecord, ProviderRecord

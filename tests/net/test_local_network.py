@@ -31,7 +31,7 @@ def test_neighbours_find_each_other(tmp_path: Path) -> None:
         bob = await start(bobs, "bob")
         try:
             async with asyncio.timeout(30):
-                while bob.peer not in (await alice.info())["connected"]:
+                while bob.peer not in (await alice.info())["connected"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         finally:
             await alice.close()

@@ -4,7 +4,6 @@ import ifaddr
 import pytest
 from multiaddr import Multiaddr
 
-from fs_net.host_process import local
 from fs_net.host_process.local import dialable
 
 
@@ -14,14 +13,14 @@ def texts(*addresses: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    def adapter(name: str, *ips: object) -> ifaddr.Adapter:
+    def adapter(name: str, *ips: str | tuple[str, int, int]) -> ifaddr.Adapter:
         return ifaddr.Adapter(name, name, [ifaddr.IP(ip, 24, name) for ip in ips])
 
     found = [
         adapter("lo", "127.0.0.1", ("::1", 0, 0)),
         adapter("eth0", "192.0.2.7", ("2001:db8::7", 0, 0), ("fe80::7", 0, 2)),
     ]
-    monkeypatch.setattr(local.ifaddr, "get_adapters", lambda: found)
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: found)
 
 
 def test_nobody_is_told_to_dial_the_unspecified_address() -> None:

@@ -60,10 +60,14 @@ class Host:
         self.peer = b""
         self.starts = 0
 
-    async def start(self) -> None:
+    async def start(self, deadline: float = _READY_WITHIN) -> None:
         """Start the process, and wait until it listens; HostGone where it does not."""
         self._supervisor = asyncio.create_task(self._supervise())
-        await self.wait_ready()
+        try:
+            await self.wait_ready(deadline)
+        except BaseException:
+            await self.close()
+            raise
 
     async def wait_ready(self, deadline: float = _READY_WITHIN) -> None:
         """Wait until the process listens, if it was just started again."""
@@ -171,8 +175,8 @@ class Host:
             started = loop.time()
             try:
                 await self._run_once()
-            except (OSError, Malformed) as error:
-                log.warning("the network process: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever its frames led to, another may do
+                log.warning("the network process: %r", error)
             if loop.time() - started > _HEALTHY_AFTER:
                 wait = shortest
             log.warning("the network process ended; it is started again in %.2g s", wait)

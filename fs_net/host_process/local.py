@@ -11,6 +11,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr
 from multiaddr.exceptions import ProtocolLookupError
 
+_FINGERPRINT = 10  # digits: with "p2p-" before them, DNS-SD allows 15 characters (RFC 6763, 7.2)
 _UNSPECIFIED = {"ip4": "0.0.0.0", "ip6": "::"}  # noqa: S104 - compared with, not bound
 
 
@@ -41,7 +42,7 @@ def find_local_peers(
         host.get_network(),
         port=_port(addresses),
         listen_addrs=[str(each) for each in addresses],
-        private_network_fingerprint=network.hex()[:16],
+        private_network_fingerprint=network.hex()[:_FINGERPRINT],
     )
     discovery.start()
     return discovery

@@ -43,7 +43,11 @@ class Program:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, is_full_node: bool = True, max_memory: int = 1 << 30
+    folder: Path,
+    *,
+    is_full_node: bool = True,
+    max_memory: int = 1 << 30,
+    within: float = 30.0,
 ) -> AsyncIterator[tuple[Host, Program]]:
     program = Program()
     listen = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1")
@@ -51,7 +55,7 @@ async def running(
         str(folder), NETWORK, listen, (), is_full_node, (TOPIC,), False, 50, max_memory
     )
     host = Host(settings, program)
-    await host.start()
+    await host.start(within)
     try:
         yield host, program
     finally:
@@ -130,6 +134,25 @@ def test_calls_fail_fast_when_the_process_dies_and_it_is_started_again(tmp_path:
     play(scene)
 
 
+def test_a_handler_that_fails_costs_a_process_and_not_its_supervisor(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with (
+            running(tmp_path / "full") as (full, heard),
+            running(tmp_path / "provider", is_full_node=False) as (provider, _),
+        ):
+
+            def fail(peer: bytes, message: bytes) -> None:
+                raise ZeroDivisionError
+
+            heard.on_message = fail  # type: ignore[method-assign]
+            await provider.connect(await address_of(full))
+            await provider.send(full.peer, b"message")
+            await eventually(lambda: full.starts == 2)
+            await full.wait_ready()
+
+    play(scene)
+
+
 def test_a_call_has_a_deadline(tmp_path: Path) -> None:
     async def scene() -> None:
         async with running(tmp_path) as (host, _):
@@ -168,14 +191,10 @@ def test_a_process_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.Monk
     play(scene)
 
 
-def test_too_little_memory_ends_the_process_and_not_the_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_module, "_READY_WITHIN", 5.0)
-
+def test_too_little_memory_ends_the_process_and_not_the_program(tmp_path: Path) -> None:
     async def scene() -> None:
         with pytest.raises(HostGone):
-            async with running(tmp_path, max_memory=16 << 20):
+            async with running(tmp_path, max_memory=16 << 20, within=5.0):
                 pass
 
     play(scene)

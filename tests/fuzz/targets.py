@@ -60,7 +60,7 @@ from tests.market.core.world import served
 from tests.net.world import NETWORK, NOW, Chain, Provider
 from tests.proto.world import Datagram, World
 
-SELLER = Provider(0)
+SELLER = Provider(1000)  # who signed nothing of the corpus
 
 Target = Callable[[bytes], None]
 
@@ -311,7 +311,7 @@ def provider_record(data: bytes) -> None:
 
 def gossip_batch(data: bytes) -> None:
     """A batch gets verdicts, and what nobody with a stake signed changes nothing."""
-    judge = Judge(Index(), Chain({bytes(20): SELLER.listing()}), NETWORK)
+    judge = Judge(Index(), Chain({SELLER.address: SELLER.listing()}), NETWORK)
     take_untrusted(judge, b"peer", data, NOW)
     assert not len(judge.index.records)
 

@@ -348,8 +348,6 @@ TARGETS: dict[str, Target] = {
         *(helper_request, dns_query, block_list),
         *(market_message, market_record, market_frames, market_session, signature, amounts),
         *(node_answer, market_settings),
-
-
         *(provider_record, gossip_batch, reconciliation, network_frames),
     )
 }

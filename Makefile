@@ -72,7 +72,7 @@ lock: ## renew requirements/*.txt from setup.cfg and requirements/*.in
 	@[ -x build/uv/bin/uv ] || $(or $(PYTHON),python3) -m venv build/uv
 	@build/uv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes \
 		--only-binary :all: -r requirements/uv.txt
-	$(UV) $(LOCK_ARGS) --extra dev --extra devchain setup.cfg -o requirements/lock.txt
+	$(UV) $(LOCK_ARGS) --extra dev --extra devchain --extra network setup.cfg -o requirements/lock.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/interop.in -o requirements/interop.txt
 	$(UV) $(LOCK_ARGS) --no-deps requirements/fuzz.in -o requirements/fuzz.txt
 	$(UV) $(LOCK_ARGS) requirements/slither.in -o requirements/slither.txt

@@ -29,7 +29,6 @@ from fs_market.core.messages import (
 )
 from fs_market.core.offers import ProviderConfig
 from fs_market.core.provider import Place, ProviderSession, State
-from fs_market.core.ratelimit import RateLimiter
 from fs_market.core.records import ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import (
@@ -50,6 +49,7 @@ from fs_market.stream import Stream
 from fs_market.voucher_book import Side
 from fs_market.watch import ChannelWatch
 from fs_tunnel.types import Endpoint, IPAddress, PublicKey
+from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 

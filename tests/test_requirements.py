@@ -38,7 +38,8 @@ def test_the_lock_has_what_the_package_asks_for() -> None:
     setup = configparser.ConfigParser()
     setup.read(REQUIREMENTS.parent / "setup.cfg")
     wanted = setup["options"]["install_requires"].split("\n")
-    wanted += setup["options.extras_require"]["dev"].split("\n")
+    for extra in ("dev", "network"):
+        wanted += setup["options.extras_require"][extra].split("\n")
     names = {re.split(r"[ >=<\[]", line)[0].lower() for line in wanted if line}
     assert names - set(pinned(REQUIREMENTS / "lock.txt")) == set()
 

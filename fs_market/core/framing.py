@@ -1,7 +1,7 @@
 """Messages on a stream: each behind its length, two bytes, big-endian."""
 
-from fs_market.core.codec import MAX_BYTES
 from fs_market.errors import MalformedMessage
+from fs_wire.codec import MAX_BYTES
 
 _HEADER = 2
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fs_market.core.channels import Terms
-from fs_market.core.codec import decode_untrusted, encode
 from fs_market.core.eip712 import Domain, struct_hash, type_hash
 from fs_market.core.ethereum import keccak
 from fs_market.core.prices import Price
@@ -41,6 +40,7 @@ from fs_market.core.schema import (
     Signature,
     UdpEndpoint,
     WireGuardKey,
+    decode_untrusted,
     from_value_untrusted,
     to_bytes,
     to_value,
@@ -48,6 +48,7 @@ from fs_market.core.schema import (
 from fs_market.core.vouchers import Voucher
 from fs_market.errors import AmountError, MalformedMessage, Reason
 from fs_tunnel.types import PublicKey
+from fs_wire.codec import encode
 
 VERSION = 1
 

@@ -1,81 +1,55 @@
-"""Records as arrays: what each field may be stands at its type, and is checked in one place.
+"""The records of the market: kinds that only it has, and refusals for what is no such record."""
 
-A record is a frozen dataclass whose fields are annotated with a kind: ``Annotated[int, Uint(32)]``
-or one of the names below.  ``to_value`` and ``from_value_untrusted`` go between it and the array
-of its fields, in their order.
-"""
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
 
-from dataclasses import dataclass, fields, is_dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Annotated, Any, Protocol, TypeVar, get_args, get_type_hints
-
-from fs_market.core.codec import Value, decode_untrusted, encode
-from fs_market.core.ethereum import ADDRESS_LEN, HASH_LEN, Address
-from fs_market.core.units import MAX_AMOUNT
+from fs_market.core.ethereum import ADDRESS_LEN, Address
 from fs_market.errors import MalformedMessage
-from fs_tunnel.types import KEY_LEN, Endpoint, IPAddress, PublicKey
+from fs_wire import codec, schema
+from fs_wire.codec import Value
+from fs_wire.errors import Malformed
+from fs_wire.schema import (
+    U16,
+    U32,
+    U48,
+    U64,
+    BaseUnits,
+    Bytes,
+    Flag,
+    Hash,
+    Ip,
+    Ips,
+    ListOf,
+    Record,
+    UdpEndpoint,
+    WireGuardKey,
+    to_bytes,
+    to_value,
+)
 
-_AMOUNT_LEN = 12
-
-
-class Kind(Protocol):
-    """Between a field's value and its CBOR."""
-
-    def to_value(self, field: Any) -> Value: ...
-
-    def from_value_untrusted(self, value: Value) -> Any:
-        """MalformedMessage where it is no such field."""
-        ...
-
-
-@dataclass(frozen=True)
-class Uint:
-    """A number of so many bits, at most 64."""
-
-    bits: int
-
-    def to_value(self, field: int) -> Value:
-        return field
-
-    def from_value_untrusted(self, value: Value) -> int:
-        if type(value) is not int or not 0 <= value < 1 << self.bits:
-            raise _malformed(f"a number of {self.bits} bits")
-        return value
-
-
-class _Amount:
-    """Base units: 96 bits as 12 bytes, for CBOR's numbers end at 64."""
-
-    def to_value(self, field: int) -> Value:
-        return field.to_bytes(_AMOUNT_LEN, "big")
-
-    def from_value_untrusted(self, value: Value) -> int:
-        amount = int.from_bytes(_bytes(value, _AMOUNT_LEN), "big")
-        assert amount <= MAX_AMOUNT
-        return amount
-
-
-class _Flag:
-    def to_value(self, field: bool) -> Value:
-        return field
-
-    def from_value_untrusted(self, value: Value) -> bool:
-        if type(value) is not bool:
-            raise _malformed("a boolean")
-        return value
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """A byte string of one length."""
-
-    length: int
-
-    def to_value(self, field: bytes) -> Value:
-        return field
-
-    def from_value_untrusted(self, value: Value) -> bytes:
-        return _bytes(value, self.length)
+__all__ = [
+    "U16",
+    "U32",
+    "U48",
+    "U64",
+    "Account",
+    "BaseUnits",
+    "Flag",
+    "Hash",
+    "Ip",
+    "Ips",
+    "ListOf",
+    "Record",
+    "Signature",
+    "UdpEndpoint",
+    "WireGuardKey",
+    "decode_untrusted",
+    "from_bytes_untrusted",
+    "from_value_untrusted",
+    "to_bytes",
+    "to_value",
+]
 
 
 class _Address:
@@ -83,141 +57,36 @@ class _Address:
         return field.raw
 
     def from_value_untrusted(self, value: Value) -> Address:
-        return Address(_bytes(value, ADDRESS_LEN))
+        return Address(Bytes(ADDRESS_LEN).from_value_untrusted(value))
 
 
-class _WireGuardKey:
-    def to_value(self, field: PublicKey) -> Value:
-        return field.raw
-
-    def from_value_untrusted(self, value: Value) -> PublicKey:
-        return PublicKey(_bytes(value, KEY_LEN))
-
-
-class _Ip:
-    """4 or 16 bytes."""
-
-    def to_value(self, field: IPAddress) -> Value:
-        return field.packed
-
-    def from_value_untrusted(self, value: Value) -> IPAddress:
-        if type(value) is not bytes or len(value) not in (4, 16):
-            raise _malformed("an IP address")
-        return IPv4Address(value) if len(value) == 4 else IPv6Address(value)
-
-
-class _Endpoint:
-    """An address and a port; no scope, which means nothing on another host."""
-
-    def to_value(self, field: Endpoint) -> Value:
-        return [ip_address(field.ip).packed, field.port]
-
-    def from_value_untrusted(self, value: Value) -> Endpoint:
-        if type(value) is not list or len(value) != 2:
-            raise _malformed("an endpoint")
-        port = Uint(16).from_value_untrusted(value[1])
-        if port == 0:
-            raise _malformed("a port")
-        return Endpoint(str(_Ip().from_value_untrusted(value[0])), port)
-
-
-@dataclass(frozen=True)
-class ListOf:
-    """At most so many of a kind; a tuple in the record."""
-
-    kind: Kind
-    most: int
-
-    def to_value(self, field: tuple[Any, ...]) -> Value:
-        return [self.kind.to_value(each) for each in field]
-
-    def from_value_untrusted(self, value: Value) -> tuple[Any, ...]:
-        if type(value) is not list or len(value) > self.most:
-            raise _malformed(f"a list of at most {self.most}")
-        return tuple(self.kind.from_value_untrusted(each) for each in value)
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record within a record."""
-
-    record: type
-
-    def to_value(self, field: Any) -> Value:
-        return to_value(field)
-
-    def from_value_untrusted(self, value: Value) -> Any:
-        return from_value_untrusted(self.record, value)
-
-
-U16 = Annotated[int, Uint(16)]
-U32 = Annotated[int, Uint(32)]
-U48 = Annotated[int, Uint(48)]
-U64 = Annotated[int, Uint(64)]
-BaseUnits = Annotated[int, _Amount()]
-Flag = Annotated[bool, _Flag()]
-Hash = Annotated[bytes, Bytes(HASH_LEN)]
 Signature = Annotated[bytes, Bytes(65)]
 Account = Annotated[Address, _Address()]
-WireGuardKey = Annotated[PublicKey, _WireGuardKey()]
-Ip = Annotated[IPAddress, _Ip()]
-UdpEndpoint = Annotated[Endpoint, _Endpoint()]
-Ips = Annotated[tuple[IPAddress, ...], ListOf(_Ip(), 4)]
 
 T = TypeVar("T")
 
-_KINDS: dict[type[Any], tuple[tuple[str, Kind], ...]] = {}  # looked up once for each record
 
-
-def to_value(record: Any) -> list[Any]:
-    """The array of a record's fields."""
-    return [kind.to_value(getattr(record, name)) for name, kind in _kinds(type(record))]
+def decode_untrusted(data: bytes) -> Value:
+    """The value that ``encode`` makes exactly these bytes of; MalformedMessage for any other."""
+    with _refused():
+        return codec.decode_untrusted(data)
 
 
 def from_value_untrusted(record: type[T], value: Value) -> T:
     """The record that ``to_value`` makes this array of; MalformedMessage where there is none."""
-    kinds = _kinds(record)
-    if type(value) is not list or len(value) != len(kinds):
-        raise _malformed(f"{len(kinds)} fields of {record.__name__}")
-    return record(
-        *(kind.from_value_untrusted(each) for (_, kind), each in zip(kinds, value, strict=True))
-    )
-
-
-def to_bytes(record: Any) -> bytes:
-    """The canonical CBOR of a record."""
-    return encode(to_value(record))
+    with _refused():
+        return schema.from_value_untrusted(record, value)
 
 
 def from_bytes_untrusted(record: type[T], data: bytes) -> T:
     """The reverse of ``to_bytes``; MalformedMessage for any other bytes."""
-    return from_value_untrusted(record, decode_untrusted(data))
+    with _refused():
+        return schema.from_bytes_untrusted(record, data)
 
 
-def _kinds(record: type[Any]) -> tuple[tuple[str, Kind], ...]:
-    found = _KINDS.get(record)
-    if found is None:
-        hints = get_type_hints(record, include_extras=True)
-        found = tuple((field.name, _kind(hints[field.name])) for field in fields(record))
-        _KINDS[record] = found
-    return found
-
-
-def _kind(hint: Any) -> Kind:
-    if is_dataclass(hint):
-        assert isinstance(hint, type)
-        return Record(hint)
-    kind: Kind = get_args(hint)[1]
-    return kind
-
-
-def _bytes(value: Value, length: int) -> bytes:
-    if type(value) is not bytes or len(value) != length:
-        raise _malformed(f"{length} bytes")
-    return value
-
-
-def _malformed(expected: str) -> MalformedMessage:
-    return MalformedMessage(
-        f"a message lacks {expected}; use the same version of the program on both sides"
-    )
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except Malformed as error:
+        raise MalformedMessage(str(error)) from None

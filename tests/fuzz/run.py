@@ -12,7 +12,7 @@ import atheris
 CORPUS = Path(__file__).parent / "corpus"
 FOUND = Path(__file__).parents[2] / "build" / "fuzz"
 
-with atheris.instrument_imports(include=["fs_market", "fs_tunnel"]):
+with atheris.instrument_imports(include=["fs_market", "fs_net", "fs_tunnel", "fs_wire"]):
     from tests.fuzz.targets import TARGETS
 
 

@@ -13,7 +13,6 @@ from fs_market.answers import (
     tips_untrusted,
 )
 from fs_market.core.channels import Terms
-from fs_market.core.codec import MAX_BYTES
 from fs_market.core.ethereum import ZERO_ADDRESS, Address
 from fs_market.core.framing import Unframer, frame
 from fs_market.core.messages import parse_untrusted as parse_market_untrusted
@@ -27,6 +26,15 @@ from fs_market.errors import AmountError, MalformedAnswer, Refused
 from fs_market.errors import MalformedMessage as MalformedMarketMessage
 from fs_market.settings import parse_untrusted as parse_market_settings
 from fs_market.settings import render
+from fs_net.bridge import Unpacker
+from fs_net.core.batch import take_untrusted
+from fs_net.core.index import Index
+from fs_net.core.judge import Judge
+from fs_net.core.reconcile import MAX_MESSAGE, Snapshot
+from fs_net.core.records import ID_LEN, VERSION, Heartbeat, Signed
+from fs_net.core.records import ProviderRecord as SignedRecord
+from fs_net.core.records import parse_untrusted as parse_provider_untrusted
+from fs_net.errors import Refused as NetworkRefused
 from fs_tunnel import config, uapi
 from fs_tunnel.control import Message
 from fs_tunnel.control_server import answer_untrusted, describe_limits, parse_limits_untrusted
@@ -45,8 +53,14 @@ from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
 from fs_tunnel.proto.path import Limits
 from fs_tunnel.types import Endpoint
+from fs_wire.codec import MAX_BYTES, encode
+from fs_wire.errors import Malformed
+from fs_wire.schema import to_value
 from tests.market.core.world import served
+from tests.net.world import NETWORK, NOW, Chain, Provider
 from tests.proto.world import Datagram, World
+
+SELLER = Provider(1000)  # who signed nothing of the corpus
 
 Target = Callable[[bytes], None]
 
@@ -284,6 +298,48 @@ def market_settings(data: bytes) -> None:
     assert parse_market_settings(render(settings).encode(), "market.toml") == settings
 
 
+def provider_record(data: bytes) -> None:
+    """What a provider signed has one spelling."""
+    said: list[Signed[SignedRecord] | Signed[Heartbeat]] = []
+    with contextlib.suppress(NetworkRefused):
+        said.append(parse_provider_untrusted(SignedRecord, data))
+    with contextlib.suppress(NetworkRefused):
+        said.append(parse_provider_untrusted(Heartbeat, data))
+    for each in said:
+        assert data[64:] == encode([VERSION, *to_value(each.content)])
+
+
+def gossip_batch(data: bytes) -> None:
+    """A batch gets verdicts, and what nobody with a stake signed changes nothing."""
+    judge = Judge(Index(), Chain({SELLER.address: SELLER.listing()}), NETWORK)
+    take_untrusted(judge, b"peer", data, NOW)
+    assert not len(judge.index.records)
+
+
+def reconciliation(data: bytes) -> None:
+    """An answer is as long as an answer may be, and is itself understood."""
+    held = Snapshot(number.to_bytes(ID_LEN, "big") for number in range(0, 2000, 7))
+    try:
+        step = held.answer_untrusted(data)
+    except NetworkRefused:
+        return
+    if step.answer is not None:
+        assert len(step.answer) <= MAX_MESSAGE
+        assert not held.answer_untrusted(step.answer).they_lack
+
+
+def network_frames(data: bytes) -> None:
+    """What comes from the network process is frames, in whatever pieces, or refused."""
+    whole, pieces = Unpacker(), Unpacker()
+    try:
+        frames = whole.feed_untrusted(data)
+    except Malformed:
+        return
+    # Compared as text, for a NaN is not itself.
+    pieced = [frame for byte in data for frame in pieces.feed_untrusted(bytes([byte]))]
+    assert str(frames) == str(pieced)
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
@@ -292,5 +348,6 @@ TARGETS: dict[str, Target] = {
         *(helper_request, dns_query, block_list),
         *(market_message, market_record, market_frames, market_session, signature, amounts),
         *(node_answer, market_settings),
+        *(provider_record, gossip_batch, reconciliation, network_frames),
     )
 }

@@ -133,6 +133,19 @@ FIGURES = {
         "the rate of small packets, to the same without the switch, on a host that tracks no "
         "connections otherwise",
     ),
+    "judged": Figure(
+        "judged",
+        "1/s",
+        0,
+        "heartbeats that one core believes: stake and signature checked, indexed",
+    ),
+    "arrived": Figure(
+        "carried",
+        "1/s",
+        0,
+        "heartbeats from 60 peers that the network process carries in a second of its CPU",
+    ),
+    "memory_peer": Figure("memory", "KiB", 0, "what a connected peer costs the network process"),
     "growth_minutes": Figure("under load for", "min", 1, "TCP in both directions in turns"),
     "growth_before": Figure("memory before", "MiB", 1, "resident after the first tenth, both ends"),
     "growth": Figure("growth", "MiB", 2, "by how much both ends are larger at the end"),
@@ -157,6 +170,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "Many active clients": ("jain_there", "jain_back", "sum_there", "sum_back"),
     "Guards": ("sandbox_tcp", "sandbox_small", "switch_tcp", "switch_small"),
+    "Heartbeats at a full node": ("judged", "arrived", "memory_peer"),
     "Memory over time": ("growth_minutes", "growth_before", "growth"),
 }
 

@@ -12,6 +12,7 @@ from tools.bench import (
     guards,
     handshakes,
     many,
+    network,
     paid,
     sessions,
     speed,
@@ -157,6 +158,11 @@ def _gas(settings: Settings, run: int) -> Iterator[Measurement]:
         yield Measurement("gas", "on", OURS, run, gas.measure)
 
 
+def _network(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.engines):
+        yield Measurement("network", "on", OURS, run, network.measure)
+
+
 SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "speed": _speed,
     "load": partial(_crowds, section="load"),
@@ -165,6 +171,7 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "handshakes": partial(_crowds, section="handshakes"),
     "fairness": partial(_crowds, section="fairness"),
     "guards": _guards,
+    "network": _network,
     "growth": _growth,
     "vouchers": _vouchers,
     "paid": _paid,

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.codec import MAX_BYTES, decode_untrusted, encode
 from fs_market.core.ethereum import Address
 from fs_market.core.messages import (
     TYPES,
@@ -20,18 +19,13 @@ from fs_market.core.messages import (
     serialize,
 )
 from fs_market.core.records import ClientRecord, ProviderRecord
-from fs_market.core.schema import (
-    Bytes,
-    ListOf,
-    Record,
-    Uint,
-    from_bytes_untrusted,
-    to_bytes,
-)
+from fs_market.core.schema import ListOf, Record, from_bytes_untrusted, to_bytes
 from fs_market.core.session import Configure
 from fs_market.core.units import MAX_AMOUNT
 from fs_market.errors import MalformedMessage, Reason
 from fs_tunnel.types import Endpoint, PublicKey
+from fs_wire.codec import MAX_BYTES, decode_untrusted, encode
+from fs_wire.schema import Bytes, Uint
 from tests.market.core.world import served
 
 ips = st.ip_addresses()

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.codec import MAX_BYTES, decode_untrusted, encode
-from fs_market.core.framing import Unframer, frame
-from fs_market.errors import MalformedMessage
+from fs_wire.codec import MAX_BYTES, decode_untrusted, encode
+from fs_wire.errors import Malformed
 
 values = st.recursive(
     st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.booleans(),
@@ -53,7 +52,7 @@ def test_what_is_encoded_is_decoded(value: list[int]) -> None:
     ],
 )
 def test_what_is_not_canonical_is_refused(data: bytes, why: str) -> None:
-    with pytest.raises(MalformedMessage, match=why):
+    with pytest.raises(Malformed, match=why):
         decode_untrusted(data)
 
 
@@ -61,21 +60,6 @@ def test_what_is_not_canonical_is_refused(data: bytes, why: str) -> None:
 def test_any_bytes_are_canonical_or_refused(data: bytes) -> None:
     try:
         value = decode_untrusted(data)
-    except MalformedMessage:
+    except Malformed:
         return
     assert encode(value) == cbor2.dumps(value, canonical=True) == data
-
-
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=6), st.integers(1, 50))
-def test_frames_are_cut_wherever_they_arrive_in_pieces(messages: list[bytes], size: int) -> None:
-    stream = b"".join(map(frame, messages))
-    unframer, found = Unframer(), []
-    for at in range(0, len(stream), size):
-        found += unframer.feed_untrusted(stream[at : at + size])
-    assert found == messages
-
-
-@pytest.mark.parametrize("length", [0, MAX_BYTES + 1, 0xFFFF])
-def test_a_frame_of_no_possible_length_ends_the_stream(length: int) -> None:
-    with pytest.raises(MalformedMessage, match="connect again"):
-        Unframer().feed_untrusted(length.to_bytes(2, "big"))

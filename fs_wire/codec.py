@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import cbor2
 
-from fs_market.errors import MalformedMessage
+from fs_wire.errors import Malformed
 
 MAX_BYTES = 4096
 MAX_DEPTH = 4
@@ -23,10 +23,13 @@ def encode(value: Value) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def decode_untrusted(data: bytes) -> Value:
-    """The value that ``encode`` makes exactly these bytes of; MalformedMessage for any other."""
-    if len(data) > MAX_BYTES:
-        raise _malformed(f"has {len(data)} bytes, and {MAX_BYTES} are the most")
+def decode_untrusted(data: bytes, most: int = MAX_BYTES) -> Value:
+    """The value that ``encode`` makes exactly these bytes of; Malformed for any other.
+
+    Nothing longer than ``most`` is looked at.
+    """
+    if len(data) > most:
+        raise _malformed(f"has {len(data)} bytes, and {most} are the most")
     try:
         value = cbor2.loads(
             data,
@@ -68,8 +71,8 @@ def _refuse_tag(*_: object) -> NoReturn:
     raise ValueError("no tags")
 
 
-def _malformed(why: str) -> MalformedMessage:
-    return MalformedMessage(f"a message {why}; use the same version of the program on both sides")
+def _malformed(why: str) -> Malformed:
+    return Malformed(f"a message {why}; use the same version of the program on both sides")
 
 
 _NO_TAGS = _NoTags()

@@ -1,0 +1,96 @@
+"""What full nodes tell each other: many records and heartbeats at once, each still signed.
+
+Nobody vouches for a batch: what is in it is judged one by one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated
+
+from fs_net.core.judge import Judge
+from fs_net.core.records import MAX_SIGNED, Heartbeat, ProviderRecord, Signed
+from fs_net.errors import Reason
+from fs_wire.errors import Malformed
+from fs_wire.schema import BytesUpTo, ListOf, from_bytes_untrusted, to_bytes
+
+MAX_BATCH = 32 * 1024  # bytes
+MAX_ITEMS = 256
+
+_Signed = Annotated[tuple[bytes, ...], ListOf(BytesUpTo(MAX_SIGNED), MAX_ITEMS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """As it travels."""
+
+    records: _Signed
+    heartbeats: _Signed
+
+
+class Outbox:
+    """What was taken since the last batch; of each provider the latest alone, so it is bounded."""
+
+    __slots__ = ("_heartbeats", "_records")
+
+    def __init__(self) -> None:
+        self._records: dict[bytes, bytes] = {}
+        self._heartbeats: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._records) + len(self._heartbeats)
+
+    def add(self, said: Signed[ProviderRecord] | Signed[Heartbeat]) -> None:
+        """Tell others of it with the next batches."""
+        content = said.content
+        kept = self._records if isinstance(content, ProviderRecord) else self._heartbeats
+        kept[content.provider] = said.raw
+
+    def drain(self) -> Iterator[bytes]:
+        """All of it as batches that fit, records first; afterwards it is empty."""
+        told = [(said, True) for said in self._records.values()]
+        told += [(said, False) for said in self._heartbeats.values()]
+        self._records, self._heartbeats = {}, {}
+        while told:
+            count = _how_many_fit(said for said, _ in told)
+            now, told = told[:count], told[count:]
+            yield to_bytes(
+                Batch(
+                    tuple(said for said, is_record in now if is_record),
+                    tuple(said for said, is_record in now if not is_record),
+                )
+            )
+
+
+def take_untrusted(judge: Judge, peer: bytes, data: bytes, now: int) -> list[Reason | None]:
+    """Judge all of a batch, in its order: a reason, or None where something was taken.
+
+    A batch that is none has one reason.  Of a peer that is banned meanwhile, the rest is not
+    looked at.
+    """
+    if len(data) > MAX_BATCH:
+        judge.blame(peer, Reason.OVERSIZED, now)
+        return [Reason.OVERSIZED]
+    try:
+        batch = from_bytes_untrusted(Batch, data, MAX_BATCH)
+    except Malformed:
+        judge.blame(peer, Reason.MALFORMED, now)
+        return [Reason.MALFORMED]
+    reasons: list[Reason | None] = []
+    for reason in chain(
+        (judge.record(peer, raw, now).reason for raw in batch.records),
+        (judge.heartbeat(peer, raw, now).reason for raw in batch.heartbeats),
+    ):
+        reasons.append(reason)
+        if reason is Reason.BANNED:
+            break
+    return reasons
+
+
+def _how_many_fit(told: Iterator[bytes]) -> int:
+    size = 16  # of the arrays around them
+    for count, said in enumerate(told):
+        size += len(said) + 3
+        if count == MAX_ITEMS or size > MAX_BATCH:
+            return count
+    return count + 1

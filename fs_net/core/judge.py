@@ -1,0 +1,127 @@
+"""What is believed of what the network says.
+
+A judgement never raises: it is a verdict with a reason, which is counted.  Checks stand in the
+order of their cost, so that a flood is refused before a signature is checked, and what repeats
+what is known costs no signature either.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
+
+from fs_net.core.index import Index, Latest
+from fs_net.core.records import HEARTBEAT_LIFETIME, Heartbeat, ProviderRecord, Signed, T
+from fs_net.core.records import parse_untrusted as parse
+from fs_net.core.standing import Standings
+from fs_net.errors import Reason, Refused
+from fs_net.ports import ChainView, Listing
+from fs_wire.ratelimit import RateLimiter
+
+MAX_SKEW = 10_000  # ms that a sender's clock may be ahead of ours
+_PEER_RATE = 400.0  # items a second of one peer: a full node's batches for 2,000 providers
+_PEER_BURST = 4000.0  # and the first exchange with one
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Generic[T]):
+    """``said`` where it was believed and taken, else the reason; never both."""
+
+    said: Signed[T] | None = None
+    reason: Reason | None = None
+
+
+class Judge:
+    """Checks what peers send, and puts what is good into the index."""
+
+    def __init__(
+        self,
+        index: Index,
+        chain: ChainView,
+        network: bytes,
+        *,
+        rate: float = _PEER_RATE,
+        burst: float = _PEER_BURST,
+    ) -> None:
+        """``network`` is ``records.network_id``; ``rate`` and ``burst`` are items of one peer."""
+        self.index = index
+        self.refused: Counter[Reason] = Counter()
+        self.standings = Standings()
+        self._chain, self._network = chain, network
+        self._limiter = RateLimiter(rate, burst, max_sources=8192)
+
+    def record(self, peer: bytes, raw: bytes, now: int) -> Verdict[ProviderRecord]:
+        """Judge a signed record that ``peer`` sent; ``now`` in ms since the epoch."""
+        return self._judge(peer, raw, now, ProviderRecord, self.index.records, _check_record)
+
+    def heartbeat(self, peer: bytes, raw: bytes, now: int) -> Verdict[Heartbeat]:
+        """Judge a signed heartbeat."""
+        return self._judge(peer, raw, now, Heartbeat, self.index.heartbeats, _check_heartbeat)
+
+    def blame(self, peer: bytes, reason: Reason, now: int) -> None:
+        """Count a refusal that was made before anything could be judged."""
+        self.refused[reason] += 1
+        self.standings.blame(peer, reason, now / 1000)
+
+    def is_banned(self, peer: bytes, now: int) -> bool:
+        """Whether the peer sent so much rubbish that its connection should be closed."""
+        return self.standings.is_banned(peer, now / 1000)
+
+    def _judge(
+        self,
+        peer: bytes,
+        raw: bytes,
+        now: int,
+        kind: type[T],
+        latest: Latest[T],
+        check: Callable[[T, Listing, int], bytes],
+    ) -> Verdict[T]:
+        try:
+            return Verdict(self._believe(peer, raw, now, kind, latest, check))
+        except Refused as refused:
+            self.blame(peer, refused.reason, now)
+            return Verdict(reason=refused.reason)
+
+    def _believe(
+        self,
+        peer: bytes,
+        raw: bytes,
+        now: int,
+        kind: type[T],
+        latest: Latest[T],
+        check: Callable[[T, Listing, int], bytes],
+    ) -> Signed[T]:
+        seconds = now / 1000
+        if self.standings.is_banned(peer, seconds):
+            raise Refused(Reason.BANNED, "the sender sent too much rubbish; wait some minutes")
+        if not self._limiter.allow(peer, seconds):
+            raise Refused(Reason.RATE_LIMITED, "too much from one peer; send less")
+        said = parse(kind, raw)
+        if said.content.sequence > now + MAX_SKEW:
+            raise Refused(Reason.FUTURE, "signed in the future; set the clocks")
+        listing = self._chain.listing(said.content.provider)
+        if listing is None:
+            raise Refused(Reason.UNSTAKED, "no stake of this provider is listed; stake first")
+        key = check(said.content, listing, now)
+        if not latest.would_change(said):
+            raise Refused(Reason.STALE, "a later one is known; nothing to do")
+        said.check(key, self._network)
+        if not latest.add(said, listing.stake):
+            raise Refused(Reason.UNSTAKED, "others have more stake and there is no room; add stake")
+        return said
+
+
+def _check_record(record: ProviderRecord, listing: Listing, now: int) -> bytes:
+    if record.expires_at <= now:
+        raise Refused(Reason.EXPIRED, "a record that has expired; sign another")
+    if record.slots > listing.slots:
+        raise Refused(Reason.OVERSOLD, "more slots than the stake covers; add stake")
+    return listing.node_key
+
+
+def _check_heartbeat(heartbeat: Heartbeat, listing: Listing, now: int) -> bytes:
+    if heartbeat.sequence + HEARTBEAT_LIFETIME <= now:
+        raise Refused(Reason.EXPIRED, "a heartbeat of long ago; set the clocks")
+    if heartbeat.free_slots > listing.slots:
+        raise Refused(Reason.OVERSOLD, "more free slots than the stake covers; add stake")
+    return listing.heartbeat_key

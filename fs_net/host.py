@@ -1,0 +1,258 @@
+"""The network process from the program's side: started, called, listened to, started again.
+
+A call has a deadline, and fails at once when the process dies: what it was about may or may not
+have happened.  What a node always does (listen, join, mesh) is in its settings, so a process that
+was started again is what the one before was.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import socket
+import sys
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
+from fs_net.errors import HostFailed, HostGone, HostTimeout
+from fs_wire.errors import Malformed
+
+log = logging.getLogger(__name__)
+
+DEADLINE = 10.0  # s
+_MARGIN = 1.0  # s that our deadline is later than that of the process itself
+_READY_WITHIN = 30.0  # s
+_GRACE = 5.0  # s for it to end by itself
+_BACK_OFF = 0.25, 30.0  # s before it is started again: at first, at most
+_HEALTHY_AFTER = 60.0  # s; then it is started again as if for the first time
+_READ = 65536  # bytes
+
+
+class Handlers(Protocol):
+    """What the program does with what comes in; peers are libp2p's ids in their binary form."""
+
+    def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:
+        """Whether to pass gossip on that ``peer`` passed to us."""
+        ...
+
+    def on_message(self, peer: bytes, message: bytes) -> None:
+        """A message for us alone."""
+        ...
+
+    async def on_question(self, peer: bytes, question: bytes) -> bytes:
+        """The answer to a question."""
+        ...
+
+
+class Host:
+    """A libp2p host in a process of its own."""
+
+    def __init__(self, settings: Settings, handlers: Handlers) -> None:
+        self._settings, self._handlers = settings, handlers
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._ready = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._answers: set[asyncio.Task[None]] = set()
+        self.peer = b""
+        self.starts = 0
+
+    async def start(self, deadline: float = _READY_WITHIN) -> None:
+        """Start the process, and wait until it listens; HostGone where it does not."""
+        self._supervisor = asyncio.create_task(self._supervise())
+        try:
+            await self.wait_ready(deadline)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def wait_ready(self, deadline: float = _READY_WITHIN) -> None:
+        """Wait until the process listens, if it was just started again."""
+        try:
+            async with asyncio.timeout(deadline):
+                await self._ready.wait()
+        except TimeoutError:
+            raise HostGone("the network process does not come up; see its log lines") from None
+
+    async def close(self) -> None:
+        """End the process: gently, or else by force."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs at present."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def info(self) -> dict[str, Any]:
+        """Who and where the host is, and what it counted."""
+        info: dict[str, Any] = await self._call("info")
+        return info
+
+    async def connect(self, address: str, deadline: float = DEADLINE) -> bytes:
+        """Dial ``/ip4/…/tcp/…/p2p/…``; the peer's id."""
+        peer: bytes = await self._call("connect", address, deadline, within=deadline)
+        return peer
+
+    async def disconnect(self, peer: bytes) -> None:
+        """Close all connections to a peer."""
+        await self._call("disconnect", peer)
+
+    async def ban(self, peer: bytes) -> None:
+        """Close its connections, and those that it opens within ten minutes."""
+        await self._call("ban", peer)
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Gossip ``data``, of some 32 KiB at most."""
+        await self._call("publish", topic, data)
+
+    async def send(self, peer: bytes, message: bytes, deadline: float = DEADLINE) -> None:
+        """Send a message of at most 1 KiB to a connected peer alone."""
+        await self._call("send", peer, message, deadline, within=deadline)
+
+    async def ask(self, peer: bytes, question: bytes, deadline: float = DEADLINE) -> bytes:
+        """Ask a connected peer; question and answer have at most 64 KiB."""
+        answer: bytes = await self._call("ask", peer, question, deadline, within=deadline)
+        return answer
+
+    async def put_record(self, node_key: bytes, record: bytes, deadline: float = DEADLINE) -> bool:
+        """Store a signed record in the DHT; whether that ended within the deadline."""
+        ended: bool = await self._call("put", node_key, record, deadline, within=deadline)
+        return ended
+
+    async def get_record(self, node_key: bytes, deadline: float = DEADLINE) -> bytes | None:
+        """The latest signed record in the DHT that this key signed, its age not judged."""
+        record: bytes | None = await self._call("get", node_key, deadline, within=deadline)
+        return record
+
+    async def find_peer(self, peer: bytes, deadline: float = DEADLINE) -> list[str]:
+        """Addresses under which the DHT knows a peer."""
+        addresses: list[str] = await self._call("find_peer", peer, deadline, within=deadline)
+        return addresses
+
+    async def find_full_nodes(self, deadline: float = DEADLINE) -> dict[bytes, list[str]]:
+        """Full nodes that the DHT knows: ids and addresses."""
+        found = await self._call("find_full_nodes", deadline, within=deadline)
+        return dict(found)
+
+    async def reserve(self, relay: bytes, deadline: float = DEADLINE) -> bool:
+        """Be reachable through a connected full node, as ``…/p2p-circuit/p2p/…``."""
+        granted: bool = await self._call("reserve", relay, deadline, within=deadline)
+        return granted
+
+    async def dial_circuit(self, address: str, deadline: float = DEADLINE) -> bool:
+        """Connect through a full node; whether a direct connection came of it."""
+        is_direct: bool = await self._call("dial_circuit", address, deadline, within=2 * deadline)
+        return is_direct
+
+    async def _call(self, name: str, *arguments: Any, within: float = DEADLINE) -> Any:
+        if self._writer is None or not self._ready.is_set():
+            raise HostGone("the network process is being started; try again in a second")
+        number = next(self._numbers)
+        answer = self._pending[number] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(within + _MARGIN):
+                self._writer.write(pack(Kind.CALL, number, name, list(arguments)))
+                await self._writer.drain()
+                return await answer
+        except TimeoutError:
+            raise HostTimeout(f"{name} had no answer in {within:g} s; try again") from None
+        except ConnectionError:
+            raise HostGone(f"the network process ended during {name}; try again") from None
+        finally:
+            del self._pending[number]
+
+    async def _supervise(self) -> None:
+        shortest, longest = _BACK_OFF
+        wait = shortest
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                await self._run_once()
+            except Exception as error:  # noqa: BLE001 - whatever its frames led to, another may do
+                log.warning("the network process: %r", error)
+            if loop.time() - started > _HEALTHY_AFTER:
+                wait = shortest
+            log.warning("the network process ended; it is started again in %.2g s", wait)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, longest)
+
+    async def _run_once(self) -> None:
+        """One process, from its start to its end."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "fs_net.host_process", str(theirs.fileno())),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        self.starts += 1
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        try:
+            self._writer.write(pack(Kind.TELL, "settings", self._settings.to_value()))
+            unpacker = Unpacker()
+            while data := await reader.read(_READ):
+                for frame in unpacker.feed_untrusted(data):
+                    self._take(frame)
+        finally:
+            self._ready.clear()
+            self._writer.close()
+            self._writer = None
+            for answer in self._pending.values():
+                if not answer.done():
+                    answer.set_exception(HostGone("the network process ended; try again"))
+            await self._end(self._process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """It ends when its socket is closed; if it hangs meanwhile, it is killed."""
+        try:
+            async with asyncio.timeout(_GRACE):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    def _take(self, frame: list[Any]) -> None:
+        kind, *rest = frame
+        if kind in (Kind.RESULT, Kind.FAILURE):
+            answer = self._pending.get(rest[0])
+            if answer is None or answer.done():
+                return
+            if kind == Kind.RESULT:
+                answer.set_result(rest[1])
+            else:
+                answer.set_exception(HostFailed(f"{rest[1]}; check the peer and the network"))
+        elif kind == Kind.TELL and rest[0] == "ready":
+            self.peer = rest[1][0]["peer"]
+            self._ready.set()
+        elif kind == Kind.TELL and rest[0] == "message":
+            self._handlers.on_message(*rest[1])
+        elif kind == Kind.CALL:
+            self._answer(*rest)
+        else:
+            raise Malformed("a frame of the network process makes no sense")
+
+    def _answer(self, number: int, name: str, arguments: list[Any]) -> None:
+        if name == "gossip":
+            self._reply(number, self._handlers.on_gossip(*arguments))
+        elif name == "question":
+            task = asyncio.create_task(
+                self._reply_later(number, self._handlers.on_question(*arguments))
+            )
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+        else:
+            raise Malformed("a call of the network process makes no sense")
+
+    async def _reply_later(self, number: int, answer: Awaitable[bytes]) -> None:
+        self._reply(number, await answer)
+
+    def _reply(self, number: int, value: Any) -> None:
+        if self._writer is not None:
+            self._writer.write(pack(Kind.RESULT, number, value))

@@ -1,0 +1,51 @@
+"""Start as ``python -m fs_net.host_process FD``: FD is one end of a socketpair.
+
+Settings are the first frame on it, never arguments that others can read.
+"""
+
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+
+import trio
+
+from fs_net.bridge import Kind, Settings, pack
+from fs_net.host_process.link import Link
+from fs_net.host_process.node import Node
+
+_GRACE = 3.0  # s for closing, which may hang
+
+
+async def run(descriptor: int) -> None:
+    """Serve the program until it closes the socket."""
+    end = socket.socket(fileno=descriptor)
+    end.setblocking(False)
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(end))
+    link = Link(stream)
+    first = await link.receive()
+    if first is None:
+        return
+    settings = Settings.from_value(first[2])
+    resource.setrlimit(resource.RLIMIT_DATA, (settings.max_memory, settings.max_memory))
+    node = Node(settings, link)
+    async with node.running():
+        await stream.send_all(pack(Kind.TELL, "ready", [await node.info()]))
+        await link.serve(node.methods)
+        node.remember()
+        signal.alarm(int(_GRACE))  # its default action ends the process
+
+
+def main() -> None:
+    """The process's life."""
+    os.umask(0o077)
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # strangers would fill the log
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then closes
+    trio.run(run, int(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

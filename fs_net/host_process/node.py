@@ -1,0 +1,322 @@
+"""A libp2p host with everything around it that a node of ours needs."""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import trio
+from libp2p import new_host
+from libp2p.abc import INetConn, INetwork, INotifee
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.config import ConnectionConfig
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
+from libp2p.peer.peerstore import PeerStoreError
+from libp2p.rcmgr.connection_limits import ConnectionLimits
+from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
+from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr
+
+from fs_net.bridge import Decision, Settings
+from fs_net.host_process import guards, identity
+from fs_net.host_process.dht import Dht
+from fs_net.host_process.guards import GuardedPubsub
+from fs_net.host_process.link import Link, Method
+from fs_net.host_process.local import dialable, find_local_peers
+from fs_net.host_process.relay import Relay
+from fs_net.host_process.streams import Streams
+
+FULL_NODES = "/flowshield/full-nodes"  # what full nodes provide in the DHT
+_BAN = 600.0  # s
+_MAX_BANNED = 4096
+_JUDGEMENT = 2.0  # s that the program has to judge gossip
+_ANSWER = 8.0  # s that it has to answer a question
+_PACE = 0.005  # s between publications: queues of 32 overflow otherwise
+_UPKEEP = 30.0  # s
+_DHT_UPKEEP = 2.0  # s
+_KNOWN_DIALLED = 16  # peers of the last run
+_ADDRESS_LIFETIME = 24 * 3600  # s
+
+
+class Node:
+    """Made, then run; its methods are what the program may call."""
+
+    def __init__(self, settings: Settings, link: Link) -> None:
+        self._settings, self._link = settings, link
+        self._folder = Path(settings.folder)
+        self.caught: Counter[str] = Counter()
+        self.host = _make_host(settings, self._folder)
+        guards.guard_streams(self.host, self.caught)
+        self.gossip = GuardedPubsub(self.host, guards.gossip_router(), self._judge)
+        self.streams = Streams(self.host, self._on_message, self._on_question)
+        self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
+        self.relay = Relay(self.host, relays=settings.is_full_node)
+        self._banned: dict[ID, float] = {}
+        self._pace = trio.Lock()
+        self._found: set[ID] = set()  # on the local network
+        self.host.get_network().register_notifee(_Watcher(self))
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """What the program may call, by name."""
+        return {
+            "info": self.info,
+            "connect": self.connect,
+            "disconnect": self.disconnect,
+            "ban": self.ban,
+            "publish": self.publish,
+            "send": self.send,
+            "ask": self.ask,
+            "put": self.dht.put,
+            "get": self.dht.get,
+            "find_peer": self.find_peer,
+            "find_full_nodes": self.find_full_nodes,
+            "reserve": self.reserve,
+            "dial_circuit": self.dial_circuit,
+        }
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen, join, and look after everything until the end of the block."""
+        listen = [Multiaddr(each) for each in self._settings.listen]
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.host.run(listen_addrs=listen))
+            for service in (self.gossip, self.dht.service, self.gossip.router):
+                await stack.enter_async_context(background_trio_service(cast(Any, service)))
+            await self.gossip.wait_until_ready()
+            await self.relay.start(stack)
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            if self._settings.is_full_node:
+                # Providers publish without subscribing: only full nodes mesh.
+                for topic in self._settings.topics:
+                    subscription = await self.gossip.subscribe(topic)
+                    nursery.start_soon(_discard, subscription)
+            if self._settings.finds_local_peers:
+                discovery = find_local_peers(
+                    self.host, self._settings.network, self._on_local_peer(nursery)
+                )
+                stack.callback(discovery.stop)
+            nursery.start_soon(self._keep_up)
+            nursery.start_soon(self._fill_dht)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def info(self) -> dict[str, Any]:
+        """Who and where this node is, and what it counted."""
+        return {
+            "peer": self.host.get_id().to_bytes(),
+            "addresses": [str(each) for each in self.host.get_addrs()],
+            "connected": [each.to_bytes() for each in self.host.get_connected_peers()],
+            "mesh": {
+                topic: [each.to_bytes() for each in peers]
+                for topic, peers in cast(Any, self.gossip.router).mesh.items()
+            },
+            "dht": self.dht.service.get_routing_table_size(),
+            "counters": {
+                "caught": dict(self.caught),
+                "gossip": dict(self.gossip.caught),
+                "streams": dict(self.streams.refused),
+                "dropped": dict(self._link.dropped),
+            },
+        }
+
+    async def connect(self, address: str, deadline: float) -> bytes:
+        """Dial ``…/p2p/…``; the peer's id."""
+        peer = info_from_p2p_addr(Multiaddr(address))
+        with trio.fail_after(deadline):
+            await self.host.connect(peer)
+        return peer.peer_id.to_bytes()
+
+    async def disconnect(self, peer: bytes) -> None:
+        with trio.move_on_after(_JUDGEMENT):
+            await self.host.disconnect(ID(peer))
+
+    async def ban(self, peer: bytes) -> None:
+        """Close its connections, and those that it opens within ten minutes."""
+        if len(self._banned) >= _MAX_BANNED:
+            del self._banned[min(self._banned, key=lambda each: self._banned[each])]
+        self._banned[ID(peer)] = trio.current_time() + _BAN
+        await self.disconnect(peer)
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Gossip it, not faster than queues take it."""
+        async with self._pace:
+            await self.gossip.publish(topic, data)
+            await trio.sleep(_PACE)
+
+    async def send(self, peer: bytes, message: bytes, deadline: float) -> None:
+        """A message on the stream to a peer, which is opened where there is none."""
+        with trio.fail_after(deadline):
+            await self.streams.send(ID(peer), message)
+
+    async def ask(self, peer: bytes, question: bytes, deadline: float) -> bytes:
+        """A question to a peer, and its answer."""
+        with trio.fail_after(deadline):
+            return await self.streams.ask(ID(peer), question)
+
+    async def find_peer(self, peer: bytes, deadline: float) -> list[str]:
+        """Where the DHT says that a peer can be dialled."""
+        found = await self.dht.find_peer(ID(peer), deadline)
+        return [f"{each}/p2p/{found.peer_id}" for each in found.addrs] if found else []
+
+    async def find_full_nodes(self, deadline: float) -> list[tuple[bytes, list[str]]]:
+        """Full nodes that the DHT knows, each once."""
+        found = await self.dht.find_providers(FULL_NODES, deadline)
+        return [
+            (each.peer_id.to_bytes(), [str(address) for address in each.addrs]) for each in found
+        ]
+
+    async def reserve(self, relay: bytes, deadline: float) -> bool:
+        """Be reachable through a connected full node."""
+        return await self.relay.reserve(ID(relay), deadline)
+
+    async def dial_circuit(self, address: str, deadline: float) -> bool:
+        """Connect through a full node; whether a direct connection came of it."""
+        circuit = Multiaddr(address)
+        return await self.relay.dial(circuit, info_from_p2p_addr(circuit).peer_id, deadline)
+
+    def is_banned(self, peer: ID) -> bool:
+        return self._banned.get(peer, 0.0) > trio.current_time()
+
+    async def _judge(self, peer: bytes, topic: str, data: bytes) -> Decision:
+        decision = await self._link.call("gossip", peer, topic, data, deadline=_JUDGEMENT)
+        return Decision(decision) if decision in set(Decision) else Decision.IGNORE
+
+    def _on_message(self, peer: bytes, message: bytes) -> None:
+        self._link.tell("message", peer, message)
+
+    async def _on_question(self, peer: bytes, question: bytes) -> bytes:
+        answer = await self._link.call("question", peer, question, deadline=_ANSWER)
+        if type(answer) is not bytes:
+            raise EOFError("the program has no answer")
+        return answer
+
+    def _on_local_peer(self, nursery: trio.Nursery) -> Any:
+        token = trio.lowlevel.current_trio_token()
+
+        def found(peer: PeerInfo) -> None:
+            token.run_sync_soon(self._dial_local_peer, nursery, peer)
+
+        return found
+
+    def _dial_local_peer(self, nursery: trio.Nursery, peer: PeerInfo) -> None:
+        if peer.peer_id not in self._found and len(self._found) < self._settings.max_connections:
+            self._found.add(peer.peer_id)
+            nursery.start_soon(self._dial, peer)
+
+    async def _dial(self, peer: PeerInfo) -> None:
+        try:
+            with trio.move_on_after(10):
+                await self.host.connect(peer)
+        except Exception as error:  # noqa: BLE001 - libp2p raises what its transports raise
+            self.caught[f"dial: {type(error).__name__}"] += 1
+
+    async def _keep_up(self) -> None:
+        """Dial those that must be there, drop those that must not, remember who was there."""
+        for peer, addresses in identity.load_peers(self._folder)[:_KNOWN_DIALLED]:
+            await self._dial(PeerInfo(ID(peer), [Multiaddr(each) for each in addresses]))
+        while True:
+            await self._dial_bootstrap()
+            for connected in self.host.get_connected_peers():
+                if self.gossip.is_graylisted(connected):
+                    self.caught["graylisted"] += 1
+                    await self.ban(connected.to_bytes())
+            if self._settings.is_full_node:
+                await self.dht.provide(FULL_NODES, _UPKEEP / 3)
+            self.remember()
+            await trio.sleep(_UPKEEP)
+
+    async def _fill_dht(self) -> None:
+        """Connected peers that serve the DHT; by itself it learns only of who asks it."""
+        while True:
+            store = self.host.get_peerstore()
+            for peer in self.host.get_connected_peers():
+                with contextlib.suppress(PeerStoreError):  # not identified yet
+                    if self.dht.protocol in store.get_protocols(peer):
+                        await self.dht.service.add_peer(peer)
+            await trio.sleep(_DHT_UPKEEP)
+
+    async def _dial_bootstrap(self) -> None:
+        for address in self._settings.bootstrap:
+            peer = info_from_p2p_addr(Multiaddr(address))
+            if peer.peer_id not in self.host.get_connected_peers():
+                await self._dial(peer)
+
+    def remember(self) -> None:
+        """Write down where connected peers listen."""
+        store, peers = self.host.get_peerstore(), []
+        for peer in self.host.get_connected_peers():
+            with contextlib.suppress(PeerStoreError):  # where it has none any more
+                peers.append((peer.to_bytes(), [str(each) for each in store.addrs(peer)]))
+        if peers:
+            identity.save_peers(self._folder, peers)
+
+
+class _Watcher(INotifee):
+    """Turns away who is banned, and forgets who is gone."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
+        peer = cast(SwarmConn, conn).muxed_conn.peer_id
+        if self._node.is_banned(peer):
+            await self._node.disconnect(peer.to_bytes())
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
+        self._node.streams.forget(cast(SwarmConn, conn).muxed_conn.peer_id)
+
+    async def opened_stream(self, network: INetwork, stream: Any) -> None: ...
+
+    async def closed_stream(self, network: INetwork, stream: Any) -> None: ...
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+
+async def _discard(subscription: Any) -> None:
+    """What gossip brought was judged already; its queue must not fill up."""
+    while True:
+        await subscription.get()
+
+
+def _make_host(settings: Settings, folder: Path) -> BasicHost:
+    most = settings.max_connections
+    return cast(
+        BasicHost,
+        new_host(
+            key_pair=identity.load_identity(folder),
+            listen_addrs=[Multiaddr(each) for each in settings.listen],
+            enable_quic=any("/quic" in each for each in settings.listen),
+            muxer_preference="YAMUX",
+            addrs_factory=dialable,
+            # Both have a say: the default of either refuses beyond some 250.
+            connection_config=ConnectionConfig(
+                max_connections=most,
+                min_connections=0,
+                low_watermark=0,
+                high_watermark=most,
+                inbound_stream_protocol_negotiation_timeout=10,
+            ),
+            resource_manager=ResourceManager(
+                limits=ResourceLimits(
+                    max_connections=most,
+                    max_memory_mb=settings.max_memory >> 20,
+                    max_streams=16 * most,
+                ),
+                connection_limits=ConnectionLimits(
+                    max_pending_inbound=256,
+                    max_pending_outbound=64,
+                    max_established_inbound=most,
+                    max_established_outbound=most,
+                    max_established_per_peer=4,
+                    max_established_total=most,
+                ),
+            ),
+        ),
+    )

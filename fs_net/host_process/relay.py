@@ -1,0 +1,62 @@
+"""Circuits through full nodes, for who sits behind a NAT, and the way out of them.
+
+Over TCP two peers behind NATs get a direct connection; over QUIC the circuit remains.
+"""
+
+from contextlib import AsyncExitStack
+
+import trio
+from libp2p.abc import IHost
+from libp2p.peer.id import ID
+from libp2p.relay.circuit_v2.config import RelayConfig, RelayRole
+from libp2p.relay.circuit_v2.dcutr import DCUtRProtocol
+from libp2p.relay.circuit_v2.protocol import (
+    PROTOCOL_ID,
+    STOP_PROTOCOL_ID,
+    CircuitV2Protocol,
+)
+from libp2p.relay.circuit_v2.resources import RelayLimits
+from libp2p.relay.circuit_v2.transport import CircuitV2Transport
+from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr
+
+_LIMITS = RelayLimits(
+    duration=3600,  # s
+    data=16 << 20,  # bytes: for negotiation, not for a tunnel
+    max_circuit_conns=64,
+    max_reservations=128,
+)
+
+
+class Relay:
+    """Relays where this is a full node, and is relayed where it is not."""
+
+    def __init__(self, host: IHost, *, relays: bool) -> None:
+        self._protocol = CircuitV2Protocol(host, limits=_LIMITS, allow_hop=relays)
+        roles = RelayRole.STOP | RelayRole.CLIENT
+        config = RelayConfig(roles=roles | RelayRole.HOP if relays else roles, limits=_LIMITS)
+        self._transport = CircuitV2Transport(host, self._protocol, config)
+        self._punch = DCUtRProtocol(host)
+        host.set_stream_handler(PROTOCOL_ID, self._protocol._handle_hop_stream)
+        host.set_stream_handler(STOP_PROTOCOL_ID, self._protocol._handle_stop_stream)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Run for as long as ``stack`` is open."""
+        for service in (self._protocol, self._punch):
+            await stack.enter_async_context(background_trio_service(service))
+
+    async def reserve(self, relay: ID, deadline: float) -> bool:
+        """Ask a connected full node to pass circuits on to us."""
+        discovery = self._transport.discovery
+        with trio.move_on_after(deadline):
+            await discovery.discover_relays()  # which its own service is late to do
+            return bool(await discovery.make_reservation(relay))
+        return False
+
+    async def dial(self, address: Multiaddr, peer: ID, deadline: float) -> bool:
+        """Connect over ``…/p2p-circuit/p2p/…``; whether a direct connection came of it."""
+        with trio.fail_after(deadline):
+            await self._transport.dial(address)
+        with trio.move_on_after(deadline):
+            return bool(await self._punch.initiate_hole_punch(peer))
+        return False

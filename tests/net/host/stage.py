@@ -1,0 +1,210 @@
+"""Nodes of ours in one process with a bare libp2p host, which may say whatever it likes."""
+
+import os
+import pickle
+import sys
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, cast
+
+import trio
+from libp2p import new_host
+from libp2p.abc import IHost, INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.utils import encode_varint_prefixed
+from multiaddr import Multiaddr
+
+from fs_net.bridge import Decision, Settings
+from fs_net.host_process.link import Link
+from fs_net.host_process.node import Node
+from tests.net.world import NETWORK
+
+MESHSUB = TProtocol("/meshsub/1.1.0")
+TOPIC = "providers"
+LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
+
+Result = TypeVar("Result")
+
+
+class Program(Link):
+    """The program at the other end of the link, in the same process."""
+
+    def __init__(self) -> None:
+        self.dropped: Any = {}
+        self.gossip: list[bytes] = []
+        self.messages: list[bytes] = []
+        self.decide: Callable[[bytes], Any] = lambda _: Decision.ACCEPT
+
+    async def call(self, name: str, *arguments: Any, deadline: float) -> Any:
+        if name == "question":
+            return arguments[1][::-1]
+        self.gossip.append(arguments[2])
+        return self.decide(arguments[2])
+
+    def tell(self, name: str, *arguments: Any) -> None:
+        self.messages.append(arguments[1])
+
+
+class Stage:
+    """Makes nodes below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+
+    def node(
+        self,
+        *,
+        is_full_node: bool = True,
+        network: bytes = NETWORK,
+        listen: tuple[str, ...] = LOOPBACK,
+        max_connections: int = 100,
+    ) -> Node:
+        self._count += 1
+        settings = Settings(
+            folder=str(self._folder / str(self._count)),
+            network=network,
+            listen=listen,
+            is_full_node=is_full_node,
+            topics=(TOPIC,),
+            max_connections=max_connections,
+        )
+        return Node(settings, Program())
+
+
+def program_of(node: Node) -> Program:
+    link = node._link
+    assert isinstance(link, Program)
+    return link
+
+
+def address_of(node: Node) -> str:
+    return str(node.host.get_addrs()[0])
+
+
+def peer_of(node: Node) -> PeerInfo:
+    return info_from_p2p_addr(Multiaddr(address_of(node)))
+
+
+class Eve:
+    """A peer without manners."""
+
+    def __init__(self, host: IHost) -> None:
+        self.host = host
+        self.id = host.get_id()
+
+    async def meet(self, victim: Node) -> ID:
+        await self.host.connect(peer_of(victim))
+        return victim.host.get_id()
+
+    async def open(self, victim: Node, protocol: str = MESHSUB) -> INetStream:
+        return await self.host.new_stream(await self.meet(victim), [TProtocol(protocol)])
+
+    def message(self, data: bytes, number: int = 1, /, **fields: Any) -> rpc_pb2.Message:
+        """Gossip signed by Eve, unless ``fields`` says otherwise."""
+        said = rpc_pb2.Message(
+            data=data, topicIDs=[TOPIC], from_id=self.id.to_bytes(), seqno=number.to_bytes(8, "big")
+        )
+        payload = b"libp2p-pubsub:" + said.SerializeToString()
+        said.signature = self.host.get_private_key().sign(payload)
+        for name, value in fields.items():
+            setattr(said, name, value)
+        return said
+
+
+def rpc(*messages: rpc_pb2.Message) -> bytes:
+    """Gossip as it travels."""
+    return encode_varint_prefixed(rpc_pb2.RPC(publish=messages).SerializeToString())
+
+
+@asynccontextmanager
+async def eve() -> AsyncIterator[Eve]:
+    host = new_host(key_pair=create_new_key_pair(), listen_addrs=[Multiaddr(LOOPBACK[0])])
+    assert isinstance(host, BasicHost)
+    async with host.run(listen_addrs=[Multiaddr(LOOPBACK[0])]):
+        yield Eve(host)
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 10) -> bool:
+    """Whether it came true in time."""
+    with trio.move_on_after(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for is libp2p's state
+            await trio.sleep(0.02)
+        return True
+    return bool(condition())
+
+
+async def meshed(*nodes: Node) -> None:
+    """Connect all to the first, and wait until they mesh."""
+    for node in nodes[1:]:
+        await node.connect(address_of(nodes[0]), 10)
+    for node in nodes:
+        mesh = cast(Any, node.gossip.router).mesh
+        assert await eventually(partial(mesh.get, TOPIC)), "no mesh"
+
+
+async def is_alive(victim: Node) -> bool:
+    """Whether it still serves somebody who asks politely."""
+    async with eve() as alice:
+        stream = await alice.open(victim, "/flowshield/question/1")
+        await stream.write(len(b"ping").to_bytes(4, "big") + b"ping")
+        with trio.fail_after(10):
+            return await stream.read(8) == len(b"gnip").to_bytes(4, "big") + b"gnip"
+
+
+def survives(victim: Node, attack: Callable[[Node, Eve], Awaitable[None]]) -> bool:
+    """Whether the node serves others after the attack; to be called within ``run``."""
+
+    async def main() -> bool:
+        async with victim.running(), eve() as attacker:
+            await attack(victim, attacker)
+            await trio.sleep(0.3)
+            return await is_alive(victim)
+
+    try:
+        return trio.run(main)
+    except (Exception, BaseExceptionGroup):  # noqa: BLE001 - however it died
+        return False
+
+
+def run(scene: Callable[[], Result]) -> Result:
+    """Play a scene in a process of its own, for libp2p leaves sockets and more behind.
+
+    What it returns or raises comes back; AssertionError with its text where it died.
+    """
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a thread of libp2p's is not forked along
+        child = os.fork()
+    if child == 0:
+        _play(scene, writing)
+    os.close(writing)
+    with open(reading, "rb") as stream:
+        said = stream.read()
+    os.waitpid(child, 0)
+    assert said, "the scene's process died"
+    result, failure = pickle.loads(said)  # noqa: S301 - of our own child
+    assert failure is None, failure
+    returned: Result = result
+    return returned
+
+
+def _play(scene: Callable[[], Any], writing: int) -> NoReturn:
+    warnings.simplefilter("ignore")
+    try:
+        said = pickle.dumps((scene(), None))
+    except BaseException:  # noqa: BLE001 - it is told to the parent
+        said = pickle.dumps((None, traceback.format_exc()))
+    with open(writing, "wb") as stream:
+        stream.write(said)
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,204 @@
+"""Gossip arrives, at its pace; the bad is blamed.  Each would not without its setting."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from libp2p.pubsub.gossipsub import GossipSub
+from libp2p.pubsub.score import PeerScorer, ScoreParams, TopicScoreParams
+
+from fs_net.bridge import Decision
+from fs_net.host_process import guards, node
+from fs_net.host_process.guards import GRAYLIST
+from fs_net.host_process.node import Node
+from tests.net.host.stage import (
+    TOPIC,
+    Stage,
+    address_of,
+    eve,
+    eventually,
+    meshed,
+    program_of,
+    rpc,
+    run,
+)
+
+
+def with_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
+    """Make routers as before, but for one setting."""
+    make = guards.gossip_router
+
+    def router() -> GossipSub:
+        made = make()
+        setattr(made, name, value)
+        return made
+
+    monkeypatch.setattr(guards, "gossip_router", router)
+
+
+def heartbeat_interval(folder: Path) -> float:
+    """Between two heartbeats of gossip, some seconds after the start."""
+
+    async def main() -> float:
+        alone = Stage(folder).node()
+        router: Any = alone.gossip.router
+        router.last_health_update = 0  # the next is due
+        async with alone.running():
+            await trio.sleep(1.5)
+            return float(router.heartbeat_interval)
+
+    return run(lambda: trio.run(main))
+
+
+def test_gossip_keeps_its_pace(tmp_path: Path) -> None:
+    assert heartbeat_interval(tmp_path) == 1
+
+
+def test_adaptive_gossip_would_slow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_setting(monkeypatch, "adaptive_gossip_enabled", True)
+    assert heartbeat_interval(tmp_path) >= 30
+
+
+def arrived(folder: Path, count: int) -> int:
+    """How many of so many messages, published at once, a neighbour judged."""
+
+    async def main() -> int:
+        stage = Stage(folder)
+        alice, bob = stage.node(), stage.node()
+        async with alice.running(), bob.running():
+            await meshed(alice, bob)
+            async with trio.open_nursery() as nursery:
+                for number in range(count):
+                    nursery.start_soon(alice.publish, TOPIC, number.to_bytes(2, "big"))
+            heard = program_of(bob).gossip
+            await eventually(lambda: len(set(heard)) == count, 3)
+            return len(set(heard))
+
+    return run(lambda: trio.run(main))
+
+
+def test_a_burst_arrives(tmp_path: Path) -> None:
+    assert arrived(tmp_path, 120) == 120
+
+
+def test_without_a_pace_queues_overflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "_PACE", 0)
+    assert arrived(tmp_path, 120) < 120
+
+
+def test_spam_protection_would_drop_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_setting(monkeypatch, "spam_protection_enabled", True)
+    assert arrived(tmp_path, 120) < 120
+
+
+def score_of_who_sends_rubbish(folder: Path) -> tuple[float, bool]:
+    async def main() -> tuple[float, bool]:
+        victim = Stage(folder).node()
+        program_of(victim).decide = lambda _: Decision.REJECT
+        async with victim.running(), eve() as attacker:
+            stream = await attacker.open(victim)
+            await stream.write(rpc(*(attacker.message(b"rubbish", number) for number in range(20))))
+            await eventually(lambda: len(program_of(victim).gossip) >= 4)
+            await trio.sleep(0.5)
+            router: Any = victim.gossip.router
+            return router.scorer.score(attacker.id, [TOPIC]), victim.gossip.is_graylisted(
+                attacker.id
+            )
+
+    return run(lambda: trio.run(main))
+
+
+def test_rubbish_lowers_a_score_until_nobody_listens(tmp_path: Path) -> None:
+    score, is_graylisted = score_of_who_sends_rubbish(tmp_path)
+    assert score < GRAYLIST / 4
+    assert is_graylisted == (score <= GRAYLIST)
+
+
+def test_the_sign_of_the_specification_would_reward_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = ScoreParams(p4_invalid_messages=TopicScoreParams(-10.0, 1000.0, 0.99))
+    with_setting(monkeypatch, "scorer", PeerScorer(params))
+    score, _ = score_of_who_sends_rubbish(tmp_path)
+    assert score > 0
+
+
+def test_what_is_ignored_is_nobodys_fault(tmp_path: Path) -> None:
+    async def main() -> float:
+        victim = Stage(tmp_path).node()
+        program_of(victim).decide = lambda _: Decision.IGNORE
+        async with victim.running(), eve() as attacker:
+            stream = await attacker.open(victim)
+            await stream.write(rpc(*(attacker.message(b"old", number) for number in range(20))))
+            await eventually(lambda: victim.gossip.caught["ignored"] == 20)
+            router: Any = victim.gossip.router
+            return float(router.scorer.score(attacker.id, [TOPIC]))
+
+    assert run(lambda: trio.run(main)) == 0
+
+
+def kept_for_who_does_not_subscribe(folder: Path) -> int:
+    async def main() -> int:
+        stage = Stage(folder)
+        full, provider = stage.node(), stage.node(is_full_node=False)
+        async with full.running(), provider.running():
+            await provider.connect(address_of(full), 10)
+            await eventually(lambda: provider.host.get_id() in full.gossip.peers)
+            for number in range(10):
+                await full.publish(TOPIC, bytes([number]))
+            router: Any = full.gossip.router
+            return sum(map(len, router._pending_messages.values()))
+
+    return run(lambda: trio.run(main))
+
+
+def test_nothing_is_kept_for_providers(tmp_path: Path) -> None:
+    assert kept_for_who_does_not_subscribe(tmp_path) == 0
+
+
+def test_the_usual_queue_would_keep_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_setting(monkeypatch, "_pending_messages", defaultdict(list))
+    assert kept_for_who_does_not_subscribe(tmp_path) > 0
+
+
+def test_a_provider_publishes_without_meshing(tmp_path: Path) -> None:
+    async def main() -> tuple[list[bytes], list[bytes], Any]:
+        stage = Stage(tmp_path)
+        one, other, provider = stage.node(), stage.node(), stage.node(is_full_node=False)
+        async with one.running(), other.running(), provider.running():
+            await meshed(one, other)
+            await provider.connect(address_of(one), 10)
+            await eventually(
+                lambda: one.host.get_id() in provider.gossip.peer_topics.get(TOPIC, ())
+            )
+            await provider.publish(TOPIC, b"record")
+            await eventually(lambda: program_of(other).gossip)
+            await one.publish(TOPIC, b"batch")
+            await trio.sleep(0.5)
+            router: Any = one.gossip.router
+            is_meshed = provider.host.get_id() in router.mesh[TOPIC]
+            return program_of(other).gossip, program_of(provider).gossip, is_meshed
+
+    heard, heard_by_provider, is_meshed = run(lambda: trio.run(main))
+    assert heard[0] == b"record" and b"batch" in heard
+    assert heard_by_provider == [] and not is_meshed
+
+
+def test_a_forged_message_is_not_even_judged(tmp_path: Path) -> None:
+    async def main() -> list[bytes]:
+        victim: Node = Stage(tmp_path).node()
+        async with victim.running(), eve() as attacker:
+            stream = await attacker.open(victim)
+            alice = victim.host.get_id().to_bytes()
+            await stream.write(rpc(attacker.message(b"forged", from_id=alice)))
+            await stream.write(rpc(attacker.message(b"forged", 2, data=b"changed")))
+            await stream.write(rpc(attacker.message(b"good", 3)))
+            await eventually(lambda: program_of(victim).gossip)
+            await trio.sleep(0.3)
+            return program_of(victim).gossip
+
+    assert run(lambda: trio.run(main)) == [b"good"]

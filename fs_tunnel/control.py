@@ -9,6 +9,8 @@ One JSON object a line, each way, over ``IFNAME.control`` in the run directory:
                           ``credit``                 up to which ``credit_used`` may go; 0: any
                           ``credit_low``             bytes left when ``credit_low`` is told
                           ``exempt``                 TCP ADDRESS:PORT, open without credit, or null
+    {"op": "admit"}     let a ``peer`` in with these ``addresses``, a list; a session it has goes on
+    {"op": "remove"}    cut a ``peer`` off; nothing happens where there is none
     {"op": "greet"}     open a session with every peer that has an endpoint and no session
     {"op": "watch"}     from now on, this connection is told of events, too
     {"op": "stop"}      remove the interface and exit

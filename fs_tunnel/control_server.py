@@ -14,7 +14,8 @@ from fs_tunnel import control
 from fs_tunnel.control import SCHEMA, Message
 from fs_tunnel.errors import UsageError
 from fs_tunnel.proto.path import Limits
-from fs_tunnel.types import Endpoint
+from fs_tunnel.types import Endpoint, PublicKey, parse_network
+from fs_tunnel.uapi import AllowedIPChange, PeerUpdate
 from fs_tunnel.unix_socket import is_ours_or_roots, listen_privately
 
 Operation = Callable[[Message], Message]
@@ -22,6 +23,7 @@ Operation = Callable[[Message], Message]
 _MAX_REQUEST_BYTES = 64 << 10
 _MAX_UNREAD_BYTES = 1 << 20  # of events: about 8,000
 _MAX_BYTES = 2**63 - 1  # of a rate or a credit
+_MAX_ADDRESSES = 64  # of one peer
 _AMOUNTS = set(Limits._fields) - {"exempt"}
 
 
@@ -91,6 +93,28 @@ def answer_untrusted(line: bytes, operations: Mapping[str, Operation]) -> Messag
         return {"ok": True, "schema": SCHEMA, **operation(request)}
     except UsageError as error:
         return {"ok": False, "error": str(error)}
+
+
+def parse_peer_untrusted(request: Message) -> PublicKey:
+    """The peer that a request is about; UsageError where it names none."""
+    text = request.get("peer")
+    return PublicKey.from_base64(text if isinstance(text, str) else "")
+
+
+def parse_admission_untrusted(request: Message) -> PeerUpdate:
+    """A peer with all of its addresses; UsageError for anything else."""
+    addresses = request.get("addresses")
+    if not isinstance(addresses, list) or not 0 < len(addresses) <= _MAX_ADDRESSES:
+        raise UsageError(f"addresses is a list of 1 to {_MAX_ADDRESSES}")
+    try:
+        networks = [parse_network(str(each)) for each in addresses]
+    except ValueError:
+        raise UsageError("an address is written 10.66.0.2/32, or 10.66.0.2") from None
+    return PeerUpdate(
+        parse_peer_untrusted(request),
+        replace_allowed_ips=True,
+        allowed_ips=tuple(map(AllowedIPChange, networks)),
+    )
 
 
 def parse_limits_untrusted(request: Message, limits: Limits) -> Limits:

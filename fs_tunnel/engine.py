@@ -24,7 +24,13 @@ from typing import Any
 import uvloop
 
 from fs_tunnel import control, uapi, uapi_server
-from fs_tunnel.control_server import ControlServer, describe_limits, parse_limits_untrusted
+from fs_tunnel.control_server import (
+    ControlServer,
+    describe_limits,
+    parse_admission_untrusted,
+    parse_limits_untrusted,
+    parse_peer_untrusted,
+)
 from fs_tunnel.errors import SystemChangeError, UsageError
 from fs_tunnel.key_log import KeyLog
 from fs_tunnel.linux.link_watch import LinkState, LinkWatch
@@ -36,7 +42,6 @@ from fs_tunnel.proto.path import CreditLow, EndpointMoved
 from fs_tunnel.proto.peer import Peer
 from fs_tunnel.pump import Hooks
 from fs_tunnel.pumps import make_pump, threads_from_environment
-from fs_tunnel.types import PublicKey
 from fs_tunnel.udp import check_port_is_free
 
 log = logging.getLogger(__name__)
@@ -115,6 +120,8 @@ class Engine:
                 "status": self._status,
                 "count": self._count,
                 "limit": self._limit,
+                "admit": self._admit,
+                "remove": self._remove,
                 "greet": self._greet,
                 "stop": self._stop,
             }
@@ -309,13 +316,22 @@ class Engine:
             self._loop.call_later(_GREETING_PAUSE, self._greet_some, rest)
 
     def _count(self, request: control.Message) -> control.Message:
-        peer = self._device.peers.get(_public_key_untrusted(request.get("peer")))
+        peer = self._device.peers.get(parse_peer_untrusted(request))
         if peer is None:
             return {"rx_bytes": 0, "tx_bytes": 0}
         return {"rx_bytes": peer.counters.rx_bytes, "tx_bytes": peer.counters.tx_bytes}
 
+    def _admit(self, request: control.Message) -> control.Message:
+        self._apply(uapi.DeviceUpdate(peers=(parse_admission_untrusted(request),)))
+        return {}
+
+    def _remove(self, request: control.Message) -> control.Message:
+        peer = uapi.PeerUpdate(parse_peer_untrusted(request), remove=True)
+        self._apply(uapi.DeviceUpdate(peers=(peer,)))
+        return {}
+
     def _limit(self, request: control.Message) -> control.Message:
-        peer = self._device.peers.get(_public_key_untrusted(request.get("peer")))
+        peer = self._device.peers.get(parse_peer_untrusted(request))
         if peer is None:
             raise UsageError("there is no such peer; add it first")
         peer.limits = parse_limits_untrusted(request, peer.limits)
@@ -357,10 +373,6 @@ class Engine:
 def run(engine: Engine) -> None:
     """Run an engine to its end, in this process."""
     uvloop.run(engine.run())
-
-
-def _public_key_untrusted(text: object) -> PublicKey:
-    return PublicKey.from_base64(text if isinstance(text, str) else "")
 
 
 def _inode(path: Path) -> int | None:

@@ -22,6 +22,7 @@ from fs_tunnel.control_server import (
     answer_untrusted,
     describe_limits,
     listen,
+    parse_admission_untrusted,
     parse_limits_untrusted,
 )
 from fs_tunnel.errors import (
@@ -36,6 +37,7 @@ from fs_tunnel.types import PublicKey
 from tests.netns.waiting import wait_until
 
 NAME = "alice"
+KEY = PublicKey(bytes(31) + b"\1").to_base64()
 STATUS = {"peers": {}, "drops": {"no_peer": 3}}
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -318,6 +320,33 @@ def test_what_is_no_limit_is_refused(member: Message) -> None:
     said = ask(json.dumps({"op": "limit", **member}).encode())
     assert said["ok"] is False
     assert said["error"]
+
+
+def test_an_admission_replaces_addresses_and_names_no_secret() -> None:
+    update = parse_admission_untrusted({"peer": KEY, "addresses": ["10.66.0.9", "fd66::9/128"]})
+    assert update.public_key.to_base64() == KEY
+    assert update.replace_allowed_ips
+    assert [str(each.network) for each in update.allowed_ips] == ["10.66.0.9/32", "fd66::9/128"]
+    assert update.preshared_key is None
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"addresses": ["10.66.0.9"]},
+        {"peer": "x", "addresses": ["10.66.0.9"]},
+        {"peer": KEY},
+        {"peer": KEY, "addresses": []},
+        {"peer": KEY, "addresses": "10.66.0.9"},
+        {"peer": KEY, "addresses": ["10.66.0.9"] * 65},
+        {"peer": KEY, "addresses": ["10.66.0"]},
+        {"peer": KEY, "addresses": [None]},
+        {"peer": KEY, "addresses": ["fe80::9%eth0"]},
+    ],
+)
+def test_what_is_no_admission_is_refused(members: Message) -> None:
+    with pytest.raises(UsageError):
+        parse_admission_untrusted({"op": "admit", **members})
 
 
 def test_the_client_sets_limits() -> None:

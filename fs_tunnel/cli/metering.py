@@ -8,12 +8,9 @@ import json
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
-from ipaddress import ip_network
 from typing import Any
 
-from fs_tunnel import uapi
 from fs_tunnel.types import Endpoint, IPAddress, PublicKey
-from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
 
 _MAX_LINE = 1 << 20  # bytes
 _PATIENCE = 10.0  # seconds for an answer
@@ -24,7 +21,6 @@ class EngineLink:
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[dict[str, Any]]] = deque()
-        self._setting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._has_ended = False
 
@@ -34,15 +30,14 @@ class EngineLink:
         for use, sock in sockets.items():
             streams[use] = await asyncio.open_unix_connection(sock=sock, limit=_MAX_LINE)
         self._control, self._events = streams["control"], streams["events"]
-        self._uapi = streams.get("uapi")
         self._reading = asyncio.create_task(self._read_replies())
 
     async def add_peer(self, peer: PublicKey, addresses: tuple[IPAddress, ...]) -> None:
-        networks = tuple(AllowedIPChange(ip_network(each)) for each in addresses)
-        await self._set(PeerUpdate(peer, replace_allowed_ips=True, allowed_ips=networks))
+        inside = [str(each) for each in addresses]
+        await self._ask({"op": "admit", "peer": peer.to_base64(), "addresses": inside})
 
     async def remove_peer(self, peer: PublicKey) -> None:
-        await self._set(PeerUpdate(peer, remove=True))
+        await self._ask({"op": "remove", "peer": peer.to_base64()})
 
     async def count(self, peer: PublicKey) -> tuple[int, int]:
         reply = await self._ask({"op": "count", "peer": peer.to_base64()})
@@ -64,15 +59,6 @@ class EngineLink:
             if told.get("event") == "credit_low":
                 yield PublicKey.from_base64(told["peer"])
         raise ConnectionResetError("the engine ended, or we heard it too slowly")
-
-    async def _set(self, update: PeerUpdate) -> None:
-        assert self._uapi is not None
-        reader, writer = self._uapi
-        async with self._setting, asyncio.timeout(_PATIENCE):
-            writer.write(f"set=1\n{uapi.render_set(DeviceUpdate(peers=(update,)))}\n".encode())
-            reply = (await reader.readuntil(b"\n\n")).decode()
-        if int(reply.rpartition("errno=")[2]):
-            raise OSError("the engine refused a peer; see its log")
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._has_ended:

@@ -107,9 +107,7 @@ class Agent:
 
     async def _run_once(self, raw: bytes) -> int:
         content = json.loads(raw)
-        sockets = await asyncio.to_thread(
-            connect_as_root, self._name, with_uapi=content["role"] == "provider"
-        )
+        sockets = await asyncio.to_thread(connect_as_root, self._name)
         try:
             descriptors = {use: sock.fileno() for use, sock in sockets.items()}
             process = self._process = await asyncio.create_subprocess_exec(

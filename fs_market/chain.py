@@ -8,6 +8,7 @@ import ast
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ import aiohttp
 from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
+from fs_market import RECURSION_LIMIT
 from fs_market.answers import (
     Block,
     Log,
@@ -38,6 +40,8 @@ from fs_market.errors import (
 )
 from fs_market.reverts import explain
 from fs_tunnel.errors import UsageError
+
+sys.setrecursionlimit(RECURSION_LIMIT)
 
 _MAX_ANSWER = 32 << 20  # bytes
 _TIP_BLOCKS, _TIP_PERCENTILE = 10, 50

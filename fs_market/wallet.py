@@ -9,18 +9,22 @@ Keystores have the form that wallets exchange: Web3 Secret Storage, version 3, w
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from eth_account import Account as EthAccount
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
+from fs_market import RECURSION_LIMIT
 from fs_market.answers import check_depth_untrusted
 from fs_market.core.ethereum import Address
 from fs_market.core.signatures import SigningKey
 from fs_market.errors import MalformedAnswer, WalletError, WrongPassword
 from fs_market.fees import Fees
 from fs_market.transactions import Call, Signed
+
+sys.setrecursionlimit(RECURSION_LIMIT)
 
 SECRET_LEN = 32
 _SCRYPT_N = 2**18  # 256 MiB and most of a second for each guess

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ NETNS_TOOLS = {
 }
 
 
+RECURSION_LIMIT = sys.getrecursionlimit()
+
+
 def pytest_configure() -> None:
     """Let tests hear the signals that we were started to ignore, by nohup or a shell's &."""
     # A handler, unlike SIG_IGN, does not pass to a new program.
@@ -34,6 +38,8 @@ def pytest_configure() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip netns tests where they cannot run; fail them where a root user forgot a package."""
+    # Libraries of the development chain raise it where tests import them; parsers rely on it.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     if item.get_closest_marker("netns") is None:
         return
     if os.geteuid() != 0:

@@ -18,7 +18,7 @@ demo: setup ## a download through the tunnel, in network namespaces (root)
 
 test: setup ## all tests; those with network namespaces need root
 	@tools/contracts test
-	@$(BIN)/python -m pytest -rs $(PYTEST_ARGS)
+	@$(BIN)/python -m tools.tests $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter, shellcheck, slither
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ from fs_tunnel.errors import ConfigError
 DEFAULT_CONFIRMATIONS = 12
 _MAX_CONFIRMATIONS = 10_000
 _MAX_FILE = 64 << 10  # bytes
+_OF_OTHERS = {"provider", "network"}  # ``provider_settings`` and ``fs_net.settings`` read them
 _SECTIONS = {
     "chain": {"rpc", "id", "confirmations", "max_fee_gwei"},
     "contracts": {"token", "channels", "stakes", "registry"},
@@ -83,10 +84,16 @@ def parse_untrusted(raw: bytes, source: str, rpc: str | None = None) -> MarketSe
 
 def read_provider(path: Path) -> ProviderSettings:
     """Its section [provider]; ConfigError where there is none, or one that is wrong."""
-    section = _parse_untrusted(_read(path), str(path)).get("provider")
-    if not isinstance(section, dict):
+    section = read_section(path, "provider")
+    if section is None:
         raise ConfigError("no such section; say what you sell", source=str(path), key="provider")
     return parse_provider(section, str(path))
+
+
+def read_section(path: Path, name: str) -> dict[str, Any] | None:
+    """A section as TOML has it; None where there is none."""
+    section = _parse_untrusted(_read(path), str(path)).get(name)
+    return section if isinstance(section, dict) else None
 
 
 def _read(path: Path) -> bytes:
@@ -154,8 +161,8 @@ class _Reader:
 
     def _check_names(self) -> None:
         for section, values in self._parsed.items():
-            if section == "provider" and isinstance(values, dict):
-                continue  # ``provider_settings`` reads it
+            if section in _OF_OTHERS and isinstance(values, dict):
+                continue
             if section not in _SECTIONS or not isinstance(values, dict):
                 raise self._wrong(section, f"unknown; there are {', '.join(_SECTIONS)}")
             for name in values:

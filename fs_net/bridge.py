@@ -13,6 +13,7 @@ import cbor2
 from fs_wire.errors import Malformed
 
 MAX_FRAME = 1 << 20  # bytes
+DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1")
 _HEADER = 4
 
 
@@ -43,7 +44,7 @@ class Settings:
 
     folder: str  # for the identity and known peers; made with mode 0700
     network: bytes
-    listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1")
+    listen: tuple[str, ...] = DEFAULT_LISTEN
     bootstrap: tuple[str, ...] = ()
     is_full_node: bool = False
     topics: tuple[str, ...] = ()

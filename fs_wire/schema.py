@@ -165,7 +165,7 @@ WireGuardKey = Annotated[PublicKey, _WireGuardKey()]
 Ip = Annotated[IPAddress, _Ip()]
 UdpEndpoint = Annotated[Endpoint, _Endpoint()]
 Ips = Annotated[tuple[IPAddress, ...], ListOf(_Ip(), 4)]
-UdpEndpoints = Annotated[tuple[Endpoint, ...], ListOf(_Endpoint(), 4)]
+Endpoints = Annotated[tuple[Endpoint, ...], ListOf(_Endpoint(), 4)]
 
 T = TypeVar("T")
 

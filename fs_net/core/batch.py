@@ -17,6 +17,12 @@ from fs_wire.schema import BytesUpTo, ListOf, from_bytes_untrusted, to_bytes
 MAX_BATCH = 32 * 1024  # bytes
 MAX_ITEMS = 256
 
+
+def topic(network: bytes) -> str:
+    """Where the full nodes of a network gossip batches; ``network`` is ``records.network_id``."""
+    return f"/flowshield/{network.hex()[:16]}/batches/1"
+
+
 _Signed = Annotated[tuple[bytes, ...], ListOf(BytesUpTo(MAX_SIGNED), MAX_ITEMS)]
 
 

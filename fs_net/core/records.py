@@ -27,10 +27,10 @@ from fs_wire.schema import (
     U48,
     BaseUnits,
     Bytes,
+    Endpoints,
     Hash,
     ListOf,
     Record,
-    UdpEndpoints,
     WireGuardKey,
     from_value_untrusted,
     to_value,
@@ -38,7 +38,7 @@ from fs_wire.schema import (
 
 VERSION = 1
 ID_LEN = 16
-MAX_SIGNED = 768  # bytes of a record with its signature; a full one has about 450
+MAX_SIGNED = 768  # bytes of a record with its signature; a full one has about 550
 _SIGNATURE_LEN = 64
 
 MAX_RECORD_LIFETIME = 24 * 3600 * 1000  # ms
@@ -74,9 +74,11 @@ class ProviderRecord:
     provider: ProviderAddress
     sequence: U48  # ms since the epoch
     expires_at: U48  # ms since the epoch, at most MAX_RECORD_LIFETIME after ``sequence``
-    endpoints: UdpEndpoints
+    endpoints: Endpoints  # UDP, of its tunnel
+    sales: Endpoints  # TCP, where it negotiates; none where only its libp2p peer does
     wireguard_key: WireGuardKey
     peer_key: Hash  # Ed25519, of its libp2p identity
+    quote_key: ProviderAddress  # the account that signs its quotes
     price_per_gib: BaseUnits
     price_per_hour: BaseUnits
     slots: U32  # clients at a time

@@ -1,0 +1,162 @@
+"""Which providers suit a wish, the best first, and why.
+
+Full node, page and client rank with this code, so that from the same facts they say the same.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fs_net.core.index import Entry
+from fs_net.core.records import Service
+from fs_net.ports import Listing
+
+MILLION = 1_000_000
+_STAKE_FOR_ALL = 10  # times the median: more than that says no more
+
+
+class Order(StrEnum):
+    """By what matches are sorted; equals by address."""
+
+    BEST = "best"
+    PRICE = "price"
+    UPTIME = "uptime"
+    CAPACITY = "capacity"
+    STAKE = "stake"
+
+
+class Facet(StrEnum):
+    """What a score is made of, with its weight in percent at ``_WEIGHTS``."""
+
+    PRICE = "price"  # the cheapest of the matches, as a share of this one's price
+    UPTIME = "uptime"  # as it was measured; half where nobody did
+    CAPACITY = "capacity"  # free slots of all slots
+    STAKE = "stake"  # what it would lose
+    VERIFIED = "verified"  # verifiers found it in the country that it claims
+
+
+_WEIGHTS = {
+    Facet.PRICE: 40,
+    Facet.UPTIME: 30,
+    Facet.CAPACITY: 10,
+    Facet.STAKE: 10,
+    Facet.VERIFIED: 10,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a client wants; prices are base units of the market's token, None for any."""
+
+    countries: frozenset[bytes] = frozenset()  # ISO 3166-1; none: any
+    max_per_gib: int | None = None
+    max_per_hour: int | None = None
+    min_uptime: int = 0  # parts of a million
+    min_free_slots: int = 1
+    services: Service = Service.EXIT
+    ports: frozenset[int] = frozenset()  # of destinations that its policy must not refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is known of a provider; ``uptime`` in parts of a million, None if nobody measured."""
+
+    entry: Entry
+    listing: Listing
+    uptime: int | None = None
+
+    @property
+    def provider(self) -> bytes:
+        """Its address, 20 bytes."""
+        return self.entry.record.content.provider
+
+    @property
+    def country(self) -> bytes:
+        """As verifiers found it, or else as it claims."""
+        return self.listing.verified_country or self.entry.record.content.claimed_country
+
+    @property
+    def free_slots(self) -> int:
+        """Zero while it is silent."""
+        return self.entry.heartbeat.content.free_slots if self.entry.heartbeat else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A candidate that suits; ``score`` and each facet are parts of a million."""
+
+    candidate: Candidate
+    score: int
+    facets: dict[Facet, int]
+
+
+def suits(candidate: Candidate, wishes: Wishes) -> bool:
+    """Whether a candidate has all that is wished for; a silent one suits nobody who wants slots."""
+    record = candidate.entry.record.content
+    return (
+        (not wishes.countries or candidate.country in wishes.countries)
+        and (wishes.max_per_gib is None or record.price_per_gib <= wishes.max_per_gib)
+        and (wishes.max_per_hour is None or record.price_per_hour <= wishes.max_per_hour)
+        and (candidate.uptime or 0) >= wishes.min_uptime
+        and candidate.free_slots >= wishes.min_free_slots
+        and record.services & wishes.services == wishes.services
+        and not any(
+            refused.first <= port <= refused.last
+            for refused in record.refused_ports
+            for port in wishes.ports
+        )
+    )
+
+
+def match(
+    candidates: Iterable[Candidate], wishes: Wishes, order: Order = Order.BEST
+) -> list[Match]:
+    """Those that suit, sorted, each with the facets that its score is made of."""
+    suiting = [each for each in candidates if suits(each, wishes)]
+    if not suiting:
+        return []
+    cheapest = min(map(_price, suiting))
+    stakes = sorted(each.listing.stake for each in suiting)
+    enough = max(1, _STAKE_FOR_ALL * stakes[len(stakes) // 2])
+    matches = [_rate(each, cheapest, enough) for each in suiting]
+    return sorted(matches, key=lambda each: (_rank(each, order), each.candidate.provider))
+
+
+def _rate(candidate: Candidate, cheapest: int, enough: int) -> Match:
+    record = candidate.entry.record.content
+    price, verified = _price(candidate), candidate.listing.verified_country
+    facets = {
+        Facet.PRICE: cheapest * MILLION // price if price else MILLION,
+        Facet.UPTIME: MILLION // 2 if candidate.uptime is None else candidate.uptime,
+        Facet.CAPACITY: min(candidate.free_slots, record.slots) * MILLION // record.slots,
+        Facet.STAKE: min(candidate.listing.stake, enough) * MILLION // enough,
+        Facet.VERIFIED: MILLION if verified and verified == record.claimed_country else 0,
+    }
+    score = sum(facets[facet] * weight for facet, weight in _WEIGHTS.items()) // 100
+    return Match(candidate, score, facets)
+
+
+def _price(candidate: Candidate) -> int:
+    """What an hour with a GiB in it costs: one figure for both prices."""
+    record = candidate.entry.record.content
+    return record.price_per_gib + record.price_per_hour
+
+
+def _rank(found: Match, order: Order) -> int:
+    candidate = found.candidate
+    match order:
+        case Order.BEST:
+            return -found.score
+        case Order.PRICE:
+            return _price(candidate)
+        case Order.UPTIME:
+            return -(candidate.uptime or 0)
+        case Order.CAPACITY:
+            return -candidate.free_slots
+        case Order.STAKE:
+            return -candidate.listing.stake
+
+
+def best_weights() -> Sequence[tuple[Facet, int]]:
+    """What each facet counts in a score, in percent; for who shows it."""
+    return tuple(_WEIGHTS.items())

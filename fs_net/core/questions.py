@@ -1,0 +1,213 @@
+"""What nodes ask each other: one question, one answer, on a stream of its own.
+
+    Compare   two full nodes find the records that either lacks (``core.reconcile``)
+    Fetch     some of them, by id
+    Deliver   records and heartbeats; the answer says of each whether it was taken, or why not
+    Find      providers that suit, as the one who is asked ranks them; signed, to be checked
+
+A message is an array: version, type, and the fields of its record.  A full node may answer any
+question with ``Declined``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from fs_net.core.batch import MAX_BATCH, MAX_ITEMS
+from fs_net.core.matching import Wishes
+from fs_net.core.reconcile import MAX_MESSAGE
+from fs_net.core.records import ID_LEN, MAX_SIGNED, Service
+from fs_net.errors import Reason, Refused
+from fs_wire.codec import decode_untrusted, encode
+from fs_wire.errors import Malformed
+from fs_wire.schema import (
+    U16,
+    U32,
+    BaseUnits,
+    Bytes,
+    BytesUpTo,
+    ListOf,
+    Record,
+    Uint,
+    from_value_untrusted,
+    to_value,
+)
+
+VERSION = 1
+MAX_BYTES = 60 * 1024  # of a question or an answer; a stream takes 64
+MAX_FETCHED = 40  # ids in one question: so many records fit into a batch
+MAX_FOUND = 32  # providers in one answer
+ANY_PRICE = (1 << 96) - 1
+UNMEASURED = (1 << 32) - 1
+
+_REASONS = tuple(Reason)  # a reason travels as its place, from 1 on; 0 is none
+_Batch = Annotated[bytes, BytesUpTo(MAX_BATCH)]
+_Reconciliation = Annotated[bytes, BytesUpTo(MAX_MESSAGE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A message of reconciliation over records."""
+
+    message: _Reconciliation
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The answer to it; empty where there is nothing more to compare."""
+
+    message: _Reconciliation
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Records by their ids; those that are not held are left out of what is told."""
+
+    ids: Annotated[tuple[bytes, ...], ListOf(Bytes(ID_LEN), MAX_FETCHED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A ``batch.Batch``."""
+
+    batch: _Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """A ``batch.Batch``, to be judged."""
+
+    batch: _Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of each item, in the batch's order."""
+
+    codes: Annotated[tuple[int, ...], ListOf(Uint(16), MAX_ITEMS)]
+
+    @classmethod
+    def of(cls, reasons: list[Reason | None]) -> "Delivered":
+        """From what ``batch.take_untrusted`` returns."""
+        return cls(tuple(0 if each is None else 1 + _REASONS.index(each) for each in reasons))
+
+    @property
+    def reasons(self) -> list[Reason | None]:
+        """The reverse; MALFORMED for a reason that is not known here."""
+        return [
+            None
+            if code == 0
+            else (_REASONS[code - 1] if code <= len(_REASONS) else Reason.MALFORMED)
+            for code in self.codes
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """``matching.Wishes`` on the wire, and which part of the ranking is wanted."""
+
+    countries: Annotated[tuple[bytes, ...], ListOf(Bytes(2), 64)]
+    max_per_gib: BaseUnits  # ANY_PRICE: any
+    max_per_hour: BaseUnits
+    min_uptime: U32  # parts of a million
+    min_free_slots: U32
+    services: U16
+    ports: Annotated[tuple[int, ...], ListOf(Uint(16), 32)]
+    skip: U16 = 0
+
+    @classmethod
+    def of(cls, wishes: Wishes, skip: int = 0) -> "Find":
+        """Any wishes, from the place ``skip`` of the ranking on."""
+        return cls(
+            tuple(sorted(wishes.countries)),
+            ANY_PRICE if wishes.max_per_gib is None else wishes.max_per_gib,
+            ANY_PRICE if wishes.max_per_hour is None else wishes.max_per_hour,
+            wishes.min_uptime,
+            wishes.min_free_slots,
+            wishes.services,
+            tuple(sorted(wishes.ports)),
+            skip,
+        )
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is wished for."""
+        return Wishes(
+            frozenset(self.countries),
+            None if self.max_per_gib == ANY_PRICE else self.max_per_gib,
+            None if self.max_per_hour == ANY_PRICE else self.max_per_hour,
+            self.min_uptime,
+            self.min_free_slots,
+            Service(self.services),
+            frozenset(self.ports),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One provider; the uptime is what the answering node measured, UNMEASURED where it did not."""
+
+    record: Annotated[bytes, BytesUpTo(MAX_SIGNED)]
+    heartbeat: Annotated[bytes, BytesUpTo(MAX_SIGNED)]  # empty: silent
+    uptime: U32  # parts of a million
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best from ``skip`` on, of ``total`` that suit."""
+
+    hits: Annotated[tuple[Hit, ...], ListOf(Record(Hit), MAX_FOUND)]
+    total: U32
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """No answer, and why: a place in ``Reason``, from 1 on."""
+
+    code: U16
+
+
+Message: TypeAlias = (
+    Compare | Compared | Fetch | Told | Deliver | Delivered | Find | Found | Declined
+)
+_TYPES: tuple[type[Message], ...] = (
+    Compare,
+    Compared,
+    Fetch,
+    Told,
+    Deliver,
+    Delivered,
+    Find,
+    Found,
+    Declined,
+)
+
+
+def declined(reason: Reason) -> Declined:
+    """The answer that is none."""
+    return Declined(1 + _REASONS.index(reason))
+
+
+def serialize(message: Message) -> bytes:
+    """A question or an answer as it is sent; ValueError beyond MAX_BYTES."""
+    data = encode([VERSION, _TYPES.index(type(message)), *to_value(message)])
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"a message of {len(data)} bytes")
+    return data
+
+
+def parse_untrusted(data: bytes) -> Message:
+    """What ``serialize`` makes these bytes of; Refused for any other."""
+    if len(data) > MAX_BYTES:
+        raise Refused(Reason.OVERSIZED, f"{len(data)} bytes, of {MAX_BYTES} at most; ask another")
+    try:
+        value = decode_untrusted(data, MAX_BYTES)
+        if type(value) is not list or len(value) < 2 or type(value[0]) is not int:
+            raise Malformed("no version; ask another node")
+        if value[0] != VERSION:
+            raise Refused(Reason.VERSION, f"version {value[0]}, not {VERSION}; update this side")
+        number = value[1]
+        if type(number) is not int or not 0 <= number < len(_TYPES):
+            raise Malformed("of no known type; update this side")
+        return from_value_untrusted(_TYPES[number], value[2:])
+    except Malformed as error:
+        raise Refused(Reason.MALFORMED, str(error)) from None

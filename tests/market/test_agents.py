@@ -19,20 +19,22 @@ from fs_market.buying import ask_for_quote
 from fs_market.client_agent import Buyer, ClientAgent
 from fs_market.core.accounting import CLOSED, Increment
 from fs_market.core.channels import ChannelStatus, channel_id, channels_domain
-from fs_market.core.client import ClientConfig, ClientSession, State
+from fs_market.core.client import ClientSession, State
 from fs_market.core.ethereum import Address, keccak
 from fs_market.core.framing import frame
-from fs_market.core.messages import Close, Quote, Refusal, Tunnel, parse_untrusted, serialize
+from fs_market.core.messages import Quote, Refusal, Tunnel, parse_untrusted, serialize, sign_close
 from fs_market.core.offers import ProviderConfig
+from fs_market.core.places import Place
 from fs_market.core.prices import Price
-from fs_market.core.provider import Place
+from fs_market.core.purchase import ClientConfig
 from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import OpenChannel
 from fs_market.core.signatures import SigningKey
 from fs_market.errors import MarketError, Reason
 from fs_market.journal import Journal
-from fs_market.provider_agent import MAX_OF_ONE_SOURCE, Lodging, ProviderAgent
+from fs_market.provider_agent import MAX_OF_ONE_SOURCE, ProviderAgent
+from fs_market.provider_sessions import Lodging
 from fs_market.stream import connect
 from fs_market.voucher_book import Side
 from fs_tunnel.types import Endpoint, PublicKey
@@ -114,7 +116,7 @@ async def provider(
             running.cancel()
             server.close()
             agent.hang_up()
-            for session in agent._sessions.values():  # as a crash would
+            for session in agent._sessions.by_channel.values():  # as a crash would
                 if session.task is not None:
                     session.task.cancel()
 
@@ -292,9 +294,11 @@ def test_a_stranger_closes_no_session_of_others(tmp_path: Path) -> None:
             entry = await buyer.books.do(session_book.latest)
             assert entry is not None
             stream = await connect("127.0.0.1", seller.port)
-            stream.send([serialize(Close(entry.channel, Reason.DONE, final=False))])
+            stranger = SigningKey(PrivateKey().secret)
+            close = sign_close(stranger, DOMAIN, entry.channel, Reason.DONE, 0, final=False)
+            stream.send([serialize(close)])
             (said, *_) = map(parse_untrusted, await stream.receive(5))
-            assert said == Refusal(Reason.FOREIGN_CHANNEL)
+            assert said == Refusal(Reason.BAD_SIGNATURE)
             assert seller.agent.is_over(entry.channel) is False
             ((_, core),) = seller.agent.books()
             assert core.state.value == "serving"

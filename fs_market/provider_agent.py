@@ -33,6 +33,7 @@ from fs_market.provider_sessions import HeldSession, Lodging, ProviderSessions, 
 from fs_market.stream import Stream
 from fs_market.watch import ChannelWatch
 from fs_tunnel.types import IPAddress, PublicKey
+from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ MAX_OF_ONE_SOURCE = 16  # connections
 _SIGNED = (Order, Voucher, ReceiptAcceptance, Close)
 IDLE_BEFORE_ORDER = 30.0  # seconds
 IDLE = 300.0  # seconds; who is served pays more often
+_REFUSALS_A_SECOND, REFUSALS_AT_ONCE = 10.0, 100.0  # of one source, before it is hung up on
 
 
 @dataclass(eq=False)
@@ -80,6 +82,7 @@ class ProviderAgent:
         self._connections: set[_Connection] = set()
         self._sources: Counter[str] = Counter()
         self._refused: Counter[Reason] = Counter()
+        self._patience = RateLimiter(_REFUSALS_A_SECOND, REFUSALS_AT_ONCE)
 
     async def resume(self) -> None:
         """Take up the sessions in the journal, and put out those that a crash left behind."""
@@ -187,12 +190,13 @@ class ProviderAgent:
         if session.task is None:
             self._hear_asking_untrusted(connection, data)
             return
+        reason = None
         with session.guarded():
             reason = session.core.receive(data, now())
-            if reason is not None:
-                connection.stream.send([serialize(Refusal(reason))])
-            elif isinstance(message, Order):
-                connection.session, session.stream = session, connection.stream
+        if reason is not None:
+            self._tell(connection, reason)
+        elif isinstance(message, Order) and session.fault is None:
+            connection.session, session.stream = session, connection.stream
 
     def _hear_asking_untrusted(self, connection: _Connection, data: bytes) -> None:
         """A quote goes back at once, an order begins a session; a fault ends the connection."""
@@ -208,6 +212,12 @@ class ProviderAgent:
 
     def _refuse(self, connection: _Connection, reason: Reason) -> None:
         self._refused[reason] += 1
+        self._tell(connection, reason)
+
+    def _tell(self, connection: _Connection, reason: Reason) -> None:
+        """A refusal; ConnectionAbortedError for who has had too many: to reconnect costs more."""
+        if not self._patience.allow(connection.source, now()):
+            raise ConnectionAbortedError("too much was refused")
         connection.stream.send([serialize(Refusal(reason))])
 
     def _channel_of(self, message: Message) -> bytes:

@@ -140,6 +140,10 @@ class Host:
         found = await self._call("find_full_nodes", deadline, within=deadline)
         return dict(found)
 
+    async def connected_full_nodes(self) -> dict[bytes, list[str]]:
+        """Connected peers that mesh on our topics: ids, and the addresses they gave."""
+        return dict(await self._call("connected_full_nodes"))
+
     async def reserve(self, relay: bytes, deadline: float = DEADLINE) -> bool:
         """Be reachable through a connected full node, as ``…/p2p-circuit/p2p/…``."""
         granted: bool = await self._call("reserve", relay, deadline, within=deadline)

@@ -39,7 +39,8 @@ _PACE = 0.005  # s between publications: queues of 32 overflow otherwise
 _UPKEEP = 30.0  # s
 _DHT_UPKEEP = 2.0  # s
 _KNOWN_DIALLED = 16  # peers of the last run
-_ADDRESS_LIFETIME = 24 * 3600  # s
+_BOOTSTRAP = 5.0  # s between looks whether those of the settings are connected
+_MAX_ADDRESSES = 8  # of one peer
 
 
 class Node:
@@ -75,6 +76,7 @@ class Node:
             "get": self.dht.get,
             "find_peer": self.find_peer,
             "find_full_nodes": self.find_full_nodes,
+            "connected_full_nodes": self.connected_full_nodes,
             "reserve": self.reserve,
             "dial_circuit": self.dial_circuit,
         }
@@ -101,6 +103,7 @@ class Node:
                 )
                 stack.callback(discovery.stop)
             nursery.start_soon(self._keep_up)
+            nursery.start_soon(self._keep_bootstrap)
             nursery.start_soon(self._fill_dht)
             yield
             nursery.cancel_scope.cancel()
@@ -170,6 +173,20 @@ class Node:
             (each.peer_id.to_bytes(), [str(address) for address in each.addrs]) for each in found
         ]
 
+    async def connected_full_nodes(self) -> list[tuple[bytes, list[str]]]:
+        """Connected peers that mesh on our topics, as full nodes do, and where they listen."""
+        store, found = self.host.get_peerstore(), []
+        subscribed = set[ID]().union(
+            *(self.gossip.peer_topics.get(topic, ()) for topic in self._settings.topics)
+        )
+        for peer in subscribed.intersection(self.host.get_connected_peers()):
+            try:
+                addresses = [f"{each}/p2p/{peer}" for each in store.addrs(peer)]
+            except PeerStoreError:  # not identified yet
+                addresses = []
+            found.append((peer.to_bytes(), addresses[:_MAX_ADDRESSES]))
+        return found
+
     async def reserve(self, relay: bytes, deadline: float) -> bool:
         """Be reachable through a connected full node."""
         return await self.relay.reserve(ID(relay), deadline)
@@ -216,11 +233,10 @@ class Node:
             self.caught[f"dial: {type(error).__name__}"] += 1
 
     async def _keep_up(self) -> None:
-        """Dial those that must be there, drop those that must not, remember who was there."""
+        """Dial those of the last run, drop those that must not be there, remember who is."""
         for peer, addresses in identity.load_peers(self._folder)[:_KNOWN_DIALLED]:
             await self._dial(PeerInfo(ID(peer), [Multiaddr(each) for each in addresses]))
         while True:
-            await self._dial_bootstrap()
             for connected in self.host.get_connected_peers():
                 if self.gossip.is_graylisted(connected):
                     self.caught["graylisted"] += 1
@@ -240,11 +256,14 @@ class Node:
                         await self.dht.service.add_peer(peer)
             await trio.sleep(_DHT_UPKEEP)
 
-    async def _dial_bootstrap(self) -> None:
-        for address in self._settings.bootstrap:
-            peer = info_from_p2p_addr(Multiaddr(address))
-            if peer.peer_id not in self.host.get_connected_peers():
-                await self._dial(peer)
+    async def _keep_bootstrap(self) -> None:
+        """Dial those that must be there."""
+        peers = [info_from_p2p_addr(Multiaddr(each)) for each in self._settings.bootstrap]
+        while True:
+            for peer in peers:
+                if peer.peer_id not in self.host.get_connected_peers():
+                    await self._dial(peer)
+            await trio.sleep(_BOOTSTRAP)
 
     def remember(self) -> None:
         """Write down where connected peers listen."""

@@ -47,7 +47,7 @@ class Sync:
         self._tried: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
 
     async def with_peer(self, peer: bytes, ask: Ask) -> Outcome:
-        """Compare until nothing differs that can be mended; Refused for what is no answer.
+        """Compare until nothing more can be mended; Refused for what is no answer.
 
         ``ask`` puts a question to the peer, and raises NetError where it does not answer.
         """
@@ -55,10 +55,13 @@ class Sync:
         for _ in range(_MAX_PASSES):
             we_lack, they_lack = await self._compare(ask)
             fetch, deliver = self._untried(peer, we_lack), self._untried(peer, they_lack)
+            fetched = 0
             for first in range(0, len(fetch), MAX_FETCHED):
-                outcome.fetched += await self._fetch(peer, fetch[first : first + MAX_FETCHED], ask)
-            outcome.delivered += await self._deliver(peer, deliver, ask)
-            if not fetch and not deliver:
+                fetched += await self._fetch(peer, fetch[first : first + MAX_FETCHED], ask)
+            delivered = await self._deliver(peer, deliver, ask)
+            outcome.fetched += fetched
+            outcome.delivered += delivered
+            if not fetched and not delivered:
                 break
         return outcome
 

@@ -18,13 +18,14 @@ _MILLION = 1_000_000
 
 @dataclass(slots=True)
 class _Ring:
-    """Of one provider; ``looks`` and ``live`` are of the bucket that is not over."""
+    """Of one provider; ``looks`` and what follows are of the bucket that is not over."""
 
     shares: bytearray = field(default_factory=lambda: bytearray(_WEEK))
     measured: int = 0  # buckets
     total: int = 0  # of their shares
     looks: int = 0
     live: int = 0
+    has_record: bool = False
 
     def put(self, bucket: int, share: int) -> None:
         """A byte as in the module's docstring, in place of that of a week ago."""
@@ -53,10 +54,10 @@ class Uptimes:
         Where nobody is live it is we who are cut off, and nothing is counted.
         """
         has_ended = self._go_to(now // BUCKET)
+        for provider in live.union(silent):
+            self._rings.setdefault(provider, _Ring()).has_record = True
         if not live:
             return has_ended
-        for provider in live.union(silent):
-            self._rings.setdefault(provider, _Ring())
         for provider, ring in self._rings.items():
             ring.looks += 1
             ring.live += provider in live
@@ -70,15 +71,20 @@ class Uptimes:
         return ring.total * _MILLION // (ring.measured * _FULL)
 
     def day(self, provider: bytes, day: int) -> bytes:
-        """144 bytes of a day since the epoch of the week past, with the bucket that is not over."""
+        """144 bytes of a day since the epoch, as far as it is of the week past.
+
+        The bucket that is not over is in it.
+        """
         ring = self._rings.get(provider)
-        if ring is None:
+        if ring is None or self._bucket is None:
             return bytes(DAY)
-        place = day % 7 * DAY
-        shares = ring.shares[place : place + DAY]
-        if self._bucket is not None and self._bucket // DAY == day:
-            shares[self._bucket % DAY] = ring.current()
-        return bytes(shares)
+        today, number = divmod(self._bucket, DAY)
+        shares = ring.shares[day % 7 * DAY :][:DAY]
+        if day == today:
+            return bytes(shares[:number]) + bytes([ring.current()]) + bytes(DAY - number - 1)
+        if day == today - 7:
+            return bytes(number + 1) + bytes(shares[number + 1 :])
+        return bytes(shares) if today - 7 < day < today else bytes(DAY)
 
     def days(self, day: int) -> Iterator[tuple[bytes, bytes]]:
         """The same of every provider of which anything was measured on that day."""
@@ -106,10 +112,11 @@ class Uptimes:
         skipped = range(max(before + 1, bucket - _WEEK + 1), bucket + 1)
         for provider, ring in list(self._rings.items()):
             ring.put(before, ring.current())
+            is_known, ring.has_record = ring.has_record, False
             ring.looks = ring.live = 0
             for each in skipped:
                 ring.put(each, 0)
-            if not ring.total:
+            if not ring.total and not is_known:
                 del self._rings[provider]
         return True
 

@@ -164,12 +164,17 @@ def gossip_router() -> GossipSub:
     return router
 
 
+def dht_protocol(network: bytes) -> TProtocol:
+    """What the DHT of a network is called among peers."""
+    return TProtocol(f"/flowshield/{network.hex()[:16]}/kad/1.0.0")
+
+
 def name_dht(network: bytes) -> str:
     """Give the DHT a protocol of its own network, and return its name.
 
     KadDHT ignores its ``protocol_prefix``: it would join the public DHT of IPFS.
     """
-    name = TProtocol(f"/flowshield/{network.hex()[:16]}/kad/1.0.0")
+    name = dht_protocol(network)
     for module in (dht_common, kad_dht, peer_routing, provider_store, value_store):
         module.PROTOCOL_ID = name  # type: ignore[attr-defined]
     return name

@@ -11,6 +11,7 @@ import binascii
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from hashlib import sha256
+from itertools import count
 from typing import TypeVar
 
 import trio
@@ -29,7 +30,7 @@ from fs_net.host_process.guards import name_dht
 
 NAMESPACE = "fs"
 _ASKED = 2  # times: once, a provider is missed at times
-_POINTS = 2  # of the key space, besides the name itself
+_POINTS = 0xFF, 0x55  # of the key space, besides the name: how their first byte differs from its
 _AT_ONCE = 10  # peers that are told or asked
 _PEER_PATIENCE = 3.0  # s
 
@@ -160,8 +161,8 @@ class Dht:
                 speak_to(await self.service.peer_routing.find_closest_peers_network(point))
 
             speak_to(self.connected())
-            for number in range(_POINTS):
-                nursery.start_soon(walk_to, point_of(name, number))
+            for difference in _POINTS:
+                nursery.start_soon(walk_to, point_of(name, difference))
 
     def connected(self) -> list[ID]:
         """Connected peers that are known to serve the DHT."""
@@ -195,9 +196,15 @@ def name_of(node_key: bytes) -> str:
     return f"/{NAMESPACE}/{base64.urlsafe_b64encode(node_key).decode().rstrip('=')}"
 
 
-def point_of(name: str, number: int) -> bytes:
-    """One of the other points near which a record is stored."""
-    return sha256(bytes([number]) + name.encode()).digest()
+def point_of(name: str, difference: int) -> bytes:
+    """One of the other points near which a record is stored.
+
+    From the opposite side of the key space, ids that were ground to lie near the name are farther
+    away than all honest ones.  Places are hashes, so a few hundred have to be tried.
+    """
+    first = sha256(name.encode()).digest()[0] ^ difference
+    tried = (sha256(f"{name} {number}".encode()).digest() for number in count())
+    return next(point for point in tried if sha256(point).digest()[0] == first)
 
 
 def _key_of(name: str) -> bytes:

@@ -53,7 +53,8 @@ class Node:
         self.host = _make_host(settings, self._folder)
         guards.guard_streams(self.host, self.caught)
         self.door = Door(self.host, settings.max_per_place)
-        self.gossip = GuardedPubsub(self.host, guards.gossip_router(), self._judge)
+        self.router = guards.gossip_router()
+        self.gossip = GuardedPubsub(self.host, self.router, self._judge)
         self.streams = Streams(self.host, self._on_message, self._on_question)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
         self.relay = Relay(self.host, relays=settings.is_full_node)
@@ -117,7 +118,7 @@ class Node:
             "connected": [each.to_bytes() for each in self.host.get_connected_peers()],
             "mesh": {
                 topic: [each.to_bytes() for each in peers]
-                for topic, peers in cast(Any, self.gossip.router).mesh.items()
+                for topic, peers in self.router.mesh.items()
             },
             "dht": self.dht.service.get_routing_table_size(),
             "counters": {
@@ -133,6 +134,7 @@ class Node:
     async def connect(self, address: str, deadline: float) -> bytes:
         """Dial ``…/p2p/…``; the peer's id."""
         peer = info_from_p2p_addr(Multiaddr(address))
+        self.router.choose(peer.peer_id)
         with trio.fail_after(deadline):
             await self.host.connect(peer)
         return peer.peer_id.to_bytes()
@@ -253,6 +255,7 @@ class Node:
     async def _dial_bootstrap(self) -> None:
         for address in self._settings.bootstrap:
             peer = info_from_p2p_addr(Multiaddr(address))
+            self.router.choose(peer.peer_id)
             if peer.peer_id not in self.host.get_connected_peers():
                 await self._dial(peer)
 

@@ -51,6 +51,7 @@ class Settings:
     finds_local_peers: bool = False  # by mDNS
     max_connections: int = 1000
     max_memory: int = 1 << 30  # bytes; beyond it the process ends, and is started again
+    max_per_place: int = 64  # of those that come in from one IPv4 address or /64 of IPv6
 
     def to_value(self) -> list[Any]:
         return [getattr(self, name) for name in self.__slots__]

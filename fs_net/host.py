@@ -11,7 +11,7 @@ import itertools
 import logging
 import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
@@ -27,6 +27,7 @@ _GRACE = 5.0  # s for it to end by itself
 _BACK_OFF = 0.25, 30.0  # s before it is started again: at first, at most
 _HEALTHY_AFTER = 60.0  # s; then it is started again as if for the first time
 _READ = 65536  # bytes
+_KEYS_AT_ONCE = 32 * 16384  # bytes in one frame
 
 
 class Handlers(Protocol):
@@ -56,7 +57,8 @@ class Host:
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
-        self._answers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listed: bytes | None = None
         self.peer = b""
         self.starts = 0
 
@@ -119,6 +121,23 @@ class Host:
         """Ask a connected peer; question and answer have at most 64 KiB."""
         answer: bytes = await self._call("ask", peer, question, deadline, within=deadline)
         return answer
+
+    async def set_listed_keys(self, node_keys: Iterable[bytes]) -> None:
+        """Store records of these node keys alone, of 32 bytes each; until then, of any.
+
+        A full node calls it when its view of the chain changes.  A process that is started again
+        knows it by itself.
+        """
+        self._listed = b"".join(node_keys)
+        await self._tell_listed()
+
+    async def _tell_listed(self) -> None:
+        if self._listed is None:
+            return
+        told = self._listed
+        for at in range(0, len(told) or 1, _KEYS_AT_ONCE):
+            more = at + _KEYS_AT_ONCE < len(told)
+            await self._call("list_keys", told[at : at + _KEYS_AT_ONCE], more)
 
     async def put_record(self, node_key: bytes, record: bytes, deadline: float = DEADLINE) -> bool:
         """Store a signed record in the DHT; whether that ended within the deadline."""
@@ -235,6 +254,7 @@ class Host:
         elif kind == Kind.TELL and rest[0] == "ready":
             self.peer = rest[1][0]["peer"]
             self._ready.set()
+            self._keep(self._tell_listed_again())
         elif kind == Kind.TELL and rest[0] == "message":
             self._handlers.on_message(*rest[1])
         elif kind == Kind.CALL:
@@ -246,13 +266,18 @@ class Host:
         if name == "gossip":
             self._reply(number, self._handlers.on_gossip(*arguments))
         elif name == "question":
-            task = asyncio.create_task(
-                self._reply_later(number, self._handlers.on_question(*arguments))
-            )
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+            self._keep(self._reply_later(number, self._handlers.on_question(*arguments)))
         else:
             raise Malformed("a call of the network process makes no sense")
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell_listed_again(self) -> None:
+        with contextlib.suppress(HostGone):  # then the next one is told
+            await self._tell_listed()
 
     async def _reply_later(self, number: int, answer: Awaitable[bytes]) -> None:
         self._reply(number, await answer)

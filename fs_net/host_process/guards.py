@@ -22,6 +22,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 
 from fs_net.bridge import Decision
+from fs_net.host_process.mesh import GuardedRouter
 from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -140,9 +141,9 @@ class _Nothing(dict[Any, Any]):
         return deque(maxlen=0)
 
 
-def gossip_router() -> GossipSub:
+def gossip_router() -> GuardedRouter:
     """GossipSub with settings under which it does what it promises."""
-    router = GossipSub(
+    router = GuardedRouter(
         protocols=[TProtocol(f"/meshsub/{version}") for version in ("1.2.0", "1.1.0", "1.0.0")],
         degree=6,
         degree_low=4,
@@ -164,12 +165,17 @@ def gossip_router() -> GossipSub:
     return router
 
 
+def dht_protocol(network: bytes) -> TProtocol:
+    """What the DHT of a network is called among peers."""
+    return TProtocol(f"/flowshield/{network.hex()[:16]}/kad/1.0.0")
+
+
 def name_dht(network: bytes) -> str:
     """Give the DHT a protocol of its own network, and return its name.
 
     KadDHT ignores its ``protocol_prefix``: it would join the public DHT of IPFS.
     """
-    name = TProtocol(f"/flowshield/{network.hex()[:16]}/kad/1.0.0")
+    name = dht_protocol(network)
     for module in (dht_common, kad_dht, peer_routing, provider_store, value_store):
         module.PROTOCOL_ID = name  # type: ignore[attr-defined]
     return name

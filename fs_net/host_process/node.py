@@ -24,13 +24,14 @@ from multiaddr import Multiaddr
 from fs_net.bridge import Decision, Settings
 from fs_net.host_process import guards, identity
 from fs_net.host_process.dht import Dht
+from fs_net.host_process.dht_service import FULL_NODES
+from fs_net.host_process.door import Door
 from fs_net.host_process.guards import GuardedPubsub
 from fs_net.host_process.link import Link, Method
 from fs_net.host_process.local import dialable, find_local_peers
 from fs_net.host_process.relay import Relay
 from fs_net.host_process.streams import Streams
 
-FULL_NODES = "/flowshield/full-nodes"  # what full nodes provide in the DHT
 _BAN = 600.0  # s
 _MAX_BANNED = 4096
 _JUDGEMENT = 2.0  # s that the program has to judge gossip
@@ -52,12 +53,15 @@ class Node:
         self.caught: Counter[str] = Counter()
         self.host = _make_host(settings, self._folder)
         guards.guard_streams(self.host, self.caught)
-        self.gossip = GuardedPubsub(self.host, guards.gossip_router(), self._judge)
+        self.door = Door(self.host, settings.max_per_place)
+        self.router = guards.gossip_router()
+        self.gossip = GuardedPubsub(self.host, self.router, self._judge)
         self.streams = Streams(self.host, self._on_message, self._on_question)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
         self.relay = Relay(self.host, relays=settings.is_full_node)
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
+        self._listed: list[bytes] = []  # as far as they were told
         self._found: set[ID] = set()  # on the local network
         self.host.get_network().register_notifee(_Watcher(self))
 
@@ -72,6 +76,7 @@ class Node:
             "publish": self.publish,
             "send": self.send,
             "ask": self.ask,
+            "list_keys": self.list_keys,
             "put": self.dht.put,
             "get": self.dht.get,
             "find_peer": self.find_peer,
@@ -116,7 +121,7 @@ class Node:
             "connected": [each.to_bytes() for each in self.host.get_connected_peers()],
             "mesh": {
                 topic: [each.to_bytes() for each in peers]
-                for topic, peers in cast(Any, self.gossip.router).mesh.items()
+                for topic, peers in self.router.mesh.items()
             },
             "dht": self.dht.service.get_routing_table_size(),
             "counters": {
@@ -124,12 +129,15 @@ class Node:
                 "gossip": dict(self.gossip.caught),
                 "streams": dict(self.streams.refused),
                 "dropped": dict(self._link.dropped),
+                "dht": dict(self.dht.service.refused),
+                "turned away": self.door.refused,
             },
         }
 
     async def connect(self, address: str, deadline: float) -> bytes:
         """Dial ``…/p2p/…``; the peer's id."""
         peer = info_from_p2p_addr(Multiaddr(address))
+        self.router.choose(peer.peer_id)
         with trio.fail_after(deadline):
             await self.host.connect(peer)
         return peer.peer_id.to_bytes()
@@ -186,6 +194,13 @@ class Node:
                 addresses = []
             found.append((peer.to_bytes(), addresses[:_MAX_ADDRESSES]))
         return found
+
+    async def list_keys(self, node_keys: bytes, more: bool) -> None:
+        """Store records of these node keys alone; 32 bytes each, in as many calls as it takes."""
+        self._listed += [node_keys[at : at + 32] for at in range(0, len(node_keys), 32)]
+        if not more:
+            self.dht.list_keys(self._listed)
+            self._listed = []
 
     async def reserve(self, relay: bytes, deadline: float) -> bool:
         """Be reachable through a connected full node."""
@@ -249,16 +264,15 @@ class Node:
     async def _fill_dht(self) -> None:
         """Connected peers that serve the DHT; by itself it learns only of who asks it."""
         while True:
-            store = self.host.get_peerstore()
-            for peer in self.host.get_connected_peers():
-                with contextlib.suppress(PeerStoreError):  # not identified yet
-                    if self.dht.protocol in store.get_protocols(peer):
-                        await self.dht.service.add_peer(peer)
+            for peer in self.dht.connected():
+                await self.dht.service.add_peer(peer)
             await trio.sleep(_DHT_UPKEEP)
 
     async def _keep_bootstrap(self) -> None:
         """Dial those that must be there."""
         peers = [info_from_p2p_addr(Multiaddr(each)) for each in self._settings.bootstrap]
+        for each in peers:
+            self.router.choose(each.peer_id)
         while True:
             for peer in peers:
                 if peer.peer_id not in self.host.get_connected_peers():
@@ -283,10 +297,13 @@ class _Watcher(INotifee):
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
         peer = cast(SwarmConn, conn).muxed_conn.peer_id
-        if self._node.is_banned(peer):
+        if not self._node.door.admits(conn):
+            await conn.close()
+        elif self._node.is_banned(peer):
             await self._node.disconnect(peer.to_bytes())
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
+        self._node.door.forget(conn)
         self._node.streams.forget(cast(SwarmConn, conn).muxed_conn.peer_id)
 
     async def opened_stream(self, network: INetwork, stream: Any) -> None: ...

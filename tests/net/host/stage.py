@@ -67,6 +67,7 @@ class Stage:
         network: bytes = NETWORK,
         listen: tuple[str, ...] = LOOPBACK,
         max_connections: int = 100,
+        max_per_place: int = 100,
     ) -> Node:
         self._count += 1
         settings = Settings(
@@ -76,6 +77,7 @@ class Stage:
             is_full_node=is_full_node,
             topics=(TOPIC,),
             max_connections=max_connections,
+            max_per_place=max_per_place,
         )
         return Node(settings, Program())
 

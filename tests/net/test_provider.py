@@ -91,14 +91,15 @@ def test_another_full_node_takes_over_and_a_dead_process_is_replaced(tmp_path: P
 
     async def main() -> None:
         alice, carol = scene.gatherer(), scene.gatherer()
-        async with contextlib.AsyncExitStack() as rest, full_node(tmp_path / "c", carol) as second:
-            stack = await rest.enter_async_context(contextlib.AsyncExitStack())
-            first = await stack.enter_async_context(full_node(tmp_path / "a", alice))
+        async with contextlib.AsyncExitStack() as stack:
+            dying = await stack.enter_async_context(contextlib.AsyncExitStack())
+            first = await dying.enter_async_context(full_node(tmp_path / "a", alice))
+            address = await address_of(first)
             # Carol is known to Alice alone: the provider finds her in the DHT.
-            await second.connect(await address_of(first))
-            async with scene.provider(await address_of(first)) as node:
+            await stack.enter_async_context(full_node(tmp_path / "c", carol, (address,)))
+            async with scene.provider(address) as node:
                 await eventually(lambda: alice.heartbeats and carol.heartbeats, 60)
-                await stack.aclose()
+                await dying.aclose()
                 heard = carol.heartbeats
                 await eventually(lambda: node.standing.connected == 1)
                 await eventually(lambda: carol.heartbeats > heard)
@@ -117,12 +118,14 @@ def test_why_it_is_refused_is_known(tmp_path: Path) -> None:
     async def main() -> None:
         alice = scene.gatherer()
         scene.chain.listings.clear()
-        async with full_node(tmp_path / "alice", alice) as host:
-            async with scene.provider(await address_of(host)) as node:
-                await eventually(lambda: node.standing.reason)
-                assert node.standing.reason is Reason.UNSTAKED
-                assert node.standing.taken_by == 0
-                assert alice.heartbeats == 0
+        async with (
+            full_node(tmp_path / "alice", alice) as host,
+            scene.provider(await address_of(host)) as node,
+        ):
+            await eventually(lambda: node.standing.reason)
+            assert node.standing.reason is Reason.UNSTAKED
+            assert node.standing.taken_by == 0
+            assert alice.heartbeats == 0
 
     play(main)
 
@@ -132,9 +135,11 @@ def test_a_full_node_passes_circuits_on(tmp_path: Path) -> None:
 
     async def main() -> None:
         alice = scene.gatherer()
-        async with full_node(tmp_path / "alice", alice) as host:
-            async with scene.provider(await address_of(host), relayed=True) as node:
-                await eventually(lambda: node.standing.reservations == 1)
+        async with (
+            full_node(tmp_path / "alice", alice) as host,
+            scene.provider(await address_of(host), relayed=True) as node,
+        ):
+            await eventually(lambda: node.standing.reservations == 1)
 
     play(main)
 

@@ -14,10 +14,11 @@ from fs_market.settings import MarketSettings, read_section
 from fs_net.bridge import Settings
 from fs_net.core.records import PortRange, ProviderRecord, Service, network_id
 from fs_net.errors import Reason
+from fs_net.launchers import ForkServer
 from fs_net.provider import ProviderNode
 from fs_net.settings import NetworkSettings, parse_network
 from fs_tunnel.cli.announcer_keys import AnnouncerKeys
-from fs_tunnel.errors import ConfigError
+from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.types import PublicKey
 
 _MAX_CONNECTIONS = 64
@@ -53,8 +54,19 @@ class Announcement:
             raise _missing(conf, "provider.country", 'write country = "DE", or yours')
         self._id = network_id(market.chain_id, market.registry.raw)
         self._sold = sold
-        self._keys = AnnouncerKeys(conf.parent, sold).read()
+        try:
+            self._keys = AnnouncerKeys(conf.parent, sold).read()
+        except UsageError as error:
+            raise ConfigError(
+                f"{error}; fs-tunnel market announce makes it", source=str(conf), key="network"
+            ) from None
         self._node: ProviderNode | None = None
+        self._launcher: ForkServer | None = None
+
+    def prepare(self, uid: int, gid: int) -> None:
+        """While this is root: have what will start network processes as that user."""
+        if self._network is not None:
+            self._launcher = ForkServer(uid, gid)
 
     @property
     def fingerprint(self) -> bytes:
@@ -116,6 +128,7 @@ class Announcement:
                 offer,
                 entropy=os.urandom,
                 relayed=sold.relay,
+                launcher=self._launcher,
             )
             try:
                 await self._node.run()

@@ -54,6 +54,7 @@ class Seller:
         self._account = Wallet(parse_secret(read_secret(conf.parent / self._sold.key_file)))
         self._node = SigningKey(parse_secret(read_secret(conf.parent / self._sold.node_key_file)))
         self._announcement = Announcement(conf, self._market, self._sold)
+        self._announcement.prepare(start["uid"], start["gid"])
         self._books = Path(start["books"])
         self._wireguard_key = PublicKey.from_base64(start["wireguard_key"])
         addresses = [ip_interface(each) for each in start["addresses"]]

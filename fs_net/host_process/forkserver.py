@@ -3,7 +3,7 @@
 Start as ``python -m fs_net.host_process.forkserver FD UID GID PARENT``: as root, whose programs may
 lie where nobody else can read.  All is imported, root is given up, and from then on each descriptor
 that comes over the socket FD becomes a network process, whose pid and pidfd go back.  It ends with
-its socket.
+its socket or its parent, and they with it.
 """
 
 import os
@@ -12,6 +12,7 @@ import socket
 import sys
 
 from fs_net.host_process import __main__ as network_process
+from fs_tunnel.linux import libc
 from fs_tunnel.linux.unprivileged import become
 
 _PID = 4  # bytes
@@ -28,6 +29,7 @@ def serve(end: socket.socket) -> None:
         if child == 0:
             end.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
             network_process.main(descriptors[0])
             return
         watched = os.pidfd_open(child)

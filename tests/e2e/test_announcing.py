@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market, make_keystore, market
+from tests.netns.served import Finished
 from tests.netns.waiting import wait_until
 
 MIB = 1 << 20
@@ -61,12 +62,12 @@ def start_full_node(scene: Market, name: str, port: int, *bootstrap: str) -> Ful
     return FullNode(folder, process)
 
 
-def verb(scene: Market, *words: str) -> Any:
+def verb(scene: Market, *words: str) -> Finished:
     wallet = make_keystore(scene, "owner")
     return scene.fs_tunnel(
         scene.provider,
-        *("market", *words, "--settings", scene.folder / "sale.toml", "--wallet", wallet),
-        *("--password-file", scene.folder / "password"),
+        *("market", *words, "--settings", str(scene.folder / "sale.toml")),
+        *("--wallet", str(wallet), "--password-file", str(scene.folder / "password")),
     )
 
 

@@ -11,6 +11,7 @@ FlowShieldError
     ├── WalletError             a keystore cannot be read, written or unlocked
     │   └── WrongPassword       the password does not open it
     ├── JournalError            the books on the disk cannot be read or written
+    ├── EngineRefused           the engine would not do what was asked for one peer
     └── ChainError              something between us and the chain
         ├── NodeUnreachable     the node did not answer in time
         ├── MalformedAnswer     the node answered what no node may
@@ -57,6 +58,7 @@ class Reason(IntEnum):
     FULL = 21  # no room for another client
     BAD_RECEIPT = 22  # does not follow from what was counted and signed before
     PRICE = 23  # dearer than the user allows
+    REPLAYED = 24  # overtaken by what the same side said since
 
     @property
     def text(self) -> str:
@@ -105,6 +107,10 @@ class WrongPassword(WalletError):
 
 class JournalError(MarketError):
     """The books on the disk cannot be read or written."""
+
+
+class EngineRefused(MarketError):
+    """The engine would not do what was asked for one peer: it has none of that key, or no room."""
 
 
 class ChainError(MarketError):

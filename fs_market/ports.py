@@ -26,7 +26,7 @@ class Engine(Protocol):
     """The engine of one tunnel, as who meters its peers needs it.
 
     Every method raises OSError where the engine is gone: an agent ends then, and is started again
-    with another.
+    with another. EngineRefused is about the one peer.
     """
 
     async def add_peer(self, peer: PublicKey, addresses: tuple[IPAddress, ...]) -> None:

@@ -1,24 +1,20 @@
-"""The provider's agent: pumps sessions between connections, engine, journal and chain.
+"""The provider's agent: its clients' connections, and what engine and chain say to their sessions.
 
 A session belongs to a channel, and a connection to nobody: what comes over any of them goes to the
-session that it names, and what a session says goes to where it was last heard. Each session is one
-task, which does what it asks for in order; none waits for another.
+session that it names, if somebody signed it. What a session says goes to where its last order came
+from: an order counts once, so that nobody who has seen one can have the answers.
 """
 
 import asyncio
-import contextlib
 import logging
-import sqlite3
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 
-from fs_market import session_book, voucher_book
-from fs_market.core.accounting import CLOSED
 from fs_market.core.channels import channel_id
 from fs_market.core.messages import (
+    Close,
     Message,
     Order,
     QuoteRequest,
@@ -28,67 +24,32 @@ from fs_market.core.messages import (
     serialize,
 )
 from fs_market.core.offers import ProviderConfig
-from fs_market.core.provider import Place, ProviderSession, State
-from fs_market.core.records import ProviderRecord
-from fs_market.core.schema import from_bytes_untrusted
-from fs_market.core.session import (
-    AddPeer,
-    CheckChannel,
-    Ended,
-    Event,
-    Journal,
-    ReadCounters,
-    RemovePeer,
-    SetLimits,
-)
+from fs_market.core.provider import ProviderSession, State
 from fs_market.core.vouchers import Voucher
-from fs_market.errors import ChainError, MalformedMessage, Reason, Refused
+from fs_market.errors import MalformedMessage, Reason, Refused
 from fs_market.journal import Journal as Books
 from fs_market.ports import Engine
+from fs_market.provider_sessions import HeldSession, Lodging, ProviderSessions, now, where
 from fs_market.stream import Stream
-from fs_market.voucher_book import Side
 from fs_market.watch import ChannelWatch
-from fs_tunnel.types import Endpoint, IPAddress, PublicKey
+from fs_tunnel.types import IPAddress, PublicKey
 from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 4096
 MAX_OF_ONE_SOURCE = 16  # connections
-_SIGNED = (Order, Voucher, ReceiptAcceptance)
+_SIGNED = (Order, Voucher, ReceiptAcceptance, Close)
 IDLE_BEFORE_ORDER = 30.0  # seconds
 IDLE = 300.0  # seconds; who is served pays more often
-_CHECKS_A_SECOND, _CHECKS_AT_ONCE = 20.0, 60.0  # signatures of one source
-_ASK_CHAIN_AGAIN = 2.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Lodging:
-    """Where clients get their places: ``place(n)`` for n below ``places``; ``rate`` in bytes/s."""
-
-    places: int
-    place: Callable[[int], Place]
-    rate: int = 0  # each way; 0: any
+_REFUSALS_A_SECOND, REFUSALS_AT_ONCE = 10.0, 100.0  # of one source, before it is hung up on
 
 
 @dataclass(eq=False)
 class _Connection:
     stream: Stream
     source: str  # whom to hold responsible for signatures that are checked
-    session: "_Session"
-
-
-@dataclass(eq=False)
-class _Session:
-    """A session of the core with its task, and the connection where it was last heard."""
-
-    core: ProviderSession
-    connection: _Connection | None = None
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    task: "asyncio.Task[None] | None" = None
-    place: Place | None = None
-    source: str = ""  # of the message that is looked at
-    is_counting: bool = False  # a count was asked for
+    session: HeldSession
 
 
 class ProviderAgent:
@@ -110,34 +71,29 @@ class ProviderAgent:
 
         ``reserved`` are WireGuard keys that nobody may come with: those of other clients.
         """
-        self._config, self._lodging = config, lodging
-        self._engine, self._books, self._watch = engine, books, watch
-        self._entropy, self._reserved, self._on_ended = entropy, reserved, on_ended
-        self._sessions: dict[bytes, _Session] = {}  # by channel
+        self._domain, self._places = config.domain, lodging.places
+        self._engine, self._watch = engine, watch
+        self._sessions = ProviderSessions(
+            *(config, lodging, engine, books, watch),
+            entropy=entropy,
+            reserved=reserved,
+            on_ended=on_ended,
+        )
         self._connections: set[_Connection] = set()
         self._sources: Counter[str] = Counter()
-        self._checks = RateLimiter(_CHECKS_A_SECOND, _CHECKS_AT_ONCE)
-        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.refused: Counter[Reason] = Counter()
-        self.paid = self.bytes = 0  # of sessions that are over
+        self._refused: Counter[Reason] = Counter()
+        self._patience = RateLimiter(_REFUSALS_A_SECOND, REFUSALS_AT_ONCE)
 
     async def resume(self) -> None:
         """Take up the sessions in the journal, and put out those that a crash left behind."""
-        await self._books.do(session_book.give_lost_places_back)
-        for entry in await self._books.do(session_book.unfinished):
-            record = from_bytes_untrusted(ProviderRecord, entry.record)
-            if entry.is_over:
-                await self._put_out(record.wireguard_key, entry.channel)
-            else:
-                session = self._sessions[entry.channel] = self._new_session(record)
-                self._start(session)
+        await self._sessions.resume()
 
     async def run(self) -> None:
         """Hear the engine and the chain until one of them fails, which is raised."""
         tasks = [
             asyncio.ensure_future(self._hear_engine()),
             asyncio.ensure_future(self._hear_chain()),
-            self._failure,
+            self._sessions.failure,
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -149,12 +105,7 @@ class ProviderAgent:
 
     async def close(self, within: float) -> None:
         """Ask all clients for their last voucher, and wait for the ends of their sessions."""
-        for session in self._sessions.values():
-            session.core.close(self._now())
-            session.woken.set()
-        tasks = [each.task for each in self._sessions.values() if each.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=within)
+        await self._sessions.close(within)
 
     def hang_up(self) -> None:
         """End all connections."""
@@ -163,12 +114,30 @@ class ProviderAgent:
 
     def is_over(self, channel: bytes) -> bool:
         """Whether nothing more will come for a channel."""
-        return channel not in self._sessions
+        return channel not in self._sessions.by_channel
 
     def books(self) -> Iterator[tuple[bytes, ProviderSession]]:
         """The sessions that are not over, by channel."""
-        for channel, session in self._sessions.items():
+        for channel, session in self._sessions.by_channel.items():
             yield channel, session.core
+
+    @property
+    def refused(self) -> Counter[Reason]:
+        """What was refused, and why, since the agent began."""
+        total = self._refused + self._sessions.refused
+        for _, core in self.books():
+            total += core.refused
+        return total
+
+    @property
+    def ended(self) -> tuple[int, int]:
+        """Base units paid and bytes served in sessions that are over."""
+        return self._sessions.paid, self._sessions.bytes
+
+    @property
+    def faults(self) -> int:
+        """How often a session failed."""
+        return self._sessions.faults
 
     # Connections.
 
@@ -179,8 +148,9 @@ class ProviderAgent:
         if len(self._connections) >= MAX_CONNECTIONS or self._sources[source] >= MAX_OF_ONE_SOURCE:
             stream.abort()
             return
-        asking = self._new_session()
-        connection = asking.connection = _Connection(stream, source, asking)
+        asking = self._sessions.begin()
+        asking.stream = stream
+        connection = _Connection(stream, source, asking)
         self._connections.add(connection)
         self._sources[source] += 1
         try:
@@ -189,9 +159,11 @@ class ProviderAgent:
                 for message in await stream.receive(idle):
                     self._hear_untrusted(connection, message)
         except MalformedMessage as error:
-            self.refused[error.reason] += 1
+            self._refused[error.reason] += 1
         except (OSError, TimeoutError):
             pass  # it hung up, or said nothing
+        except Exception as error:  # noqa: BLE001 - whatever it is, others go on
+            log.error("a connection failed: %s", where(error))
         finally:
             self._connections.discard(connection)
             self._sources[source] -= 1
@@ -206,214 +178,76 @@ class ProviderAgent:
         except Refused as error:
             self._refuse(connection, error.reason)
             return
-        if isinstance(message, QuoteRequest) and len(self._sessions) >= self._lodging.places:
+        if isinstance(message, QuoteRequest) and len(self._sessions.by_channel) >= self._places:
             self._refuse(connection, Reason.FULL)
             return
-        session = self._sessions.get(self._channel_of(message), connection.session)
+        session = self._sessions.by_channel.get(self._channel_of(message), connection.session)
         # Channels are known to everybody: who has signed nothing says nothing about another's.
         if session is not connection.session and not isinstance(message, _SIGNED):
             self._refuse(connection, Reason.FOREIGN_CHANNEL)
             return
-        core, before = session.core, session.core.refused.total()
         session.source = connection.source
-        core.receive(data, self._now())
-        if core.refused.total() == before:
-            connection.session, session.connection = session, connection
         if session.task is None:
-            if core.channel:
-                self._sessions[core.channel] = session
-                self._start(session)
-            else:
-                self._send(session)
-        session.woken.set()
+            self._hear_asking_untrusted(connection, data)
+            return
+        reason = None
+        with session.guarded():
+            reason = session.core.receive(data, now())
+        if reason is not None:
+            self._tell(connection, reason)
+        elif isinstance(message, Order) and session.fault is None:
+            connection.session, session.stream = session, connection.stream
+
+    def _hear_asking_untrusted(self, connection: _Connection, data: bytes) -> None:
+        """A quote goes back at once, an order begins a session; a fault ends the connection."""
+        session = connection.session
+        reason = session.core.receive(data, now())
+        if reason is not None:
+            session.core.refused.clear()  # it may never be a session, whose refusals are counted
+            self._refuse(connection, reason)
+        elif session.core.state is State.CHECKING:
+            self._sessions.start(session)
+        else:
+            session.send()
 
     def _refuse(self, connection: _Connection, reason: Reason) -> None:
-        self.refused[reason] += 1
+        self._refused[reason] += 1
+        self._tell(connection, reason)
+
+    def _tell(self, connection: _Connection, reason: Reason) -> None:
+        """A refusal; ConnectionAbortedError for who has had too many: to reconnect costs more."""
+        if not self._patience.allow(connection.source, now()):
+            raise ConnectionAbortedError("too much was refused")
         connection.stream.send([serialize(Refusal(reason))])
 
     def _channel_of(self, message: Message) -> bytes:
         if isinstance(message, Order):
-            return channel_id(self._config.domain, message.terms)
+            return channel_id(self._domain, message.terms)
         channel = getattr(message, "channel", b"")
         return channel if isinstance(channel, bytes) else b""
-
-    # Sessions.
-
-    def _new_session(self, record: ProviderRecord | None = None) -> _Session:
-        session: _Session
-        core = ProviderSession(
-            self._config,
-            unix_time=lambda: int(time.time()),
-            entropy=self._entropy,
-            may_check=lambda now: self._checks.allow(session.source, now),
-            record=record,
-        )
-        session = _Session(core)
-        return session
-
-    def _start(self, session: _Session) -> None:
-        session.task = asyncio.create_task(self._serve(session))
-        session.task.add_done_callback(self._note_failure)
-
-    def _note_failure(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) and not self._failure.done():
-            self._failure.set_exception(error)
-
-    async def _serve(self, session: _Session) -> None:
-        """Do what a session asks for until it is over."""
-        core = session.core
-        channel = core.channel
-        while True:
-            session.woken.clear()
-            await self._drain(session)
-            if core.state is State.OVER or not core.channel:
-                break
-            due = core.next_timer()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if due is None else max(0.0, due - self._now())):
-                    await session.woken.wait()
-            is_due = due is not None and self._now() >= due
-            if session.is_counting or is_due:
-                session.is_counting = False
-                await self._count(session)
-            if is_due:
-                core.handle_timer(self._now())
-        self._sessions.pop(channel, None)
-        session.task = None
-        self._watch.forget(channel)
-        if core.channel:
-            self.paid += core.paid
-            self.bytes += core.usage.bytes
-            self.refused += core.refused
-            self._on_ended(channel)
-
-    async def _drain(self, session: _Session) -> None:
-        while True:
-            self._send(session)
-            event = session.core.next_event()
-            if event is None:
-                break
-            await self._do(session, event)
-        self._send(session)
-
-    def _send(self, session: _Session) -> None:
-        messages = session.core.messages_to_send()
-        if messages and session.connection is not None:
-            session.connection.stream.send(messages)
-
-    async def _do(self, session: _Session, event: Event) -> None:
-        core = session.core
-        match event:
-            case Journal(number, channel, record):
-                await self._books.do(lambda db: _keep(db, channel, record))
-                core.journalled(number)
-            case CheckChannel(channel):
-                await self._check(session, channel)
-            case AddPeer(key, addresses):
-                await self._engine.add_peer(key, addresses)
-                await self._limit(session, SetLimits(CLOSED, 0))
-            case ReadCounters():
-                await self._count(session)
-            case SetLimits():
-                await self._limit(session, event)
-            case RemovePeer(key):
-                await self._put_out(key, core.channel)
-            case Ended(reason, usage, paid):
-                log.info("a session ended: %s; %d bytes, %d paid", reason.text, usage.bytes, paid)
-            # What is signed stands in the record: there the settler finds the voucher, and whoever
-            # asks for evidence the receipt.
-
-    async def _put_out(self, key: PublicKey, channel: bytes) -> None:
-        await self._engine.remove_peer(key)
-        await self._books.do(lambda db: session_book.give_place_back(db, channel))
-
-    async def _check(self, session: _Session, channel: bytes) -> None:
-        """Ask the chain until it answers, and give the client a place."""
-        core = session.core
-        while True:
-            try:
-                status = await self._watch.status(channel)
-                break
-            except ChainError as error:
-                log.warning("the chain cannot be asked for a channel: %s", error)
-                await asyncio.sleep(_ASK_CHAIN_AGAIN)
-        number = None
-        # Vouchers of a session that is over, or that we have no books of, would pay once more.
-        is_spent = await self._books.do(lambda db: session_book.is_over(db, channel))
-        is_spent |= status is not None and status.claimed > core.paid
-        if status is not None and not is_spent and not self._is_taken(session):
-            most = self._lodging.places
-            number = await self._books.do(lambda db: session_book.take_place(db, channel, most))
-        if status is None or number is None:
-            core.channel_missing()
-            if not core.channel:
-                await self._books.do(lambda db: session_book.drop(db, channel))
-            return
-        self._watch.follow(channel, status)
-        session.place = self._lodging.place(number)
-        core.channel_found(status, session.place, self._now())
-
-    def _is_taken(self, session: _Session) -> bool:
-        """Whether the client came with a key that another has already."""
-        key = session.core.wireguard_key
-        return key in self._reserved or any(
-            other is not session and other.core.wireguard_key == key
-            for other in self._sessions.values()
-        )
-
-    async def _limit(self, session: _Session, limits: SetLimits) -> None:
-        place, key = session.place, session.core.wireguard_key
-        assert place is not None
-        assert key is not None
-        await self._engine.limit(
-            key,
-            credit=limits.credit,
-            credit_low=limits.credit_low,
-            exempt=Endpoint(str(place.gateway), place.payment_port),
-            rate=self._lodging.rate,
-        )
-
-    async def _count(self, session: _Session) -> None:
-        key = session.core.wireguard_key
-        if key is not None:
-            rx, tx = await self._engine.count(key)
-            session.core.count(rx, tx, self._now())
 
     # What others say.
 
     async def _hear_engine(self) -> None:
         async for key in self._engine.low_credits():
-            for session in self._sessions.values():
+            for session in self._sessions.by_channel.values():
                 if session.core.wireguard_key == key:
                     session.is_counting = True
                     session.woken.set()
 
     async def _hear_chain(self) -> None:
         async for channel, status in self._watch.changes():
-            session = self._sessions.get(channel)
+            session = self._sessions.by_channel.get(channel)
             if session is None:
                 continue
-            if status is None:
-                session.core.channel_lost()
-            else:
-                session.core.channel_changed(status, self._now())
-            session.woken.set()
-
-    @staticmethod
-    def _now() -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+            with session.guarded():
+                if status is None:
+                    session.core.channel_lost()
+                else:
+                    session.core.channel_changed(status, now())
 
 
 def _source(address: str) -> str:
     """An address, or the /64 that one host may have all of."""
     ip: IPAddress = ip_address(address.partition("%")[0])
     return str(ip) if ip.version == 4 else ip.packed[:8].hex()
-
-
-def _keep(db: sqlite3.Connection, channel: bytes, record: bytes) -> None:
-    """A record, and its voucher where the settler looks for it, in one transaction."""
-    parsed = from_bytes_untrusted(ProviderRecord, record)
-    session_book.put(db, channel, record, is_over=parsed.is_over)
-    voucher_book.add_channel(db, channel, Side.PAYEE, parsed.terms)
-    for voucher in parsed.voucher:
-        voucher_book.note_voucher(db, voucher)

@@ -52,10 +52,12 @@ def unfinished(db: sqlite3.Connection) -> list[Entry]:
     return [Entry(channel, record, bool(is_over)) for channel, record, is_over in rows]
 
 
-def is_over(db: sqlite3.Connection, channel: bytes) -> bool:
-    """Whether a channel had its session: it has no second one."""
-    row = db.execute("SELECT is_over FROM sessions WHERE channel = ?", (channel,)).fetchone()
-    return row is not None and bool(row[0])
+def entry(db: sqlite3.Connection, channel: bytes) -> Entry | None:
+    """The session of a channel; it has one only, over or not."""
+    row = db.execute(
+        "SELECT channel, record, is_over FROM sessions WHERE channel = ?", (channel,)
+    ).fetchone()
+    return _entry(row)
 
 
 def latest(db: sqlite3.Connection) -> Entry | None:
@@ -63,7 +65,7 @@ def latest(db: sqlite3.Connection) -> Entry | None:
     row = db.execute(
         "SELECT channel, record, is_over FROM sessions ORDER BY rowid DESC LIMIT 1"
     ).fetchone()
-    return None if row is None else Entry(row[0], row[1], bool(row[2]))
+    return _entry(row)
 
 
 def take_place(db: sqlite3.Connection, channel: bytes, most: int) -> int | None:
@@ -86,3 +88,7 @@ def give_place_back(db: sqlite3.Connection, channel: bytes) -> None:
 def give_lost_places_back(db: sqlite3.Connection) -> None:
     """Those of clients whose session was not written down before a crash."""
     db.execute("DELETE FROM places WHERE channel NOT IN (SELECT channel FROM sessions)")
+
+
+def _entry(row: tuple[bytes, bytes, int] | None) -> Entry | None:
+    return None if row is None else Entry(row[0], row[1], bool(row[2]))

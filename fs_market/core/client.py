@@ -8,15 +8,11 @@ credit is the user's budget, so that nothing runs away between two looks.
 ``TRANSITIONS`` has the states.  Whatever arrives never raises: what is refused is counted.
 """
 
-from collections import Counter
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from fs_market.core.accounting import CLOSED, NO_USAGE, Stopwatch, Usage
+from fs_market.core.accounting import CLOSED, NO_USAGE, Usage
 from fs_market.core.channels import Terms, channel_id
 from fs_market.core.client_books import ClientBooks
-from fs_market.core.eip712 import Domain
-from fs_market.core.ethereum import Address
 from fs_market.core.messages import (
     Close,
     Message,
@@ -24,37 +20,34 @@ from fs_market.core.messages import (
     PeerConfig,
     Quote,
     QuoteRequest,
-    QuoteTerms,
     ReceiptAcceptance,
     ReceiptOffer,
     Refusal,
     Statement,
     known_reason,
-    offer_digest,
     parse_untrusted,
+    screen_close_untrusted,
     session_digest,
+    sign_close,
     tunnel_digest,
+    verify_close_untrusted,
 )
-from fs_market.core.prices import Price
+from fs_market.core.purchase import ClientConfig, reason_against, verify_quote_untrusted
 from fs_market.core.receipts import FIRST_RECEIPT, check_follows_untrusted, receipt_digest
 from fs_market.core.records import ClientRecord
 from fs_market.core.schema import to_bytes
 from fs_market.core.session import (
     TICK,
     Configure,
-    Deadlines,
     Ended,
-    Event,
     OpenChannel,
-    Outbox,
     QuoteReceived,
     ReadCounters,
-    SetLimits,
+    Session,
 )
-from fs_market.core.signatures import SigningKey, verify_untrusted
+from fs_market.core.signatures import verify_untrusted
 from fs_market.core.vouchers import sign_voucher
 from fs_market.errors import Reason, Refused, StateError
-from fs_tunnel.types import PublicKey
 
 ASK_AGAIN_AFTER = 3.0  # seconds without an answer
 GIVE_UP_AFTER = 60.0  # seconds without an answer
@@ -98,39 +91,16 @@ class Timer(IntEnum):
     STARVED = 3  # all is paid, and still nothing is served
 
 
-@dataclass(frozen=True, slots=True)
-class ClientConfig:
-    """Who pays, and what the user allows."""
-
-    domain: Domain
-    token: Address
-    payer: Address
-    session_key: SigningKey
-    wireguard_key: PublicKey
-    max_price: Price
-    budget: int  # base units for the session
-    node: Address | None = None  # the provider that was chosen; None: any
-    max_tolerance_ppm: int = 50_000
-    max_window_bytes: int = 256 << 20
-    max_window_seconds: int = 60
-
-
-class ClientSession:
+class ClientSession(Session[Timer]):
     """One channel from its quote to its end."""
 
     def __init__(self, config: ClientConfig, record: ClientRecord | None = None) -> None:
         """``record`` is where an earlier process stopped."""
+        super().__init__()
         self._config = config
-        self._outbox = Outbox()
-        self._timers: Deadlines[Timer] = Deadlines()
-        self._stopwatch = Stopwatch()
         self._quote: Quote | None = None
         self._books: ClientBooks | None = None
-        self._channel = b""
         self._unjudged: dict[type, Statement | ReceiptOffer] = {}  # until it is counted
-        self._told: SetLimits | None = None
-        self._end_reason = Reason.DONE
-        self.refused: Counter[Reason] = Counter()
         self.state = State.IDLE
         if record is not None:
             self._begin_books(record)
@@ -207,15 +177,7 @@ class ClientSession:
             self._judge_untrusted(now)
             self._update(now)
 
-    def journalled(self, number: int) -> None:
-        """The Journal event of this number is on the disk."""
-        self._outbox.journalled(number)
-
     # Time.
-
-    def next_timer(self) -> float | None:
-        """When ``handle_timer`` is due; read the counters before it."""
-        return self._timers.next()
 
     def handle_timer(self, now: float) -> None:
         """Act on every deadline up to ``now``."""
@@ -234,16 +196,6 @@ class ClientSession:
                     self._timers.start(Timer.TICK, now + TICK)
                     self._update(now)
 
-    # What goes out.
-
-    def messages_to_send(self) -> list[bytes]:
-        """Take what is to be sent to the provider, in order."""
-        return self._outbox.take_messages()
-
-    def next_event(self) -> Event | None:
-        """Take the next thing to do; None where there is none."""
-        return self._outbox.next_event()
-
     @property
     def promised(self) -> int:
         """Base units that were signed for in total."""
@@ -260,6 +212,8 @@ class ClientSession:
         match message:
             case Quote() if self.state is State.QUOTING:
                 self._consider_untrusted(message)
+            case PeerConfig() if self.state is State.CLOSING:
+                pass  # with the answer to the order that found the provider again
             case PeerConfig() if self.state in (State.ORDERING, State.SERVED):
                 self._check_channel(message.tunnel.channel)
                 self._configure_untrusted(message, now)
@@ -271,11 +225,7 @@ class ClientSession:
                 self._judge_later(message)
             case Close() if self.state in (State.SERVED, State.CLOSING):
                 self._check_channel(message.channel)
-                reason = known_reason(message.reason)
-                if message.final:
-                    self._end(reason)
-                else:
-                    self.close(now, reason)
+                self._take_close_untrusted(message, now)
             case Refusal():
                 self._take_refusal(message.reason)
             case _ if self.state is State.OVER:
@@ -283,38 +233,16 @@ class ClientSession:
             case _:
                 raise Refused(Reason.UNEXPECTED, "a message came out of turn; connect again")
 
-    def _check_channel(self, channel: bytes) -> None:
-        if channel != self._channel:
-            raise Refused(Reason.FOREIGN_CHANNEL, "a message is for another channel; connect again")
-
     def _consider_untrusted(self, quote: Quote) -> None:
         """Refused where the quote is not authentic; the end where the user does not want it."""
-        config, offer = self._config, quote.terms
-        here = (config.domain.chain_id, config.domain.contract, config.token)
-        if (offer.chain_id, offer.channels, offer.token) != here:
-            raise Refused(Reason.CHAIN, "a quote is for another chain; choose another provider")
-        if config.node not in (None, offer.node):
-            raise Refused(Reason.BAD_SIGNATURE, "a quote is by another node; connect again")
-        verify_untrusted(offer_digest(config.domain, offer.digest), quote.signature, offer.node)
-        if not offer.price.is_within(config.max_price) or offer.min_deposit > config.budget:
-            self._end(Reason.PRICE)
-        elif not self._is_fair(offer):
-            self._end(Reason.TERMS)
+        verify_quote_untrusted(self._config, quote)
+        if (reason := reason_against(self._config, quote.terms)) is not None:
+            self._end(reason)
         else:
             self._quote = quote
             self._timers.stop_all()
             self._go(State.QUOTED)
             self._outbox.tell(QuoteReceived(quote))
-
-    def _is_fair(self, offer: QuoteTerms) -> bool:
-        """Whether windows and tolerance are what a reasonable provider asks for."""
-        config = self._config
-        return (
-            offer.tolerance_ppm <= config.max_tolerance_ppm
-            and 0 < offer.increment_bytes <= offer.max_window_bytes <= config.max_window_bytes
-            and 0 < offer.increment_seconds <= offer.max_window_seconds
-            and offer.max_window_seconds <= config.max_window_seconds
-        )
 
     def _configure_untrusted(self, config: PeerConfig, now: float) -> None:
         digest = tunnel_digest(self._config.domain, config.tunnel.digest)
@@ -374,13 +302,24 @@ class ClientSession:
         signature = self._config.session_key.sign(digest)
         self._outbox.send(ReceiptAcceptance(self._channel, receipt.epoch, signature))
 
+    def _take_close_untrusted(self, message: Close, now: float) -> None:
+        books = self._open_books
+        heard = books.statement.paid if books.statement else 0
+        screen_close_untrusted(message, heard)
+        verify_close_untrusted(message, self._config.domain, books.offer.node)
+        reason = known_reason(message.reason)
+        if message.final:
+            self._end(reason)
+        else:
+            self.close(now, reason)
+
     def _take_refusal(self, reason: Reason) -> None:
         self.refused[reason] += 1
         if self.state not in (State.QUOTING, State.ORDERING):
             return  # who is served goes by statements, or by silence
         if reason is Reason.NO_CHANNEL:  # the provider's view of the chain is behind ours
             self._timers.stop(Timer.GIVE_UP)
-        elif reason is not Reason.RATE_LIMITED:
+        elif reason not in (Reason.RATE_LIMITED, Reason.REPLAYED):  # another order is on its way
             self._end(reason)
 
     # Payment.
@@ -400,7 +339,7 @@ class ClientSession:
             self._watch_for_starving(now)
             self._set_limits(now)
         elif books.statement is not None and books.statement.final:
-            self._outbox.send(Close(self._channel, self._end_reason, final=True))
+            self._send_close(final=True)
             if books.statement.paid == books.promised:
                 self._end(self._end_reason)
 
@@ -412,11 +351,8 @@ class ClientSession:
 
     def _set_limits(self, now: float) -> None:
         limits = self._open_books.limits
-        if limits != self._told:
-            self._told = limits
-            self._outbox.tell(limits)
-            if limits.credit == CLOSED:
-                self.close(now, Reason.SPENT)
+        if self._tell_limits(limits) and limits.credit == CLOSED:
+            self.close(now, Reason.SPENT)
 
     # Helpers.
 
@@ -430,8 +366,9 @@ class ClientSession:
                 self._send_order()
                 self._send_voucher()
             case State.CLOSING:
+                self._send_order()
                 self._send_voucher()
-                self._outbox.send(Close(self._channel, self._end_reason, final=False))
+                self._send_close(final=False)
             case State.OPENING:
                 self._ask_to_open()
                 return
@@ -444,10 +381,22 @@ class ClientSession:
         self._timers.start_if_idle(Timer.GIVE_UP, now + GIVE_UP_AFTER)
 
     def _send_order(self) -> None:
-        config, record = self._config, self._open_books.record
-        digest = session_digest(config.domain, self._channel, record.wireguard_key)
+        """It counts once, and moves the session to the connection that it comes over."""
+        config, books = self._config, self._open_books
+        books.change(orders=books.record.orders + 1)
+        self._journal()
+        record = books.record
+        digest = session_digest(config.domain, self._channel, record.wireguard_key, record.orders)
         signature = config.session_key.sign(digest)
-        self._outbox.send(Order(record.quote, record.terms, record.wireguard_key, signature))
+        self._outbox.send(
+            Order(record.quote, record.terms, record.wireguard_key, record.orders, signature)
+        )
+
+    def _send_close(self, *, final: bool) -> None:
+        key, domain = self._config.session_key, self._config.domain
+        self._outbox.send(
+            sign_close(*(key, domain, self._channel, self._end_reason, self.promised), final=final)
+        )
 
     def _send_voucher(self) -> None:
         if self.promised:

@@ -15,7 +15,11 @@
 
 The provider answers what it does not accept with a ``Refusal``.  A message is an array: version,
 type, and the fields of its record.  An ``Order`` holds the whole quote, so that a provider keeps
-nothing of those who only ask; it may be repeated, to resume a session after a crash of either side.
+nothing of those who only ask; another resumes a session after a crash of either side.
+
+Whoever is on the path before there is a tunnel, or has seen its bytes, can say nothing that counts:
+what moves or ends a session is signed, and counts once (an order by its number, a voucher and a
+close by the total they name).
 """
 
 from dataclasses import dataclass
@@ -23,7 +27,7 @@ from typing import TypeAlias
 
 from fs_market.core.channels import Terms
 from fs_market.core.eip712 import Domain, struct_hash, type_hash
-from fs_market.core.ethereum import keccak
+from fs_market.core.ethereum import Address, keccak
 from fs_market.core.prices import Price
 from fs_market.core.receipts import Receipt
 from fs_market.core.schema import (
@@ -45,8 +49,9 @@ from fs_market.core.schema import (
     to_bytes,
     to_value,
 )
+from fs_market.core.signatures import SigningKey, check_form, verify_untrusted
 from fs_market.core.vouchers import Voucher
-from fs_market.errors import AmountError, MalformedMessage, Reason
+from fs_market.errors import AmountError, MalformedMessage, Reason, Refused
 from fs_tunnel.types import PublicKey
 from fs_wire.codec import encode
 
@@ -54,7 +59,8 @@ VERSION = 1
 
 _OFFER_TYPE = type_hash("Offer(bytes32 order)")
 _TUNNEL_TYPE = type_hash("Tunnel(bytes32 tunnel)")
-_SESSION_TYPE = type_hash("Session(bytes32 channelId,bytes32 wireguardKey)")
+_SESSION_TYPE = type_hash("Session(bytes32 channelId,bytes32 wireguardKey,uint32 number)")
+_END_TYPE = type_hash("End(bytes32 channelId,uint16 reason,bool final,uint96 paid)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,8 @@ class Order:
     quote: Quote
     terms: Terms
     wireguard_key: WireGuardKey  # the client's
-    signature: Signature  # by the session key, over channel and WireGuard key
+    number: U32  # each order of a channel has a higher one than those before
+    signature: Signature  # by the session key: session_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,8 @@ class Close:
     channel: Hash
     reason: U16  # of errors.Reason
     final: Flag
+    paid: BaseUnits  # in total, by the books of who signs
+    signature: Signature  # by the session key, or by the node of the quote: end_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +265,38 @@ def tunnel_digest(domain: Domain, tunnel: bytes) -> bytes:
     return domain.digest(struct_hash(_TUNNEL_TYPE, tunnel))
 
 
-def session_digest(domain: Domain, channel: bytes, wireguard_key: PublicKey) -> bytes:
+def session_digest(domain: Domain, channel: bytes, wireguard_key: PublicKey, number: int) -> bytes:
     """What the session key signs for an order: 32 bytes."""
-    return domain.digest(struct_hash(_SESSION_TYPE, channel, wireguard_key.raw))
+    return domain.digest(struct_hash(_SESSION_TYPE, channel, wireguard_key.raw, number))
+
+
+def end_digest(domain: Domain, channel: bytes, reason: int, paid: int, *, final: bool) -> bytes:
+    """What either side signs for a close: 32 bytes."""
+    return domain.digest(struct_hash(_END_TYPE, channel, reason, final, paid))
+
+
+def sign_close(
+    key: SigningKey, domain: Domain, channel: bytes, reason: int, paid: int, *, final: bool
+) -> Close:
+    """An end, by the session key or by the node key."""
+    digest = end_digest(domain, channel, reason, paid, final=final)
+    return Close(channel, reason, final, paid, key.sign(digest))
+
+
+def screen_close_untrusted(close: Close, known: int) -> None:
+    """Refuse a close for any reason that costs nothing to find: all but its signature.
+
+    ``known`` is what its maker has said to be paid, in total: one behind that is a replay.
+    """
+    if close.paid < known:
+        raise Refused(Reason.REPLAYED, "a close is from before the last payment; sign another")
+    check_form(close.signature)
+
+
+def verify_close_untrusted(close: Close, domain: Domain, signer: Address) -> None:
+    """Refused (BAD_SIGNATURE) where a close is not ``signer``'s."""
+    digest = end_digest(domain, close.channel, close.reason, close.paid, final=close.final)
+    verify_untrusted(digest, close.signature, signer)
 
 
 def known_reason(code: int) -> Reason:

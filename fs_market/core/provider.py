@@ -6,65 +6,53 @@ peer of the engine, with as much credit as its vouchers and one window allow.  T
 bytes; a tick looks at the clock.  Without credit only the payment port passes, and time is not
 counted; a voucher brings service back, silence ends the session.
 
-What costs least is checked first: a signature is the last thing to be looked at, and only while
-``may_check`` allows its source one more.  ``TRANSITIONS`` has the states.  Whatever arrives never
-raises: what is refused is counted, and answered with a ``Refusal``.  The session knows no
-connection: any may bring its messages, and what it says goes to where it was last heard.
+What arrives never raises: ``inspection`` looks at it, what is refused is counted, and its sender is
+told.  ``TRANSITIONS`` has the states.  The session knows no connection: any may bring its messages,
+and what it says goes to where its last order came from.
 """
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from fs_market.core.accounting import CLOSED, NO_USAGE, Stopwatch, Usage
+from fs_market.core.accounting import CLOSED, NO_USAGE, Usage
 from fs_market.core.channels import ChannelStatus, channel_id
 from fs_market.core.ethereum import HASH_LEN
+from fs_market.core.inspection import Inspector
 from fs_market.core.messages import (
     Close,
     Message,
     Order,
-    PeerConfig,
     QuoteRequest,
     ReceiptAcceptance,
-    ReceiptOffer,
     Refusal,
-    Tunnel,
     known_reason,
     parse_untrusted,
-    session_digest,
-    tunnel_digest,
+    sign_close,
 )
 from fs_market.core.offers import (
     STOP_BEFORE_EXPIRY,
     ProviderConfig,
     make_quote,
-    screen_order_untrusted,
-    verify_quote_untrusted,
 )
+from fs_market.core.places import Place
 from fs_market.core.provider_books import ProviderBooks
-from fs_market.core.receipts import receipt_digest
 from fs_market.core.records import ProviderRecord
 from fs_market.core.schema import to_bytes
 from fs_market.core.session import (
     TICK,
     AddPeer,
     CheckChannel,
-    Deadlines,
     Ended,
-    Event,
-    Outbox,
     ReadCounters,
     ReceiptSigned,
     RemovePeer,
+    Session,
     SetLimits,
     Settle,
 )
-from fs_market.core.signatures import verify_untrusted
-from fs_market.core.vouchers import Voucher, screen_untrusted
-from fs_market.core.vouchers import verify_untrusted as verify_voucher_untrusted
+from fs_market.core.vouchers import Voucher
 from fs_market.errors import Reason, Refused, StateError
-from fs_tunnel.types import Endpoint, IPAddress, PublicKey
+from fs_tunnel.types import PublicKey
 
 UNPAID_FOR = 60.0  # seconds without credit, or without the last voucher
 
@@ -110,20 +98,7 @@ class Timer(IntEnum):
     UNPAID = 1  # credit has ended, or the session has, and no voucher came
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a client gets in the tunnel."""
-
-    wireguard_key: PublicKey  # the provider's
-    endpoint: Endpoint
-    addresses: tuple[IPAddress, ...]  # the client's
-    dns: tuple[IPAddress, ...]
-    gateway: IPAddress
-    payment_port: int
-    mtu: int
-
-
-class ProviderSession:
+class ProviderSession(Session[Timer]):
     """One client, from its first question to its last voucher."""
 
     def __init__(
@@ -139,22 +114,17 @@ class ProviderSession:
 
         ``record`` is where an earlier process stopped: the channel is checked again at once.
         """
+        super().__init__()
         self._config = config
-        self._unix_time, self._entropy, self._may_check = unix_time, entropy, may_check
-        self._outbox = Outbox()
-        self._timers: Deadlines[Timer] = Deadlines()
-        self._stopwatch = Stopwatch()
+        self._unix_time, self._entropy = unix_time, entropy
+        self._inspect = Inspector(config, may_check)
         self._books: ProviderBooks | None = None
-        self._channel = b""
         self._place: Place | None = None
         self._is_counted = False  # since the peer was added: the engine's count is known
         self._owes_statement = self._owes_record = False  # once it was counted
         self._has_warned = False  # that credit is low, since the last voucher
-        self._told: SetLimits | None = None
-        self._end_reason = Reason.DONE
         self._has_closed_books = False  # the final statement was made
         self.round_trip = 0.1  # seconds to the client and back; the shell may know better
-        self.refused: Counter[Reason] = Counter()
         self.state = State.QUOTING
         if record is not None:
             self._begin_books(record)
@@ -191,7 +161,8 @@ class ProviderSession:
         if self._open_books.record.voucher:
             self._end(Reason.NO_CHANNEL)
             return
-        self._refuse(Reason.NO_CHANNEL)
+        self.refused[Reason.NO_CHANNEL] += 1
+        self._outbox.send(Refusal(Reason.NO_CHANNEL))
         self._books, self._channel = None, b""
         self._go(State.QUOTING)
 
@@ -218,13 +189,14 @@ class ProviderSession:
 
     # What comes in.
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Act on a message; what is not acceptable is counted in ``refused``, and answered."""
+    def receive(self, data: bytes, now: float) -> Reason | None:
+        """Act on a message, or say why not: that is counted, and to be told to who sent it."""
         try:
-            message = parse_untrusted(data)
-            self._handle_untrusted(message, now)
+            self._handle_untrusted(parse_untrusted(data), now)
         except Refused as error:
-            self._refuse(error.reason)
+            self.refused[error.reason] += 1
+            return error.reason
+        return None
 
     def count(self, rx_bytes: int, tx_bytes: int, now: float) -> None:
         """The engine's counters of the client, as they are."""
@@ -236,15 +208,7 @@ class ProviderSession:
         self._keep_books()
         self._update(now)
 
-    def journalled(self, number: int) -> None:
-        """The Journal event of this number is on the disk."""
-        self._outbox.journalled(number)
-
     # Time.
-
-    def next_timer(self) -> float | None:
-        """When ``handle_timer`` is due; read the counters before it."""
-        return self._timers.next()
 
     def handle_timer(self, now: float) -> None:
         """Act on every deadline up to ``now``."""
@@ -259,21 +223,6 @@ class ProviderSession:
                 case Timer.UNPAID if self.state is State.CLOSING:
                     is_paid = self._open_books.is_paid
                     self._end(self._end_reason if is_paid else Reason.UNPAID)
-
-    # What goes out.
-
-    def messages_to_send(self) -> list[bytes]:
-        """Take what is to be sent to the client, in order."""
-        return self._outbox.take_messages()
-
-    def next_event(self) -> Event | None:
-        """Take the next thing to do; None where there is none."""
-        return self._outbox.next_event()
-
-    @property
-    def channel(self) -> bytes:
-        """The channel that this session is about; empty before its order."""
-        return self._channel
 
     @property
     def wireguard_key(self) -> PublicKey | None:
@@ -295,11 +244,14 @@ class ProviderSession:
     def _handle_untrusted(self, message: Message, now: float) -> None:
         match message:
             case QuoteRequest() if self.state is State.QUOTING:
-                self._quote_untrusted(message, now)
+                self._inspect.request_untrusted(message, now)
+                nonce = self._entropy(HASH_LEN)
+                self._outbox.send(make_quote(self._config, self._unix_time(), nonce))
             case Refusal():
                 self.refused[message.reason] += 1
             case _ if self.state is State.OVER:
-                self._outbox.send(Close(self._channel, self._end_reason, final=True))
+                self._inspect.allow(now)
+                self._send_close(final=True)
             case Order():
                 self._take_order_untrusted(message, now)
             case Voucher() if self.state in _ACTIVE:
@@ -308,52 +260,35 @@ class ProviderSession:
                 self._take_acceptance_untrusted(message, now)
             case Close() if self.state in _ACTIVE:
                 self._check_channel(message.channel)
-                self._take_close(message, now)
+                self._take_close_untrusted(message, now)
             case _:
                 raise Refused(Reason.UNEXPECTED, "a message came out of turn; connect again")
 
-    def _check_channel(self, channel: bytes) -> None:
-        if channel != self._channel:
-            raise Refused(Reason.FOREIGN_CHANNEL, "a message is for another channel; connect again")
-
-    def _quote_untrusted(self, request: QuoteRequest, now: float) -> None:
-        config = self._config
-        if (request.chain_id, request.channels) != (config.domain.chain_id, config.domain.contract):
-            raise Refused(Reason.CHAIN, "we are paid on another chain; choose another provider")
-        self._allow_check(now)  # to sign costs as much
-        self._outbox.send(make_quote(config, self._unix_time(), self._entropy(HASH_LEN)))
-
     def _take_order_untrusted(self, order: Order, now: float) -> None:
-        domain = self._config.domain
-        channel = channel_id(domain, order.terms)
-        if self._books is not None:
-            self._check_channel(channel)
-            if order.wireguard_key != self._books.record.wireguard_key:
-                raise Refused(Reason.FOREIGN_KEY, "the channel has another WireGuard key; use it")
-        else:
-            screen_order_untrusted(self._config, order, self._unix_time())
-        self._allow_check(now)
+        channel = channel_id(self._config.domain, order.terms)
         if self._books is None:
-            verify_quote_untrusted(self._config, order.quote)
-        signed = session_digest(domain, channel, order.wireguard_key)
-        verify_untrusted(signed, order.signature, order.terms.session_key)
-        if self._books is None:
-            self._begin_books(ProviderRecord(order.quote, order.terms, order.wireguard_key))
+            self._inspect.first_order_untrusted(order, channel, self._unix_time(), now)
+            key, number = order.wireguard_key, order.number
+            self._begin_books(ProviderRecord(order.quote, order.terms, key, number))
             self._go(State.CHECKING)
             self._outbox.tell(CheckChannel(channel, order.terms))
-        elif self.state in _ACTIVE:
+            return
+        self._check_channel(channel)
+        self._inspect.order_untrusted(order, channel, self._books.record, now)
+        self._books.change(order=order.number)
+        if self.state in _ACTIVE:
+            self._journal()
             self._send_place()
             self._send_offer()
             self._count_and_tell()
 
     def _take_voucher_untrusted(self, voucher: Voucher, now: float) -> None:
         books = self._open_books
-        if (voucher,) == books.record.voucher:
-            self._count_and_tell()  # our answer was lost
+        if (voucher,) == books.record.voucher:  # our answer was lost
+            self._inspect.allow(now)
+            self._count_and_tell()
             return
-        screen_untrusted(voucher, self._channel, books.deposit, books.paid)
-        self._allow_check(now)
-        verify_voucher_untrusted(voucher, self._config.domain, books.record.terms.session_key)
+        self._inspect.voucher_untrusted(voucher, self._channel, books, now)
         self._pass_time(now)
         books.take_voucher(voucher, now, self.round_trip)
         self._has_warned, self._owes_record = False, True
@@ -362,20 +297,16 @@ class ProviderSession:
     def _take_acceptance_untrusted(self, acceptance: ReceiptAcceptance, now: float) -> None:
         self._check_channel(acceptance.channel)
         books = self._open_books
-        offered = books.record.offer
-        if not offered or offered[0].receipt.epoch != acceptance.epoch:
-            raise Refused(Reason.BAD_RECEIPT, "a signature is for no receipt on offer; ignore it")
-        self._allow_check(now)
-        digest = receipt_digest(self._config.domain, offered[0].receipt)
-        verify_untrusted(digest, acceptance.signature, books.record.terms.session_key)
-        books.change(receipt=(offered[0].receipt,), offer=())
+        self._inspect.acceptance_untrusted(acceptance, books, now)
+        (offered,) = books.record.offer
+        books.change(receipt=(offered.receipt,), offer=())
         self._journal()
-        self._outbox.tell(ReceiptSigned(offered[0], acceptance.signature))
+        self._outbox.tell(ReceiptSigned(offered, acceptance.signature))
 
-    def _take_close(self, message: Close, now: float) -> None:
-        reason = known_reason(message.reason)
+    def _take_close_untrusted(self, message: Close, now: float) -> None:
+        self._inspect.close_untrusted(message, self._open_books, now)
         if self.state is not State.CLOSING:
-            self._close(reason, now)
+            self._close(known_reason(message.reason), now)
         elif message.final and self._has_closed_books:
             self._end(self._end_reason)
         else:
@@ -407,10 +338,7 @@ class ProviderSession:
             self._has_warned = self._owes_statement = True
         if self._owes_statement:
             self._send_statement()
-        limits = books.limits
-        if limits != self._told:
-            self._told = limits
-            self._outbox.tell(limits)
+        self._tell_limits(books.limits)
         self._offer_receipt(final=False)
         if self.state is State.SUSPENDED and books.is_spent:
             self._close(Reason.SPENT, now)
@@ -426,7 +354,7 @@ class ProviderSession:
         self._timers.start(Timer.UNPAID, now + UNPAID_FOR)
         self._outbox.tell(SetLimits(CLOSED, 0))
         self._outbox.tell(ReadCounters())
-        self._outbox.send(Close(self._channel, reason, final=False))
+        self._send_close(final=False)
 
     def _close_books(self) -> None:
         self._has_closed_books = True
@@ -441,23 +369,22 @@ class ProviderSession:
     def _offer_receipt(self, *, final: bool) -> None:
         books = self._open_books
         if books.is_epoch_over(final=final):
-            receipt = books.next_receipt(self._config.domain, self._channel)
-            digest = receipt_digest(self._config.domain, receipt)
-            books.change(offer=(ReceiptOffer(receipt, self._config.node_key.sign(digest)),))
+            books.offer_receipt(self._config.node_key, self._config.domain, self._channel)
             self._journal()
             self._send_offer()
 
     # Helpers.
 
     def _send_place(self) -> None:
-        place = self._place
-        assert place is not None
-        tunnel = Tunnel(
-            *(self._channel, place.wireguard_key, place.endpoint, place.addresses, place.dns),
-            *(place.gateway, place.payment_port, place.mtu),
+        assert self._place is not None
+        config = self._config
+        self._outbox.send(self._place.peer_config(config.node_key, config.domain, self._channel))
+
+    def _send_close(self, *, final: bool) -> None:
+        key, domain = self._config.node_key, self._config.domain
+        self._outbox.send(
+            sign_close(key, domain, self._channel, self._end_reason, self.paid, final=final)
         )
-        digest = tunnel_digest(self._config.domain, tunnel.digest)
-        self._outbox.send(PeerConfig(tunnel, self._config.node_key.sign(digest)))
 
     def _send_offer(self) -> None:
         for offer in self._open_books.record.offer:
@@ -485,14 +412,6 @@ class ProviderSession:
             self._channel, suspended=is_suspended, final=self._has_closed_books
         )
         self._outbox.send(statement)
-
-    def _refuse(self, reason: Reason) -> None:
-        self.refused[reason] += 1
-        self._outbox.send(Refusal(reason))
-
-    def _allow_check(self, now: float) -> None:
-        if not self._may_check(now):
-            raise Refused(Reason.RATE_LIMITED, "too many signatures to check; ask less often")
 
     def _pass_time(self, now: float) -> None:
         self._open_books.pass_time(self._stopwatch.take(now))
@@ -522,7 +441,7 @@ class ProviderSession:
         self._outbox.tell(RemovePeer(books.record.wireguard_key))
         for voucher in books.record.voucher:
             self._outbox.tell(Settle(books.record.terms, voucher))
-        self._outbox.send(Close(self._channel, reason, final=True))
+        self._send_close(final=True)
         self._outbox.tell(Ended(reason, books.usage, books.paid))
 
     def _go(self, state: State) -> None:

@@ -15,7 +15,7 @@ from fs_market.core.accounting import (
     Window,
 )
 from fs_market.core.eip712 import Domain
-from fs_market.core.messages import Statement
+from fs_market.core.messages import ReceiptOffer, Statement
 from fs_market.core.receipts import (
     BUCKETS,
     EPOCH_SECONDS,
@@ -27,6 +27,7 @@ from fs_market.core.receipts import (
 )
 from fs_market.core.records import ProviderRecord
 from fs_market.core.session import SetLimits
+from fs_market.core.signatures import SigningKey
 from fs_market.core.vouchers import Voucher
 
 
@@ -171,8 +172,8 @@ class ProviderBooks:
             return (usage.up, usage.down, usage.seconds) != (last.up, last.down, last.seconds)
         return usage.seconds - last.seconds >= EPOCH_SECONDS
 
-    def next_receipt(self, domain: Domain, channel: bytes) -> Receipt:
-        """The receipt of the epoch that ends now."""
+    def offer_receipt(self, node_key: SigningKey, domain: Domain, channel: bytes) -> None:
+        """Put the receipt of the epoch that ends now into the record, signed."""
         usage, signed = self.usage, self.record.receipt
         receipt = Receipt(
             channel,
@@ -183,7 +184,8 @@ class ProviderBooks:
         )
         self._rates = [0] * BUCKETS
         self._was_suspended = False
-        return receipt
+        signature = node_key.sign(receipt_digest(domain, receipt))
+        self.change(offer=(ReceiptOffer(receipt, signature),))
 
     @property
     def _last(self) -> Receipt:

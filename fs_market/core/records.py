@@ -10,7 +10,7 @@ from fs_market.core.accounting import NOTHING_COUNTED, Meter
 from fs_market.core.channels import Terms
 from fs_market.core.messages import Quote, ReceiptOffer
 from fs_market.core.receipts import Receipt
-from fs_market.core.schema import BaseUnits, Flag, ListOf, Record, WireGuardKey
+from fs_market.core.schema import U32, BaseUnits, Flag, ListOf, Record, WireGuardKey
 from fs_market.core.vouchers import Voucher
 
 # None or one.
@@ -29,6 +29,7 @@ class ClientRecord:
     wireguard_key: WireGuardKey
     is_open: Flag = False
     is_over: Flag = False
+    orders: U32 = 0  # so many were sent
     promised: BaseUnits = 0
     meter: Meter = NOTHING_COUNTED
     receipt: LastReceipt = ()  # the last that we signed
@@ -41,6 +42,7 @@ class ProviderRecord:
     quote: Quote
     terms: Terms
     wireguard_key: WireGuardKey
+    order: U32 = 0  # the number of the last that was taken
     is_over: Flag = False
     meter: Meter = NOTHING_COUNTED
     voucher: LastVoucher = ()  # the best

@@ -8,16 +8,16 @@ the disk and says so (``journalled``).  So a voucher never leaves before it is i
 service is given for one that a crash could lose; a session is made again from its latest record.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from fs_market.core.accounting import Usage
+from fs_market.core.accounting import Stopwatch, Usage
 from fs_market.core.channels import Terms
 from fs_market.core.messages import Message, Quote, ReceiptOffer, Tunnel, serialize
 from fs_market.core.vouchers import Voucher
-from fs_market.errors import Reason
+from fs_market.errors import Reason, Refused
 from fs_tunnel.types import IPAddress, PublicKey
 
 TICK = 1.0  # seconds between looks at the clock while service is given
@@ -208,3 +208,49 @@ class Deadlines(Generic[TimerName]):
         for _, name in due:
             del self._at[name]
         return [name for _, name in due]
+
+
+class Session(Generic[TimerName]):
+    """What a shell asks of either side alike."""
+
+    def __init__(self) -> None:
+        self._outbox = Outbox()
+        self._timers: Deadlines[TimerName] = Deadlines()
+        self._stopwatch = Stopwatch()
+        self._channel = b""
+        self._told: SetLimits | None = None
+        self._end_reason = Reason.DONE
+        self.refused: Counter[Reason] = Counter()
+
+    @property
+    def channel(self) -> bytes:
+        """The channel that this session is about; empty before there is one."""
+        return self._channel
+
+    def journalled(self, number: int) -> None:
+        """The Journal event of this number is on the disk."""
+        self._outbox.journalled(number)
+
+    def next_timer(self) -> float | None:
+        """When ``handle_timer`` is due; read the counters before it."""
+        return self._timers.next()
+
+    def messages_to_send(self) -> list[bytes]:
+        """Take what is to be sent to the other side, in order."""
+        return self._outbox.take_messages()
+
+    def next_event(self) -> Event | None:
+        """Take the next thing to do; None where there is none."""
+        return self._outbox.next_event()
+
+    def _tell_limits(self, limits: SetLimits) -> bool:
+        """Have the engine's limits changed; False where they are what they were."""
+        if limits == self._told:
+            return False
+        self._told = limits
+        self._outbox.tell(limits)
+        return True
+
+    def _check_channel(self, channel: bytes) -> None:
+        if channel != self._channel:
+            raise Refused(Reason.FOREIGN_CHANNEL, "a message is for another channel; connect again")

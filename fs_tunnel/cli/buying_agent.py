@@ -20,10 +20,11 @@ from typing import Any
 from fs_market import session_book
 from fs_market.client_agent import Buyer, ClientAgent
 from fs_market.core.channels import channels_domain
-from fs_market.core.client import ClientConfig, ClientSession
+from fs_market.core.client import ClientSession
 from fs_market.core.ethereum import Address
 from fs_market.core.messages import Quote
 from fs_market.core.prices import Price
+from fs_market.core.purchase import ClientConfig
 from fs_market.core.records import ClientRecord
 from fs_market.core.schema import from_bytes_untrusted, to_bytes
 from fs_market.core.session import OpenChannel

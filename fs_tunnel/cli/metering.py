@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
+from fs_market.errors import EngineRefused
 from fs_tunnel.types import Endpoint, IPAddress, PublicKey
 
 _MAX_LINE = 1 << 20  # bytes
@@ -69,7 +70,7 @@ class EngineLink:
         async with asyncio.timeout(_PATIENCE):
             reply = await answered
         if reply.get("ok") is not True:
-            raise OSError(f"the engine refused {request['op']}: {reply.get('error')}")
+            raise EngineRefused(f"the engine refused {request['op']}: {reply.get('error')}")
         return reply
 
     async def _read_replies(self) -> None:

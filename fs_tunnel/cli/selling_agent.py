@@ -16,12 +16,14 @@ from fs_market.chain import Chain
 from fs_market.contracts import Channels, Erc20
 from fs_market.core.channels import channels_domain
 from fs_market.core.offers import ProviderConfig
-from fs_market.core.provider import Place, State
+from fs_market.core.places import Place
+from fs_market.core.provider import State
 from fs_market.core.signatures import SigningKey
 from fs_market.core.units import Token
 from fs_market.errors import ChainError
 from fs_market.journal import Journal
-from fs_market.provider_agent import Lodging, ProviderAgent
+from fs_market.provider_agent import ProviderAgent
+from fs_market.provider_sessions import Lodging
 from fs_market.sender import Patience, Sender
 from fs_market.settings import read, read_provider
 from fs_market.settle import SettlementPolicy, Settler
@@ -180,7 +182,7 @@ class Seller:
 
     def _describe(self, agent: ProviderAgent, token: Token) -> dict[str, Any]:
         clients = {}
-        paid, total = agent.paid, agent.bytes
+        paid, total = agent.ended
         for channel, core in agent.books():
             paid, total = paid + core.paid, total + core.usage.bytes
             clients["0x" + channel.hex()] = {

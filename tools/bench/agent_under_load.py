@@ -16,9 +16,10 @@ import uvloop
 from fs_market.core.accounting import Increment
 from fs_market.core.channels import ChannelStatus
 from fs_market.core.offers import ProviderConfig
-from fs_market.core.provider import Place
+from fs_market.core.places import Place
 from fs_market.journal import Journal
-from fs_market.provider_agent import Lodging, ProviderAgent
+from fs_market.provider_agent import ProviderAgent
+from fs_market.provider_sessions import Lodging
 from fs_tunnel.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
 from tools.bench.market_terms import DEPOSIT, DOMAIN, NODE, PAYEE, PRICE, TOKEN

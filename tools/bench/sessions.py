@@ -75,8 +75,8 @@ class _Client:
             os.urandom(32),
         )
         self.channel, key = channel_id(DOMAIN, terms), PublicKey(os.urandom(32))
-        signed = self.key.sign(session_digest(DOMAIN, self.channel, key))
-        self._send(Order(quote, terms, key, signed))
+        signed = self.key.sign(session_digest(DOMAIN, self.channel, key, 1))
+        self._send(Order(quote, terms, key, 1, signed))
         await self._next(PeerConfig)
 
     async def pay(self) -> float:

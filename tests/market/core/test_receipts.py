@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_market.core.ethereum import keccak
-from fs_market.core.messages import offer_digest, session_digest
+from fs_market.core.messages import end_digest, offer_digest, session_digest
 from fs_market.core.receipts import (
     FIRST_RECEIPT,
     Receipt,
@@ -63,8 +63,15 @@ def test_eth_account_agrees_on_a_receipt(receipt: Receipt) -> None:
 def test_eth_account_agrees_on_offers_and_sessions() -> None:
     key = PublicKey(keccak(b"key"))
     assert offer_digest(DOMAIN, CHANNEL) == typed("Offer", {"order": ("bytes32", CHANNEL)})
-    members = {"channelId": ("bytes32", CHANNEL), "wireguardKey": ("bytes32", key.raw)}
-    assert session_digest(DOMAIN, CHANNEL, key) == typed("Session", members)
+    channel: dict[str, tuple[str, Any]] = {"channelId": ("bytes32", CHANNEL)}
+    members = channel | {"wireguardKey": ("bytes32", key.raw), "number": ("uint32", 7)}
+    assert session_digest(DOMAIN, CHANNEL, key, 7) == typed("Session", members)
+    members = channel | {
+        "reason": ("uint16", 20),
+        "final": ("bool", True),
+        "paid": ("uint96", 12345),
+    }
+    assert end_digest(DOMAIN, CHANNEL, 20, 12345, final=True) == typed("End", members)
 
 
 def test_a_chain_of_two() -> None:

@@ -1,0 +1,141 @@
+"""Eve says again whatever was said: nobody's session ends, moves or slows by it."""
+
+from dataclasses import replace
+
+import pytest
+from coincurve import PrivateKey
+
+from fs_market.core.channels import channels_domain
+from fs_market.core.client import State as ClientState
+from fs_market.core.messages import Close, Message, Order, sign_close
+from fs_market.core.messages import serialize as wire
+from fs_market.core.provider import State as ProviderState
+from fs_market.core.session import Configure, Journal
+from fs_market.core.signatures import SigningKey
+from fs_market.core.vouchers import Voucher
+from fs_market.errors import Reason
+from tests.market.core.world import DOMAIN, MIB, NODE_KEY, SESSION_KEY, World, served
+
+STRANGER = SigningKey(PrivateKey().secret)
+ELSEWHERE = channels_domain(1, DOMAIN.contract)
+
+
+@pytest.fixture
+def world() -> World:
+    market = served()
+    market.download(3 * MIB)
+    return market
+
+
+def to_bob(world: World, message: Message) -> Reason | None:
+    return world.provider.receive(wire(message), world.now)
+
+
+def to_alice(world: World, message: Message) -> Reason | None:
+    before = world.client.refused.copy()
+    world.client.receive(wire(message), world.now)
+    world.run(world.alice)
+    (reason,) = [*(world.client.refused - before), None][:1]
+    return reason
+
+
+def close_by(
+    key: SigningKey, world: World, *, paid: int | None = None, final: bool = False
+) -> Close:
+    paid = world.client.promised if paid is None else paid
+    return sign_close(key, DOMAIN, world.provider.channel, Reason.DONE, paid, final=final)
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_only_the_other_side_ends_a_session(world: World, final: bool) -> None:
+    own = close_by(SESSION_KEY, world, final=final)
+    elsewhere = sign_close(
+        *(SESSION_KEY, ELSEWHERE, own.channel, own.reason, own.paid), final=final
+    )
+    for close, reason in [
+        (close_by(STRANGER, world, final=final), Reason.BAD_SIGNATURE),
+        (close_by(NODE_KEY, world, final=final), Reason.BAD_SIGNATURE),  # what Bob said, reflected
+        (elsewhere, Reason.BAD_SIGNATURE),
+        (replace(own, reason=0), Reason.BAD_SIGNATURE),
+        (replace(own, final=not final), Reason.BAD_SIGNATURE),
+        (replace(own, paid=own.paid + 1), Reason.BAD_SIGNATURE),
+        (replace(own, channel=bytes(32)), Reason.FOREIGN_CHANNEL),
+        (close_by(SESSION_KEY, world, paid=own.paid - 1, final=final), Reason.REPLAYED),
+    ]:
+        assert to_bob(world, close) is reason
+        assert world.provider.refused[reason] > 0
+    theirs = close_by(NODE_KEY, world, final=final)
+    for close, reason in [
+        (own, Reason.BAD_SIGNATURE),
+        (replace(theirs, final=not final), Reason.BAD_SIGNATURE),
+        (close_by(NODE_KEY, world, paid=theirs.paid - 1, final=final), Reason.REPLAYED),
+        (replace(theirs, channel=bytes(32)), Reason.FOREIGN_CHANNEL),
+    ]:
+        assert to_alice(world, close) is reason
+    assert world.states == (ClientState.SERVED, ProviderState.SERVING)
+    assert to_alice(world, theirs) is None
+    assert world.client.state in (ClientState.CLOSING, ClientState.OVER)
+
+
+def test_a_close_of_before_the_last_payment_is_a_replay(world: World) -> None:
+    """Alice wanted to stop, crashed before Bob heard it, came back, and goes on."""
+    old = close_by(SESSION_KEY, world)
+    world.crash(world.alice)
+    world.connect()
+    world.download(3 * MIB)
+    assert to_bob(world, old) is Reason.REPLAYED
+    assert world.states == (ClientState.SERVED, ProviderState.SERVING)
+
+
+def test_an_order_counts_once(world: World) -> None:
+    orders = [each for each in world.sent_by["alice"] if isinstance(each, Order)]
+    assert to_bob(world, orders[-1]) is Reason.REPLAYED
+    assert not world.provider.messages_to_send()
+    world.connect()
+    again = [each for each in world.sent_by["alice"] if isinstance(each, Order)][-1]
+    assert again.number == orders[-1].number + 1
+    assert to_bob(world, replace(again, number=again.number + 1)) is Reason.BAD_SIGNATURE
+    assert world.states == (ClientState.SERVED, ProviderState.SERVING)
+
+
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_an_order_counts_once_over_crashes(world: World, victim: str) -> None:
+    old = [each for each in world.sent_by["alice"] if isinstance(each, Order)][-1]
+    world.crash(getattr(world, victim))
+    assert to_bob(world, old) is Reason.REPLAYED
+    world.connect()
+    assert world.states == (ClientState.SERVED, ProviderState.SERVING)
+    assert not world.provider.refused[Reason.FOREIGN_KEY]
+    assert world.download(MIB) == MIB
+
+
+def test_an_order_leaves_when_its_number_is_on_the_disk() -> None:
+    world = World(slow_disks=True)
+    world.connect()
+    assert world.alice.told(Journal)
+    world.client.connect(world.now)
+    assert not world.client.messages_to_send()
+    world.run(world.alice)
+    world.sync(world.alice)
+    assert world.alice.outbox
+
+
+def test_a_voucher_of_before_does_no_more_than_ask(world: World) -> None:
+    vouchers = [each for each in world.sent_by["alice"] if isinstance(each, Voucher)]
+    assert len(vouchers) > 2
+    assert to_bob(world, vouchers[0]) is Reason.NOTHING_NEW
+    paid = world.provider.paid
+    assert to_bob(world, vouchers[-1]) is None
+    assert world.provider.paid == paid
+
+
+def test_who_closes_finds_the_provider_again_by_an_order(world: World) -> None:
+    world.client.close(world.now)
+    world.run(world.alice)
+    world.crash(world.bob)
+    places = len(world.alice.told(Configure))
+    world.connect()
+    assert world.states == (ClientState.OVER, ProviderState.OVER)
+    assert world.claimed == world.client.promised
+    assert len(world.alice.told(Configure)) == places
+    assert not world.client.refused[Reason.UNEXPECTED]

@@ -181,8 +181,23 @@ class Stake:
     open_cases: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a stake book is made with, see contracts/SPEC.md: base units, seconds, 1/10,000."""
+
+    minimum_stake: int
+    bounty: int
+    exit_delay: int
+    case_time: int
+    cap_bps: int
+    victim_bps: int
+
+
 class StakeBook(_Ledger):
     artefact_name = "StakeBook"
+
+    async def rules(self) -> Rules:
+        return Rules(*await self._read("rules"))
 
     async def stake_of(self, key: Address) -> Stake:
         return Stake(*await self._read("stakeOf", key))
@@ -231,6 +246,15 @@ class ProviderEntry:
 
 class Registry(_Contract):
     artefact_name = "Registry"
+
+    async def book(self) -> Address:
+        """Where the stake behind its entries stands."""
+        book = await self._read("book")
+        assert isinstance(book, Address)
+        return book
+
+    async def bond_per_slot(self) -> int:
+        return int(await self._read("bondPerSlot"))
 
     async def entry_of(self, provider: Address, block: int | None = None) -> ProviderEntry:
         said = await self._read("entryOf", provider, block=block)

@@ -1,8 +1,8 @@
 """Makes the contracts on a chain that has none: for development, and to start a market."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-from fs_market.contracts import artefact
+from fs_market.contracts import Rules, artefact
 from fs_market.core.ethereum import Address
 from fs_market.errors import MalformedAnswer
 from fs_market.sender import Sender
@@ -10,18 +10,14 @@ from fs_market.transactions import Call
 
 DAY = 86_400
 TOKEN = 10**6  # base units of the test token
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a stake book is made with, see contracts/SPEC.md: base units, and seconds."""
-
-    minimum_stake: int = 100 * TOKEN
-    bounty: int = 1 * TOKEN
-    exit_delay: int = 21 * DAY
-    case_time: int = 7 * DAY
-    cap_bps: int = 5_000
-    victim_bps: int = 5_000
+DEFAULT_RULES = Rules(
+    minimum_stake=100 * TOKEN,
+    bounty=1 * TOKEN,
+    exit_delay=21 * DAY,
+    case_time=7 * DAY,
+    cap_bps=5_000,
+    victim_bps=5_000,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +34,7 @@ async def deploy(sender: Sender, court: Address, rules: Rules, bond_per_slot: in
     """Make the contracts around a test token; what an earlier run made is not made again."""
     token = await _make(sender, "TestToken")
     channels = await _make(sender, "Channels", token)
-    fields = (
-        *(rules.minimum_stake, rules.bounty, rules.exit_delay),
-        *(rules.case_time, rules.cap_bps, rules.victim_bps),
-    )
-    stakes = await _make(sender, "StakeBook", token, court, fields)
+    stakes = await _make(sender, "StakeBook", token, court, astuple(rules))
     registry = await _make(sender, "Registry", stakes, bond_per_slot)
     return Deployed(token, channels, stakes, registry)
 

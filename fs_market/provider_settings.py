@@ -12,15 +12,25 @@ Optional: ``payment_port`` (4701, TCP, inside the tunnel), ``clients`` at a time
 ``tolerance_percent`` (1), ``close_window`` ("1 h", for the payer's own close), ``min_deposit``
 ("0.01 USDC"), ``settle_above`` ("1 USDC"), ``transaction_cost`` ("0 USDC", what one takes of it),
 ``rate`` ("0 B", bytes a second for each client; 0: any).
+
+To be found through the network, where there is a section [network], it says of itself:
+``country`` ("DE", where its clients come out), ``services`` (["exit"]; there is "relay", too),
+``refused_ports`` ([25]; one or "135-139"), ``sales`` ("192.0.2.1:4700", where it negotiates as
+others reach it; else ``listen``, or where that is any address, the tunnel's address with that
+port), ``relay`` (false; true where only a full node can pass clients on to it, behind a NAT),
+``record_key_file`` ("record.key") and ``heartbeat_key_file`` ("heartbeat.key"), which sign that and
+which ``fs-tunnel market announce`` makes.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from fs_market.core.accounting import Increment
 from fs_market.core.prices import Price
 from fs_market.core.units import Token, parse_bytes, parse_seconds
+from fs_market.errors import AmountError
 from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.types import Endpoint
 
@@ -29,7 +39,7 @@ _T = TypeVar("_T")
 _MAX_CLIENTS = 10_000
 _MAX_WINDOW = 256 << 20  # bytes: what a client accepts at most
 _REQUIRED = ("listen", "endpoint", "price", "key_file", "node_key_file")
-_DEFAULTS: dict[str, str | int] = {
+_DEFAULTS: dict[str, str | int | list[Any]] = {
     "payment_port": 4701,
     "clients": 250,
     "window": "1 MiB",
@@ -40,7 +50,16 @@ _DEFAULTS: dict[str, str | int] = {
     "settle_above": "",
     "transaction_cost": "",
     "rate": "0 B",
+    "country": "",
+    "services": ["exit"],
+    "refused_ports": [25],
+    "sales": "",
+    "relay": False,
+    "record_key_file": "record.key",
+    "heartbeat_key_file": "heartbeat.key",
 }
+SERVICES = ("exit", "relay")
+_MAX_REFUSED = 16
 _WINDOW_SECONDS, _MAX_WINDOW_SECONDS = 5, 30
 
 
@@ -62,6 +81,23 @@ class ProviderSettings:
     settle_above: str
     transaction_cost: str
     rate: int
+    country: str
+    services: tuple[str, ...]
+    refused_ports: tuple[tuple[int, int], ...]
+    sales: Endpoint | None
+    relay: bool
+    record_key_file: str
+    heartbeat_key_file: str
+
+    @property
+    def negotiates_at(self) -> tuple[Endpoint, ...]:
+        """Where others reach it over TCP; nowhere if only a full node passes them on."""
+        if self.sales is not None:
+            return (self.sales,)
+        if self.relay:
+            return ()
+        is_any = ip_address(self.listen.ip).is_unspecified
+        return (Endpoint(self.endpoint.ip if is_any else self.listen.ip, self.listen.port),)
 
     def price_in(self, token: Token) -> Price:
         """AmountError where it is no price in that token."""
@@ -112,6 +148,13 @@ def parse_provider(section: Mapping[str, Any], source: str) -> ProviderSettings:
         settle_above=values["settle_above"],
         transaction_cost=values["transaction_cost"],
         rate=reader.take("rate", parse_bytes),
+        country=reader.take("country", _country),
+        services=reader.take("services", _services),
+        refused_ports=reader.take("refused_ports", _ranges),
+        sales=reader.take("sales", Endpoint.parse) if values["sales"] else None,
+        relay=values["relay"],
+        record_key_file=values["record_key_file"],
+        heartbeat_key_file=values["heartbeat_key_file"],
     )
 
 
@@ -120,12 +163,44 @@ class _Reader:
     values: Mapping[str, Any]
     source: str
 
-    def take(self, name: str, parse: Callable[[str], _T]) -> _T:
+    def take(self, name: str, parse: Callable[[Any], _T]) -> _T:
         """A value, parsed; ConfigError where it cannot be."""
         try:
             return parse(self.values[name])
         except UsageError as error:
             raise _wrong(self.source, name, str(error)) from None
+
+
+def _country(text: str) -> str:
+    is_code = len(text) == 2 and text.isascii() and text.isalpha() and text.isupper()
+    if text and not is_code:
+        raise AmountError(f'{text!r} is no code of ISO 3166-1; write two letters, such as "DE"')
+    return text
+
+
+def _services(listed: list[Any]) -> tuple[str, ...]:
+    if not listed or any(each not in SERVICES for each in listed):
+        raise AmountError(f"write some of {', '.join(SERVICES)}, in a list")
+    return tuple(listed)
+
+
+def _ranges(listed: list[Any]) -> tuple[tuple[int, int], ...]:
+    if len(listed) > _MAX_REFUSED:
+        raise AmountError(f"at most {_MAX_REFUSED} ranges can be told; join some")
+    return tuple(map(_range, listed))
+
+
+def _range(port: Any) -> tuple[int, int]:
+    first, dash, last = str(port).partition("-")
+    bounds = (first, last if dash else first)
+    if type(port) not in (int, str) or not all(
+        each.isascii() and each.isdigit() and len(each) < 6 for each in bounds
+    ):
+        raise AmountError('write ports such as [25, "135-139"]')
+    low, high = map(int, bounds)
+    if not 0 <= low <= high < 1 << 16:
+        raise AmountError(f"{port} is no range of ports; write the lower one first, below 65536")
+    return low, high
 
 
 def _wrong(source: str, name: str, message: str) -> ConfigError:

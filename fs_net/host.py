@@ -10,12 +10,12 @@ import contextlib
 import itertools
 import logging
 import socket
-import sys
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
 from fs_net.errors import HostFailed, HostGone, HostTimeout
+from fs_net.launchers import Exec, Launcher, Process
 from fs_wire.errors import Malformed
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,15 @@ class Handlers(Protocol):
 class Host:
     """A libp2p host in a process of its own."""
 
-    def __init__(self, settings: Settings, handlers: Handlers) -> None:
+    def __init__(
+        self, settings: Settings, handlers: Handlers, launcher: Launcher | None = None
+    ) -> None:
         self._settings, self._handlers = settings, handlers
+        self._launcher = launcher or Exec()
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._writer: asyncio.StreamWriter | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._ready = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,7 +92,7 @@ class Host:
     @property
     def pid(self) -> int | None:
         """The process that runs at present."""
-        return self._process.pid if self._process and self._process.returncode is None else None
+        return self._process.pid if self._process and not self._process.has_ended else None
 
     async def info(self) -> dict[str, Any]:
         """Who and where the host is, and what it counted."""
@@ -210,11 +213,7 @@ class Host:
         """One process, from its start to its end."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "fs_net.host_process", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-            )
+            self._process = await self._launcher.launch(theirs)
         self.starts += 1
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         try:
@@ -232,7 +231,7 @@ class Host:
                     answer.set_exception(HostGone("the network process ended; try again"))
             await self._end(self._process)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _end(self, process: Process) -> None:
         """It ends when its socket is closed; if it hangs meanwhile, it is killed."""
         try:
             async with asyncio.timeout(_GRACE):

@@ -6,9 +6,11 @@ Both sides compute it from running totals, so that rounding never adds up.
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from fs_market.core.units import GIB, HOUR, Token
 from fs_market.errors import AmountError
+from fs_wire.codec import encode
 
 MAX_PRICE = 2**64 - 1  # base units per GiB or hour
 UNLIMITED = 2**62  # bytes; more than any session carries
@@ -49,6 +51,11 @@ class Price:
             if units
         ]
         return " + ".join(parts)
+
+    @property
+    def list_digest(self) -> bytes:
+        """SHA-256 of the price list, which is both prices as canonical CBOR; in the Registry."""
+        return sha256(encode([self.per_gib, self.per_hour])).digest()
 
     def cost(self, total_bytes: int, seconds: int) -> int:
         """Base units owed for so much service since the start, rounded down."""

@@ -25,6 +25,11 @@ class Announcer:
         self._keys, self._network, self._last = keys, network, last
         self._record = 0
 
+    @property
+    def last(self) -> int:
+        """The greatest sequence so far; who keeps it can say more after a restart."""
+        return self._last
+
     def record(self, offer: ProviderRecord, lifetime: int, now: int) -> Signed[ProviderRecord]:
         """The offer under the next sequence, for ``lifetime`` from it on; times are ms."""
         self._record = sequence = self._next(now)

@@ -38,14 +38,14 @@ async def run(descriptor: int) -> None:
         signal.alarm(int(_GRACE))  # its default action ends the process
 
 
-def main() -> None:
-    """The process's life."""
+def main(descriptor: int) -> None:
+    """The process's life, with that end of a socketpair."""
     os.umask(0o077)
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # strangers would fill the log
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then closes
-    trio.run(run, int(sys.argv[1]))
+    trio.run(run, descriptor)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

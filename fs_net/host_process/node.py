@@ -178,7 +178,8 @@ class Node:
         """Full nodes that the DHT knows, each once."""
         found = await self.dht.find_providers(FULL_NODES, deadline)
         return [
-            (each.peer_id.to_bytes(), [str(address) for address in each.addrs]) for each in found
+            (each.peer_id.to_bytes(), [_with_peer(address, each.peer_id) for address in each.addrs])
+            for each in found
         ]
 
     async def connected_full_nodes(self) -> list[tuple[bytes, list[str]]]:
@@ -313,6 +314,12 @@ class _Watcher(INotifee):
     async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+
+def _with_peer(address: Multiaddr, peer: ID) -> str:
+    """As it can be dialled: the DHT has it with or without its end."""
+    text = str(address)
+    return text if text.endswith(f"/p2p/{peer}") else f"{text}/p2p/{peer}"
 
 
 async def _discard(subscription: Any) -> None:

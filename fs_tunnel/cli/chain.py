@@ -15,7 +15,7 @@ import click
 from fs_market.chain import Chain
 from fs_market.contracts import Erc20
 from fs_market.core.ethereum import Address
-from fs_market.deploy import TOKEN, Deployed, Rules, deploy
+from fs_market.deploy import DEFAULT_RULES, TOKEN, Deployed, deploy
 from fs_market.devchain import CHAIN_ID, DevChain, served
 from fs_market.fees import FeePolicy
 from fs_market.journal import Journal
@@ -28,7 +28,7 @@ _COIN = 1000 * 10**18  # wei for each account
 _TOKENS = 1_000_000 * TOKEN
 _BOND_PER_SLOT = TOKEN
 _PATIENCE = Patience(poll=0.05)
-_NAMES = ("deployer", "provider", "client")
+_NAMES = ("deployer", "owner", "provider", "client")
 
 
 @click.group()
@@ -91,7 +91,7 @@ async def _prepare(tester: DevChain, url: str, place: Path) -> _Prepared:
     ):
         sender = Sender(connection, journal, deployer, FeePolicy(), _PATIENCE)
         # There is no court yet whose contract could stand here.
-        contracts = await deploy(sender, deployer.address, Rules(), _BOND_PER_SLOT)
+        contracts = await deploy(sender, deployer.address, DEFAULT_RULES, _BOND_PER_SLOT)
         token = Erc20(connection, contracts.token)
         for name, wallet in wallets.items():
             await sender.carry_out(f"mint:{name}", token.mint(wallet.address, _TOKENS))

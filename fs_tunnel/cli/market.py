@@ -21,7 +21,7 @@ from fs_market.errors import ChainError
 from fs_market.sender import Patience, Sender
 from fs_market.settlement import Closing, close_by_payer
 from fs_market.voucher_book import Account, Side
-from fs_tunnel.cli import money
+from fs_tunnel.cli import money, staking
 from fs_tunnel.cli.market_options import (
     password_option,
     settings_options,
@@ -39,7 +39,11 @@ _SPAN = 1000  # blocks in one question: nodes bound it
 
 @click.group()
 def market() -> None:
-    """Find providers, and look after what was bought."""
+    """Find providers, look after what was bought, and become a provider."""
+
+
+for _command in staking.COMMANDS:
+    market.add_command(_command)
 
 
 @market.command("list")

@@ -11,6 +11,7 @@ import click
 from fs_market.core.signatures import SigningKey
 from fs_market.settings import read, read_provider
 from fs_market.wallet import Wallet, parse_secret
+from fs_tunnel.cli.announcing import Announcement
 from fs_tunnel.cli.market_files import MarketFiles, agent_user
 from fs_tunnel.cli.money import read_secret
 from fs_tunnel.config import TunnelConfig
@@ -30,8 +31,7 @@ class Sale:
     def __init__(self, config: TunnelConfig, conf: Path, user: int) -> None:
         self._config, self._conf, self._account = config, conf, agent_user(user)
         self._files = MarketFiles(config.name)
-        read(conf)
-        sold = read_provider(conf)
+        market, sold = read(conf), read_provider(conf)
         Wallet(parse_secret(read_secret(conf.parent / sold.key_file)))
         SigningKey(parse_secret(read_secret(conf.parent / sold.node_key_file)))
         if sold.endpoint.port != (config.interface.listen_port or sold.endpoint.port):
@@ -40,6 +40,7 @@ class Sale:
                 source=str(conf),
                 key="provider.endpoint",
             )
+        self._announcement = Announcement(conf, market, sold)
         self.payment_port = sold.payment_port
         before = self._files.read_start() or {}
         self._of_the_file = set(before.get("reserved", ()))
@@ -62,7 +63,9 @@ class Sale:
                 "gid": account.pw_gid,
                 "conf": str(self._conf.absolute()),
                 # Another one: another agent.
-                "conf_digest": sha256(self._conf.read_bytes()).hexdigest(),
+                "conf_digest": sha256(
+                    self._conf.read_bytes() + self._announcement.fingerprint
+                ).hexdigest(),
                 "books": str(self._files.books),
                 "wireguard_key": key.to_base64(),
                 "addresses": addresses,

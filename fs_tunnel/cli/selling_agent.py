@@ -29,6 +29,7 @@ from fs_market.settings import read, read_provider
 from fs_market.settle import SettlementPolicy, Settler
 from fs_market.wallet import Wallet, parse_secret
 from fs_market.watch import ChannelWatch
+from fs_tunnel.cli.announcing import Announcement
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.money import amount_json, read_secret
 from fs_tunnel.cli.telling import keep_telling
@@ -54,6 +55,8 @@ class Seller:
         self._market, self._sold = read(conf), read_provider(conf)
         self._account = Wallet(parse_secret(read_secret(conf.parent / self._sold.key_file)))
         self._node = SigningKey(parse_secret(read_secret(conf.parent / self._sold.node_key_file)))
+        self._announcement = Announcement(conf, self._market, self._sold)
+        self._announcement.prepare(start["uid"], start["gid"])
         self._books = Path(start["books"])
         self._wireguard_key = PublicKey.from_base64(start["wireguard_key"])
         addresses = [ip_interface(each) for each in start["addresses"]]
@@ -80,9 +83,10 @@ class Seller:
             settler = Settler(journal, channels, sender, SettlementPolicy(settle_above))
             wanted = asyncio.Event()
             wanted.set()
+            lodging = self._lodging()
             agent = ProviderAgent(
                 self._config(token, min_deposit),
-                self._lodging(),
+                lodging,
                 engine,
                 journal,
                 ChannelWatch(chain, channels, every=_LOOK_AT_CHAIN_EVERY),
@@ -95,11 +99,13 @@ class Seller:
             settling = asyncio.create_task(_settle(settler, agent, cost, wanted))
             telling = asyncio.create_task(keep_telling(lambda: self._describe(agent, token)))
             serving = asyncio.create_task(agent.run())
+            announcing = asyncio.create_task(self._announce(agent, token, lodging.places))
             ending = asyncio.create_task(stopped.wait())
             try:
                 await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
                 if serving.done():
                     serving.result()
+                announcing.cancel()
                 await agent.close(_LAST_VOUCHERS)
                 settling.cancel()
                 async with asyncio.timeout(_LAST_SETTLEMENT):
@@ -110,8 +116,9 @@ class Seller:
                 for server in servers:
                     server.close()
                 agent.hang_up()
-                for each in (serving, settling, telling, ending):
+                for each in (serving, settling, telling, ending, announcing):
                     each.cancel()
+                await asyncio.wait({announcing})  # its process ends with it
 
     def _config(self, token: Token, min_deposit: int) -> ProviderConfig:
         sold, market = self._sold, self._market
@@ -126,6 +133,17 @@ class Seller:
             close_window=sold.close_window,
             min_deposit=min_deposit,
             quote_seconds=_QUOTE_SECONDS,
+        )
+
+    async def _announce(self, agent: ProviderAgent, token: Token, places: int) -> None:
+        await self._announcement.run(
+            self._books / "network",
+            self._account.address,
+            self._node.address,
+            self._wireguard_key,
+            self._sold.price_in(token),
+            places,
+            lambda: max(0, places - sum(1 for _ in agent.books())),
         )
 
     # Places.
@@ -186,6 +204,7 @@ class Seller:
             "paid": amount_json(paid, token),
             "bytes": total,
             "refused": {reason.text: count for reason, count in agent.refused.items()},
+            "network": self._announcement.describe(),
         }
 
 

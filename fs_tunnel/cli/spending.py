@@ -17,7 +17,7 @@ def told_of(name: str) -> dict[str, Any] | None:
 
 
 def summary(told: dict[str, Any]) -> str:
-    """One line: who pays what for how much."""
+    """Who pays what for how much; of a provider, also who knows of it."""
     match told:
         case {"state": "failed", "error": error}:
             return f"market: {error}"
@@ -25,7 +25,8 @@ def summary(told: dict[str, Any]) -> str:
             return (
                 f"market: {told['price']}; {len(told['clients'])} clients, "
                 f"{told['served']} served; "
-                f"{told['paid']['text']} for {human_bytes(told['bytes'])}"
+                f"{told['paid']['text']} for {human_bytes(told['bytes'])}\n"
+                f"{_network(told.get('network'))}"
             )
         case {"role": "client"}:
             reason = f" ({told['reason']})" if told["reason"] else ""
@@ -35,3 +36,17 @@ def summary(told: dict[str, Any]) -> str:
                 f"for {human_bytes(told['bytes'])}"
             )
     return f"market: {told['state']}"
+
+
+def _network(told: dict[str, Any] | None) -> str:
+    if told is None:
+        return "network: not announced; add a section [network] to market.toml to be found"
+    why = f"; {told['reason']}: {told['remedy']}" if told.get("reason") else ""
+    match told["state"]:
+        case "announced":
+            count = told["full_nodes"]
+            relays = f", passed on by {told['relays']}" if told["relays"] else ""
+            return f"network: known to {count} full node{'s' if count != 1 else ''}{relays}{why}"
+        case "searching":
+            return f"network: no full node is reached; check bootstrap in [network]{why}"
+    return f"network: {told['state']}{why}"

@@ -10,8 +10,9 @@ import click
 
 from fs_market import wallet as keystores
 from fs_market.core.ethereum import Address
+from fs_market.errands import Done, amount_of
 from fs_market.sender import Patience, Sender
-from fs_market.treasury import Transfer, Treasury
+from fs_market.treasury import Treasury
 from fs_tunnel.cli import market_options, money
 from fs_tunnel.cli.money import Market
 from fs_tunnel.errors import UsageError
@@ -198,7 +199,7 @@ async def _move(
         sender = Sender(market.chain, market.journal, key, market.settings.fees, _PATIENCE)
         treasury = Treasury(market.journal, market.coin, market.channels, sender)
         for task in await treasury.unfinished():
-            amount = market.token.format(int(task.detail["amount"]))
+            amount = market.token.format(amount_of(task))
             click.echo(f"fs-tunnel: finishing an earlier {task.kind} of {amount}", err=True)
         if kind == "deposit":
             transfer = await treasury.deposit(units, secrets.token_bytes(16))
@@ -207,7 +208,7 @@ async def _move(
     _tell_transfer(transfer, market, as_json)
 
 
-def _tell_transfer(transfer: Transfer, market: Market, as_json: bool) -> None:
+def _tell_transfer(transfer: Done, market: Market, as_json: bool) -> None:
     if as_json:
         said = {
             "schema": money.SCHEMA,

@@ -152,7 +152,7 @@ class Market:
 
     def gained(self, name: str) -> int:
         """By how many base units an account's ledger in the contract grew, as the chain has it."""
-        keystore = _make_keystore(self, name)
+        keystore = make_keystore(self, name)
         said = json.loads(
             self.ok(
                 self.internet,
@@ -280,13 +280,13 @@ def _symbol(scene: Market) -> str:
         scene.ok(
             scene.client,
             *("wallet", "balance", "--json", "--settings", scene.settings),
-            *("--wallet", _make_keystore(scene)),
+            *("--wallet", make_keystore(scene)),
         )
     )
     return str(said["account"]["text"].split()[1])
 
 
-def _make_keystore(scene: Market, name: str = "client") -> Path:
+def make_keystore(scene: Market, name: str = "client") -> Path:
     wallet = scene.folder / ("wallet.json" if name == "client" else f"{name}.json")
     password = scene.folder / "password"
     if not password.exists():

@@ -13,7 +13,7 @@ from fs_market.contracts import Channels, Erc20
 from fs_market.core.channels import Terms, channel_id, channels_domain
 from fs_market.core.signatures import SigningKey
 from fs_market.core.vouchers import Voucher, sign_voucher
-from fs_market.deploy import TOKEN, Deployed, Rules, deploy
+from fs_market.deploy import DEFAULT_RULES, TOKEN, Deployed, deploy
 from fs_market.fees import FeePolicy
 from fs_market.journal import Journal
 from fs_market.sender import Patience, Sender
@@ -61,7 +61,7 @@ def new_wallet() -> Wallet:
 
 async def deployed(url: str, chain_id: int, wallet: Wallet, journal: Path) -> Deployed:
     async with party(url, chain_id, wallet, journal) as deployer:
-        return await deploy(deployer.sender, wallet.address, Rules(), TOKEN)
+        return await deploy(deployer.sender, wallet.address, DEFAULT_RULES, TOKEN)
 
 
 async def open_channel(

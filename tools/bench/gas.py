@@ -9,7 +9,7 @@ from fs_market.contracts import Channels, Erc20
 from fs_market.core.channels import Terms, channel_id, channels_domain
 from fs_market.core.signatures import SigningKey
 from fs_market.core.vouchers import Voucher, sign_voucher
-from fs_market.deploy import TOKEN, Rules, deploy
+from fs_market.deploy import DEFAULT_RULES, TOKEN, deploy
 from fs_market.devchain import CHAIN_ID, DevChain, served
 from fs_market.fees import FeePolicy
 from fs_market.journal import Journal
@@ -43,7 +43,7 @@ async def _measure(directory: Path) -> dict[str, float]:
                 Sender(node, journal, wallet, FeePolicy(), Patience(poll=0.05))
                 for wallet in (payer, payee)
             )
-            contracts = await deploy(payers, payer.address, Rules(), TOKEN)
+            contracts = await deploy(payers, payer.address, DEFAULT_RULES, TOKEN)
             token, channels = Erc20(node, contracts.token), Channels(node, contracts.channels)
             key = SigningKey(secrets.token_bytes(32))
             terms = Terms(

@@ -1,0 +1,128 @@
+"""How a network process is started: by its own program, or by one that was started as root."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Protocol
+
+from fs_net.errors import HostGone
+
+# -P: not from the directory that somebody happens to stand in.
+_PYTHON = (sys.executable, "-P", "-m")
+_PID = 4  # bytes
+
+
+class Process(Protocol):
+    """One that runs, or did."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def has_ended(self) -> bool: ...
+
+    async def wait(self) -> None:
+        """Until it has ended."""
+        ...
+
+    def kill(self) -> None: ...
+
+
+class Launcher(Protocol):
+    """Starts it with one end of a socketpair, of which the caller closes its copy."""
+
+    async def launch(self, end: socket.socket) -> Process: ...
+
+
+class Exec:
+    """As a child of this process, by its program."""
+
+    async def launch(self, end: socket.socket) -> Process:
+        return _Child(
+            await asyncio.create_subprocess_exec(
+                *(*_PYTHON, "fs_net.host_process", str(end.fileno())),
+                pass_fds=[end.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        )
+
+
+class ForkServer:
+    """For who is about to give up root: made before, it starts processes as the user after."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._server = subprocess.Popen(
+                [
+                    *(*_PYTHON, "fs_net.host_process.forkserver", str(theirs.fileno())),
+                    *(str(uid), str(gid), str(os.getpid())),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        self._lock = asyncio.Lock()
+
+    async def launch(self, end: socket.socket) -> Process:
+        """HostGone where the server has ended."""
+        async with self._lock:
+            return _Forked(*await asyncio.to_thread(self._launch, end))
+
+    def _launch(self, end: socket.socket) -> tuple[int, int]:
+        try:
+            socket.send_fds(self._end, [b"\0"], [end.fileno()])
+            pid, descriptors, *_ = socket.recv_fds(self._end, _PID, 1)
+        except OSError:
+            pid = b""
+        if len(pid) != _PID:
+            raise HostGone("no network process can be started; see that libp2p is installed")
+        return int.from_bytes(pid, "big"), descriptors[0]
+
+
+class _Child:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def wait(self) -> None:
+        await self._process.wait()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class _Forked:
+    """Somebody else's child, by its pidfd."""
+
+    def __init__(self, pid: int, descriptor: int) -> None:
+        self.pid, self._descriptor = pid, descriptor
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self._note_end)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
+    async def wait(self) -> None:
+        await self._ended.wait()
+
+    def kill(self) -> None:
+        if not self.has_ended:
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def _note_end(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._ended.set()

@@ -1,0 +1,241 @@
+"""A provider in the network: pumps between ``core.announcing`` and the network process."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fs_net.bridge import Decision, Settings
+from fs_net.core import questions
+from fs_net.core.announcer import Announcer, Keys
+from fs_net.core.announcing import (
+    Action,
+    Announcing,
+    Ask,
+    Beat,
+    Dial,
+    Leave,
+    Reserve,
+    Search,
+    Store,
+)
+from fs_net.core.records import ProviderRecord
+from fs_net.errors import HostGone, NetError, Reason, Refused
+from fs_net.host import Handlers, Host
+from fs_net.launchers import Launcher
+
+log = logging.getLogger(__name__)
+
+_START_AGAIN = 60.0  # s after the network process did not come up
+_ED25519 = bytes.fromhex("002408011220")  # what a peer id has before such a key
+_OF_LIBP2P = 10.0  # s of patience for one call
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it is known: by how many of the full nodes it is connected to, or why not."""
+
+    peer: bytes
+    taken_by: int
+    connected: int
+    reason: Reason | None
+    reservations: int
+    failure: str  # of the network process; empty while it runs
+
+
+class ProviderNode:
+    """Announces a provider, from ``run`` on until that is cancelled."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        chosen: tuple[str, ...],
+        keys: Keys,
+        offer: Callable[[bytes], tuple[ProviderRecord, int]],
+        *,
+        entropy: Callable[[int], bytes],
+        relayed: bool = False,
+        handlers: Handlers | None = None,
+        launcher: Launcher | None = None,
+    ) -> None:
+        """``chosen`` are addresses of full nodes; ``settings`` name none, so that we choose.
+
+        ``offer`` says what is sold by a libp2p identity, of 32 bytes, and how many slots are free.
+        """
+        self._offer = offer
+        self._kept = Path(settings.folder) / "sequence"
+        self._announcer = Announcer(keys, settings.network, _read_last(self._kept))
+        self._core = Announcing(self._announcer, chosen, entropy(16), relayed=relayed)
+        self._node_key = bytes(keys.node.verify_key)
+        self.host = Host(settings, handlers or Deaf(), launcher)
+        self._woken = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_gone = False
+        self._failure = "it is being started"
+
+    @property
+    def standing(self) -> Standing:
+        """How things are."""
+        taken_by, connected, reason = self._core.describe()
+        reservations = self._core.reservations
+        return Standing(self.host.peer, taken_by, connected, reason, reservations, self._failure)
+
+    async def run(self) -> None:
+        """Announce; it fails for nothing that the network does."""
+        try:
+            await self._start()
+            while True:
+                await self._turn()
+        finally:
+            self._forget_tasks()
+            await self.host.close()
+
+    async def _start(self) -> None:
+        while True:
+            try:
+                await self.host.start()
+                break
+            except NetError as error:
+                self._failure = str(error)
+                log.warning("%s", error)
+            await asyncio.sleep(_START_AGAIN)
+        self._failure = ""
+
+    async def _turn(self) -> None:
+        self._woken.clear()
+        if self._is_gone:
+            await self._wait_for_another()
+        now = _now()
+        self._core.offer(*self._offer(_key_of(self.host.peer)))
+        before = self._announcer.last
+        actions = self._core.next_actions(now, time.time_ns() // 1_000_000)
+        if self._announcer.last != before:
+            self._keep_last()
+        self._begin(actions)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._core.next_timer(now) - now):
+                await self._woken.wait()
+
+    async def _wait_for_another(self) -> None:
+        """The network process ended; whatever was asked of it is forgotten."""
+        self._failure = "it ended, and is started again"
+        self._forget_tasks()
+        with contextlib.suppress(HostGone):
+            await self.host.wait_ready()
+            self._is_gone, self._failure = False, ""
+            self._core.restarted(_now())
+
+    def _begin(self, actions: list[Action]) -> None:
+        for action in actions:
+            task = asyncio.create_task(self._do(action))
+            self._tasks.add(task)
+            task.add_done_callback(self._end)
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._woken.set()
+
+    def _forget_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+
+    async def _do(self, action: Action) -> None:
+        """Carry an action out, and say what came of it."""
+        try:
+            await self._carry_out(action)
+        except HostGone:
+            self._is_gone = True
+        except (NetError, ValueError) as error:
+            log.info("%s: %s", type(action).__name__, error)
+            self._note_failure(action)
+
+    async def _carry_out(self, action: Action) -> None:
+        core, host = self._core, self.host
+        match action:
+            case Dial(node, address):
+                core.dialled(node, await host.connect(address, _OF_LIBP2P), _now())
+            case Ask(node, peer, question):
+                reasons = _reasons_untrusted(await host.ask(peer, question, _OF_LIBP2P))
+                self._begin(core.answered(node, reasons, _now()))
+            case Beat(node, peer, message):
+                await host.send(peer, message, _OF_LIBP2P)
+                core.beaten(node)
+            case Leave(peer):
+                await host.disconnect(peer)
+            case Reserve(node, peer):
+                core.reserved(node, await host.reserve(peer, _OF_LIBP2P), _now())
+            case Search():
+                found = await host.find_full_nodes(_OF_LIBP2P)
+                named = {each[0].rpartition("/p2p/")[2]: each for each in found.values() if each}
+                core.found(named, _now())
+            case Store(record):
+                core.stored(await host.put_record(self._node_key, record, _OF_LIBP2P), _now())
+
+    def _note_failure(self, action: Action) -> None:
+        match action:
+            case Dial(node) | Ask(node) | Beat(node):
+                self._core.lost(node, _now())
+            case Reserve(node):
+                self._core.reserved(node, False, _now())
+            case Search():
+                self._core.found({}, _now())
+            case Store():
+                self._core.stored(False, _now())
+
+    def _keep_last(self) -> None:
+        """Whole or not at all; it need not outlive the host, whose clock runs on meanwhile."""
+        unfinished = self._kept.with_suffix(".part")
+        try:
+            unfinished.write_text(str(self._announcer.last))
+            unfinished.replace(self._kept)
+        except OSError as error:
+            log.warning("%s: %s; see that the disk has room", self._kept, error.strerror)
+
+
+class Deaf:
+    """The handlers of who is told nothing and asked nothing."""
+
+    def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:  # noqa: ARG002
+        return Decision.IGNORE
+
+    def on_message(self, peer: bytes, message: bytes) -> None:
+        """Nobody has anything to tell a provider."""
+
+    async def on_question(self, peer: bytes, question: bytes) -> bytes:  # noqa: ARG002
+        return questions.serialize(questions.declined(Reason.VERSION))
+
+
+def _reasons_untrusted(answer: bytes) -> list[Reason | None]:
+    """What a full node said of each item; one reason where it declined all."""
+    try:
+        message = questions.parse_untrusted(answer)
+    except Refused:
+        return [Reason.MALFORMED]
+    match message:
+        case questions.Delivered():
+            return message.reasons
+        case questions.Declined(code):
+            return questions.Delivered((code,)).reasons
+    return [Reason.MALFORMED]
+
+
+def _key_of(peer: bytes) -> bytes:
+    """The Ed25519 key of a peer id (libp2p's "Peer Ids": an identity multihash of the key)."""
+    assert peer.startswith(_ED25519)
+    return peer.removeprefix(_ED25519)
+
+
+def _read_last(file: Path) -> int:
+    """The last sequence; 0 where none was kept, for the clock alone orders them then."""
+    try:
+        return int(file.read_text()[:20])
+    except (OSError, ValueError):
+        return 0
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -11,11 +11,12 @@ import itertools
 import logging
 import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
 from fs_net.errors import HostFailed, HostGone, HostTimeout
+from fs_net.session import Session
 from fs_wire.errors import Malformed
 
 log = logging.getLogger(__name__)
@@ -45,18 +46,24 @@ class Handlers(Protocol):
         ...
 
 
+OnSession = Callable[[Session], Awaitable[None]]
+
+
 class Host:
     """A libp2p host in a process of its own."""
 
-    def __init__(self, settings: Settings, handlers: Handlers) -> None:
-        self._settings, self._handlers = settings, handlers
+    def __init__(
+        self, settings: Settings, handlers: Handlers, on_session: OnSession | None = None
+    ) -> None:
+        """``on_session`` serves a session, which is over when it returns; None: nobody does."""
+        self._settings, self._handlers, self._on_session = settings, handlers, on_session
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
-        self._answers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.peer = b""
         self.starts = 0
 
@@ -120,6 +127,11 @@ class Host:
         answer: bytes = await self._call("ask", peer, question, deadline, within=deadline)
         return answer
 
+    async def open_session(self, peer: bytes, deadline: float = DEADLINE) -> Session:
+        """Bytes both ways with a connected peer that serves sessions."""
+        number = await self._call("open_session", peer, deadline, within=deadline)
+        return Session(peer, number, self._call)
+
     async def put_record(self, node_key: bytes, record: bytes, deadline: float = DEADLINE) -> bool:
         """Store a signed record in the DHT; whether that ended within the deadline."""
         ended: bool = await self._call("put", node_key, record, deadline, within=deadline)
@@ -150,13 +162,13 @@ class Host:
         is_direct: bool = await self._call("dial_circuit", address, deadline, within=2 * deadline)
         return is_direct
 
-    async def _call(self, name: str, *arguments: Any, within: float = DEADLINE) -> Any:
+    async def _call(self, name: str, *arguments: Any, within: float | None = DEADLINE) -> Any:
         if self._writer is None or not self._ready.is_set():
             raise HostGone("the network process is being started; try again in a second")
         number = next(self._numbers)
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(within + _MARGIN):
+            async with asyncio.timeout(None if within is None else within + _MARGIN):
                 self._writer.write(pack(Kind.CALL, number, name, list(arguments)))
                 await self._writer.drain()
                 return await answer
@@ -242,13 +254,25 @@ class Host:
         if name == "gossip":
             self._reply(number, self._handlers.on_gossip(*arguments))
         elif name == "question":
-            task = asyncio.create_task(
-                self._reply_later(number, self._handlers.on_question(*arguments))
-            )
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+            self._spawn(self._reply_later(number, self._handlers.on_question(*arguments)))
+        elif name == "session":
+            if self._on_session is not None:
+                peer, session = arguments
+                self._spawn(self._serve(self._on_session, Session(peer, session, self._call)))
+            self._reply(number, self._on_session is not None)
         else:
             raise Malformed("a call of the network process makes no sense")
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, on_session: OnSession, session: Session) -> None:
+        try:
+            await on_session(session)
+        finally:
+            session.abort()
 
     async def _reply_later(self, number: int, answer: Awaitable[bytes]) -> None:
         self._reply(number, await answer)

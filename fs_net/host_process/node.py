@@ -28,6 +28,7 @@ from fs_net.host_process.guards import GuardedPubsub
 from fs_net.host_process.link import Link, Method
 from fs_net.host_process.local import dialable, find_local_peers
 from fs_net.host_process.relay import Relay
+from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
 
 FULL_NODES = "/flowshield/full-nodes"  # what full nodes provide in the DHT
@@ -51,8 +52,10 @@ class Node:
         self.caught: Counter[str] = Counter()
         self.host = _make_host(settings, self._folder)
         guards.guard_streams(self.host, self.caught)
+        guards.bound_windows()
         self.gossip = GuardedPubsub(self.host, guards.gossip_router(), self._judge)
         self.streams = Streams(self.host, self._on_message, self._on_question)
+        self.sessions = Sessions(self.host, self._on_session)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
         self.relay = Relay(self.host, relays=settings.is_full_node)
         self._banned: dict[ID, float] = {}
@@ -71,6 +74,11 @@ class Node:
             "publish": self.publish,
             "send": self.send,
             "ask": self.ask,
+            "open_session": self.sessions.open,
+            "session_read": self.sessions.read,
+            "session_write": self.sessions.write,
+            "session_close": self.sessions.close,
+            "session_abort": self.sessions.abort,
             "put": self.dht.put,
             "get": self.dht.get,
             "find_peer": self.find_peer,
@@ -120,6 +128,7 @@ class Node:
                 "caught": dict(self.caught),
                 "gossip": dict(self.gossip.caught),
                 "streams": dict(self.streams.refused),
+                "sessions": dict(self.sessions.refused),
                 "dropped": dict(self._link.dropped),
             },
         }
@@ -195,6 +204,9 @@ class Node:
             raise EOFError("the program has no answer")
         return answer
 
+    async def _on_session(self, peer: bytes, number: int) -> bool:
+        return await self._link.call("session", peer, number, deadline=_ANSWER) is True
+
     def _on_local_peer(self, nursery: trio.Nursery) -> Any:
         token = trio.lowlevel.current_trio_token()
 
@@ -227,6 +239,7 @@ class Node:
                     await self.ban(connected.to_bytes())
             if self._settings.is_full_node:
                 await self.dht.provide(FULL_NODES, _UPKEEP / 3)
+            await self.sessions.end_silent()
             self.remember()
             await trio.sleep(_UPKEEP)
 

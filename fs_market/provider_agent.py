@@ -28,9 +28,9 @@ from fs_market.core.provider import ProviderSession, State
 from fs_market.core.vouchers import Voucher
 from fs_market.errors import MalformedMessage, Reason, Refused
 from fs_market.journal import Journal as Books
-from fs_market.ports import Engine
+from fs_market.ports import Duplex, Engine
 from fs_market.provider_sessions import HeldSession, Lodging, ProviderSessions, now, where
-from fs_market.stream import Stream
+from fs_market.stream import Stream, Tcp
 from fs_market.watch import ChannelWatch
 from fs_tunnel.types import IPAddress, PublicKey
 from fs_wire.ratelimit import RateLimiter
@@ -142,9 +142,13 @@ class ProviderAgent:
     # Connections.
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection, from anywhere; for ``asyncio.start_server``."""
-        stream = Stream(reader, writer)
-        source = _source(stream.peer_address)
+        """Serve one TCP connection, from anywhere; for ``asyncio.start_server``."""
+        tcp = Tcp(reader, writer)
+        await self.serve(tcp, _source(tcp.peer_address))
+
+    async def serve(self, duplex: Duplex, source: str) -> None:
+        """Serve one connection, whose share of everything is that of its ``source``."""
+        stream = Stream(duplex)
         if len(self._connections) >= MAX_CONNECTIONS or self._sources[source] >= MAX_OF_ONE_SOURCE:
             stream.abort()
             return

@@ -14,6 +14,7 @@ from fs_wire.errors import Malformed
 
 MAX_FRAME = 1 << 20  # bytes
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1")
+SESSION_CHUNK = 16 << 10  # bytes of a session in one frame
 _HEADER = 4
 
 

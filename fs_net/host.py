@@ -10,12 +10,13 @@ import contextlib
 import itertools
 import logging
 import socket
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
 from fs_net.errors import HostFailed, HostGone, HostTimeout
 from fs_net.launchers import Exec, Launcher, Process
+from fs_net.session import Session
 from fs_wire.errors import Malformed
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,22 @@ class Handlers(Protocol):
         ...
 
 
+OnSession = Callable[[Session], Awaitable[None]]
+
+
 class Host:
     """A libp2p host in a process of its own."""
 
     def __init__(
-        self, settings: Settings, handlers: Handlers, launcher: Launcher | None = None
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        launcher: Launcher | None = None,
+        *,
+        on_session: OnSession | None = None,
     ) -> None:
-        self._settings, self._handlers = settings, handlers
+        """``on_session`` serves a session, which is over when it returns; None: nobody does."""
+        self._settings, self._handlers, self._on_session = settings, handlers, on_session
         self._launcher = launcher or Exec()
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Any]] = {}
@@ -142,6 +152,11 @@ class Host:
             more = at + _KEYS_AT_ONCE < len(told)
             await self._call("list_keys", told[at : at + _KEYS_AT_ONCE], more)
 
+    async def open_session(self, peer: bytes, deadline: float = DEADLINE) -> Session:
+        """Bytes both ways with a connected peer that serves sessions."""
+        number = await self._call("open_session", peer, deadline, within=deadline)
+        return Session(peer, number, self._call)
+
     async def put_record(self, node_key: bytes, record: bytes, deadline: float = DEADLINE) -> bool:
         """Store a signed record in the DHT; whether that ended within the deadline."""
         ended: bool = await self._call("put", node_key, record, deadline, within=deadline)
@@ -176,13 +191,13 @@ class Host:
         is_direct: bool = await self._call("dial_circuit", address, deadline, within=2 * deadline)
         return is_direct
 
-    async def _call(self, name: str, *arguments: Any, within: float = DEADLINE) -> Any:
+    async def _call(self, name: str, *arguments: Any, within: float | None = DEADLINE) -> Any:
         if self._writer is None or not self._ready.is_set():
             raise HostGone("the network process is being started; try again in a second")
         number = next(self._numbers)
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(within + _MARGIN):
+            async with asyncio.timeout(None if within is None else within + _MARGIN):
                 self._writer.write(pack(Kind.CALL, number, name, list(arguments)))
                 await self._writer.drain()
                 return await answer
@@ -266,6 +281,11 @@ class Host:
             self._reply(number, self._handlers.on_gossip(*arguments))
         elif name == "question":
             self._keep(self._reply_later(number, self._handlers.on_question(*arguments)))
+        elif name == "session":
+            if self._on_session is not None:
+                peer, session = arguments
+                self._keep(self._serve(self._on_session, Session(peer, session, self._call)))
+            self._reply(number, self._on_session is not None)
         else:
             raise Malformed("a call of the network process makes no sense")
 
@@ -277,6 +297,12 @@ class Host:
     async def _tell_listed_again(self) -> None:
         with contextlib.suppress(HostGone):  # then the next one is told
             await self._tell_listed()
+
+    async def _serve(self, on_session: OnSession, session: Session) -> None:
+        try:
+            await on_session(session)
+        finally:
+            session.abort()
 
     async def _reply_later(self, number: int, answer: Awaitable[bytes]) -> None:
         self._reply(number, await answer)

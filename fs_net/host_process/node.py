@@ -30,6 +30,7 @@ from fs_net.host_process.guards import GuardedPubsub
 from fs_net.host_process.link import Link, Method
 from fs_net.host_process.local import dialable, find_local_peers
 from fs_net.host_process.relay import Relay
+from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
 
 _BAN = 600.0  # s
@@ -53,10 +54,12 @@ class Node:
         self.caught: Counter[str] = Counter()
         self.host = _make_host(settings, self._folder)
         guards.guard_streams(self.host, self.caught)
+        guards.bound_windows()
         self.door = Door(self.host, settings.max_per_place)
         self.router = guards.gossip_router()
         self.gossip = GuardedPubsub(self.host, self.router, self._judge)
         self.streams = Streams(self.host, self._on_message, self._on_question)
+        self.sessions = Sessions(self.host, self._on_session)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
         self.relay = Relay(self.host, relays=settings.is_full_node)
         self._banned: dict[ID, float] = {}
@@ -77,6 +80,11 @@ class Node:
             "send": self.send,
             "ask": self.ask,
             "list_keys": self.list_keys,
+            "open_session": self.sessions.open,
+            "session_read": self.sessions.read,
+            "session_write": self.sessions.write,
+            "session_close": self.sessions.close,
+            "session_abort": self.sessions.abort,
             "put": self.dht.put,
             "get": self.dht.get,
             "find_peer": self.find_peer,
@@ -128,6 +136,7 @@ class Node:
                 "caught": dict(self.caught),
                 "gossip": dict(self.gossip.caught),
                 "streams": dict(self.streams.refused),
+                "sessions": dict(self.sessions.refused),
                 "dropped": dict(self._link.dropped),
                 "dht": dict(self.dht.service.refused),
                 "turned away": self.door.refused,
@@ -228,6 +237,9 @@ class Node:
             raise EOFError("the program has no answer")
         return answer
 
+    async def _on_session(self, peer: bytes, number: int) -> bool:
+        return await self._link.call("session", peer, number, deadline=_ANSWER) is True
+
     def _on_local_peer(self, nursery: trio.Nursery) -> Any:
         token = trio.lowlevel.current_trio_token()
 
@@ -259,6 +271,7 @@ class Node:
                     await self.ban(connected.to_bytes())
             if self._settings.is_full_node:
                 await self.dht.provide(FULL_NODES, _UPKEEP / 3)
+            await self.sessions.end_silent()
             self.remember()
             await trio.sleep(_UPKEEP)
 

@@ -27,8 +27,10 @@ from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import Ended, OpenChannel
 from fs_market.core.signatures import SigningKey
 from fs_market.journal import Journal
+from fs_market.ports import Route
 from fs_market.provider_agent import ProviderAgent
 from fs_market.provider_sessions import Lodging
+from fs_market.stream import TcpRoute
 from fs_tunnel.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
 
@@ -52,6 +54,10 @@ class Provider:
     port: int
     ended: list[bytes]
     running: "asyncio.Task[None]"
+
+    @property
+    def route(self) -> TcpRoute:
+        return TcpRoute("127.0.0.1", self.port)
 
 
 @dataclass
@@ -128,6 +134,7 @@ async def bought(
     session_key: SigningKey | None = None,
     wireguard_key: PublicKey = CLIENT_KEY,
     name: str = "client",
+    route: Route | None = None,
 ) -> AsyncIterator[Client]:
     key = session_key or SigningKey(PrivateKey().secret)
     async with Journal(folder / f"{name}.journal", GENESIS) as books:
@@ -143,7 +150,7 @@ async def bought(
             seller.chain.known[wanted.channel] = ChannelStatus(wanted.deposit, is_final=True)
 
         async with asyncio.timeout(20):
-            place = await agent.negotiate("127.0.0.1", seller.port, Buyer(consider, have_opened))
+            place = await agent.negotiate(route or seller.route, Buyer(consider, have_opened))
         yield Client(agent, books, place)
 
 
@@ -196,7 +203,7 @@ async def served_client(
         folder, seller, session_key=session_key, wireguard_key=wireguard_key, name=name
     ) as buyer:
         near, agent = PlayedEngine(), await paying_agent(buyer.books, session_key)
-        paying = asyncio.create_task(agent.pay("127.0.0.1", seller.port, near, PROVIDER_KEY))
+        paying = asyncio.create_task(agent.pay(seller.route, near, PROVIDER_KEY))
         await until(lambda: agent.session.state is State.SERVED)
         try:
             yield Served(seller, agent, buyer.books, near, wireguard_key, paying)

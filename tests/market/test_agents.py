@@ -95,7 +95,7 @@ def test_a_channel_that_had_its_session_has_no_second_one(tmp_path: Path) -> Non
                 again = ClientAgent(ClientSession(client_config(key), record), books)
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(1):
-                        await again.negotiate("127.0.0.1", seller.port, None)  # type: ignore[arg-type]
+                        await again.negotiate(seller.route, None)  # type: ignore[arg-type]
             assert again.session.refused[Reason.NO_CHANNEL] > 0
             assert seller.engine.peers == {}
 
@@ -137,7 +137,7 @@ def test_a_full_provider_says_so(tmp_path: Path) -> None:
     async def play() -> None:
         async with provider(tmp_path, places=1) as seller, bought(tmp_path, seller):
             with pytest.raises(MarketError, match="full"):
-                await ask_for_quote("127.0.0.1", seller.port, DOMAIN, None)
+                await ask_for_quote(seller.route, DOMAIN, None)
 
     uvloop.run(play())
 

@@ -28,7 +28,7 @@ def test_a_stranger_closes_no_session_of_others(tmp_path: Path) -> None:
         async with provider(tmp_path) as seller, bought(tmp_path, seller) as buyer:
             entry = await buyer.books.do(session_book.latest)
             assert entry is not None
-            stream = await connect("127.0.0.1", seller.port)
+            stream = await connect(seller.route)
             stranger = SigningKey(PrivateKey().secret)
             close = sign_close(stranger, DOMAIN, entry.channel, Reason.DONE, 0, final=False)
             stream.send([serialize(close)])
@@ -59,9 +59,9 @@ def test_what_is_no_message_is_refused_and_counted(tmp_path: Path, hostile: byte
 def test_one_source_has_few_connections(tmp_path: Path) -> None:
     async def play() -> None:
         async with provider(tmp_path) as seller:
-            held = [await connect("127.0.0.1", seller.port) for _ in range(MAX_OF_ONE_SOURCE)]
+            held = [await connect(seller.route) for _ in range(MAX_OF_ONE_SOURCE)]
             await until(lambda: len(seller.agent._connections) == MAX_OF_ONE_SOURCE)
-            one_more = await connect("127.0.0.1", seller.port)
+            one_more = await connect(seller.route)
             with pytest.raises(ConnectionResetError):
                 await one_more.receive(5)
             for each in [*held, one_more]:

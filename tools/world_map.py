@@ -14,8 +14,8 @@ from typing import Any
 from tools import npm
 
 ROOT = Path(__file__).parent.parent
-STATIC = ROOT / "fs_net" / "fullnode" / "static"
-COUNTRIES = ROOT / "fs_net" / "fullnode" / "countries.json"
+STATIC = ROOT / "fs_net" / "fullnode" / "http" / "static"
+COUNTRIES = ROOT / "fs_net" / "fullnode" / "http" / "countries.json"
 WIDTH, HEIGHT = 960, 410  # of the drawing, which leaves Antarctica out
 _TOP, _SCALE = 8.0, 172.0
 _FINE = 2  # steps of the grid in one unit of the drawing
@@ -25,11 +25,26 @@ Point = tuple[float, float]
 # Countries that Natural Earth has at no scale of the package, or whose middle lies in an overseas
 # part: where people look for them, in degrees of longitude and latitude.
 _PLACES = {
-    **{"FR": (2.5, 46.6), "NO": (9.5, 61.3), "US": (-98.5, 39.5), "NL": (5.5, 52.2)},
-    **{"GF": (-53.1, 4.0), "GP": (-61.5, 16.2), "MQ": (-61.0, 14.6), "RE": (55.5, -21.1)},
-    **{"YT": (45.1, -12.8), "GI": (-5.35, 36.1), "BQ": (-68.3, 12.2), "SJ": (16.0, 78.0)},
-    **{"CC": (96.8, -12.1), "CX": (105.6, -10.5), "TK": (-171.8, -9.2), "BV": (3.4, -54.4)},
-    **{"TV": (179.2, -8.5), "UM": (166.6, 19.3), "SX": (-63.05, 18.04), "XK": (20.9, 42.6)},
+    "FR": (2.5, 46.6),
+    "NO": (9.5, 61.3),
+    "US": (-98.5, 39.5),
+    "NL": (5.5, 52.2),
+    "GF": (-53.1, 4.0),
+    "GP": (-61.5, 16.2),
+    "MQ": (-61.0, 14.6),
+    "RE": (55.5, -21.1),
+    "YT": (45.1, -12.8),
+    "GI": (-5.35, 36.1),
+    "BQ": (-68.3, 12.2),
+    "SJ": (16.0, 78.0),
+    "CC": (96.8, -12.1),
+    "CX": (105.6, -10.5),
+    "TK": (-171.8, -9.2),
+    "BV": (3.4, -54.4),
+    "TV": (179.2, -8.5),
+    "UM": (166.6, 19.3),
+    "SX": (-63.05, 18.04),
+    "XK": (20.9, 42.6),
 }
 _NAMES = {"MK": "North Macedonia", "US": "United States"}
 _STYLE = (
@@ -94,7 +109,9 @@ class _Atlas:
 
     def names(self) -> Iterator[tuple[str, str]]:
         """As a map has them; some are abbreviated."""
-        return ((each["id"], each["properties"]["name"]) for each in self._countries if "id" in each)
+        return (
+            (each["id"], each["properties"]["name"]) for each in self._countries if "id" in each
+        )
 
     def rings(self, leave_out: str) -> Iterator[list[Point]]:
         for country in self._countries:

@@ -86,7 +86,7 @@ _REMEDIES = {
     500: "this is a defect of the node, which is logged there; try again later, or another node",
     404: "there is nothing here; begin at /, or see /api/v1/openapi.json",
     405: "this cannot be done here; see /api/v1/openapi.json",
-    400: "the request could not be read; see /api/v1/openapi.json",
+    400: f"the request could not be read; send JSON of at most {shield.MAX_BODY} bytes",
 }
 _DESCRIPTION = """\
 Providers that this node knows, with what they signed, so that nobody has to believe it: check the

@@ -11,7 +11,7 @@ from fs_net.fullnode.catalogue import UptimePoint
 PERCENT = 10_000  # parts of a million
 _WIDTH, _HEIGHT = 600, 120
 _LEVELS = ((999_000, "full"), (950_000, "high"), (800_000, "some"), (0, "low"))
-_MAP_TOP = 26.0  # the largest circle's radius
+_SMALLEST, _LARGEST = 4.0, 17.0  # radius of a country's circle
 
 Points = Sequence[tuple[int, int]]  # times in ms and values
 
@@ -62,7 +62,7 @@ def bar(share: float) -> Markup:
 
 def radius(count: int, most: int) -> float:
     """Of a country's circle, whose area grows with what is there."""
-    return round(5 + (_MAP_TOP - 5) * math.sqrt(count / max(1, most)), 1)
+    return round(max(_SMALLEST, _LARGEST * math.sqrt(count / max(1, most))), 1)
 
 
 def percent(share: int) -> str:
@@ -106,4 +106,4 @@ def _path(
             said += f"H{x:.1f}"
         said += f"{before or 'M'}{x:.1f} {y:.1f}"
         before = "L"
-    return f"{said}H{place(now, 0)[0]:.1f}" if is_stepped else said
+    return f"{said}H{place(now, 0)[0]:.1f}"

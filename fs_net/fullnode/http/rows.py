@@ -121,7 +121,7 @@ def summary(found: Statistics, token: Token) -> Summary:
         slots=found.slots,
         per_gib=_median(found.median_per_gib, token),
         per_hour=_median(found.median_per_hour, token),
-        stake=format_amount(found.stake, token),
+        stake=whole(found.stake, token),
     )
 
 
@@ -154,13 +154,13 @@ def curves(moments: Sequence[Statistics], token: Token) -> list[Curve]:
     """Those of which there is a history."""
     prices = [(each.at, each.median_per_gib) for each in moments if each.median_per_gib is not None]
     found = [
-        _curve("Live providers", [(each.at, each.live) for each in moments], str),
-        _curve("Free places", [(each.at, each.free_slots) for each in moments], str),
+        _curve("Live providers", [(each.at, each.live) for each in moments], _count),
+        _curve("Free places", [(each.at, each.free_slots) for each in moments], _count),
         _curve("Median price of a GiB", prices, lambda units: format_amount(units, token)),
         _curve(
             "Stake",
             [(each.at, each.stake) for each in moments],
-            lambda units: format_amount(units, token),
+            lambda units: whole(units, token),
         ),
     ]
     return [each for each in found if each is not None]
@@ -189,19 +189,28 @@ def _row(found: Match, token: Token, now: int, gib_places: int, hour_places: int
         uptime=_NOTHING if candidate.uptime is None else percent(candidate.uptime),
         free=candidate.free_slots,
         slots=record.slots,
-        stake=format_amount(candidate.listing.stake, token),
+        stake=whole(candidate.listing.stake, token),
         services=services_of(record.services),
         score=f"{found.score / PERCENT:.0f}",
-        max_price=f"{per_gib}/GiB + {per_hour}/h",
+        max_price=f"{per_gib}/GiB + {per_hour}/h" if record.price_per_hour else f"{per_gib}/GiB",
         budget=format_amount(
             _GIBS * record.price_per_gib + 24 * record.price_per_hour or 10**token.decimals, token
         ),
     )
 
 
+def whole(units: int, token: Token) -> str:
+    """Whole tokens, rounded down, in groups of three digits."""
+    return f"{units // 10**token.decimals:,} {token.symbol}"
+
+
 def ago(passed: int) -> str:
     """Milliseconds as ``4 s ago``."""
     return f"{max(0, passed) // 1000} s ago"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
 
 
 def _places(units: Iterable[int], token: Token) -> int:

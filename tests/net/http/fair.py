@@ -1,4 +1,4 @@
-"""A catalogue in memory, with many providers of many countries, whose past is made of their numbers."""
+"""A catalogue in memory: many providers of many countries, whose past is made of their names."""
 
 import asyncio
 import random
@@ -78,10 +78,10 @@ class Fair:
     async def uptime(self, address: bytes, since: int, step: int) -> Sequence[UptimePoint]:
         self.asked["uptime"] += 1
         drawn = random.Random(address)
-        mean = self.candidates[address].uptime or 0
+        missed = 25 * (1_000_000 - (self.candidates[address].uptime or 0))
         begin = max(since, self.first_seen[address])
         return [
-            UptimePoint(start, 1_000_000 if drawn.random() < 0.9 else drawn.randint(0, 2 * mean) // 2)
+            UptimePoint(start, max(0, 1_000_000 - int(drawn.random() ** 24 * missed)))
             for start in range(since, self.now, step)
             if start >= begin
         ]
@@ -89,13 +89,13 @@ class Fair:
     async def prices(self, address: bytes, since: int) -> Sequence[PricePoint]:
         drawn = random.Random(address)
         record = self.candidates[address].entry.record.content
-        starts = sorted(drawn.randint(since, self.now) for _ in range(drawn.randint(0, 5)))
-        shares = [drawn.randint(70, 140) for _ in starts]
+        later = sorted(drawn.randint(since, self.now) for _ in range(drawn.randint(0, 5)))
+        starts, shares = [self.first_seen[address], *later], [drawn.randint(70, 140) for _ in later]
         return [
             PricePoint(
                 start, record.price_per_gib * share // 100, record.price_per_hour * share // 100
             )
-            for start, share in zip([self.first_seen[address], *starts], [*shares, 100], strict=True)
+            for start, share in zip(starts, [*shares, 100], strict=True)
         ]
 
     async def history(self, since: int, step: int) -> Sequence[Statistics]:

@@ -14,6 +14,7 @@ from typing import Any
 from tools import npm
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = ROOT / "tests" / "net" / "page"
 STATIC = ROOT / "fs_net" / "fullnode" / "http" / "static"
 COUNTRIES = ROOT / "fs_net" / "fullnode" / "http" / "countries.json"
 WIDTH, HEIGHT = 960, 410  # of the drawing, which leaves Antarctica out
@@ -55,7 +56,7 @@ _STYLE = (
 
 def main() -> None:
     """Write the outline and the table of countries."""
-    packages = npm.install(ROOT / "tests" / "net" / "page")
+    packages = npm.install(PACKAGES)
     atlas = packages / "world-atlas"
     coarse = _Atlas(json.loads((atlas / "countries-110m.json").read_text()))
     fine = _Atlas(json.loads((atlas / "countries-50m.json").read_text()))

@@ -18,7 +18,7 @@ from tests.net.http.wallets import recover
 from tests.net.world import NETWORK, NOW
 
 LOOPBACK = "127.0.0.1"
-NO_LIMITS = Limits(*[1e9] * 6)
+NO_LIMITS = Limits(1e9, 1e9, 1e9, 1e9, 1e9, 1e9)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 
 
-def wallet() -> LocalAccount:
-    account: LocalAccount = Account.from_key(os.urandom(32))
+def wallet(secret: bytes | None = None) -> LocalAccount:
+    account: LocalAccount = Account.from_key(secret or os.urandom(32))
     return account
 
 

@@ -15,7 +15,9 @@ from libp2p.exceptions import ValidationError
 from libp2p.host.basic_host import BasicHost
 from libp2p.kad_dht import common as dht_common
 from libp2p.kad_dht import kad_dht, peer_routing, provider_store, value_store
+from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
@@ -94,6 +96,26 @@ async def _hold_bounded(self: QUICStream, data: bytes, end_stream: bool) -> None
         await self._connection.close()
     else:
         await _HANDLE_DATA_RECEIVED(self, data, end_stream)
+
+
+async def dial(host: BasicHost, peer: PeerInfo) -> None:
+    """Connect to a peer at the first of these addresses that answers; libp2p's error of the last.
+
+    By itself it takes one address of each transport out of all that it ever heard of, and after a
+    failure dials no address of that peer for a minute.
+    """
+    network: Any = host.get_network()
+    failure = SwarmException("it has no address")
+    for address in peer.addrs:
+        host.get_peerstore().clear_addrs(peer.peer_id)
+        network._negative_peer_cache.evict(str(peer.peer_id))
+        try:
+            await host.connect(PeerInfo(peer.peer_id, [address]))
+        except SwarmException as error:
+            failure = error
+        else:
+            return
+    raise failure
 
 
 class _Ignored(Exception):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import trio
 from libp2p import new_host
@@ -65,6 +66,7 @@ class Node:
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
         self._listed: list[bytes] = []  # as far as they were told
+        self._dials: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
         self._found: set[ID] = set()  # on the local network
         self.host.get_network().register_notifee(_Watcher(self))
 
@@ -148,7 +150,7 @@ class Node:
         peer = info_from_p2p_addr(Multiaddr(address))
         self.router.choose(peer.peer_id)
         with trio.fail_after(deadline):
-            await self.host.connect(peer)
+            await self._connect(peer)
         return peer.peer_id.to_bytes()
 
     async def disconnect(self, peer: bytes) -> None:
@@ -253,10 +255,16 @@ class Node:
             self._found.add(peer.peer_id)
             nursery.start_soon(self._dial, peer)
 
+    async def _connect(self, peer: PeerInfo) -> None:
+        """Where nobody dials that peer already with other addresses."""
+        async with self._dials.setdefault(peer.peer_id, trio.Lock()):
+            if peer.peer_id not in self.host.get_connected_peers():
+                await guards.dial(self.host, peer)
+
     async def _dial(self, peer: PeerInfo) -> None:
         try:
             with trio.move_on_after(10):
-                await self.host.connect(peer)
+                await self._connect(peer)
         except Exception as error:  # noqa: BLE001 - libp2p raises what its transports raise
             self.caught[f"dial: {type(error).__name__}"] += 1
 

@@ -30,12 +30,13 @@ def postgresql() -> Iterator[str]:
         # It refuses to run as root.
         nobody = (65534, 65534) if os.geteuid() == 0 else (os.getuid(), os.getgid())
         os.chown(folder, *nobody)
+        Path(folder).chmod(0o711)  # whoever connects goes through it
         data = Path(folder, "data")
         options = ["--auth=trust", f"--username={_USER}", "--no-sync", "--encoding=UTF8"]
         _run([home / "initdb", f"--pgdata={data}", "--locale=C", *options], nobody, folder)
-        settings = ["-F", "-c", "listen_addresses=", "-k", folder, "-D", data]
+        settings = ["-F", "-c", "listen_addresses=", "-k", folder, "-D", str(data)]
         with subprocess.Popen(
-            [home / "postgres", *settings],
+            [str(home / "postgres"), *settings],
             user=nobody[0],
             group=nobody[1],
             extra_groups=[],

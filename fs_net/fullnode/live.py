@@ -263,5 +263,5 @@ def _statistics_of(candidates: Collection[Candidate], now: int) -> Statistics:
         stake=sum(each.listing.stake for each in candidates),
         median_per_gib=median_low(each.price_per_gib for each in records) if live else None,
         median_per_hour=median_low(each.price_per_hour for each in records) if live else None,
-        countries=tuple(countries.most_common()),
+        countries=tuple(sorted(countries.items(), key=lambda each: (-each[1], each[0]))),
     )

@@ -25,7 +25,6 @@ class BoundedYamux(Yamux):
 
     async def _read_data_body(self, length: int) -> bytes:
         if sum(map(len, self.stream_buffers.values())) + length > _MOST_HELD:
-            self.event_shutting_down.set()
             raise TooMuchHeld(f"{length} bytes more")
         return await super()._read_data_body(length)
 

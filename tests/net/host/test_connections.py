@@ -94,12 +94,14 @@ def test_who_exceeds_a_window_is_gone(tmp_path: Path) -> None:
             stream: Any = await attacker.open(victim, "/flowshield/question/1")
             await stream.write(b"\0\0\0\x04ping")
             await stream.read(8)  # after which nobody reads on there
+            network: Any = victim.host.get_network()
+            [connection] = network.connections[attacker.id]
             stream.muxed_stream.send_window = 1 << 30  # it gives itself one
             with contextlib.suppress(Exception), trio.move_on_after(10):
                 for _ in range(64):
                     await stream.write(bytes(60_000))
             assert await is_alive(victim)
-            return await eventually(lambda: attacker.id not in victim.host.get_connected_peers())
+            return await eventually(connection.event_closed.is_set)
 
     assert run(lambda: trio.run(main))
 

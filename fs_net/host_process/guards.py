@@ -32,7 +32,9 @@ from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 
+_STREAMS_EACH = 64  # that a peer may have open, of all protocols
 MAX_GOSSIP = 64 * 1024  # bytes of an RPC: a batch, and room for control messages
+MAX_DHT = 64 * 1024  # bytes of a message: a record, and where twenty peers are
 _RESET_WITHIN = 1.0  # s
 _GOSSIP_RATE, _GOSSIP_BURST = 50.0, 200.0  # messages a second of one peer
 MAX_UNREAD = 1 << 20  # bytes of all streams of a connection
@@ -48,17 +50,30 @@ def guard_streams(host: BasicHost, caught: Counter[str]) -> None:
     """An exception that leaves a stream's handler resets the stream, and is counted.
 
     Unguarded it cancels the connection's nursery, and with that the whole host.  Even a peer that
-    closes its stream does so: ``read`` raises StreamEOF.
+    closes its stream does so: ``read`` raises StreamEOF.  Of one peer, a number are served at a
+    time, whether it has said yet what it wants or not.
     """
     network: Any = host.get_network()
     handle = network.common_stream_handler
 
+    open_of: Counter[ID] = Counter()
+
     async def guarded(stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        if open_of[peer] >= _STREAMS_EACH:
+            caught["too many streams"] += 1
+            await reset(stream)
+            return
+        open_of[peer] += 1
         try:
             await handle(stream)
         except Exception as error:  # noqa: BLE001 - whatever a stranger provokes
             caught[type(error).__name__] += 1
             await reset(stream)
+        finally:
+            open_of[peer] -= 1
+            if not open_of[peer]:
+                del open_of[peer]
 
     network.set_stream_handler(guarded)
 
@@ -224,11 +239,12 @@ def dht_protocol(network: bytes) -> TProtocol:
 
 
 def name_dht(network: bytes) -> str:
-    """Give the DHT a protocol of its own network, and return its name.
+    """Give the DHT a protocol of its own network, and return its name; bound its messages.
 
     KadDHT ignores its ``protocol_prefix``: it would join the public DHT of IPFS.
     """
     name = dht_protocol(network)
     for module in (dht_common, kad_dht, peer_routing, provider_store, value_store):
         module.PROTOCOL_ID = name  # type: ignore[attr-defined]
+        module.MAX_DHT_MESSAGE_SIZE = MAX_DHT  # type: ignore[attr-defined]
     return name

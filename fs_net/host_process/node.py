@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 import trio
 from libp2p import new_host
 from libp2p.abc import INetConn, INetwork, INotifee
+from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
+from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -19,6 +21,9 @@ from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.peer.peerstore import PeerStoreError
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
@@ -33,6 +38,7 @@ from fs_net.host_process.local import dialable, find_local_peers
 from fs_net.host_process.relay import Relay
 from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
+from fs_net.host_process.yamux import BoundedYamux, bound_yamux
 
 _BAN = 600.0  # s
 _MAX_BANNED = 4096
@@ -351,13 +357,17 @@ async def _discard(subscription: Any) -> None:
 
 def _make_host(settings: Settings, folder: Path) -> BasicHost:
     most = settings.max_connections
+    key_pair = identity.load_identity(folder)
+    bound_yamux()
     return cast(
         BasicHost,
         new_host(
-            key_pair=identity.load_identity(folder),
+            key_pair=key_pair,
+            # The defaults also speak in plain text, to whoever claims to be anybody.
+            sec_opt={NOISE_ID: NoiseTransport(key_pair, create_new_x25519_key_pair().private_key)},
             listen_addrs=[Multiaddr(each) for each in settings.listen],
             enable_quic=any("/quic" in each for each in settings.listen),
-            muxer_preference="YAMUX",
+            muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},  # and no Mplex, which bounds nothing
             addrs_factory=dialable,
             # Both have a say: the default of either refuses beyond some 250.
             connection_config=ConnectionConfig(

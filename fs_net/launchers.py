@@ -66,11 +66,20 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
             )
         self._lock = asyncio.Lock()
+        self._has_served = False
+        self.lost = asyncio.Event()  # it ended, and cannot be made again without root
 
     async def launch(self, end: socket.socket) -> Process:
         """HostGone where the server has ended."""
         async with self._lock:
-            return _Forked(*await asyncio.to_thread(self._launch, end))
+            try:
+                forked = _Forked(*await asyncio.to_thread(self._launch, end))
+            except HostGone:
+                if self._has_served:
+                    self.lost.set()
+                raise
+            self._has_served = True
+            return forked
 
     def _launch(self, end: socket.socket) -> tuple[int, int]:
         try:

@@ -42,6 +42,7 @@ PROVIDER_INSIDE = "10.66.0.1"
 PER_GIB, BUDGET, READY = "0.5", "1", "20"  # whole tokens
 WALLET_FILE = "--wallet wallet.json"
 WALLET = f"{WALLET_FILE} --password-file password"
+OWNER = "--wallet owner.json --password-file password"
 SETTINGS = "--settings chain/market.toml"
 # It stands in the page, and 4,096 times in each MiB of the file.
 MARKER = b"Whoever can see this, sees through it."
@@ -91,7 +92,7 @@ def main() -> int:
 def _play(built: Stage, rows: Rows) -> None:
     _title("A web server on the internet")
     digest = _make_site(built)
-    _title("A chain on the internet, with the contracts and two accounts")
+    _title("A chain on the internet, with the contracts and some accounts")
     settings = _start_chain(built)
     token = market.token_of(built.internet, settings)
     _title("The provider: a key, a stake, and a price")
@@ -176,13 +177,15 @@ def _prepare_provider(built: Stage, settings: Path, price: str) -> None:
     sale = built.folder / "sale.toml"
     endpoint = f"{place.PROVIDER_ADDRESS}:{PORT}"
     market.write_sale(settings, place.PROVIDER_ADDRESS, endpoint, price, sale)
-    stake = market.announce(built.internet, settings, sale.read_bytes())
-    print(f"  its stake: {stake}; its price: {price}")
+    (built.folder / "password").touch(mode=0o600)
+    (built.folder / "password").write_text(secrets.token_hex(16) + "\n")
+    built.type(built.provider, f"fs-tunnel wallet import --key-file chain/owner.key {OWNER}")
+    stake = f"{market.STAKE} {price.split()[1].partition('/')[0]}"
+    for verb in (f"stake {stake}", "announce"):
+        built.type(built.provider, f"fs-tunnel market {verb} --yes {OWNER} --settings sale.toml")
 
 
 def _make_wallet(built: Stage, symbol: str) -> None:
-    (built.folder / "password").touch(mode=0o600)
-    (built.folder / "password").write_text(secrets.token_hex(16) + "\n")
     key = "--key-file chain/client.key"
     built.type(built.client, f"fs-tunnel wallet import {key} {WALLET}")
     built.type(built.client, f"fs-tunnel wallet deposit {READY} {symbol} --yes {WALLET} {SETTINGS}")

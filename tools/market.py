@@ -1,21 +1,17 @@
-"""What the demo and the bench need of a market: a chain, a provider with a stake, and the truth.
+"""What the demo and the bench need of a market: a chain, a provider's settings, and the truth.
 
 The commands do the rest. What stands here reads the chain by itself, to judge what they say.
 """
 
 import asyncio
-import hashlib
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from fs_market.chain import Chain
-from fs_market.contracts import Channels, Erc20, Offer, Registry, StakeBook
+from fs_market.contracts import Channels, Erc20
 from fs_market.core.units import Token
-from fs_market.journal import Journal
-from fs_market.sender import Patience, Sender
 from fs_market.settings import MarketSettings, read
-from fs_market.wallet import Wallet, parse_secret
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
 from tools.stage import StepFailed
@@ -23,8 +19,7 @@ from tools.stage import StepFailed
 RPC_PORT = 8545
 SALES_PORT, PAYMENT_PORT = 4700, 4701
 STAKE = 500  # whole tokens
-SLOTS = 100
-_PATIENCE = Patience(poll=0.05)
+CLIENTS = 100
 
 
 @dataclass(frozen=True)
@@ -59,39 +54,8 @@ def write_sale(settings: Path, address: str, endpoint: str, price: str, to: Path
         f"{settings.read_text()}\n[provider]\n"
         f'listen = "{address}:{SALES_PORT}"\nendpoint = "{endpoint}"\nprice = "{price}"\n'
         f'key_file = "{settings.parent / "provider.key"}"\nnode_key_file = "{node_key}"\n'
-        f"payment_port = {PAYMENT_PORT}\n"
+        f'payment_port = {PAYMENT_PORT}\nclients = {CLIENTS}\ncountry = "DE"\n'
     )
-
-
-def announce(internet: Namespace, settings: Path, price_list: bytes) -> str:
-    """Stake for the provider, and put it on the list; what its stake is."""
-
-    async def do(market: MarketSettings) -> str:
-        assert market.stakes is not None
-        assert market.registry is not None
-        wallet = Wallet(parse_secret((settings.parent / "provider.key").read_text()))
-        async with (
-            Chain(market.rpc, market.chain_id, confirmations=market.confirmations) as chain,
-            Journal(settings.parent / "stake.journal", chain.genesis) as journal,
-        ):
-            sender = Sender(chain, journal, wallet, market.fees, _PATIENCE)
-            token, stakes = Erc20(chain, market.token), StakeBook(chain, market.stakes)
-            registry = Registry(chain, market.registry)
-            kind = await token.describe()
-            amount = STAKE * 10**kind.decimals
-            await sender.carry_out("approve", token.approve(stakes.address, amount))
-            await sender.carry_out("deposit", stakes.deposit(amount))
-            await sender.carry_out("register", stakes.register(wallet.address, amount))
-            offer = Offer(SLOTS, hashlib.sha256(price_list).digest())
-            node, heartbeat = secrets.token_bytes(32), secrets.token_bytes(32)
-            await sender.carry_out(
-                "announce",
-                registry.announce(wallet.address, wallet.address, node, heartbeat, offer),
-            )
-            return kind.format((await stakes.stake_of(wallet.address)).amount)
-
-    with internet.entered():
-        return asyncio.run(do(read(settings)))
 
 
 def token_of(internet: Namespace, settings: Path) -> Token:

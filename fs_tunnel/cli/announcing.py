@@ -13,7 +13,7 @@ from fs_market.provider_settings import ProviderSettings
 from fs_market.settings import MarketSettings, read_section
 from fs_net.bridge import Settings
 from fs_net.core.records import PortRange, ProviderRecord, Service, network_id
-from fs_net.errors import Reason
+from fs_net.errors import HostGone, Reason
 from fs_net.launchers import ForkServer
 from fs_net.provider import ProviderNode
 from fs_net.settings import NetworkSettings, parse_network
@@ -85,11 +85,14 @@ class Announcement:
         places: int,
         free: Callable[[], int],
     ) -> None:
-        """Announce until cancelled; without a section [network], nothing at all.
+        """Announce until cancelled; without a section [network], do nothing so long.
+
+        HostGone where only another agent can go on.
 
         ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free.
         """
         if self._network is None:
+            await asyncio.Event().wait()
             return
         sold = self._sold
 
@@ -130,12 +133,22 @@ class Announcement:
                 relayed=sold.relay,
                 launcher=self._launcher,
             )
-            try:
-                await self._node.run()
-            except Exception:
-                # Whoever is served must not notice.
-                log.exception("announcing ended; it is begun again")
+            await self._announce(self._node)
             await asyncio.sleep(_BEGIN_AGAIN)
+
+    async def _announce(self, node: ProviderNode) -> None:
+        """Until it fails, which those who are served must not notice."""
+        assert self._launcher is not None
+        running = asyncio.create_task(node.run())
+        losing = asyncio.create_task(self._launcher.lost.wait())
+        try:
+            await asyncio.wait({running, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if losing.done():
+                raise HostGone("what starts network processes has ended; the agent starts again")
+            log.error("announcing ended, and is begun again: %r", running.exception())
+        finally:
+            running.cancel()
+            losing.cancel()
 
     def describe(self) -> dict[str, Any] | None:
         """For ``status``; None where there is no section [network]."""

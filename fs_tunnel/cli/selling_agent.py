@@ -102,9 +102,11 @@ class Seller:
             announcing = asyncio.create_task(self._announce(agent, token, lodging.places))
             ending = asyncio.create_task(stopped.wait())
             try:
-                await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
-                if serving.done():
-                    serving.result()
+                working = {serving, announcing}
+                await asyncio.wait({*working, ending}, return_when=asyncio.FIRST_COMPLETED)
+                for task in working:
+                    if task.done():
+                        task.result()
                 announcing.cancel()
                 await agent.close(_LAST_VOUCHERS)
                 settling.cancel()
@@ -118,7 +120,6 @@ class Seller:
                 agent.hang_up()
                 for each in (serving, settling, telling, ending, announcing):
                     each.cancel()
-                await asyncio.wait({announcing})  # its process ends with it
 
     def _config(self, token: Token, min_deposit: int) -> ProviderConfig:
         sold, market = self._sold, self._market

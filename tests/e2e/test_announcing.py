@@ -135,9 +135,20 @@ def test_a_provider_is_found_and_stays_found(scene: Market) -> None:
     assert now["network"]["pid"] not in (None, told["network"]["pid"])
     assert now["served"] == 1
 
-    pid = now["network"]["pid"]
+    # Nobody but root can start what forks network processes: the agent is started again.
+    os.kill(parent_of(now["network"]["pid"]), signal.SIGKILL)
+    agent_now = scene.wait_for_agent(SOLD, "ready", but=told["pid"])
+    carol.wait_for_more()
+    assert scene.fetch(2 * MIB) == 2 * MIB
+
+    pid = network(scene)["pid"]
+    assert agent_now["pid"] == scene.money(SOLD)["pid"]
     scene.ok(scene.provider, "down", SOLD)
-    assert not Path(f"/proc/{pid}").exists()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="its network process is gone")
+
+
+def parent_of(pid: int) -> int:
+    return int(line(Path(f"/proc/{pid}/status").read_text(), "PPid:"))
 
 
 def line(status: str, name: str) -> str:

@@ -1,6 +1,6 @@
 """The programs of test_crashes: run as a process without threads, from which others are forked.
 
-python -m tests.market.crashes SCENARIO URL CHAIN_ID TOKEN CHANNELS DIRECTORY < KEYS
+python -m tests.market.crashes SCENARIO URL CHAIN_ID TOKEN CHANNELS STAKES REGISTRY DIRECTORY < KEYS
 """
 
 import os
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fs_market import voucher_book
-from fs_market.contracts import Channels, Erc20
+from fs_market.contracts import Channels, Erc20, Offer, Registry, StakeBook
 from fs_market.core.channels import channel_id, channels_domain
-from fs_market.core.ethereum import ZERO_ADDRESS, Address
-from fs_market.deploy import Deployed
+from fs_market.core.ethereum import Address
+from fs_market.core.stakes import bind_digest, stakes_domain
+from fs_market.deploy import TOKEN, Deployed
 from fs_market.settle import SettlementPolicy, Settler
+from fs_market.staking import Staking
 from fs_market.transactions import Call
 from fs_market.treasury import Treasury
 from fs_market.wallet import Wallet
@@ -24,6 +26,7 @@ from tests.market import killed_at
 from tests.market.parties import Party, keep, open_channel, party, voucher
 
 DEPOSIT, PROMISED = 1_000_000, 600_000
+STAKE = 100 * TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,52 @@ def transfer(scene: Scene, name: str, step: int) -> int:
     return run(prepare, move, agree, step)
 
 
+def staking(scene: Scene, name: str, step: int) -> int:
+    """An owner stakes and announces; each command is repeated after the crash."""
+    wallet, key = Wallet(os.urandom(32)), Wallet(os.urandom(32))
+    digest = bind_digest(
+        stakes_domain(scene.chain_id, scene.contracts.stakes), key.address, wallet.address
+    )
+    offered = Offer(3, os.urandom(32))
+    keys = os.urandom(32), os.urandom(32)
+
+    async def prepare() -> None:
+        async with AsyncExitStack() as stack:
+            rich = await scene.party(stack, scene.rich, "rich")
+            await fund(rich, wallet.address)
+            token = Erc20(rich.chain, scene.contracts.token)
+            await rich.sender.carry_out(f"mint:{name}", token.mint(wallet.address, 2 * STAKE))
+
+    async def act() -> None:
+        async with AsyncExitStack() as stack:
+            us = await scene.party(stack, wallet, name)
+            token = Erc20(us.chain, scene.contracts.token)
+            stakes = StakeBook(us.chain, scene.contracts.stakes)
+            registry = Registry(us.chain, scene.contracts.registry)
+            errands = Staking(us.journal, token, stakes, registry, us.sender, key.address)
+            binding = key.sign_digest(digest)
+            # What the user types once more after a crash; what was done is not asked for again.
+            if (await stakes.stake_of(key.address)).amount == 0:
+                await errands.stake(STAKE, binding, os.urandom(8))
+            await errands.resume()
+            if not (await registry.entry_of(key.address)).offer.slots:
+                await errands.announce(key.address, *keys, offered, os.urandom(8))
+            await errands.resume()
+
+    async def agree() -> None:
+        async with AsyncExitStack() as stack:
+            us = await scene.party(stack, wallet, name)
+            stakes = StakeBook(us.chain, scene.contracts.stakes)
+            entry = await Registry(us.chain, scene.contracts.registry).entry_of(key.address)
+            held = await stakes.stake_of(key.address)
+            assert (held.amount, await stakes.balance_of(wallet.address)) == (STAKE, 0)
+            assert (entry.node_key, entry.heartbeat_key, entry.offer) == (*keys, offered)
+            assert await us.chain.nonce(wallet.address) == 4
+            assert await us.journal.do(succeeded) == 4
+
+    return run(prepare, act, agree, step)
+
+
 def run(
     prepare: Callable[[], Awaitable[None]],
     act: Callable[[], Awaitable[None]],
@@ -145,11 +194,11 @@ def succeeded(db: sqlite3.Connection) -> int:
 
 
 def main() -> None:
-    name, url, chain_id, token, channels, directory = sys.argv[1:]
-    contracts = Deployed(Address.parse(token), Address.parse(channels), ZERO_ADDRESS, ZERO_ADDRESS)
+    name, url, chain_id, *addresses, directory = sys.argv[1:]
+    contracts = Deployed(*map(Address.parse, addresses))
     rich = Wallet(bytes.fromhex(sys.stdin.readline().strip()))
     scene = Scene(url, int(chain_id), contracts, Path(directory), rich)
-    scenario = {"settlement": settlement, "transfer": transfer}[name]
+    scenario = {"settlement": settlement, "transfer": transfer, "staking": staking}[name]
     for step in range(1, 1000):
         if scenario(scene, f"{name}-{step}", step) == 0:
             print(step - 1)

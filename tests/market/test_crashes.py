@@ -3,31 +3,41 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from fs_market.core.ethereum import Address
+from fs_market.deploy import Deployed
 from fs_market.wallet import Wallet
 from tests.market.conftest import Dev
 from tests.market.nodes import REPOSITORY
 
 
+def _addresses(contracts: Deployed) -> list[Address]:
+    return [getattr(contracts, each.name) for each in fields(contracts)]
+
+
 # A commit and a sending have two steps each; the least that a scenario can consist of.
-@pytest.mark.parametrize(("scenario", "least"), [("settlement", 10), ("transfer", 30)])
+@pytest.mark.parametrize(
+    ("scenario", "least"), [("settlement", 10), ("transfer", 30), ("staking", 60)]
+)
 def test_killed_at_every_step(scenario: str, least: int, dev: Dev, tmp_path: Path) -> None:
     secret = os.urandom(32)
     dev.fund(Wallet(secret).address)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "tests.market.crashes", scenario, dev.url, str(dev.chain_id)),
-            *(str(dev.contracts.token), str(dev.contracts.channels), str(tmp_path)),
+            *map(str, _addresses(dev.contracts)),
+            str(tmp_path),
         ],
         cwd=REPOSITORY,
         input=secret.hex(),
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= least

@@ -6,11 +6,17 @@ NAT), what a server sees is not what the other side will.  Both sides call each 
 the same time: each datagram opens the way for those that come back.
 """
 
+import contextlib
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from enum import IntEnum
+from ipaddress import ip_address
 
 from fs_tunnel.types import Endpoint
+from fs_wire import stun
 
+MAX_SERVERS = 4  # as many as an engine asks at once
+_FAMILIES = {"ip4": 4, "ip6": 6}
 FIRST_INTERVAL = 0.3  # s; a handshake's answer counts until the next call
 CALLS_EACH = 2  # of one interval, before it is doubled
 LONGEST_INTERVAL = 2.4  # s
@@ -19,7 +25,7 @@ LONGEST_INTERVAL = 2.4  # s
 class Mapping(IntEnum):
     """What a NAT does to one socket; the number goes over the wire."""
 
-    UNKNOWN = 0  # fewer than two servers answered
+    UNKNOWN = 0  # too few servers answered
     STEADY = 1  # one outside endpoint towards everybody, as without a NAT
     SYMMETRIC = 2  # another for each destination
 
@@ -29,11 +35,22 @@ class Mapping(IntEnum):
         return cls(number) if number in set(cls) else cls.UNKNOWN
 
 
+def stun_servers(addresses: Iterable[str]) -> tuple[Endpoint, ...]:
+    """Full nodes as servers of STUN: hosts of multiaddrs, each once; names are left out."""
+    hosts: dict[str, None] = {}
+    for family, host in (each.split("/")[1:3] for each in addresses if each.count("/") > 1):
+        with contextlib.suppress(ValueError):
+            if family in _FAMILIES and ip_address(host).version == _FAMILIES[family]:
+                hosts[str(ip_address(host))] = None
+    return tuple(Endpoint(host, stun.PORT) for host in list(hosts)[:MAX_SERVERS])
+
+
 def judge_mapping(seen: MappingOf[Endpoint, Endpoint]) -> Mapping:
-    """Of where each server sees us; servers are at least two."""
-    if len(seen) < 2:
-        return Mapping.UNKNOWN
-    return Mapping.STEADY if len(set(seen.values())) == 1 else Mapping.SYMMETRIC
+    """Of where each server sees us; two of one family of addresses tell, if they do."""
+    families = [[e for e in seen.values() if (":" in e.ip) is is_v6] for is_v6 in (False, True)]
+    if any(len(set(each)) > 1 for each in families):
+        return Mapping.SYMMETRIC
+    return Mapping.STEADY if any(len(each) > 1 for each in families) else Mapping.UNKNOWN
 
 
 def is_hopeless(ours: Mapping, theirs: Mapping) -> bool:

@@ -126,6 +126,10 @@ class ProviderSessions:
         session.core = self._core(session, record)
         return session
 
+    def may_check(self, source: str) -> bool:
+        """Whether a signature of a source may be checked; takes one of those that it may have."""
+        return self._checks.allow(source, now())
+
     def start(self, session: HeldSession) -> None:
         """Serve a session whose channel is known."""
         self.by_channel[session.core.channel] = session

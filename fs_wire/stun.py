@@ -11,6 +11,7 @@ from struct import Struct, pack
 from fs_tunnel.types import Endpoint
 from fs_wire.errors import Malformed
 
+PORT = 3478  # section 18.6
 TRANSACTION_LEN = 12
 REQUEST_LEN = 44  # as an answer with an address of IPv6
 MAX_LEN = 548  # of what is parsed: section 6.1's limit where the path's MTU is not known

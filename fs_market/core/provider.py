@@ -16,7 +16,7 @@ from enum import Enum, IntEnum
 
 from fs_market.core.accounting import CLOSED, NO_USAGE, Usage
 from fs_market.core.channels import ChannelStatus, channel_id
-from fs_market.core.ethereum import HASH_LEN
+from fs_market.core.ethereum import HASH_LEN, Address
 from fs_market.core.inspection import Inspector
 from fs_market.core.messages import (
     Close,
@@ -228,6 +228,11 @@ class ProviderSession(Session[Timer]):
     def wireguard_key(self) -> PublicKey | None:
         """The client's; None before its order."""
         return self._books.record.wireguard_key if self._books else None
+
+    @property
+    def session_key(self) -> Address | None:
+        """Who signs for the client; None before its order."""
+        return self._books.record.terms.session_key if self._books else None
 
     @property
     def paid(self) -> int:

@@ -14,7 +14,6 @@ from fs_wire import stun
 from fs_wire.errors import Malformed
 from fs_wire.ratelimit import RateLimiter
 
-DEFAULT_PORT = 3478  # RFC 8489, section 18.6
 _RATE, _BURST = 4.0, 16.0  # answers a second to one address of IPv4, or network of IPv6
 _MAX_SOURCES = 65536
 _MAX_UNSENT = 64 << 10  # bytes
@@ -26,10 +25,10 @@ class StunServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._limiter = RateLimiter(_RATE, _BURST, _MAX_SOURCES)
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transport: Any = None  # the type has no get_write_buffer_size, which all have
 
     @classmethod
-    async def start(cls, address: str, port: int = DEFAULT_PORT) -> "StunServer":
+    async def start(cls, address: str, port: int = stun.PORT) -> "StunServer":
         """Serve from here on; OSError where the port is taken."""
         loop = asyncio.get_running_loop()
         _, server = await loop.create_datagram_endpoint(cls, local_addr=(address, port))
@@ -37,7 +36,6 @@ class StunServer(asyncio.DatagramProtocol):
 
     @property
     def port(self) -> int:
-        assert self._transport is not None
         return int(self._transport.get_extra_info("sockname")[1])
 
     def close(self) -> None:
@@ -59,7 +57,6 @@ class StunServer(asyncio.DatagramProtocol):
         if not self._limiter.allow(packed[:8], asyncio.get_running_loop().time()):
             self.counts["rate limited"] += 1
             return
-        assert self._transport is not None
         if self._transport.get_write_buffer_size() > _MAX_UNSENT:
             self.counts["congested"] += 1
             return

@@ -27,6 +27,7 @@ from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import Ended, OpenChannel
 from fs_market.core.signatures import SigningKey
 from fs_market.journal import Journal
+from fs_market.meetings import Meet
 from fs_market.ports import Route
 from fs_market.provider_agent import ProviderAgent
 from fs_market.provider_sessions import Lodging
@@ -75,6 +76,7 @@ async def provider(
     *,
     places: int = 4,
     reserved: tuple[PublicKey, ...] = (),
+    meet: Meet | None = None,
 ) -> AsyncIterator[Provider]:
     engine, chain = engine or PlayedEngine(), chain or PlayedChain()
     config = ProviderConfig(
@@ -102,6 +104,7 @@ async def provider(
             entropy=os.urandom,
             reserved=reserved,
             on_ended=ended.append,
+            meet=meet,
         )
         server = await asyncio.start_server(agent.converse, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]

@@ -10,7 +10,9 @@ from fs_market.core.client import State as ClientState
 from fs_market.core.messages import Close, Message, Order, sign_close
 from fs_market.core.messages import serialize as wire
 from fs_market.core.provider import State as ProviderState
-from fs_market.core.session import Configure, Journal
+from fs_market.core.records import ProviderRecord
+from fs_market.core.schema import from_bytes_untrusted, to_bytes
+from fs_market.core.session import CheckChannel, Configure, Journal, Settle
 from fs_market.core.signatures import SigningKey
 from fs_market.core.vouchers import Voucher
 from fs_market.errors import Reason
@@ -127,6 +129,32 @@ def test_a_voucher_of_before_does_no_more_than_ask(world: World) -> None:
     paid = world.provider.paid
     assert to_bob(world, vouchers[-1]) is None
     assert world.provider.paid == paid
+
+
+def test_who_has_not_heard_the_end_is_told_again(world: World) -> None:
+    """Bob's last word was lost, and his agent has forgotten the session but for the journal."""
+    world.provider.close(world.now)
+    world.run(world.bob)
+    world.settle_messages()
+    assert world.bob.disk is not None
+    kept = from_bytes_untrusted(ProviderRecord, world.bob.disk)
+    assert kept.is_over
+    world.alice.disk = to_bytes(replace(world.client._open_books.record, is_over=False))
+    world.crash(world.alice)
+    world.bob.session = world.new_provider()
+    world.client.connect(world.now)
+    world.run(world.alice)
+    order = world.alice.outbox.pop(0)
+    assert world.provider.receive(order, world.now) is None
+    assert isinstance(world.provider.next_event(), CheckChannel)
+    world.provider.had_ended(kept)
+    world.run(world.bob)
+    world.alice.outbox.clear()
+    settled = len(world.bob.told(Settle))
+    world.settle_messages()
+    assert world.states == (ClientState.OVER, ProviderState.OVER)
+    assert world.endings(world.alice)[-1] is Reason.DONE
+    assert len(world.bob.told(Settle)) == settled
 
 
 def test_who_closes_finds_the_provider_again_by_an_order(world: World) -> None:

@@ -74,6 +74,7 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     State.OPENING: {State.ORDERING: "opened", State.OVER: "close"},
     State.ORDERING: {
         State.SERVED: "PeerConfig",
+        State.CLOSING: "close, after service",
         State.OVER: "Refusal, silence, close, final Close",
     },
     State.SERVED: {
@@ -152,7 +153,8 @@ class ClientSession(Session[Timer, ClientBooks]):
 
     def close(self, now: float, reason: Reason = Reason.DONE) -> None:
         """Stop: pay what is owed, and no more. Asking twice does no harm."""
-        if self.state is State.SERVED:
+        has_had_service = self.promised > 0 or self.usage.bytes > 0
+        if self.state is State.SERVED or (self.state is State.ORDERING and has_had_service):
             self._pass_time(now)
             self._stopwatch.stop()
             self._end_reason = reason

@@ -150,7 +150,9 @@ class ProviderSession(Session[Timer, ProviderBooks]):
         self._send_place()
         self._timers.start(Timer.TICK, now + TICK)
         self._stopwatch.start(now)
-        if terms.expires_at <= self._unix_time() + STOP_BEFORE_EXPIRY:
+        if books.record.is_closing:
+            self._close(Reason.DONE, now)
+        elif terms.expires_at <= self._unix_time() + STOP_BEFORE_EXPIRY:
             self._close(Reason.EXPIRED, now)
 
     def channel_missing(self) -> None:
@@ -354,6 +356,8 @@ class ProviderSession(Session[Timer, ProviderBooks]):
         self._is_counted = False
         self._timers.stop_all()
         self._timers.start(Timer.UNPAID, now + UNPAID_FOR)
+        self._open_books.change(is_closing=True)
+        self._journal()
         self._outbox.tell(SetLimits(CLOSED, 0))
         self._outbox.tell(ReadCounters())
         self._send_close(final=False)

@@ -338,9 +338,11 @@ class ClientSession(Session[Timer, ClientBooks]):
             self._watch_for_starving(now)
             self._set_limits(now)
         elif books.statement is not None and books.statement.final:
-            self._send_close(final=True)
             if books.statement.paid == books.promised:
+                self._send_close(final=True)
                 self._end(self._end_reason)
+            elif amount is None:
+                self._send_voucher()  # it was lost, or came out of turn
 
     def _watch_for_starving(self, now: float) -> None:
         if self._open_books.is_starving:

@@ -311,7 +311,7 @@ class ProviderSession(Session[Timer, ProviderBooks]):
         self._inspect.close_untrusted(message, self._open_books, now)
         if self.state is not State.CLOSING:
             self._close(known_reason(message.reason), now)
-        elif message.final and self._has_closed_books:
+        elif message.final and self._has_closed_books and message.paid == self.paid:
             self._end(self._end_reason)
         else:
             self._count_and_tell()

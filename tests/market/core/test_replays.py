@@ -7,7 +7,7 @@ from coincurve import PrivateKey
 
 from fs_market.core.channels import channels_domain
 from fs_market.core.client import State as ClientState
-from fs_market.core.messages import Close, Message, Order, sign_close
+from fs_market.core.messages import Close, Message, Order, parse_untrusted, sign_close
 from fs_market.core.messages import serialize as wire
 from fs_market.core.provider import State as ProviderState
 from fs_market.core.records import ProviderRecord
@@ -129,6 +129,27 @@ def test_a_voucher_of_before_does_no_more_than_ask(world: World) -> None:
     paid = world.provider.paid
     assert to_bob(world, vouchers[-1]) is None
     assert world.provider.paid == paid
+
+
+def test_a_last_voucher_that_was_lost_is_sent_again_before_the_end(world: World) -> None:
+    world.traffic(down=MIB // 4)
+    world.client.close(world.now)
+    world.run(world.alice)
+    while world.client.promised < world.price.cost(world.served_bytes, 0):
+        for side in world.sides:
+            world.run(side)
+            if side.outbox:
+                world.deliver(side)
+    lost = [each for each in world.alice.outbox if isinstance(parse_untrusted(each), Voucher)]
+    assert lost
+    world.alice.outbox.clear()
+    early = close_by(SESSION_KEY, world, final=True)
+    assert early.paid > world.provider.paid
+    assert to_bob(world, early) is None
+    assert world.provider.state is ProviderState.CLOSING
+    world.settle_messages()
+    assert world.states == (ClientState.OVER, ProviderState.OVER)
+    assert world.claimed == world.client.promised
 
 
 def test_who_has_not_heard_the_end_is_told_again(world: World) -> None:

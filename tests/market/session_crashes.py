@@ -1,6 +1,6 @@
 """The program of test_session_crashes: both agents are processes, and one is killed at every step.
 
-python -m tests.market.session_crashes VICTIM FIRST STRIDE URL TOKEN CHANNELS DIRECTORY < KEY
+python -m tests.market.session_crashes VICTIM FIRST STRIDE URL TOKEN CHANNELS DIRECTORY
 
 Engines and chain live on, and so do the files. Whoever was killed is started again, the session
 comes to its end, and then the books of both, the engines and the chain have to agree.

@@ -41,6 +41,7 @@ from fs_market.errors import MarketError
 from fs_market.provider_agent import ProviderAgent
 from fs_market.provider_sessions import Lodging
 from fs_market.settle import SettlementPolicy, Settler
+from fs_market.stream import TcpRoute
 from fs_market.voucher_book import Side
 from fs_market.wallet import Wallet
 from fs_market.watch import ChannelWatch
@@ -155,11 +156,12 @@ class Session:
                 call = scene.channels(us).open(wanted.terms, wanted.deposit)
                 await us.sender.carry_out(f"open:{wanted.channel.hex()}", call)
 
+            route = TcpRoute("127.0.0.1", self.port)
             record = await client_record(us)
             agent = ClientAgent(ClientSession(config, record), us.journal)
             if record is None or not record.is_over:
                 try:
-                    await agent.negotiate("127.0.0.1", self.port, Buyer(consider, have_opened))
+                    await agent.negotiate(route, Buyer(consider, have_opened))
                 except MarketError:
                     assert agent.ended is not None  # it hears that the session is over
             record = await client_record(us)
@@ -168,7 +170,7 @@ class Session:
                 return
             engine = await link(self.folder, "client")
             agent = ClientAgent(ClientSession(config, record), us.journal)
-            paying = asyncio.create_task(agent.pay("127.0.0.1", self.port, engine, PROVIDER_KEY))
+            paying = asyncio.create_task(agent.pay(route, engine, PROVIDER_KEY))
             # It happens in another process.
             while not paying.done() and sum(await engine.count(PROVIDER_KEY)) < TOTAL:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ of the contracts is, each provider costs three questions.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fs_market.answers import Log
@@ -65,6 +65,10 @@ class ChainListings:
     def listing(self, provider: bytes) -> Listing | None:
         """As it was last read; None where it was not, or where there is none."""
         return self._listings.get(provider)
+
+    def all(self) -> Mapping[bytes, Listing]:
+        """Of each provider, as it was last read."""
+        return self._listings
 
     async def look_up(self, provider: bytes) -> Listing | None:
         """Ask the chain for one provider, by its 20 bytes, and hold the answer."""

@@ -41,7 +41,7 @@ def _nobody(_: Progress) -> None:
 
 
 class ChainListings:
-    """A ``fs_net.ports.ChainView``.
+    """A ``fs_net.ports.RegistryView``.
 
     ``look_up`` serves who wants to know of a few providers; ``refresh`` learns of all, and later
     what changed.  Both raise ChainError as ``Chain`` does, and what is held stays then.
@@ -69,6 +69,10 @@ class ChainListings:
     def all(self) -> Mapping[bytes, Listing]:
         """Of each provider, as it was last read."""
         return self._listings
+
+    def node_keys(self) -> frozenset[bytes]:
+        """Of all providers that were read."""
+        return frozenset(listing.node_key for listing in self._listings.values())
 
     async def look_up(self, provider: bytes) -> Listing | None:
         """Ask the chain for one provider, by its 20 bytes, and hold the answer."""

@@ -10,7 +10,7 @@ SHELL_FILES := tools/setup tools/contracts .ci/run
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## apt packages (as root), .venv and the locked packages
+setup: ## apt packages (as root), .venv and the locked packages, js-libp2p
 	@PYTHON="$(PYTHON)" tools/setup
 
 demo: setup ## a download through the tunnel, in network namespaces (root)
@@ -79,5 +79,5 @@ lock: ## renew requirements/*.txt from setup.cfg and requirements/*.in
 	$(UV) $(LOCK_ARGS) --no-deps requirements/uv.in -o requirements/uv.txt
 
 clean: ## remove what make made, .venv included
-	rm -rf .venv build contracts/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build contracts/node_modules tests/net/interop/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,19 +14,20 @@ from fs_market.core.messages import (
 )
 from fs_market.core.signatures import verify_untrusted
 from fs_market.errors import MarketError, Reason, Refused
+from fs_market.ports import Route
 from fs_market.stream import connect
 
 _ANSWER_WITHIN = 10.0  # seconds
 
 
-async def ask_for_quote(host: str, port: int, domain: Domain, node: Address | None) -> Quote:
+async def ask_for_quote(route: Route, domain: Domain, node: Address | None) -> Quote:
     """Its quote, which is authentic; MarketError where there is none.
 
     ``node`` is whose it has to be; None: anybody's.
     """
     try:
         async with asyncio.timeout(_ANSWER_WITHIN):
-            stream = await connect(host, port)
+            stream = await connect(route)
             try:
                 stream.send([serialize(QuoteRequest(domain.chain_id, domain.contract))])
                 (message, *_) = map(parse_untrusted, await stream.receive(_ANSWER_WITHIN))
@@ -34,7 +35,7 @@ async def ask_for_quote(host: str, port: int, domain: Domain, node: Address | No
                 await stream.close()
     except (OSError, TimeoutError) as error:
         raise MarketError(
-            f"no provider answers at {host} port {port} ({error or 'no answer'}); "
+            f"no provider answers at {route} ({error or 'no answer'}); "
             "check the address, or choose another"
         ) from None
     if isinstance(message, Refusal):

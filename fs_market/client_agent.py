@@ -31,7 +31,7 @@ from fs_market.core.session import (
 )
 from fs_market.errors import MalformedMessage, MarketError
 from fs_market.journal import Journal as Books
-from fs_market.ports import Engine
+from fs_market.ports import Engine, Route
 from fs_market.stream import Stream, connect
 from fs_tunnel.types import PublicKey
 
@@ -66,18 +66,18 @@ class ClientAgent:
         self._woken = asyncio.Event()
         self._is_counting = False
 
-    async def negotiate(self, host: str, port: int, buyer: Buyer) -> Tunnel:
+    async def negotiate(self, route: Route, buyer: Buyer) -> Tunnel:
         """Buy, or take up what was bought. MarketError where nothing comes of it."""
         self._buyer = buyer
         try:
-            stream = await connect(host, port)
+            stream = await connect(route)
         except (OSError, TimeoutError) as error:
             raise MarketError(
-                f"no provider answers at {host} port {port} ({error or 'no answer'}); "
+                f"no provider answers at {route} ({error or 'no answer'}); "
                 "check the address, or choose another"
             ) from None
         # It may hang up while the user thinks, and while the chain does.
-        connecting = asyncio.create_task(self._stay_connected(host, port, stream))
+        connecting = asyncio.create_task(self._stay_connected(route, stream))
         try:
             await self._serve(lambda: self._configured is not None)
         finally:
@@ -90,11 +90,11 @@ class ClientAgent:
         reason = self.ended.reason.text
         raise MarketError(f"nothing came of it: {reason}; choose another provider, or other limits")
 
-    async def pay(self, gateway: str, port: int, engine: Engine, provider: PublicKey) -> Ended:
+    async def pay(self, gateway: Route, engine: Engine, provider: PublicKey) -> Ended:
         """Pay for what passes until the session is over; ``provider`` is its key in the engine."""
         self._engine, self._provider = engine, provider
         tasks = [
-            asyncio.create_task(self._stay_connected(gateway, port)),
+            asyncio.create_task(self._stay_connected(gateway)),
             asyncio.create_task(self._hear_engine(engine)),
         ]
         serving = asyncio.create_task(self._serve(lambda: False))
@@ -194,11 +194,11 @@ class ClientAgent:
         finally:
             self._woken.set()
 
-    async def _stay_connected(self, host: str, port: int, stream: Stream | None = None) -> None:
+    async def _stay_connected(self, route: Route, stream: Stream | None = None) -> None:
         delay = _FIRST_DELAY
         while True:
             try:
-                stream = stream or await connect(host, port)
+                stream = stream or await connect(route)
             except (OSError, TimeoutError):
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LONGEST_DELAY)

@@ -206,8 +206,8 @@ class StakeBook(_Ledger):
         owner = await self._read("ownerOf", key)
         return None if owner == ZERO_ADDRESS else owner
 
-    async def weight_of(self, key: Address) -> int:
-        return int(await self._read("weightOf", key))
+    async def weight_of(self, key: Address, block: int | None = None) -> int:
+        return int(await self._read("weightOf", key, block=block))
 
     def register(self, key: Address, amount: int, signature: bytes = b"") -> Call:
         """Stake from the caller's account; the signature is not needed where the key calls."""
@@ -256,13 +256,13 @@ class Registry(_Contract):
     async def bond_per_slot(self) -> int:
         return int(await self._read("bondPerSlot"))
 
-    async def entry_of(self, provider: Address) -> ProviderEntry:
-        said = await self._read("entryOf", provider)
+    async def entry_of(self, provider: Address, block: int | None = None) -> ProviderEntry:
+        said = await self._read("entryOf", provider, block=block)
         owner, payout, since, node_key, heartbeat_key, offer = said
         return ProviderEntry(owner, payout, since, node_key, heartbeat_key, Offer(*offer))
 
-    async def is_listed(self, provider: Address) -> bool:
-        return bool(await self._read("isListed", provider))
+    async def is_listed(self, provider: Address, block: int | None = None) -> bool:
+        return bool(await self._read("isListed", provider, block=block))
 
     def announce(
         self,

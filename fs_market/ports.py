@@ -22,6 +22,42 @@ class TransactionSigner(Protocol):
         ...
 
 
+class Duplex(Protocol):
+    """Bytes both ways between us and one other, whatever carries them."""
+
+    async def read(self, most: int) -> bytes:
+        """Up to ``most`` bytes, and none after the end; OSError where it broke.
+
+        One that was cancelled has lost nothing.
+        """
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Have it sent, and do not wait; after the end it is lost."""
+        ...
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the other side to read."""
+        ...
+
+    def abort(self) -> None:
+        """End it at once."""
+        ...
+
+    async def close(self) -> None:
+        """End it when all is sent, or a moment has passed."""
+        ...
+
+
+class Route(Protocol):
+    """A way to a provider; its text stands in messages, after "at"."""
+
+    async def dial(self) -> Duplex:
+        """OSError or TimeoutError where it leads nowhere."""
+        ...
+
+
 class Engine(Protocol):
     """The engine of one tunnel, as who meters its peers needs it.
 

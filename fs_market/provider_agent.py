@@ -25,12 +25,14 @@ from fs_market.core.messages import (
 )
 from fs_market.core.offers import ProviderConfig
 from fs_market.core.provider import ProviderSession, State
+from fs_market.core.rendezvous import Rendezvous
 from fs_market.core.vouchers import Voucher
 from fs_market.errors import MalformedMessage, Reason, Refused
 from fs_market.journal import Journal as Books
-from fs_market.ports import Engine
+from fs_market.meetings import Meet, Meetings
+from fs_market.ports import Duplex, Engine
 from fs_market.provider_sessions import HeldSession, Lodging, ProviderSessions, now, where
-from fs_market.stream import Stream
+from fs_market.stream import Stream, Tcp
 from fs_market.watch import ChannelWatch
 from fs_tunnel.types import IPAddress, PublicKey
 from fs_wire.ratelimit import RateLimiter
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 4096
 MAX_OF_ONE_SOURCE = 16  # connections
-_SIGNED = (Order, Voucher, ReceiptAcceptance, Close)
+_SIGNED = (Order, Voucher, ReceiptAcceptance, Close, Rendezvous)
 IDLE_BEFORE_ORDER = 30.0  # seconds
 IDLE = 300.0  # seconds; who is served pays more often
 _REFUSALS_A_SECOND, REFUSALS_AT_ONCE = 10.0, 100.0  # of one source, before it is hung up on
@@ -66,8 +68,11 @@ class ProviderAgent:
         entropy: Callable[[int], bytes],
         reserved: Collection[PublicKey] = (),
         on_ended: Callable[[bytes], None] = lambda _channel: None,
+        meet: Meet | None = None,
     ) -> None:
         """``on_ended`` hears of each channel whose session is over: it can be settled.
+
+        ``meet`` gets through NATs to a client that asks for it; None: it is refused.
 
         ``reserved`` are WireGuard keys that nobody may come with: those of other clients.
         """
@@ -77,8 +82,10 @@ class ProviderAgent:
             *(config, lodging, engine, books, watch),
             entropy=entropy,
             reserved=reserved,
-            on_ended=on_ended,
+            on_ended=self._note_ended,
         )
+        self._on_ended = on_ended
+        self._meetings = meet and Meetings(config.domain, config.node_key, meet)
         self._connections: set[_Connection] = set()
         self._sources: Counter[str] = Counter()
         self._refused: Counter[Reason] = Counter()
@@ -142,9 +149,13 @@ class ProviderAgent:
     # Connections.
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection, from anywhere; for ``asyncio.start_server``."""
-        stream = Stream(reader, writer)
-        source = _source(stream.peer_address)
+        """Serve one TCP connection, from anywhere; for ``asyncio.start_server``."""
+        tcp = Tcp(reader, writer)
+        await self.serve(tcp, _source(tcp.peer_address))
+
+    async def serve(self, duplex: Duplex, source: str) -> None:
+        """Serve one connection, whose share of everything is that of its ``source``."""
+        stream = Stream(duplex)
         if len(self._connections) >= MAX_CONNECTIONS or self._sources[source] >= MAX_OF_ONE_SOURCE:
             stream.abort()
             return
@@ -187,6 +198,9 @@ class ProviderAgent:
             self._refuse(connection, Reason.FOREIGN_CHANNEL)
             return
         session.source = connection.source
+        if isinstance(message, Rendezvous):
+            self._meet_untrusted(connection, session, message)
+            return
         if session.task is None:
             self._hear_asking_untrusted(connection, data)
             return
@@ -209,6 +223,25 @@ class ProviderAgent:
             self._sessions.start(session)
         else:
             session.send()
+
+    def _meet_untrusted(
+        self, connection: _Connection, session: HeldSession, message: Rendezvous
+    ) -> None:
+        """A client whom we serve wants a way through NATs; the answer comes later."""
+        key, signer = session.core.wireguard_key, session.core.session_key
+        try:
+            if self._meetings is None or key is None or signer is None or session.place is None:
+                raise Refused(Reason.UNEXPECTED, "nobody can be met; order a place first")
+            if not self._sessions.may_check(connection.source):
+                raise Refused(Reason.RATE_LIMITED, "too many signatures to check; wait")
+            self._meetings.hear_untrusted(message, signer, key, connection.stream)
+        except Refused as error:
+            self._refuse(connection, error.reason)
+
+    def _note_ended(self, channel: bytes) -> None:
+        if self._meetings is not None:
+            self._meetings.forget(channel)
+        self._on_ended(channel)
 
     def _refuse(self, connection: _Connection, reason: Reason) -> None:
         self._refused[reason] += 1

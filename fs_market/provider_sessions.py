@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from fs_market import session_book, voucher_book
 from fs_market.core.accounting import CLOSED
+from fs_market.core.channels import ChannelStatus
 from fs_market.core.offers import ProviderConfig
 from fs_market.core.places import Place
 from fs_market.core.provider import ProviderSession, State
@@ -67,6 +68,7 @@ class HeldSession:
     place: Place | None = None
     source: str = ""  # of the message that is looked at
     is_counting: bool = False  # a count was asked for
+    had_ended: bool = False  # before its client asked once more
     fault: Exception | None = None  # outside of the task, which is to act on it
 
     def send(self) -> None:
@@ -126,6 +128,10 @@ class ProviderSessions:
         session.core = self._core(session, record)
         return session
 
+    def may_check(self, source: str) -> bool:
+        """Whether a signature of a source may be checked; takes one of those that it may have."""
+        return self._checks.allow(source, now())
+
     def start(self, session: HeldSession) -> None:
         """Serve a session whose channel is known."""
         self.by_channel[session.core.channel] = session
@@ -167,7 +173,7 @@ class ProviderSessions:
         session.task = None
         self._watch.forget(channel)
         core = session.core
-        if core.channel:
+        if core.channel and not session.had_ended:
             self.paid += core.paid
             self.bytes += core.usage.bytes
             self.refused += core.refused
@@ -257,20 +263,17 @@ class ProviderSessions:
         await self._books.do(lambda db: session_book.give_place_back(db, channel))
 
     async def _check(self, session: HeldSession, channel: bytes) -> None:
-        """Ask the chain until it answers, and give the client a place."""
+        """Give the client a place, if the chain has its channel, and no session had it."""
         core = session.core
-        while True:
-            try:
-                status = await self._watch.status(channel)
-                break
-            except ChainError as error:
-                log.warning("the chain cannot be asked for a channel: %s", error)
-                await asyncio.sleep(_ASK_CHAIN_AGAIN)
-        number = None
-        # Vouchers of a session that is over, or that we have no books of, would pay once more.
         entry = await self._books.do(lambda db: session_book.entry(db, channel))
-        is_spent = entry is not None and entry.is_over
-        is_spent |= status is not None and status.claimed > core.paid
+        if entry is not None and entry.is_over:
+            core.had_ended(from_bytes_untrusted(ProviderRecord, entry.record))
+            session.had_ended = True
+            return
+        status = await self._status(channel)
+        number = None
+        # Vouchers of a session that we have no books of would pay once more.
+        is_spent = status is not None and status.claimed > core.paid
         if status is not None and not is_spent and not self._is_taken(session):
             most = self._lodging.places
             number = await self._books.do(lambda db: session_book.take_place(db, channel, most))
@@ -282,6 +285,15 @@ class ProviderSessions:
         self._watch.follow(channel, status)
         session.place = self._lodging.place(number)
         core.channel_found(status, session.place, now())
+
+    async def _status(self, channel: bytes) -> ChannelStatus | None:
+        """What the chain says, once it answers."""
+        while True:
+            try:
+                return await self._watch.status(channel)
+            except ChainError as error:
+                log.warning("the chain cannot be asked for a channel: %s", error)
+                await asyncio.sleep(_ASK_CHAIN_AGAIN)
 
     def _is_taken(self, session: HeldSession) -> bool:
         """Whether the client came with a key that another has already."""

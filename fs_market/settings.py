@@ -11,6 +11,7 @@ token = "0x…"
 channels = "0x…"
 stakes = "0x…"
 registry = "0x…"
+since = 1                   # the block in which they were made: what is before is not read
 """
 
 import json
@@ -32,7 +33,7 @@ _MAX_FILE = 64 << 10  # bytes
 _OF_OTHERS = {"provider", "network"}  # ``provider_settings`` and ``fs_net.settings`` read them
 _SECTIONS = {
     "chain": {"rpc", "id", "confirmations", "max_fee_gwei"},
-    "contracts": {"token", "channels", "stakes", "registry"},
+    "contracts": {"token", "channels", "stakes", "registry", "since"},
 }
 
 
@@ -48,6 +49,7 @@ class MarketSettings:
     channels: Address
     stakes: Address | None
     registry: Address | None
+    since: int = 1
 
     def __repr__(self) -> str:
         return f"MarketSettings(chain {self.chain_id}, {self.channels})"
@@ -131,6 +133,7 @@ def render(settings: MarketSettings) -> str:
     ]
     for name, address in (("stakes", settings.stakes), ("registry", settings.registry)):
         lines += [f'{name} = "{address}"'] if address is not None else []
+    lines += [f"since = {settings.since}"] if settings.since > 1 else []
     return "\n".join(lines) + "\n"
 
 
@@ -157,6 +160,7 @@ class _Reader:
             channels=channels,
             stakes=self._address("stakes"),
             registry=self._address("registry"),
+            since=self._number("contracts", "since", 2**63, 1),
         )
 
     def _check_names(self) -> None:

@@ -14,6 +14,7 @@ from fs_wire.errors import Malformed
 
 MAX_FRAME = 1 << 20  # bytes
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1")
+SESSION_CHUNK = 16 << 10  # bytes of a session in one frame
 _HEADER = 4
 
 
@@ -51,6 +52,7 @@ class Settings:
     finds_local_peers: bool = False  # by mDNS
     max_connections: int = 1000
     max_memory: int = 1 << 30  # bytes; beyond it the process ends, and is started again
+    max_per_place: int = 64  # of those that come in from one IPv4 address or /64 of IPv6
 
     def to_value(self) -> list[Any]:
         return [getattr(self, name) for name in self.__slots__]

@@ -5,7 +5,8 @@ FlowShieldError
     ├── Refused                 a stranger's bytes broke a rule; ``reason`` is counted
     ├── HostGone                the network process ended before it answered
     ├── HostTimeout             it, or a peer through it, did not answer in time
-    └── HostFailed              it tried and could not: no such peer, no route, no value
+    ├── HostFailed              it tried and could not: no such peer, no route, no value
+    └── StoreFailed             the database of a full node cannot be read or written
 """
 
 from enum import StrEnum
@@ -51,3 +52,7 @@ class HostTimeout(NetError):
 
 class HostFailed(NetError):
     """The network process says that it could not."""
+
+
+class StoreFailed(NetError):
+    """What was to be written waits; what is in memory is served."""

@@ -10,12 +10,13 @@ import contextlib
 import itertools
 import logging
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
 from fs_net.errors import HostFailed, HostGone, HostTimeout
 from fs_net.launchers import Exec, Launcher, Process
+from fs_net.session import Session
 from fs_wire.errors import Malformed
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ _GRACE = 5.0  # s for it to end by itself
 _BACK_OFF = 0.25, 30.0  # s before it is started again: at first, at most
 _HEALTHY_AFTER = 60.0  # s; then it is started again as if for the first time
 _READ = 65536  # bytes
+_KEYS_AT_ONCE = 32 * 16384  # bytes in one frame
 
 
 class Handlers(Protocol):
@@ -45,13 +47,22 @@ class Handlers(Protocol):
         ...
 
 
+OnSession = Callable[[Session], Awaitable[None]]
+
+
 class Host:
     """A libp2p host in a process of its own."""
 
     def __init__(
-        self, settings: Settings, handlers: Handlers, launcher: Launcher | None = None
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        launcher: Launcher | None = None,
+        *,
+        on_session: OnSession | None = None,
     ) -> None:
-        self._settings, self._handlers = settings, handlers
+        """``on_session`` serves a session, which is over when it returns; None: nobody does."""
+        self._settings, self._handlers, self._on_session = settings, handlers, on_session
         self._launcher = launcher or Exec()
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Any]] = {}
@@ -59,7 +70,8 @@ class Host:
         self._process: Process | None = None
         self._ready = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
-        self._answers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listed: bytes | None = None
         self.peer = b""
         self.starts = 0
 
@@ -123,6 +135,28 @@ class Host:
         answer: bytes = await self._call("ask", peer, question, deadline, within=deadline)
         return answer
 
+    async def set_listed_keys(self, node_keys: Iterable[bytes]) -> None:
+        """Store records of these node keys alone, of 32 bytes each; until then, of any.
+
+        A full node calls it when its view of the chain changes.  A process that is started again
+        knows it by itself.
+        """
+        self._listed = b"".join(node_keys)
+        await self._tell_listed()
+
+    async def _tell_listed(self) -> None:
+        if self._listed is None:
+            return
+        told = self._listed
+        for at in range(0, len(told) or 1, _KEYS_AT_ONCE):
+            more = at + _KEYS_AT_ONCE < len(told)
+            await self._call("list_keys", told[at : at + _KEYS_AT_ONCE], more)
+
+    async def open_session(self, peer: bytes, deadline: float = DEADLINE) -> Session:
+        """Bytes both ways with a connected peer that serves sessions."""
+        number = await self._call("open_session", peer, deadline, within=deadline)
+        return Session(peer, number, self._call)
+
     async def put_record(self, node_key: bytes, record: bytes, deadline: float = DEADLINE) -> bool:
         """Store a signed record in the DHT; whether that ended within the deadline."""
         ended: bool = await self._call("put", node_key, record, deadline, within=deadline)
@@ -143,6 +177,10 @@ class Host:
         found = await self._call("find_full_nodes", deadline, within=deadline)
         return dict(found)
 
+    async def connected_full_nodes(self) -> dict[bytes, list[str]]:
+        """Connected peers that mesh on our topics: ids, and the addresses they gave."""
+        return dict(await self._call("connected_full_nodes"))
+
     async def reserve(self, relay: bytes, deadline: float = DEADLINE) -> bool:
         """Be reachable through a connected full node, as ``…/p2p-circuit/p2p/…``."""
         granted: bool = await self._call("reserve", relay, deadline, within=deadline)
@@ -153,13 +191,13 @@ class Host:
         is_direct: bool = await self._call("dial_circuit", address, deadline, within=2 * deadline)
         return is_direct
 
-    async def _call(self, name: str, *arguments: Any, within: float = DEADLINE) -> Any:
+    async def _call(self, name: str, *arguments: Any, within: float | None = DEADLINE) -> Any:
         if self._writer is None or not self._ready.is_set():
             raise HostGone("the network process is being started; try again in a second")
         number = next(self._numbers)
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(within + _MARGIN):
+            async with asyncio.timeout(None if within is None else within + _MARGIN):
                 self._writer.write(pack(Kind.CALL, number, name, list(arguments)))
                 await self._writer.drain()
                 return await answer
@@ -230,6 +268,7 @@ class Host:
         elif kind == Kind.TELL and rest[0] == "ready":
             self.peer = rest[1][0]["peer"]
             self._ready.set()
+            self._keep(self._tell_listed_again())
         elif kind == Kind.TELL and rest[0] == "message":
             self._handlers.on_message(*rest[1])
         elif kind == Kind.CALL:
@@ -241,13 +280,29 @@ class Host:
         if name == "gossip":
             self._reply(number, self._handlers.on_gossip(*arguments))
         elif name == "question":
-            task = asyncio.create_task(
-                self._reply_later(number, self._handlers.on_question(*arguments))
-            )
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+            self._keep(self._reply_later(number, self._handlers.on_question(*arguments)))
+        elif name == "session":
+            if self._on_session is not None:
+                peer, session = arguments
+                self._keep(self._serve(self._on_session, Session(peer, session, self._call)))
+            self._reply(number, self._on_session is not None)
         else:
             raise Malformed("a call of the network process makes no sense")
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell_listed_again(self) -> None:
+        with contextlib.suppress(HostGone):  # then the next one is told
+            await self._tell_listed()
+
+    async def _serve(self, on_session: OnSession, session: Session) -> None:
+        try:
+            await on_session(session)
+        finally:
+            session.abort()
 
     async def _reply_later(self, number: int, answer: Awaitable[bytes]) -> None:
         self._reply(number, await answer)

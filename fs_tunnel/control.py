@@ -12,6 +12,10 @@ One JSON object a line, each way, over ``IFNAME.control`` in the run directory:
     {"op": "admit"}     let a ``peer`` in with these ``addresses``, a list; a session it has goes on
     {"op": "remove"}    cut a ``peer`` off; nothing happens where there is none
     {"op": "greet"}     open a session with every peer that has an endpoint and no session
+    {"op": "observe"}   ask these ``servers`` of STUN, a list of ADDRESS:PORT, where they see the
+                          tunnel's own socket; answers are events
+    {"op": "call"}      send one initiation to several ``endpoints`` of a ``peer``, to get through
+                          NATs; ``has_session`` says whether there is a session, and nothing is sent
     {"op": "watch"}     from now on, this connection is told of events, too
     {"op": "stop"}      remove the interface and exit
 
@@ -19,6 +23,7 @@ A reply holds ``"ok": true``, or ``"ok": false`` with ``"error"``.  An event has
 
     {"event": "credit_low", "peer": KEY, "credit": BYTES, "credit_used": BYTES}
     {"event": "endpoint_moved", "peer": KEY, "endpoint": "ADDRESS:PORT"}    the first one, too
+    {"event": "observed", "server": "ADDRESS:PORT", "endpoint": "ADDRESS:PORT"}
 
 Who reads its events too slowly is hung up on: it lost some, and asks for the status again.
 """

@@ -101,6 +101,14 @@ def parse_peer_untrusted(request: Message) -> PublicKey:
     return PublicKey.from_base64(text if isinstance(text, str) else "")
 
 
+def parse_endpoints_untrusted(request: Message, name: str, most: int) -> list[Endpoint]:
+    """A list of 1 to ``most`` endpoints, each once; UsageError for anything else."""
+    texts = request.get(name)
+    if not isinstance(texts, list) or not 0 < len(texts) <= most:
+        raise UsageError(f"{name} is a list of 1 to {most} endpoints, ADDRESS:PORT")
+    return list(dict.fromkeys(Endpoint.parse(str(each)) for each in texts))
+
+
 def parse_admission_untrusted(request: Message) -> PeerUpdate:
     """A peer with all of its addresses; UsageError for anything else."""
     addresses = request.get("addresses")

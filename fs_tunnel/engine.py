@@ -28,6 +28,7 @@ from fs_tunnel.control_server import (
     ControlServer,
     describe_limits,
     parse_admission_untrusted,
+    parse_endpoints_untrusted,
     parse_limits_untrusted,
     parse_peer_untrusted,
 )
@@ -38,6 +39,7 @@ from fs_tunnel.linux.sandbox import Sandbox, confine
 from fs_tunnel.linux.tun import Tun
 from fs_tunnel.peer_settings import apply_update, describe
 from fs_tunnel.proto.device import Device
+from fs_tunnel.proto.observer import MAX_SERVERS
 from fs_tunnel.proto.path import CreditLow, EndpointMoved
 from fs_tunnel.proto.peer import Peer
 from fs_tunnel.pump import Hooks
@@ -50,6 +52,7 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 NICENESS = -10  # of packet threads, as native/pump.c has it
 _HANDSHAKES_A_TURN = 8  # about a millisecond
+_MAX_CALLED = 8  # endpoints of a peer, called at once
 _GREETING_PAUSE = 0.005  # seconds between two turns of initiations: those who call go first
 
 
@@ -123,6 +126,8 @@ class Engine:
                 "admit": self._admit,
                 "remove": self._remove,
                 "greet": self._greet,
+                "observe": self._observe,
+                "call": self._call,
                 "stop": self._stop,
             }
         )
@@ -235,6 +240,8 @@ class Engine:
         self._pump.send(self._device.take_datagrams())
         for peer, notice in self._device.take_notices():
             self._tell(peer, notice)
+        for server, seen in self._device.take_observations():
+            self._control.tell("observed", server=str(server), endpoint=str(seen))
         self._schedule_timer()
 
     def _schedule_timer(self) -> None:
@@ -314,6 +321,24 @@ class Engine:
         self._flush()
         if rest := peers[_HANDSHAKES_A_TURN:]:
             self._loop.call_later(_GREETING_PAUSE, self._greet_some, rest)
+
+    def _observe(self, request: control.Message) -> control.Message:
+        self._check_link()
+        self._device.observe(
+            parse_endpoints_untrusted(request, "servers", MAX_SERVERS), self._now()
+        )
+        self._flush()
+        return {"listen_port": self._listen_port}
+
+    def _call(self, request: control.Message) -> control.Message:
+        endpoints = parse_endpoints_untrusted(request, "endpoints", _MAX_CALLED)
+        peer = self._device.peers.get(parse_peer_untrusted(request))
+        if peer is None:
+            raise UsageError("there is no such peer; add it first")
+        self._check_link()
+        has_session = peer.call(endpoints, self._now())
+        self._flush()
+        return {"has_session": has_session}
 
     def _count(self, request: control.Message) -> control.Message:
         peer = self._device.peers.get(parse_peer_untrusted(request))

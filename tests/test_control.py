@@ -23,6 +23,7 @@ from fs_tunnel.control_server import (
     describe_limits,
     listen,
     parse_admission_untrusted,
+    parse_endpoints_untrusted,
     parse_limits_untrusted,
 )
 from fs_tunnel.errors import (
@@ -33,7 +34,7 @@ from fs_tunnel.errors import (
     UsageError,
 )
 from fs_tunnel.proto.path import Limits
-from fs_tunnel.types import PublicKey
+from fs_tunnel.types import Endpoint, PublicKey
 from tests.netns.waiting import wait_until
 
 NAME = "alice"
@@ -361,3 +362,12 @@ def test_a_path_too_long_for_a_socket_is_an_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FS_TUNNEL_RUN_DIR", "/tmp/" + "x" * 120)
     with pytest.raises(FlowShieldError, match="cannot be reached"):
         control.status(NAME)
+
+
+def test_endpoints_are_a_short_list_each_once() -> None:
+    text = ["192.0.2.1:1", "[2001:db8::1]:2", "192.0.2.1:1"]
+    expected = [Endpoint("192.0.2.1", 1), Endpoint("2001:db8::1", 2)]
+    assert parse_endpoints_untrusted({"servers": text}, "servers", 3) == expected
+    for wrong in (None, [], "192.0.2.1:1", text * 2, [1], ["192.0.2.1"], [None]):
+        with pytest.raises(UsageError):
+            parse_endpoints_untrusted({"servers": wrong}, "servers", 3)

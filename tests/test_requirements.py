@@ -1,6 +1,7 @@
 """The locks hold versions and hashes alone, and the apt list what the tests need."""
 
 import configparser
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from tests.conftest import NETNS_TOOLS
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
+NPM_LOCKS = [
+    REQUIREMENTS.parent / folder / "package-lock.json"
+    for folder in ("contracts", "tests/net/interop")
+]
 LOCKS = [path for path in LOCKS if not path.name.startswith("apt")]
 
 
@@ -25,6 +30,17 @@ def test_every_package_has_one_version_and_a_hash(lock: Path) -> None:
     for name, entry in pinned(lock).items():
         assert re.match(r"[\w-]+==[\w.]+( ; [^\\]+)? \\\n", entry), name
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), name
+
+
+@pytest.mark.parametrize("lock", NPM_LOCKS, ids=lambda path: str(path.parent.name))
+def test_npm_packages_have_one_too_and_no_place(lock: Path) -> None:
+    """Nor does a lock of npm; what is linked lies in this repository."""
+    packages = json.loads(lock.read_text())["packages"]
+    del packages[""]
+    for name, entry in packages.items():
+        is_ours = entry.get("link") or name.endswith("not-there")
+        assert is_ours or re.match(r"sha512-[\w+/]+=*$", entry["integrity"]), name
+        assert "://" not in entry.get("resolved", ""), name
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)

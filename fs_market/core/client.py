@@ -10,7 +10,7 @@ credit is the user's budget, so that nothing runs away between two looks.
 
 from enum import Enum, IntEnum
 
-from fs_market.core.accounting import CLOSED, NO_USAGE, Usage
+from fs_market.core.accounting import CLOSED
 from fs_market.core.channels import Terms, channel_id
 from fs_market.core.client_books import ClientBooks
 from fs_market.core.messages import (
@@ -72,7 +72,11 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     State.QUOTING: {State.QUOTED: "Quote within the limits", State.OVER: "Refusal, silence, close"},
     State.QUOTED: {State.OPENING: "accept", State.OVER: "close"},
     State.OPENING: {State.ORDERING: "opened", State.OVER: "close"},
-    State.ORDERING: {State.SERVED: "PeerConfig", State.OVER: "Refusal, silence, close"},
+    State.ORDERING: {
+        State.SERVED: "PeerConfig",
+        State.CLOSING: "close, after service",
+        State.OVER: "Refusal, silence, close, final Close",
+    },
     State.SERVED: {
         State.CLOSING: "close, Close, budget spent",
         State.OVER: "final Close, counts disagree, starved, silence",
@@ -91,7 +95,7 @@ class Timer(IntEnum):
     STARVED = 3  # all is paid, and still nothing is served
 
 
-class ClientSession(Session[Timer]):
+class ClientSession(Session[Timer, ClientBooks]):
     """One channel from its quote to its end."""
 
     def __init__(self, config: ClientConfig, record: ClientRecord | None = None) -> None:
@@ -99,7 +103,6 @@ class ClientSession(Session[Timer]):
         super().__init__()
         self._config = config
         self._quote: Quote | None = None
-        self._books: ClientBooks | None = None
         self._unjudged: dict[type, Statement | ReceiptOffer] = {}  # until it is counted
         self.state = State.IDLE
         if record is not None:
@@ -150,7 +153,8 @@ class ClientSession(Session[Timer]):
 
     def close(self, now: float, reason: Reason = Reason.DONE) -> None:
         """Stop: pay what is owed, and no more. Asking twice does no harm."""
-        if self.state is State.SERVED:
+        has_had_service = self.promised > 0 or self.usage.bytes > 0
+        if self.state is State.SERVED or (self.state is State.ORDERING and has_had_service):
             self._pass_time(now)
             self._stopwatch.stop()
             self._end_reason = reason
@@ -201,11 +205,6 @@ class ClientSession(Session[Timer]):
         """Base units that were signed for in total."""
         return self._books.promised if self._books else 0
 
-    @property
-    def usage(self) -> Usage:
-        """By our own count."""
-        return self._books.usage if self._books else NO_USAGE
-
     # Messages of the provider.
 
     def _handle_untrusted(self, message: Message, now: float) -> None:
@@ -223,7 +222,7 @@ class ClientSession(Session[Timer]):
             case ReceiptOffer() if self.state in (State.SERVED, State.CLOSING):
                 self._check_channel(message.receipt.channel)
                 self._judge_later(message)
-            case Close() if self.state in (State.SERVED, State.CLOSING):
+            case Close() if self.state in (State.ORDERING, State.SERVED, State.CLOSING):
                 self._check_channel(message.channel)
                 self._take_close_untrusted(message, now)
             case Refusal():
@@ -310,7 +309,7 @@ class ClientSession(Session[Timer]):
         reason = known_reason(message.reason)
         if message.final:
             self._end(reason)
-        else:
+        elif self.state is not State.ORDERING:
             self.close(now, reason)
 
     def _take_refusal(self, reason: Reason) -> None:
@@ -339,9 +338,11 @@ class ClientSession(Session[Timer]):
             self._watch_for_starving(now)
             self._set_limits(now)
         elif books.statement is not None and books.statement.final:
-            self._send_close(final=True)
             if books.statement.paid == books.promised:
+                self._send_close(final=True)
                 self._end(self._end_reason)
+            elif amount is None:
+                self._send_voucher()  # it was lost, or came out of turn
 
     def _watch_for_starving(self, now: float) -> None:
         if self._open_books.is_starving:
@@ -407,17 +408,9 @@ class ClientSession(Session[Timer]):
         record = self._open_books.record
         self._outbox.tell(OpenChannel(self._channel, record.terms, record.deposit))
 
-    def _pass_time(self, now: float) -> None:
-        self._open_books.pass_time(self._stopwatch.take(now))
-
     def _begin_books(self, record: ClientRecord) -> None:
         self._books = ClientBooks(record, self._config.budget)
         self._channel = channel_id(self._config.domain, record.terms)
-
-    @property
-    def _open_books(self) -> ClientBooks:
-        assert self._books is not None
-        return self._books
 
     def _journal(self) -> None:
         self._outbox.journal(self._channel, to_bytes(self._open_books.record))

@@ -13,6 +13,9 @@
                     ◀────────────────────────  Statement, final
       Voucher, Close, final  ───────────────▶
 
+At any time in between, a client whose provider has no endpoint that can be dialled says where it
+can be called, in a ``Rendezvous``, and has the provider's in return (``rendezvous``).
+
 The provider answers what it does not accept with a ``Refusal``.  A message is an array: version,
 type, and the fields of its record.  An ``Order`` holds the whole quote, so that a provider keeps
 nothing of those who only ask; another resumes a session after a crash of either side.
@@ -30,6 +33,7 @@ from fs_market.core.eip712 import Domain, struct_hash, type_hash
 from fs_market.core.ethereum import Address, keccak
 from fs_market.core.prices import Price
 from fs_market.core.receipts import Receipt
+from fs_market.core.rendezvous import Rendezvous
 from fs_market.core.schema import (
     U16,
     U32,
@@ -215,6 +219,7 @@ Message: TypeAlias = (
     | ReceiptAcceptance
     | Close
     | Refusal
+    | Rendezvous
 )
 TYPES: dict[int, type[Message]] = {
     1: QuoteRequest,
@@ -227,6 +232,7 @@ TYPES: dict[int, type[Message]] = {
     8: ReceiptAcceptance,
     9: Close,
     10: Refusal,
+    11: Rendezvous,
 }
 _NUMBERS = {record: number for number, record in TYPES.items()}
 

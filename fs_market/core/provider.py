@@ -14,9 +14,9 @@ and what it says goes to where its last order came from.
 from collections.abc import Callable
 from enum import Enum, IntEnum
 
-from fs_market.core.accounting import CLOSED, NO_USAGE, Usage
+from fs_market.core.accounting import CLOSED
 from fs_market.core.channels import ChannelStatus, channel_id
-from fs_market.core.ethereum import HASH_LEN
+from fs_market.core.ethereum import HASH_LEN, Address
 from fs_market.core.inspection import Inspector
 from fs_market.core.messages import (
     Close,
@@ -73,7 +73,7 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     State.CHECKING: {
         State.SERVING: "channel_found",
         State.QUOTING: "channel_missing, before any service",
-        State.OVER: "channel_missing, after service",
+        State.OVER: "channel_missing, after service; had_ended",
     },
     State.SERVING: {
         State.SUSPENDED: "credit ends",
@@ -98,7 +98,7 @@ class Timer(IntEnum):
     UNPAID = 1  # credit has ended, or the session has, and no voucher came
 
 
-class ProviderSession(Session[Timer]):
+class ProviderSession(Session[Timer, ProviderBooks]):
     """One client, from its first question to its last voucher."""
 
     def __init__(
@@ -118,7 +118,6 @@ class ProviderSession(Session[Timer]):
         self._config = config
         self._unix_time, self._entropy = unix_time, entropy
         self._inspect = Inspector(config, may_check)
-        self._books: ProviderBooks | None = None
         self._place: Place | None = None
         self._is_counted = False  # since the peer was added: the engine's count is known
         self._owes_statement = self._owes_record = False  # once it was counted
@@ -151,7 +150,9 @@ class ProviderSession(Session[Timer]):
         self._send_place()
         self._timers.start(Timer.TICK, now + TICK)
         self._stopwatch.start(now)
-        if terms.expires_at <= self._unix_time() + STOP_BEFORE_EXPIRY:
+        if books.record.is_closing:
+            self._close(Reason.DONE, now)
+        elif terms.expires_at <= self._unix_time() + STOP_BEFORE_EXPIRY:
             self._close(Reason.EXPIRED, now)
 
     def channel_missing(self) -> None:
@@ -165,6 +166,14 @@ class ProviderSession(Session[Timer]):
         self._outbox.send(Refusal(Reason.NO_CHANNEL))
         self._books, self._channel = None, b""
         self._go(State.QUOTING)
+
+    def had_ended(self, record: ProviderRecord) -> None:
+        """This is how the channel's only session ended, which its client has not heard."""
+        if self.state is not State.CHECKING:
+            raise StateError("no channel is being checked; wait for CheckChannel")
+        self._begin_books(record)
+        self._go(State.OVER)
+        self._send_close(final=True)
 
     def channel_changed(self, status: ChannelStatus, now: float) -> None:
         """The chain says something else of the channel: finality, more deposit, its closing."""
@@ -230,14 +239,14 @@ class ProviderSession(Session[Timer]):
         return self._books.record.wireguard_key if self._books else None
 
     @property
+    def session_key(self) -> Address | None:
+        """Who signs for the client; None before its order."""
+        return self._books.record.terms.session_key if self._books else None
+
+    @property
     def paid(self) -> int:
         """Base units of the best voucher."""
         return self._books.paid if self._books else 0
-
-    @property
-    def usage(self) -> Usage:
-        """By our own count."""
-        return self._books.usage if self._books else NO_USAGE
 
     # Messages of the client.
 
@@ -307,7 +316,7 @@ class ProviderSession(Session[Timer]):
         self._inspect.close_untrusted(message, self._open_books, now)
         if self.state is not State.CLOSING:
             self._close(known_reason(message.reason), now)
-        elif message.final and self._has_closed_books:
+        elif message.final and self._has_closed_books and message.paid == self.paid:
             self._end(self._end_reason)
         else:
             self._count_and_tell()
@@ -352,6 +361,8 @@ class ProviderSession(Session[Timer]):
         self._is_counted = False
         self._timers.stop_all()
         self._timers.start(Timer.UNPAID, now + UNPAID_FOR)
+        self._open_books.change(is_closing=True)
+        self._journal()
         self._outbox.tell(SetLimits(CLOSED, 0))
         self._outbox.tell(ReadCounters())
         self._send_close(final=False)
@@ -413,17 +424,9 @@ class ProviderSession(Session[Timer]):
         )
         self._outbox.send(statement)
 
-    def _pass_time(self, now: float) -> None:
-        self._open_books.pass_time(self._stopwatch.take(now))
-
     def _begin_books(self, record: ProviderRecord) -> None:
         self._books = ProviderBooks(record)
         self._channel = channel_id(self._config.domain, record.terms)
-
-    @property
-    def _open_books(self) -> ProviderBooks:
-        assert self._books is not None
-        return self._books
 
     def _journal(self) -> None:
         self._owes_record = False

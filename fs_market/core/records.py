@@ -43,6 +43,7 @@ class ProviderRecord:
     terms: Terms
     wireguard_key: WireGuardKey
     order: U32 = 0  # the number of the last that was taken
+    is_closing: Flag = False
     is_over: Flag = False
     meter: Meter = NOTHING_COUNTED
     voucher: LastVoucher = ()  # the best

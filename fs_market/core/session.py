@@ -11,9 +11,9 @@ service is given for one that a crash could lose; a session is made again from i
 from collections import Counter, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from fs_market.core.accounting import Stopwatch, Usage
+from fs_market.core.accounting import NO_USAGE, Stopwatch, Usage
 from fs_market.core.channels import Terms
 from fs_market.core.messages import Message, Quote, ReceiptOffer, Tunnel, serialize
 from fs_market.core.vouchers import Voucher
@@ -210,10 +210,23 @@ class Deadlines(Generic[TimerName]):
         return [name for _, name in due]
 
 
-class Session(Generic[TimerName]):
+class _Books(Protocol):
+    """What either side's books have alike."""
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def pass_time(self, milliseconds: int) -> None: ...
+
+
+Books = TypeVar("Books", bound=_Books)
+
+
+class Session(Generic[TimerName, Books]):
     """What a shell asks of either side alike."""
 
     def __init__(self) -> None:
+        self._books: Books | None = None
         self._outbox = Outbox()
         self._timers: Deadlines[TimerName] = Deadlines()
         self._stopwatch = Stopwatch()
@@ -226,6 +239,11 @@ class Session(Generic[TimerName]):
     def channel(self) -> bytes:
         """The channel that this session is about; empty before there is one."""
         return self._channel
+
+    @property
+    def usage(self) -> Usage:
+        """By our own count."""
+        return self._books.usage if self._books else NO_USAGE
 
     def journalled(self, number: int) -> None:
         """The Journal event of this number is on the disk."""
@@ -250,6 +268,14 @@ class Session(Generic[TimerName]):
         self._told = limits
         self._outbox.tell(limits)
         return True
+
+    @property
+    def _open_books(self) -> Books:
+        assert self._books is not None
+        return self._books
+
+    def _pass_time(self, now: float) -> None:
+        self._open_books.pass_time(self._stopwatch.take(now))
 
     def _check_channel(self, channel: bytes) -> None:
         if channel != self._channel:

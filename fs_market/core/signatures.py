@@ -64,6 +64,11 @@ def verify_untrusted(digest: bytes, signature: bytes, signer: Address) -> None:
         raise _bad(f"is not by {signer}")
 
 
+def message_digest(message: bytes) -> bytes:
+    """What wallets sign of a message that people read: EIP-191, version 0x45 (personal_sign)."""
+    return keccak(b"\x19Ethereum Signed Message:\n%d" % len(message) + message)
+
+
 def _address_of(point: Secp256k1Point) -> Address:
     return Address(keccak(point.format(compressed=False)[1:])[12:])
 

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Annotated
 
 from fs_net.core.judge import Judge
-from fs_net.core.records import MAX_SIGNED, Heartbeat, ProviderRecord, Signed
+from fs_net.core.records import MAX_SIGNED, ProviderRecord, SignedContent
 from fs_net.errors import Reason
 from fs_wire.errors import Malformed
 from fs_wire.schema import BytesUpTo, ListOf, from_bytes_untrusted, to_bytes
@@ -46,7 +46,7 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._records) + len(self._heartbeats)
 
-    def add(self, said: Signed[ProviderRecord] | Signed[Heartbeat]) -> None:
+    def add(self, said: SignedContent) -> None:
         """Tell others of it with the next batches."""
         content = said.content
         kept = self._records if isinstance(content, ProviderRecord) else self._heartbeats

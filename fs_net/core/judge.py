@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Generic
 
 from fs_net.core.index import Index, Latest
-from fs_net.core.records import HEARTBEAT_LIFETIME, Heartbeat, ProviderRecord, Signed, T
+from fs_net.core.records import (
+    HEARTBEAT_LIFETIME,
+    Heartbeat,
+    ProviderRecord,
+    Signed,
+    SignedContent,
+    T,
+)
 from fs_net.core.records import parse_untrusted as parse
 from fs_net.core.standing import Standings
 from fs_net.errors import Reason, Refused
@@ -31,6 +38,10 @@ class Verdict(Generic[T]):
     reason: Reason | None = None
 
 
+def _nobody(_: SignedContent) -> None:
+    """Where nobody wants to know."""
+
+
 class Judge:
     """Checks what peers send, and puts what is good into the index."""
 
@@ -42,9 +53,13 @@ class Judge:
         *,
         rate: float = _PEER_RATE,
         burst: float = _PEER_BURST,
+        taken: Callable[[SignedContent], None] = _nobody,
     ) -> None:
-        """``network`` is ``records.network_id``; ``rate`` and ``burst`` are items of one peer."""
-        self.index = index
+        """``network`` is ``records.network_id``; ``rate`` and ``burst`` are items of one peer.
+
+        ``taken`` hears of all that changed the index.
+        """
+        self.index, self._taken = index, taken
         self.refused: Counter[Reason] = Counter()
         self.standings = Standings()
         self._chain, self._network = chain, network
@@ -108,7 +123,15 @@ class Judge:
         said.check(key, self._network)
         if not latest.add(said, listing.stake):
             raise Refused(Reason.UNSTAKED, "others have more stake and there is no room; add stake")
+        self._taken(said)
         return said
+
+
+def signer_of(said: SignedContent, listing: Listing, now: int) -> bytes:
+    """The key that must have signed it; Refused where it holds no more, or stake is lacking."""
+    if isinstance(said.content, ProviderRecord):
+        return _check_record(said.content, listing, now)
+    return _check_heartbeat(said.content, listing, now)
 
 
 def _check_record(record: ProviderRecord, listing: Listing, now: int) -> bytes:

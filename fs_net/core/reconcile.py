@@ -2,8 +2,9 @@
 
 Range-based set reconciliation: both have sorted the ids of what they hold.  One names a range and
 a fingerprint of what it has in it; where the other's differs, it answers with the fingerprints of
-16 parts, so cut that each holds as many ids as the next, or, of a small part, with the ids.  Who
-gets ids knows what to ask for and what to send.  Neither keeps state between messages.
+16 parts, so cut that each holds as many ids as the next, or, of a small part, with the ids.  Ids
+that the asking side names are answered with those of the other, so that the asking side learns
+everything: what to ask for, and what to send.  Neither keeps state between messages.
 
 Source: A. Meyer, Range-Based Set Reconciliation, 2023 (arXiv 2212.13567), section 3.  The
 fingerprint is a hash of all ids rather than their sum, which one who makes ids could steer.
@@ -73,9 +74,10 @@ class Snapshot:
         """The first message."""
         return to_bytes(Message((self._summary(b"", b""),)))
 
-    def answer_untrusted(self, data: bytes) -> Step:
+    def answer_untrusted(self, data: bytes, *, is_asked: bool = False) -> Step:
         """Compare a message with what we hold; Refused for what is no message.
 
+        ``is_asked`` is the side that did not begin: it answers ids with ids.
         What does not fit into the answer is left for the next time that the two compare.
         """
         try:
@@ -89,8 +91,12 @@ class Snapshot:
                 ours = self._within(theirs.lower, theirs.upper)
                 step.they_lack += sorted(set(ours) - set(theirs.ids))
                 step.we_lack += sorted(set(theirs.ids) - set(ours))
-                continue
-            for part in self._parts(theirs):
+                if not is_asked or set(ours) == set(theirs.ids):
+                    continue
+                parts = _listed(theirs.lower, theirs.upper, ours)
+            else:
+                parts = self._parts(theirs)
+            for part in parts:
                 named += len(part.ids)
                 if len(answers) == _MAX_RANGES or named > _MAX_IDS:
                     break
@@ -104,7 +110,7 @@ class Snapshot:
         if _fingerprint(ours) == theirs.fingerprint:
             return []
         if len(ours) <= _FEW:
-            return [Range(theirs.lower, theirs.upper, True, b"", tuple(ours))]
+            return _listed(theirs.lower, theirs.upper, ours)
         firsts = [ours[part * len(ours) // _PARTS] for part in range(1, _PARTS)]
         bounds = [theirs.lower, *firsts, theirs.upper]
         return [self._summary(lower, upper) for lower, upper in pairwise(bounds)]
@@ -115,6 +121,15 @@ class Snapshot:
     def _within(self, lower: bytes, upper: bytes) -> Sequence[bytes]:
         end = bisect_left(self._ids, upper) if upper else len(self._ids)
         return self._ids[bisect_left(self._ids, lower) : end]
+
+
+def _listed(lower: bytes, upper: bytes, ids: Sequence[bytes]) -> list[Range]:
+    """What is in a range, by name, in ranges that hold few."""
+    cuts = [lower, *ids[_FEW::_FEW], upper]
+    return [
+        Range(start, end, True, b"", tuple(ids[part * _FEW : (part + 1) * _FEW]))
+        for part, (start, end) in enumerate(pairwise(cuts))
+    ]
 
 
 def _check_order(ranges: Sequence[Range]) -> None:

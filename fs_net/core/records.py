@@ -129,6 +129,9 @@ class Signed(Generic[T]):
             ) from None
 
 
+SignedContent = Signed[ProviderRecord] | Signed[Heartbeat]
+
+
 def sign(content: T, key: SigningKey, network: bytes) -> Signed[T]:
     """Say it; ``network`` is ``network_id`` of where the key is registered."""
     body = encode([VERSION, *to_value(content)])

@@ -15,20 +15,31 @@ from libp2p.exceptions import ValidationError
 from libp2p.host.basic_host import BasicHost
 from libp2p.kad_dht import common as dht_common
 from libp2p.kad_dht import kad_dht, peer_routing, provider_store, value_store
+from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
+from libp2p.stream_muxer.yamux import yamux
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.quic.stream import QUICStream
 
 from fs_net.bridge import Decision
+from fs_net.host_process.mesh import GuardedRouter
 from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 
+_STREAMS_EACH = 64  # that a peer may have open, of all protocols
 MAX_GOSSIP = 64 * 1024  # bytes of an RPC: a batch, and room for control messages
+MAX_DHT = 64 * 1024  # bytes of a message: a record, and where twenty peers are
 _RESET_WITHIN = 1.0  # s
 _GOSSIP_RATE, _GOSSIP_BURST = 50.0, 200.0  # messages a second of one peer
+MAX_UNREAD = 1 << 20  # bytes of all streams of a connection
+_READ_DATA_BODY = Yamux._read_data_body
+_HANDLE_DATA_RECEIVED = QUICStream.handle_data_received
 _MAX_JUDGED = 64  # messages that wait for a decision
 GRAYLIST = -100.0
 
@@ -39,17 +50,30 @@ def guard_streams(host: BasicHost, caught: Counter[str]) -> None:
     """An exception that leaves a stream's handler resets the stream, and is counted.
 
     Unguarded it cancels the connection's nursery, and with that the whole host.  Even a peer that
-    closes its stream does so: ``read`` raises StreamEOF.
+    closes its stream does so: ``read`` raises StreamEOF.  Of one peer, a number are served at a
+    time, whether it has said yet what it wants or not.
     """
     network: Any = host.get_network()
     handle = network.common_stream_handler
 
+    open_of: Counter[ID] = Counter()
+
     async def guarded(stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        if open_of[peer] >= _STREAMS_EACH:
+            caught["too many streams"] += 1
+            await reset(stream)
+            return
+        open_of[peer] += 1
         try:
             await handle(stream)
         except Exception as error:  # noqa: BLE001 - whatever a stranger provokes
             caught[type(error).__name__] += 1
             await reset(stream)
+        finally:
+            open_of[peer] -= 1
+            if not open_of[peer]:
+                del open_of[peer]
 
     network.set_stream_handler(guarded)
 
@@ -62,6 +86,51 @@ async def reset(stream: INetStream) -> None:
             await stream.reset()
         except Exception:  # noqa: BLE001 - it is gone already
             log.debug("a stream could not be reset")
+
+
+def bound_windows() -> None:
+    """A connection is closed where more of it waits to be read than well-behaved peers send.
+
+    Yamux counts what goes beyond a stream's window, and takes it; and reading lets windows grow
+    to 16 MiB each.  Of QUIC's streams each may hold 2 MiB, and loses what comes beyond.
+    """
+    QUICStream.handle_data_received = _hold_bounded  # type: ignore[method-assign]
+    yamux.MAX_WINDOW_SIZE = yamux.DEFAULT_WINDOW_SIZE
+    Yamux._read_data_body = _read_bounded  # type: ignore[method-assign]
+
+
+async def _read_bounded(self: Yamux, length: int) -> bytes:
+    if sum(map(len, self.stream_buffers.values())) + length > MAX_UNREAD:
+        raise trio.BrokenResourceError
+    return await _READ_DATA_BODY(self, length)
+
+
+async def _hold_bounded(self: QUICStream, data: bytes, end_stream: bool) -> None:
+    streams = self._connection._streams.values()
+    if sum(len(each._receive_buffer) for each in streams) + len(data) > MAX_UNREAD:
+        await self._connection.close()
+    else:
+        await _HANDLE_DATA_RECEIVED(self, data, end_stream)
+
+
+async def dial(host: BasicHost, peer: PeerInfo) -> None:
+    """Connect to a peer at the first of these addresses that answers; libp2p's error of the last.
+
+    By itself it takes one address of each transport out of all that it ever heard of, and after a
+    failure dials no address of that peer for a minute.
+    """
+    network: Any = host.get_network()
+    failure = SwarmException("it has no address")
+    for address in peer.addrs:
+        host.get_peerstore().clear_addrs(peer.peer_id)
+        network._negative_peer_cache.evict(str(peer.peer_id))
+        try:
+            await host.connect(PeerInfo(peer.peer_id, [address]))
+        except SwarmException as error:
+            failure = error
+        else:
+            return
+    raise failure
 
 
 class _Ignored(Exception):
@@ -140,9 +209,9 @@ class _Nothing(dict[Any, Any]):
         return deque(maxlen=0)
 
 
-def gossip_router() -> GossipSub:
+def gossip_router() -> GuardedRouter:
     """GossipSub with settings under which it does what it promises."""
-    router = GossipSub(
+    router = GuardedRouter(
         protocols=[TProtocol(f"/meshsub/{version}") for version in ("1.2.0", "1.1.0", "1.0.0")],
         degree=6,
         degree_low=4,
@@ -164,12 +233,18 @@ def gossip_router() -> GossipSub:
     return router
 
 
+def dht_protocol(network: bytes) -> TProtocol:
+    """What the DHT of a network is called among peers."""
+    return TProtocol(f"/flowshield/{network.hex()[:16]}/kad/1.0.0")
+
+
 def name_dht(network: bytes) -> str:
-    """Give the DHT a protocol of its own network, and return its name.
+    """Give the DHT a protocol of its own network, and return its name; bound its messages.
 
     KadDHT ignores its ``protocol_prefix``: it would join the public DHT of IPFS.
     """
-    name = TProtocol(f"/flowshield/{network.hex()[:16]}/kad/1.0.0")
+    name = dht_protocol(network)
     for module in (dht_common, kad_dht, peer_routing, provider_store, value_store):
         module.PROTOCOL_ID = name  # type: ignore[attr-defined]
+        module.MAX_DHT_MESSAGE_SIZE = MAX_DHT  # type: ignore[attr-defined]
     return name

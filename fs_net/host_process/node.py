@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import trio
 from libp2p import new_host
 from libp2p.abc import INetConn, INetwork, INotifee
+from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
+from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -18,19 +21,25 @@ from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.peer.peerstore import PeerStoreError
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from fs_net.bridge import Decision, Settings
 from fs_net.host_process import guards, identity
 from fs_net.host_process.dht import Dht
+from fs_net.host_process.dht_service import FULL_NODES
+from fs_net.host_process.door import Door
 from fs_net.host_process.guards import GuardedPubsub
 from fs_net.host_process.link import Link, Method
 from fs_net.host_process.local import dialable, find_local_peers
 from fs_net.host_process.relay import Relay
+from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
+from fs_net.host_process.yamux import BoundedYamux, bound_yamux
 
-FULL_NODES = "/flowshield/full-nodes"  # what full nodes provide in the DHT
 _BAN = 600.0  # s
 _MAX_BANNED = 4096
 _JUDGEMENT = 2.0  # s that the program has to judge gossip
@@ -39,7 +48,8 @@ _PACE = 0.005  # s between publications: queues of 32 overflow otherwise
 _UPKEEP = 30.0  # s
 _DHT_UPKEEP = 2.0  # s
 _KNOWN_DIALLED = 16  # peers of the last run
-_ADDRESS_LIFETIME = 24 * 3600  # s
+_BOOTSTRAP = 5.0  # s between looks whether those of the settings are connected
+_MAX_ADDRESSES = 8  # of one peer
 
 
 class Node:
@@ -51,12 +61,18 @@ class Node:
         self.caught: Counter[str] = Counter()
         self.host = _make_host(settings, self._folder)
         guards.guard_streams(self.host, self.caught)
-        self.gossip = GuardedPubsub(self.host, guards.gossip_router(), self._judge)
+        guards.bound_windows()
+        self.door = Door(self.host, settings.max_per_place)
+        self.router = guards.gossip_router()
+        self.gossip = GuardedPubsub(self.host, self.router, self._judge)
         self.streams = Streams(self.host, self._on_message, self._on_question)
+        self.sessions = Sessions(self.host, self._on_session)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
         self.relay = Relay(self.host, relays=settings.is_full_node)
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
+        self._listed: list[bytes] = []  # as far as they were told
+        self._dials: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
         self._found: set[ID] = set()  # on the local network
         self.host.get_network().register_notifee(_Watcher(self))
 
@@ -71,10 +87,17 @@ class Node:
             "publish": self.publish,
             "send": self.send,
             "ask": self.ask,
+            "list_keys": self.list_keys,
+            "open_session": self.sessions.open,
+            "session_read": self.sessions.read,
+            "session_write": self.sessions.write,
+            "session_close": self.sessions.close,
+            "session_abort": self.sessions.abort,
             "put": self.dht.put,
             "get": self.dht.get,
             "find_peer": self.find_peer,
             "find_full_nodes": self.find_full_nodes,
+            "connected_full_nodes": self.connected_full_nodes,
             "reserve": self.reserve,
             "dial_circuit": self.dial_circuit,
         }
@@ -101,6 +124,7 @@ class Node:
                 )
                 stack.callback(discovery.stop)
             nursery.start_soon(self._keep_up)
+            nursery.start_soon(self._keep_bootstrap)
             nursery.start_soon(self._fill_dht)
             yield
             nursery.cancel_scope.cancel()
@@ -113,22 +137,26 @@ class Node:
             "connected": [each.to_bytes() for each in self.host.get_connected_peers()],
             "mesh": {
                 topic: [each.to_bytes() for each in peers]
-                for topic, peers in cast(Any, self.gossip.router).mesh.items()
+                for topic, peers in self.router.mesh.items()
             },
             "dht": self.dht.service.get_routing_table_size(),
             "counters": {
                 "caught": dict(self.caught),
                 "gossip": dict(self.gossip.caught),
                 "streams": dict(self.streams.refused),
+                "sessions": dict(self.sessions.refused),
                 "dropped": dict(self._link.dropped),
+                "dht": dict(self.dht.service.refused),
+                "turned away": self.door.refused,
             },
         }
 
     async def connect(self, address: str, deadline: float) -> bytes:
         """Dial ``…/p2p/…``; the peer's id."""
         peer = info_from_p2p_addr(Multiaddr(address))
+        self.router.choose(peer.peer_id)
         with trio.fail_after(deadline):
-            await self.host.connect(peer)
+            await self._connect(peer)
         return peer.peer_id.to_bytes()
 
     async def disconnect(self, peer: bytes) -> None:
@@ -171,6 +199,27 @@ class Node:
             for each in found
         ]
 
+    async def connected_full_nodes(self) -> list[tuple[bytes, list[str]]]:
+        """Connected peers that mesh on our topics, as full nodes do, and where they listen."""
+        store, found = self.host.get_peerstore(), []
+        subscribed = set[ID]().union(
+            *(self.gossip.peer_topics.get(topic, ()) for topic in self._settings.topics)
+        )
+        for peer in subscribed.intersection(self.host.get_connected_peers()):
+            try:
+                addresses = [f"{each}/p2p/{peer}" for each in store.addrs(peer)]
+            except PeerStoreError:  # not identified yet
+                addresses = []
+            found.append((peer.to_bytes(), addresses[:_MAX_ADDRESSES]))
+        return found
+
+    async def list_keys(self, node_keys: bytes, more: bool) -> None:
+        """Store records of these node keys alone; 32 bytes each, in as many calls as it takes."""
+        self._listed += [node_keys[at : at + 32] for at in range(0, len(node_keys), 32)]
+        if not more:
+            self.dht.list_keys(self._listed)
+            self._listed = []
+
     async def reserve(self, relay: bytes, deadline: float) -> bool:
         """Be reachable through a connected full node."""
         return await self.relay.reserve(ID(relay), deadline)
@@ -196,6 +245,9 @@ class Node:
             raise EOFError("the program has no answer")
         return answer
 
+    async def _on_session(self, peer: bytes, number: int) -> bool:
+        return await self._link.call("session", peer, number, deadline=_ANSWER) is True
+
     def _on_local_peer(self, nursery: trio.Nursery) -> Any:
         token = trio.lowlevel.current_trio_token()
 
@@ -209,43 +261,51 @@ class Node:
             self._found.add(peer.peer_id)
             nursery.start_soon(self._dial, peer)
 
+    async def _connect(self, peer: PeerInfo) -> None:
+        """Where nobody dials that peer already with other addresses."""
+        async with self._dials.setdefault(peer.peer_id, trio.Lock()):
+            if peer.peer_id not in self.host.get_connected_peers():
+                await guards.dial(self.host, peer)
+
     async def _dial(self, peer: PeerInfo) -> None:
         try:
             with trio.move_on_after(10):
-                await self.host.connect(peer)
+                await self._connect(peer)
         except Exception as error:  # noqa: BLE001 - libp2p raises what its transports raise
             self.caught[f"dial: {type(error).__name__}"] += 1
 
     async def _keep_up(self) -> None:
-        """Dial those that must be there, drop those that must not, remember who was there."""
+        """Dial those of the last run, drop those that must not be there, remember who is."""
         for peer, addresses in identity.load_peers(self._folder)[:_KNOWN_DIALLED]:
             await self._dial(PeerInfo(ID(peer), [Multiaddr(each) for each in addresses]))
         while True:
-            await self._dial_bootstrap()
             for connected in self.host.get_connected_peers():
                 if self.gossip.is_graylisted(connected):
                     self.caught["graylisted"] += 1
                     await self.ban(connected.to_bytes())
             if self._settings.is_full_node:
                 await self.dht.provide(FULL_NODES, _UPKEEP / 3)
+            await self.sessions.end_silent()
             self.remember()
             await trio.sleep(_UPKEEP)
 
     async def _fill_dht(self) -> None:
         """Connected peers that serve the DHT; by itself it learns only of who asks it."""
         while True:
-            store = self.host.get_peerstore()
-            for peer in self.host.get_connected_peers():
-                with contextlib.suppress(PeerStoreError):  # not identified yet
-                    if self.dht.protocol in store.get_protocols(peer):
-                        await self.dht.service.add_peer(peer)
+            for peer in self.dht.connected():
+                await self.dht.service.add_peer(peer)
             await trio.sleep(_DHT_UPKEEP)
 
-    async def _dial_bootstrap(self) -> None:
-        for address in self._settings.bootstrap:
-            peer = info_from_p2p_addr(Multiaddr(address))
-            if peer.peer_id not in self.host.get_connected_peers():
-                await self._dial(peer)
+    async def _keep_bootstrap(self) -> None:
+        """Dial those that must be there."""
+        peers = [info_from_p2p_addr(Multiaddr(each)) for each in self._settings.bootstrap]
+        for each in peers:
+            self.router.choose(each.peer_id)
+        while True:
+            for peer in peers:
+                if peer.peer_id not in self.host.get_connected_peers():
+                    await self._dial(peer)
+            await trio.sleep(_BOOTSTRAP)
 
     def remember(self) -> None:
         """Write down where connected peers listen."""
@@ -265,10 +325,13 @@ class _Watcher(INotifee):
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
         peer = cast(SwarmConn, conn).muxed_conn.peer_id
-        if self._node.is_banned(peer):
+        if not self._node.door.admits(conn):
+            await conn.close()
+        elif self._node.is_banned(peer):
             await self._node.disconnect(peer.to_bytes())
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
+        self._node.door.forget(conn)
         self._node.streams.forget(cast(SwarmConn, conn).muxed_conn.peer_id)
 
     async def opened_stream(self, network: INetwork, stream: Any) -> None: ...
@@ -294,13 +357,17 @@ async def _discard(subscription: Any) -> None:
 
 def _make_host(settings: Settings, folder: Path) -> BasicHost:
     most = settings.max_connections
+    key_pair = identity.load_identity(folder)
+    bound_yamux()
     return cast(
         BasicHost,
         new_host(
-            key_pair=identity.load_identity(folder),
+            key_pair=key_pair,
+            # The defaults also speak in plain text, to whoever claims to be anybody.
+            sec_opt={NOISE_ID: NoiseTransport(key_pair, create_new_x25519_key_pair().private_key)},
             listen_addrs=[Multiaddr(each) for each in settings.listen],
             enable_quic=any("/quic" in each for each in settings.listen),
-            muxer_preference="YAMUX",
+            muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},  # and no Mplex, which bounds nothing
             addrs_factory=dialable,
             # Both have a say: the default of either refuses beyond some 250.
             connection_config=ConnectionConfig(

@@ -160,10 +160,14 @@ class _Frames:
         return taken
 
     async def _read(self) -> None:
-        try:
-            read = await self._stream.read(_READ)
-        except StreamEOF:
-            read = b""
+        # Over QUIC, what came together with the end is there only after the end was told.
+        read = await self._read_once() or await self._read_once()
         if not read:
             raise EOFError("the stream ended")
         self._held += read
+
+    async def _read_once(self) -> bytes:
+        try:
+            return await self._stream.read(_READ)
+        except StreamEOF:
+            return b""

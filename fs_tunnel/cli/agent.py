@@ -8,7 +8,6 @@ it tells of itself are lines of JSON on its standard output. SIGTERM has it fini
 import json
 import logging
 import os
-import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from fs_tunnel.cli import buying_agent, selling_agent
 from fs_tunnel.cli.telling import tell
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.daemon import system_log
+from fs_tunnel.linux.process import allow_files
 from fs_tunnel.linux.unprivileged import become
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     logging.getLogger("web3").setLevel(logging.WARNING)
     try:
         work = _ROLES[start["role"]](start)
-        _raise_limits()
+        allow_files(_MAX_FILES)
         become(start["uid"], start["gid"], start["parent"])
         uvloop.run(work.run(_sockets(start)))
     except FlowShieldError as error:
@@ -66,12 +66,6 @@ def _sockets(start: dict[str, Any]) -> dict[str, socket.socket]:
         found[use] = socket.socket(fileno=descriptor)
         found[use].setblocking(False)
     return found
-
-
-def _raise_limits() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(_MAX_FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

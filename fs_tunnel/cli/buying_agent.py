@@ -32,6 +32,7 @@ from fs_market.core.signatures import SigningKey
 from fs_market.core.units import Token
 from fs_market.errors import MarketError, Reason
 from fs_market.journal import Journal
+from fs_market.stream import TcpRoute
 from fs_market.wallet import parse_secret
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.money import amount_json, read_secret
@@ -81,7 +82,7 @@ class Negotiator(_Client):
 
     def __init__(self, start: dict[str, Any]) -> None:
         super().__init__(start)
-        self._provider: tuple[str, int] = (start["host"], start["port"])
+        self._provider = TcpRoute(start["host"], start["port"])
 
     async def run(self, _sockets: dict[str, socket.socket]) -> None:
         """Tell the place, or raise MarketError with why there is none."""
@@ -91,7 +92,7 @@ class Negotiator(_Client):
                 record = None
             agent = ClientAgent(ClientSession(self._config, record), journal)
             ending = asyncio.get_running_loop().call_later(_NEGOTIATE_WITHIN, agent.close)
-            place = await agent.negotiate(*self._provider, Buyer(_consider, _have_opened))
+            place = await agent.negotiate(self._provider, Buyer(_consider, _have_opened))
             ending.cancel()
         tell(
             {
@@ -113,7 +114,7 @@ class Payer(_Client):
 
     def __init__(self, start: dict[str, Any]) -> None:
         super().__init__(start)
-        self._gateway: tuple[str, int] = (start["gateway"], start["payment_port"])
+        self._gateway = TcpRoute(start["gateway"], start["payment_port"])
         self._provider = PublicKey.from_base64(start["provider_key"])
 
     async def run(self, sockets: dict[str, socket.socket]) -> None:
@@ -131,7 +132,7 @@ class Payer(_Client):
                 tell(self._describe(agent, record))
                 return
             telling = asyncio.create_task(keep_telling(lambda: self._describe(agent, record)))
-            paying = asyncio.create_task(agent.pay(*self._gateway, engine, self._provider))
+            paying = asyncio.create_task(agent.pay(self._gateway, engine, self._provider))
             ending = asyncio.create_task(stopped.wait())
             try:
                 await asyncio.wait({paying, ending}, return_when=asyncio.FIRST_COMPLETED)

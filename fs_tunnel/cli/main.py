@@ -35,6 +35,7 @@ VERBS = {
     "config": "Check a file, or show it as a QR code.",
     "wallet": "Make a wallet, look at it, and move its money.",
     "market": "Find providers, look after what was bought, become one.",
+    "fullnode": "Gather what providers say, and tell it to whoever asks.",
     "chain": "A chain of your own, for development.",
     "completion": "Print the completion script of a shell.",
 }

@@ -20,6 +20,7 @@ from fs_market.core.units import Token, format_bytes, format_seconds
 from fs_market.errors import ChainError
 from fs_market.sender import Patience, Sender
 from fs_market.settlement import Closing, close_by_payer
+from fs_market.stream import TcpRoute
 from fs_market.voucher_book import Account, Side
 from fs_tunnel.cli import money, staking
 from fs_tunnel.cli.market_options import (
@@ -142,7 +143,7 @@ async def _quote(provider: str, *, as_json: bool, **where: Any) -> None:
     place = parse_provider(provider)
     async with _opened(**where) as found:
         domain = channels_domain(found.settings.chain_id, found.settings.channels)
-        offered = await ask_for_quote(place.host, place.port, domain, place.node)
+        offered = await ask_for_quote(TcpRoute(place.host, place.port), domain, place.node)
         if as_json:
             click.echo(json.dumps(_quote_json(offered, found.token)))
             return

@@ -4,10 +4,11 @@ When they break, as when the engine ends, its user ends too, and is started agai
 """
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fs_market.errors import EngineRefused
@@ -24,6 +25,8 @@ class EngineLink:
         self._waiting: deque[asyncio.Future[dict[str, Any]]] = deque()
         self._reading: asyncio.Task[None] | None = None
         self._has_ended = False
+        self._observed: dict[Endpoint, Endpoint] = {}  # by server of STUN
+        self._has_observed = asyncio.Event()
 
     async def open(self, sockets: dict[str, socket.socket]) -> None:
         """Take over the connections of ``helper.engine_sockets``."""
@@ -59,7 +62,33 @@ class EngineLink:
             told = json.loads(line)
             if told.get("event") == "credit_low":
                 yield PublicKey.from_base64(told["peer"])
+            elif told.get("event") == "observed":
+                self._observed[Endpoint.parse(told["server"])] = Endpoint.parse(told["endpoint"])
+                self._has_observed.set()
         raise ConnectionResetError("the engine ended, or we heard it too slowly")
+
+    async def observe(self, servers: Sequence[Endpoint], within: float) -> dict[Endpoint, Endpoint]:
+        """Where those that answer in time see the tunnel's socket; ``low_credits`` hears them."""
+        self._observed = {}
+        await self._ask({"op": "observe", "servers": list(map(str, servers))})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while len(self._observed) < len(servers):
+                    self._has_observed.clear()
+                    await self._has_observed.wait()
+        return self._observed
+
+    async def endpoint_of(self, peer: PublicKey) -> Endpoint | None:
+        """Where a peer is sent to; None where that is not known."""
+        told = (await self._ask({"op": "status"}))["peers"].get(peer.to_base64(), {})
+        return Endpoint.parse(told["endpoint"]) if told.get("endpoint") else None
+
+    async def call(self, peer: PublicKey, endpoints: Sequence[Endpoint]) -> bool:
+        """Send an initiation to all of these; whether there is a session, and nothing was sent."""
+        reply = await self._ask(
+            {"op": "call", "peer": peer.to_base64(), "endpoints": list(map(str, endpoints))}
+        )
+        return bool(reply["has_session"])
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._has_ended:

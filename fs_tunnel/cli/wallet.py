@@ -13,7 +13,7 @@ from fs_market.core.ethereum import Address
 from fs_market.errands import Done, amount_of
 from fs_market.sender import Patience, Sender
 from fs_market.treasury import Treasury
-from fs_tunnel.cli import market_options, money
+from fs_tunnel.cli import market_options, money, sign_in
 from fs_tunnel.cli.money import Market
 from fs_tunnel.errors import UsageError
 
@@ -123,6 +123,24 @@ def withdraw(amount: tuple[str, str], to: str | None, **options: Any) -> None:
     """
     receiver = Address.parse(to) if to is not None else None
     asyncio.run(_move("withdraw", " ".join(amount), receiver, **options))
+
+
+@wallet.command("sign-in")
+@click.argument("url")
+@market_options.wallet_option
+@market_options.password_option
+def sign_in_(url: str, wallet_file: Path | None, password_file: Path | None) -> None:
+    """Sign what a full node's page asks for, to see the account's orders there.
+
+    Paste what it prints into the page. It moves no money, and counts on that page alone.
+    """
+    asyncio.run(_sign_in(url, wallet_file or money.default_wallet(), password_file))
+
+
+async def _sign_in(url: str, path: Path, password_file: Path | None) -> None:
+    message = await sign_in.ask(url, keystores.address_of(path))
+    key = await keystores.unlock(path, money.read_password(password_file))
+    click.echo(sign_in.prove(message, key))
 
 
 def _keep(

@@ -1,6 +1,7 @@
-"""What a process uses, as proc(5) tells it."""
+"""What a process uses, as proc(5) tells it, and how many files this one may open."""
 
 import os
+import resource
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,3 +31,10 @@ def usage_of(pid: int) -> Usage | None:
     return Usage(
         (user + system) / tick, pages * os.sysconf("SC_PAGE_SIZE"), booted + started / tick
     )
+
+
+def allow_files(most: int) -> None:
+    """Let this process, and those that it starts, hold so many files, or what the host allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

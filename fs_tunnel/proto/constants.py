@@ -30,6 +30,7 @@ MAX_HANDSHAKE_ATTEMPTS = int(REKEY_ATTEMPT_TIME / REKEY_TIMEOUT)
 JITTER_MILLISECONDS = 334  # exclusive bound of what is added to a retransmission
 PADDING_MULTIPLE = 16
 MIN_INITIATION_INTERVAL = 1 / 50  # initiations of one peer closer together are dropped
+MIN_CALL_INTERVAL = 0.1  # initiations to several endpoints closer together are not sent
 MAX_STAGED_PACKETS = 128  # packets of one peer that wait for its handshake
 HANDSHAKES_AT_ONCE = 64  # handshake messages taken before other events are looked at
 MAX_QUEUED_HANDSHAKES = 4096  # handshake messages that wait for the CPU

@@ -11,7 +11,7 @@ Nothing that arrives raises: what is refused is dropped, and counted in ``drops`
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
@@ -39,6 +39,7 @@ from fs_tunnel.proto.messages import (
     parse_untrusted,
 )
 from fs_tunnel.proto.noise import StaticKeys
+from fs_tunnel.proto.observer import Observer
 from fs_tunnel.proto.path import (
     BecameActive,
     CreditLow,
@@ -59,6 +60,7 @@ from fs_tunnel.proto.session import Session
 from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import IDLE
 from fs_tunnel.types import Endpoint, IPNetwork, PrivateKey, PublicKey
+from fs_wire import stun
 
 _QueuedHandshake = tuple[Initiation | Response | CookieReply, Endpoint, LocalAddress | None]
 
@@ -81,6 +83,8 @@ class Device:
         self._by_number: dict[int, Peer] = {}
         self.allowed_ips: AllowedIPs[Peer] = AllowedIPs()
         self._handshakes: deque[_QueuedHandshake] = deque()
+        self._observer = Observer(entropy)
+        self._observations: list[tuple[Endpoint, Endpoint]] = []
         self._rate_limiter = HandshakeRateLimiter()
         self._loaded_until = float("-inf")
         self._mtu = 0
@@ -242,6 +246,16 @@ class Device:
         taken, self._switch.notices = self._switch.notices, []
         return taken
 
+    def observe(self, servers: Sequence[Endpoint], now: float) -> None:
+        """Ask servers of STUN where they see our socket; UsageError where that was much of late."""
+        if self._switch.is_up:
+            self._switch.outgoing += self._observer.ask(servers, now)
+
+    def take_observations(self) -> list[tuple[Endpoint, Endpoint]]:
+        """Return, and forget, what servers answered: each with where it sees us."""
+        taken, self._observations = self._observations, []
+        return taken
+
     def not_sent(self, outgoing: Outgoing) -> None:
         """A datagram could not be sent: uncount it."""
         peer = None if outgoing.peer is None else self._by_number.get(outgoing.peer)
@@ -277,6 +291,13 @@ class Device:
     def _receive_handshake_untrusted(self, received: HandshakeReceived, now: float) -> None:
         """Queue a handshake message where it may cost CPU."""
         data, source, local = received
+        if stun.is_answer(data):
+            observation = self._observer.receive_untrusted(data, source, now)
+            if observation is None:
+                self._drop("unasked_answer")
+            else:
+                self._observations.append(observation)
+            return
         try:
             message = parse_untrusted(data)
         except MalformedMessage:

@@ -25,7 +25,7 @@ class LocalAddress(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A datagram to send; ``peer`` is None where it is a cookie reply."""
+    """A datagram to send; ``peer`` is None for a cookie reply, and for a server of STUN."""
 
     peer: int | None
     endpoint: Endpoint

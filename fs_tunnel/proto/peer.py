@@ -7,11 +7,16 @@ send.c, receive.c and timers.c.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto import tai64n
-from fs_tunnel.proto.constants import MAX_HANDSHAKE_ATTEMPTS, MAX_STAGED_PACKETS, REKEY_TIMEOUT
+from fs_tunnel.proto.constants import (
+    MAX_HANDSHAKE_ATTEMPTS,
+    MAX_STAGED_PACKETS,
+    MIN_CALL_INTERVAL,
+    REKEY_TIMEOUT,
+)
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.handshake import Handshake, OpenedInitiation, SessionKeys
 from fs_tunnel.proto.messages import (
@@ -193,6 +198,29 @@ class Peer:
         """Open a session, unless there is one: for a peer that may not know that ours are gone."""
         if self._sessions.current is None and self._sessions.next is None:
             self.send_keepalive(now)
+
+    def call(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        """Send one initiation to all of these, unless there is a session; whether there is one.
+
+        It opens our NAT towards each, and where the other side does the same, one gets through:
+        whoever answers is the endpoint.
+        """
+        if self._sessions.current is not None:
+            return True
+        if now - self._latest_initiation < MIN_CALL_INTERVAL:
+            return False
+        if self.endpoint is None:
+            self.set_endpoint(endpoints[0])
+        before = len(self._switch.outgoing)
+        self.initiate_handshake(now, is_retry=True)
+        for initiation in self._switch.outgoing[before:]:
+            others = [each for each in endpoints if each != initiation.endpoint]
+            self._switch.outgoing += [
+                initiation._replace(endpoint=each, local=None) for each in others
+            ]
+            self._tx_bytes += len(others) * len(initiation.data)
+            self._tx_packets += len(others)
+        return False
 
     def initiate_handshake(self, now: float, *, is_retry: bool = False) -> None:
         """Send an initiation; unless it is a retry, not within REKEY_TIMEOUT of the one before."""

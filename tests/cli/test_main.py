@@ -180,6 +180,7 @@ def test_every_module_of_a_verb_is_reachable() -> None:
         "agent",
         "buying",
         "buying_agent",
+        "chain_view",
         "keys",
         "market_files",
         "market_options",

@@ -17,7 +17,7 @@ from fs_market.core.ethereum import Address
 from fs_market.settings import read
 from fs_net.core.records import network_id
 from fs_net.ports import Listing
-from tests.net.full_node import Gatherer, address_of, full_node
+from tests.net.gatherer import Gatherer, address_of, full_node
 from tests.net.world import Chain as Listings
 
 

@@ -19,6 +19,7 @@ MOST_EXPOSED = {
     "fs-tunnel@.service": 19,
     "fs-tunnel-serve@.service": 29,
     "fs-tunnel-lockdown.service": 19,
+    "fs-tunnel-fullnode.service": 19,
 }
 
 

@@ -27,8 +27,11 @@ from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import Ended, OpenChannel
 from fs_market.core.signatures import SigningKey
 from fs_market.journal import Journal
+from fs_market.meetings import Meet
+from fs_market.ports import Route
 from fs_market.provider_agent import ProviderAgent
 from fs_market.provider_sessions import Lodging
+from fs_market.stream import TcpRoute
 from fs_tunnel.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
 
@@ -53,6 +56,10 @@ class Provider:
     ended: list[bytes]
     running: "asyncio.Task[None]"
 
+    @property
+    def route(self) -> TcpRoute:
+        return TcpRoute("127.0.0.1", self.port)
+
 
 @dataclass
 class Client:
@@ -69,6 +76,7 @@ async def provider(
     *,
     places: int = 4,
     reserved: tuple[PublicKey, ...] = (),
+    meet: Meet | None = None,
 ) -> AsyncIterator[Provider]:
     engine, chain = engine or PlayedEngine(), chain or PlayedChain()
     config = ProviderConfig(
@@ -96,6 +104,7 @@ async def provider(
             entropy=os.urandom,
             reserved=reserved,
             on_ended=ended.append,
+            meet=meet,
         )
         server = await asyncio.start_server(agent.converse, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -128,6 +137,7 @@ async def bought(
     session_key: SigningKey | None = None,
     wireguard_key: PublicKey = CLIENT_KEY,
     name: str = "client",
+    route: Route | None = None,
 ) -> AsyncIterator[Client]:
     key = session_key or SigningKey(PrivateKey().secret)
     async with Journal(folder / f"{name}.journal", GENESIS) as books:
@@ -143,7 +153,7 @@ async def bought(
             seller.chain.known[wanted.channel] = ChannelStatus(wanted.deposit, is_final=True)
 
         async with asyncio.timeout(20):
-            place = await agent.negotiate("127.0.0.1", seller.port, Buyer(consider, have_opened))
+            place = await agent.negotiate(route or seller.route, Buyer(consider, have_opened))
         yield Client(agent, books, place)
 
 
@@ -196,7 +206,7 @@ async def served_client(
         folder, seller, session_key=session_key, wireguard_key=wireguard_key, name=name
     ) as buyer:
         near, agent = PlayedEngine(), await paying_agent(buyer.books, session_key)
-        paying = asyncio.create_task(agent.pay("127.0.0.1", seller.port, near, PROVIDER_KEY))
+        paying = asyncio.create_task(agent.pay(seller.route, near, PROVIDER_KEY))
         await until(lambda: agent.session.state is State.SERVED)
         try:
             yield Served(seller, agent, buyer.books, near, wireguard_key, paying)

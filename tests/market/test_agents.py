@@ -13,7 +13,7 @@ from fs_market import session_book, voucher_book
 from fs_market.buying import ask_for_quote
 from fs_market.client_agent import ClientAgent
 from fs_market.core.accounting import CLOSED
-from fs_market.core.client import ClientSession
+from fs_market.core.client import ClientSession, State
 from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.signatures import SigningKey
@@ -93,10 +93,11 @@ def test_a_channel_that_had_its_session_has_no_second_one(tmp_path: Path) -> Non
             record = from_bytes_untrusted(ClientRecord, entry.record)
             async with Journal(tmp_path / "again.journal", GENESIS) as books:
                 again = ClientAgent(ClientSession(client_config(key), record), books)
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(1):
-                        await again.negotiate("127.0.0.1", seller.port, None)  # type: ignore[arg-type]
-            assert again.session.refused[Reason.NO_CHANNEL] > 0
+                with pytest.raises(MarketError, match="done"):
+                    await again.negotiate(seller.route, None)  # type: ignore[arg-type]
+            assert again.session.state is State.OVER
+            assert not again.session.refused
+            assert len(seller.ended) == 1
             assert seller.engine.peers == {}
 
     uvloop.run(play())
@@ -137,7 +138,7 @@ def test_a_full_provider_says_so(tmp_path: Path) -> None:
     async def play() -> None:
         async with provider(tmp_path, places=1) as seller, bought(tmp_path, seller):
             with pytest.raises(MarketError, match="full"):
-                await ask_for_quote("127.0.0.1", seller.port, DOMAIN, None)
+                await ask_for_quote(seller.route, DOMAIN, None)
 
     uvloop.run(play())
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fs_market import staking as staking_module
 from fs_market.contracts import Erc20, Offer, Registry, StakeBook
 from fs_market.core.stakes import bind_digest, stakes_domain
 from fs_market.deploy import DEFAULT_RULES, TOKEN
+from fs_market.errands import Done
 from fs_market.errors import ChainError, Reverted
 from fs_market.staking import GAS, Staking
 from fs_market.wallet import Wallet
@@ -36,7 +36,7 @@ class Owner:
         domain = stakes_domain(self.us.chain.chain_id, self.stakes.address)
         return self.key.sign_digest(bind_digest(domain, self.key.address, self.us.wallet.address))
 
-    async def stake(self, amount: int) -> staking_module.Done:
+    async def stake(self, amount: int) -> Done:
         return await self.errands.stake(amount, self.binding, os.urandom(8))
 
 

@@ -1,7 +1,4 @@
-"""A full node among attackers: its index does not move, and its memory stays bounded.
-
-The full node is as it is in service: a judge and an index behind a network process.
-"""
+"""A full node among attackers: its index does not move, and its memory stays bounded."""
 
 import asyncio
 import random
@@ -14,42 +11,14 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.utils import encode_varint_prefixed
 from multiaddr import Multiaddr
 
-from fs_net.bridge import Decision, Settings
-from fs_net.core.batch import Outbox, take_untrusted
-from fs_net.core.index import Index
-from fs_net.core.judge import Judge
-from fs_net.errors import Reason
+from fs_net.bridge import Settings
+from fs_net.core.batch import Outbox
 from fs_net.host import Host
+from tests.net.full_node import FullNode
 from tests.net.host.stage import MESHSUB, TOPIC, Eve, eve, rpc, run
-from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider, resident
+from tests.net.world import HOUR, NETWORK, NOW, Provider, resident
 
 GROWTH = 48 << 20  # bytes that an attack may cost
-
-
-class FullNode:
-    """Judges what comes in; time stands still."""
-
-    def __init__(self) -> None:
-        self.chain, self.index = Chain(), Index()
-        self.bob = Provider(1)
-        self.chain.listings[self.bob.address] = self.bob.listing()
-        self.judge = Judge(self.index, self.chain, NETWORK)
-        self.record, self.older = self.bob.record(NOW), self.bob.record(NOW + 1)
-        self.later = self.bob.record(NOW + 2)
-        self.judge.record(b"friend", self.later.raw, NOW)
-
-    def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:
-        reasons = take_untrusted(self.judge, peer, data, NOW)
-        if None in reasons:
-            return Decision.ACCEPT
-        blamed = {Reason.MALFORMED, Reason.OVERSIZED, Reason.BAD_SIGNATURE}
-        return Decision.REJECT if blamed & set(reasons) else Decision.IGNORE
-
-    def on_message(self, peer: bytes, message: bytes) -> None:
-        self.judge.heartbeat(peer, message, NOW)
-
-    async def on_question(self, peer: bytes, question: bytes) -> bytes:
-        return question
 
 
 async def fuzzed_frames(eve: Eve, peer: object, full: FullNode) -> None:

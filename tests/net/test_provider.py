@@ -14,7 +14,7 @@ from fs_net.bridge import Settings
 from fs_net.core.records import ProviderRecord
 from fs_net.errors import Reason
 from fs_net.provider import ProviderNode, Standing
-from tests.net.full_node import Gatherer, address_of, full_node
+from tests.net.gatherer import Gatherer, address_of, full_node
 from tests.net.world import NETWORK, Chain, Provider
 
 

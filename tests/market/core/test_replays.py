@@ -7,10 +7,12 @@ from coincurve import PrivateKey
 
 from fs_market.core.channels import channels_domain
 from fs_market.core.client import State as ClientState
-from fs_market.core.messages import Close, Message, Order, sign_close
+from fs_market.core.messages import Close, Message, Order, parse_untrusted, sign_close
 from fs_market.core.messages import serialize as wire
 from fs_market.core.provider import State as ProviderState
-from fs_market.core.session import Configure, Journal
+from fs_market.core.records import ProviderRecord
+from fs_market.core.schema import from_bytes_untrusted, to_bytes
+from fs_market.core.session import CheckChannel, Configure, Journal, Settle
 from fs_market.core.signatures import SigningKey
 from fs_market.core.vouchers import Voucher
 from fs_market.errors import Reason
@@ -127,6 +129,53 @@ def test_a_voucher_of_before_does_no_more_than_ask(world: World) -> None:
     paid = world.provider.paid
     assert to_bob(world, vouchers[-1]) is None
     assert world.provider.paid == paid
+
+
+def test_a_last_voucher_that_was_lost_is_sent_again_before_the_end(world: World) -> None:
+    world.traffic(down=MIB // 4)
+    world.client.close(world.now)
+    world.run(world.alice)
+    while world.client.promised < world.price.cost(world.served_bytes, 0):
+        for side in world.sides:
+            world.run(side)
+            if side.outbox:
+                world.deliver(side)
+    lost = [each for each in world.alice.outbox if isinstance(parse_untrusted(each), Voucher)]
+    assert lost
+    world.alice.outbox.clear()
+    early = close_by(SESSION_KEY, world, final=True)
+    assert early.paid > world.provider.paid
+    assert to_bob(world, early) is None
+    assert world.provider.state is ProviderState.CLOSING
+    world.settle_messages()
+    assert world.states == (ClientState.OVER, ProviderState.OVER)
+    assert world.claimed == world.client.promised
+
+
+def test_who_has_not_heard_the_end_is_told_again(world: World) -> None:
+    """Bob's last word was lost, and his agent has forgotten the session but for the journal."""
+    world.provider.close(world.now)
+    world.run(world.bob)
+    world.settle_messages()
+    assert world.bob.disk is not None
+    kept = from_bytes_untrusted(ProviderRecord, world.bob.disk)
+    assert kept.is_over
+    world.alice.disk = to_bytes(replace(world.client._open_books.record, is_over=False))
+    world.crash(world.alice)
+    world.bob.session = world.new_provider()
+    world.client.connect(world.now)
+    world.run(world.alice)
+    order = world.alice.outbox.pop(0)
+    assert world.provider.receive(order, world.now) is None
+    assert isinstance(world.provider.next_event(), CheckChannel)
+    world.provider.had_ended(kept)
+    world.run(world.bob)
+    world.alice.outbox.clear()
+    settled = len(world.bob.told(Settle))
+    world.settle_messages()
+    assert world.states == (ClientState.OVER, ProviderState.OVER)
+    assert world.endings(world.alice)[-1] is Reason.DONE
+    assert len(world.bob.told(Settle)) == settled
 
 
 def test_who_closes_finds_the_provider_again_by_an_order(world: World) -> None:

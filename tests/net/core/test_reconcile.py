@@ -86,3 +86,31 @@ def test_ranges_that_repeat_are_refused() -> None:
     backwards = Range(b"\x02", b"\x01", False, bytes(ID_LEN))
     with pytest.raises(Refused):
         Snapshot(ids(range(50))).answer_untrusted(to_bytes(Message((backwards,))))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2000), st.integers(0, 40), st.integers(0, 40))
+def test_who_asks_learns_what_either_lacks(common: int, ours: int, theirs: int) -> None:
+    """And who is asked keeps nothing: it need not learn anything."""
+    shared = ids(range(common))
+    a, b = shared | ids(range(10**6, 10**6 + ours)), shared | ids(range(10**7, 10**7 + theirs))
+    asking, asked = Snapshot(a), Snapshot(b)
+    message: bytes | None = asking.opening()
+    we_lack, they_lack = set[bytes](), set[bytes]()
+    questions = 0
+    while message is not None:
+        questions += 1
+        answer = asked.answer_untrusted(message, is_asked=True).answer
+        if answer is None:
+            break
+        assert len(answer) <= MAX_MESSAGE
+        step = asking.answer_untrusted(answer)
+        we_lack.update(step.we_lack)
+        they_lack.update(step.they_lack)
+        message = step.answer
+    assert questions <= 8
+    assert we_lack <= b - a
+    assert they_lack <= a - b
+    if ours + theirs <= 30:  # so many ids fit into one exchange
+        assert (we_lack, they_lack) == (b - a, a - b)
+    assert bool(we_lack or they_lack) == (a != b)

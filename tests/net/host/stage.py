@@ -42,11 +42,16 @@ class Program(Link):
         self.dropped: Any = {}
         self.gossip: list[bytes] = []
         self.messages: list[bytes] = []
+        self.sessions: list[bytes] = []
+        self.serves_sessions = False
         self.decide: Callable[[bytes], Any] = lambda _: Decision.ACCEPT
 
     async def call(self, name: str, *arguments: Any, deadline: float) -> Any:
         if name == "question":
             return arguments[1][::-1]
+        if name == "session":
+            self.sessions.append(arguments[0])
+            return self.serves_sessions
         self.gossip.append(arguments[2])
         return self.decide(arguments[2])
 
@@ -67,6 +72,7 @@ class Stage:
         network: bytes = NETWORK,
         listen: tuple[str, ...] = LOOPBACK,
         max_connections: int = 100,
+        max_per_place: int = 100,
     ) -> Node:
         self._count += 1
         settings = Settings(
@@ -76,6 +82,7 @@ class Stage:
             is_full_node=is_full_node,
             topics=(TOPIC,),
             max_connections=max_connections,
+            max_per_place=max_per_place,
         )
         return Node(settings, Program())
 
@@ -202,8 +209,9 @@ def _play(scene: Callable[[], Any], writing: int) -> NoReturn:
     warnings.simplefilter("ignore")
     try:
         said = pickle.dumps((scene(), None))
-    except BaseException:  # noqa: BLE001 - it is told to the parent
-        said = pickle.dumps((None, traceback.format_exc()))
+    except BaseException as error:  # noqa: BLE001 - it is told to the parent
+        told = traceback.TracebackException.from_exception(error, max_group_depth=99)
+        said = pickle.dumps((None, "".join(told.format())))
     with open(writing, "wb") as stream:
         stream.write(said)
     sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""A full node for people and programs: HTTP API and page over a ``Catalogue``."""

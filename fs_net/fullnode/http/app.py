@@ -1,0 +1,97 @@
+"""The ASGI application of a full node: API and page."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from fs_net.fullnode.catalogue import Catalogue, Orders, Token
+from fs_net.fullnode.http import api, shield, web
+from fs_net.fullnode.http.node import Node
+from fs_net.fullnode.http.problems import Problem
+from fs_net.fullnode.http.settings import ServerSettings
+from fs_net.fullnode.http.shield import Shield
+from fs_net.fullnode.http.sign_in import Recover
+
+
+def create_app(
+    catalogue: Catalogue,
+    orders: Orders | None,
+    token: Token,
+    recover: Recover,
+    settings: ServerSettings,
+    now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> ASGIApp:
+    """All in one; ``recover`` tells whose signature of a message it is, see ``SignIn``.
+
+    ``orders`` is None where no chain is followed: then nobody can sign in.
+    """
+    node = Node(catalogue, orders, token, recover, settings, now)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        telling = asyncio.create_task(node.events.run())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+
+    app = FastAPI(
+        title="FlowShield full node",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_url=f"{api.PREFIX}/openapi.json",
+        docs_url=None,  # they would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.include_router(api.router(node))
+    pages = web.Pages(node)
+    app.include_router(pages.router())
+    app.mount("/static", web.static())
+
+    async def tell(request: Request, problem: Problem) -> Response:
+        is_page = not request.url.path.startswith(api.PREFIX)
+        return pages.problem(problem) if is_page else shield.respond(problem)
+
+    @app.exception_handler(Problem)
+    async def on_problem(request: Request, problem: Problem) -> Response:
+        return await tell(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_bad_request(request: Request, error: RequestValidationError) -> Response:
+        return await tell(request, Problem(422, web.explain(error.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        remedy = _REMEDIES.get(error.status_code, str(error.detail))
+        return await tell(request, Problem(error.status_code, remedy))
+
+    @app.exception_handler(Exception)
+    async def on_defect(request: Request, _: Exception) -> Response:
+        return await tell(request, Problem(500, _REMEDIES[500]))
+
+    return Shield(app, node.visitors)
+
+
+_REMEDIES = {
+    500: "this is a defect of the node, which is logged there; try again later, or another node",
+    404: "there is nothing here; begin at /, or see /api/v1/openapi.json",
+    405: "this cannot be done here; see /api/v1/openapi.json",
+    400: f"the request could not be read; send JSON of at most {shield.MAX_BODY} bytes",
+}
+_DESCRIPTION = """\
+Providers that this node knows, with what they signed, so that nobody has to believe it: check the
+signatures with the keys of the Registry on the chain. It can withhold, and invent nothing.
+
+Times are ms since the epoch. Amounts have base units as a string. Answers are at most a second old,
+and have an ETag. Refusals are `application/problem+json`, and say what to do.
+"""

@@ -1,0 +1,25 @@
+"""What went wrong, for people and programs: RFC 9457, with the remedy in its ``detail``."""
+
+import json
+from http import HTTPStatus
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """Becomes the answer to a request."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers or {}
+
+    @property
+    def title(self) -> str:
+        """What HTTP calls it."""
+        return HTTPStatus(self.status).phrase
+
+    @property
+    def body(self) -> bytes:
+        """The JSON object."""
+        said = {"title": self.title, "status": self.status, "detail": self.detail}
+        return json.dumps(said).encode()

@@ -1,0 +1,108 @@
+"""What may be asked for in a URL, of API and page alike."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from fs_net.core.matching import Order, Wishes
+from fs_net.core.records import Service
+from fs_net.fullnode.catalogue import Token
+from fs_net.fullnode.http.amounts import parse_amount
+from fs_net.fullnode.http.problems import Problem
+
+MAX_LIMIT = 200
+MAX_DAYS = 90
+_PERCENT = 10_000  # parts of a million
+
+Letters = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Price = Annotated[str, StringConstraints(max_length=60)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+ServiceName = Literal["exit", "relay"]
+
+SERVICES: dict[ServiceName, Service] = {"exit": Service.EXIT, "relay": Service.RELAY}
+
+
+class Search(BaseModel):
+    """Which providers, and in which order; unknown parameters are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    country: tuple[Letters, ...] = Field(
+        default=(), max_length=32, description="ISO 3166-1 letters; repeat it for any of several."
+    )
+    max_per_gib: Price | None = Field(
+        default=None,
+        description="The most that a GiB may cost: `0.05`, or with its unit `0.05 USDC`.",
+    )
+    max_per_hour: Price | None = Field(default=None, description="The most that an hour may cost.")
+    min_uptime: float = Field(default=0, ge=0, le=100, description="Measured uptime, in percent.")
+    min_free_slots: int = Field(
+        default=1,
+        ge=0,
+        le=2**32 - 1,
+        description="Free places; 0 also finds who is full or silent.",
+    )
+    service: tuple[ServiceName, ...] = Field(
+        default=("exit",), max_length=2, description="What it sells."
+    )
+    port: tuple[Port, ...] = Field(
+        default=(), max_length=32, description="Destination ports that it must not refuse."
+    )
+    order: Order = Order.BEST
+    skip: int = Field(default=0, ge=0, le=100_000)
+    limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
+
+    def wishes(self, token: Token) -> Wishes:
+        """As matching knows them; Problem for a price that is none."""
+        services = Service(0)
+        for name in self.service:
+            services |= SERVICES[name]
+        return Wishes(
+            countries=frozenset(each.encode() for each in self.country),
+            max_per_gib=_price("max_per_gib", self.max_per_gib, token),
+            max_per_hour=_price("max_per_hour", self.max_per_hour, token),
+            min_uptime=round(self.min_uptime * _PERCENT),
+            min_free_slots=self.min_free_slots,
+            services=services,
+            ports=frozenset(self.port),
+        )
+
+    def words(self, **other: object) -> list[tuple[str, str]]:
+        """Back as parameters, those left out that say nothing, with ``other`` in place."""
+        said = self.model_copy(update=other).model_dump(mode="json", exclude_defaults=True)
+        return [
+            (name, str(each))
+            for name, value in said.items()
+            for each in (value if isinstance(value, list) else [value])
+        ]
+
+
+class Span(BaseModel):
+    """How far back a history goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: int = Field(default=30, ge=1, le=MAX_DAYS)
+
+    def since(self, now: int) -> int:
+        """In ms, at the beginning of an interval."""
+        step = self.step
+        return (now // step + 1) * step - self.days * _DAY
+
+    @property
+    def step(self) -> int:
+        """Of one interval in ms, so that there are no more than some ninety."""
+        return max(_HOUR // 2, self.days * _DAY // 90)
+
+
+def _price(name: str, text: str | None, token: Token) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_amount(text, token)
+    except ValueError as error:
+        raise Problem(422, f"{name}: {error}") from None
+
+
+_HOUR = 3_600_000
+_DAY = 24 * _HOUR

@@ -1,0 +1,233 @@
+"""What the page's tables, map and plots say, as text that is ready to be shown."""
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from fs_net.core.matching import Candidate, Match
+from fs_net.fullnode.catalogue import Statistics, Token
+from fs_net.fullnode.http.amounts import decimal, format_amount, places_of
+from fs_net.fullnode.http.countries import countries, name_of
+from fs_net.fullnode.http.describe import PERCENT, checksummed, services_of
+from fs_net.fullnode.http.plots import Points, percent, radius
+from fs_net.fullnode.http.query import Search
+
+_MOST_PLACES = 6  # of a price in a column; its title has all
+_NOTHING = "\N{EN DASH}"
+_GIBS = 100  # that the budget of a command is for
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A provider."""
+
+    address: str
+    short: str
+    state: str  # live, full or silent
+    heard: str
+    code: str
+    country: str
+    is_verified: bool
+    per_gib: str
+    per_hour: str
+    exact: str
+    uptime: str
+    free: int
+    slots: int
+    stake: str
+    services: tuple[str, ...]
+    score: str
+    max_price: str
+    budget: str
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """A country on the map."""
+
+    code: str
+    name: str
+    x: float
+    y: float
+    radius: float
+    providers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The network in figures."""
+
+    live: int
+    providers: int
+    countries: int
+    free_slots: int
+    slots: int
+    per_gib: str
+    per_hour: str
+    stake: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One plot of the network's history."""
+
+    title: str
+    latest: str
+    top: str
+    points: Points
+
+
+def rows(found: Sequence[Match], token: Token, now: int) -> list[Row]:
+    """Prices of one column have their points below each other."""
+    records = [each.candidate.entry.record.content for each in found]
+    gib_places = _places((each.price_per_gib for each in records), token)
+    hour_places = _places((each.price_per_hour for each in records), token)
+    return [_row(each, token, now, gib_places, hour_places) for each in found]
+
+
+def alone(candidate: Candidate) -> Match:
+    """A candidate among nobody."""
+    return Match(candidate, 0, {})
+
+
+def command(row: Row) -> str:
+    """What buys a tunnel of this provider."""
+    return (
+        f"fs-tunnel up --provider {row.address} --max-price {shlex.quote(row.max_price)} "
+        f"--budget {shlex.quote(row.budget)}"
+    )
+
+
+def discovery_command(search: Search, token: Token) -> str:
+    """What buys a tunnel of whoever is best among those searched for."""
+    words = ["fs-tunnel up"]
+    words += [f"--country {code}" for code in search.country]
+    limits = ((search.max_per_gib, "GiB"), (search.max_per_hour, "h"))
+    price = " + ".join(
+        f"{each.partition(' ')[0]} {token.symbol}/{unit}" for each, unit in limits if each
+    )
+    if price:
+        words.append(f"--max-price {shlex.quote(price)}")
+    return " ".join(words) if len(words) > 1 else ""
+
+
+def summary(found: Statistics, token: Token) -> Summary:
+    """What stands above map and plots."""
+    return Summary(
+        live=found.live,
+        providers=found.providers,
+        countries=len(found.countries),
+        free_slots=found.free_slots,
+        slots=found.slots,
+        per_gib=_median(found.median_per_gib, token),
+        per_hour=_median(found.median_per_hour, token),
+        stake=whole(found.stake, token),
+    )
+
+
+def circles(found: Statistics) -> list[Circle]:
+    """Largest first, so that small ones are not covered."""
+    known = countries()
+    most = max((count for _, count in found.countries), default=1)
+    return [
+        Circle(code, known[code].name, known[code].x, known[code].y, radius(count, most), count)
+        for code, count in found.countries
+        if code in known
+    ]
+
+
+def choices(found: Statistics, search: Search) -> list[tuple[str, str, int]]:
+    """Countries to choose from by name: where somebody is live, and those that were chosen."""
+    counts = dict.fromkeys(search.country, 0) | dict(found.countries)
+    return sorted(
+        ((code, name_of(code), count) for code, count in counts.items()), key=lambda each: each[1]
+    )
+
+
+def country_bars(found: Statistics) -> list[tuple[str, str, int, float]]:
+    """Letters, name, live providers, and their share of the largest country's."""
+    most = max((count for _, count in found.countries), default=1)
+    return [(code, name_of(code), count, count / most) for code, count in found.countries]
+
+
+def curves(moments: Sequence[Statistics], token: Token) -> list[Curve]:
+    """Those of which there is a history."""
+    prices = [(each.at, each.median_per_gib) for each in moments if each.median_per_gib is not None]
+    found = [
+        _curve("Live providers", [(each.at, each.live) for each in moments], _count),
+        _curve("Free places", [(each.at, each.free_slots) for each in moments], _count),
+        _curve("Median price of a GiB", prices, lambda units: format_amount(units, token)),
+        _curve(
+            "Stake",
+            [(each.at, each.stake) for each in moments],
+            lambda units: whole(units, token),
+        ),
+    ]
+    return [each for each in found if each is not None]
+
+
+def _row(found: Match, token: Token, now: int, gib_places: int, hour_places: int) -> Row:
+    candidate = found.candidate
+    record, heartbeat = candidate.entry.record.content, candidate.entry.heartbeat
+    address = checksummed(record.provider)
+    code = candidate.country.decode("ascii")
+    state = "silent" if heartbeat is None else "live" if candidate.free_slots else "full"
+    per_gib, per_hour = (
+        format_amount(units, token) for units in (record.price_per_gib, record.price_per_hour)
+    )
+    return Row(
+        address=address,
+        short=f"{address[:8]}…{address[-6:]}",
+        state=state,
+        heard=ago(now - heartbeat.content.sequence) if heartbeat else "",
+        code=code,
+        country=name_of(code),
+        is_verified=bool(candidate.listing.verified_country),
+        per_gib=decimal(_ceil(record.price_per_gib, token), token, gib_places),
+        per_hour=decimal(_ceil(record.price_per_hour, token), token, hour_places),
+        exact=f"{per_gib}/GiB + {per_hour}/h",
+        uptime=_NOTHING if candidate.uptime is None else percent(candidate.uptime),
+        free=candidate.free_slots,
+        slots=record.slots,
+        stake=whole(candidate.listing.stake, token),
+        services=services_of(record.services),
+        score=f"{found.score / PERCENT:.0f}",
+        max_price=f"{per_gib}/GiB + {per_hour}/h" if record.price_per_hour else f"{per_gib}/GiB",
+        budget=format_amount(
+            _GIBS * record.price_per_gib + 24 * record.price_per_hour or 10**token.decimals, token
+        ),
+    )
+
+
+def whole(units: int, token: Token) -> str:
+    """Whole tokens, rounded down, in groups of three digits."""
+    return f"{units // 10**token.decimals:,} {token.symbol}"
+
+
+def ago(passed: int) -> str:
+    """Milliseconds as ``4 s ago``."""
+    return f"{max(0, passed) // 1000} s ago"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _places(units: Iterable[int], token: Token) -> int:
+    return max((places_of(_ceil(each, token), token) for each in units), default=0)
+
+
+def _ceil(units: int, token: Token) -> int:
+    """To the places that are shown, never below what it costs."""
+    step: int = 10 ** max(0, token.decimals - _MOST_PLACES)
+    return -(-units // step) * step
+
+
+def _median(units: int | None, token: Token) -> str:
+    return _NOTHING if units is None else format_amount(_ceil(units, token), token)
+
+
+def _curve(title: str, points: Points, text: Callable[[int], str]) -> Curve | None:
+    if len(points) < 2:
+        return None
+    return Curve(title, text(points[-1][1]), text(max(value for _, value in points)), points)

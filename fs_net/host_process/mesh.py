@@ -1,0 +1,64 @@
+"""The gossip mesh, in which some places are ours to give.
+
+Whoever asks may join a mesh, and a crowd that asks leaves nobody else in it: whom it surrounds
+hears what it lets through.  So a mesh that is full takes nobody who asks, and full nodes that we
+chose (of the settings, or dialled by the program) always have a place.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from libp2p.peer.id import ID
+from libp2p.pubsub.gossipsub import GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+
+_CHOSEN = 4  # places
+
+
+class GuardedRouter(GossipSub):
+    """GossipSub with places for peers that were chosen."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._chosen: dict[ID, None] = {}
+
+    def choose(self, peer: ID) -> None:
+        """Give the peer a place whenever it is there, as far as there are some."""
+        self._chosen.setdefault(peer)
+
+    async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
+        """As in GossipSub, but a full mesh takes chosen peers alone."""
+        topic = graft_msg.topicID
+        members = self.mesh.get(topic, set())
+        is_full = len(members) >= self.degree_high and sender_peer_id not in members
+        if is_full and sender_peer_id not in self._chosen:
+            await self.emit_prune(topic, sender_peer_id, False, False)
+        else:
+            await super().handle_graft(graft_msg, sender_peer_id)
+
+    def mesh_heartbeat(self) -> tuple[defaultdict[ID, list[str]], defaultdict[ID, list[str]]]:
+        """As in GossipSub, and chosen peers that are there come in."""
+        to_graft, to_prune = super().mesh_heartbeat()
+        for topic, members in self.mesh.items():
+            for peer in self._present(topic):
+                if peer not in members and not self._check_back_off(peer, topic):
+                    members.add(peer)
+                    to_graft[peer].append(topic)
+        return to_graft, to_prune
+
+    def _select_peers_for_pruning(self, topic: str, num_to_prune: int) -> list[ID]:
+        kept = set(self._present(topic))
+        pruned = super()._select_peers_for_pruning(topic, num_to_prune + len(kept))
+        return [peer for peer in pruned if peer not in kept][:num_to_prune]
+
+    def _present(self, topic: str) -> Iterable[ID]:
+        """Chosen peers that subscribe to a topic, as many as have a place."""
+        assert self.pubsub is not None
+        there = self.pubsub.peer_topics.get(topic, set())
+        return [peer for peer in self._chosen if peer in there and not self._shunned(peer, topic)][
+            :_CHOSEN
+        ]
+
+    def _shunned(self, peer: ID, topic: str) -> bool:
+        return self.scorer is not None and self.scorer.is_graylisted(peer, [topic])

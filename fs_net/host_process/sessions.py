@@ -1,0 +1,155 @@
+"""Sessions: bytes both ways on a libp2p stream, as many as the program asks for.
+
+The program reads by asking, one call at a time, so that what it does not take stays with the peer:
+Yamux's window fills, and nothing gathers on the bridge.  Each write ends once the stream took it.
+"""
+
+import contextlib
+import math
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import trio
+from libp2p.abc import IHost, INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.host.exceptions import StreamFailure
+from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+from libp2p.transport.quic.stream import QUICStream
+
+from fs_net.bridge import SESSION_CHUNK
+from fs_net.host_process.guards import reset
+
+SESSION = TProtocol("/flowshield/session/1")
+
+_OF_ONE_PEER, _INCOMING, _OPENED = 4, 256, 64  # sessions
+_SILENCE = 600.0  # s without a byte either way; whoever is served says something every minute
+_STALL = 30.0  # s for a chunk that the peer does not read
+_AGAIN = 0.5  # s until a stream is tried once more
+_FAREWELL = 2.0  # s for the peer to end it too
+
+OnSession = Callable[[bytes, int], Awaitable[bool]]
+
+
+@dataclass(eq=False)
+class _Session:
+    stream: INetStream
+    is_incoming: bool
+    last: float  # s, of trio's clock: a byte passed
+    ended: trio.Event = field(default_factory=trio.Event)
+    reading: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    @property
+    def peer(self) -> ID:
+        return self.stream.muxed_conn.peer_id
+
+
+class Sessions:
+    """Takes sessions and opens them; the program knows each by a number."""
+
+    def __init__(self, host: IHost, on_session: OnSession) -> None:
+        """``on_session`` says whether the program takes it."""
+        self._host, self._on_session = host, on_session
+        self._sessions: dict[int, _Session] = {}
+        self.refused: Counter[str] = Counter()
+        host.set_stream_handler(SESSION, self._take)
+
+    async def open(self, peer: bytes, deadline: float) -> int:
+        """A session with a connected peer; its number."""
+        if sum(not each.is_incoming for each in self._sessions.values()) >= _OPENED:
+            raise RuntimeError("too many sessions are open")
+        with trio.fail_after(deadline):
+            try:
+                stream = await self._host.new_stream(ID(peer), [SESSION])
+            except StreamFailure:  # a circuit may just have given way to a direct connection
+                await trio.sleep(_AGAIN)
+                stream = await self._host.new_stream(ID(peer), [SESSION])
+        return self._add(stream, is_incoming=False)[0]
+
+    async def read(self, number: int) -> bytes:
+        """Some bytes, or none where the peer has ended; one reader at a time."""
+        session = self._sessions[number]
+        with trio.CancelScope() as session.reading:
+            try:
+                data = await session.stream.read(SESSION_CHUNK)
+            except StreamEOF:
+                data = b""
+            session.last = trio.current_time()
+            return data
+        raise EOFError("the session ended")
+
+    async def write(self, number: int, data: bytes) -> None:
+        """Ends when the stream took it; where the peer does not read, the session is over."""
+        session = self._sessions[number]
+        try:
+            with trio.fail_after(_STALL):
+                await session.stream.write(data)
+        except BaseException:
+            self.refused["stalled"] += 1
+            await self._end(number)
+            raise
+        session.last = trio.current_time()
+
+    async def close(self, number: int) -> None:
+        """End it when all is sent."""
+        session = self._sessions.get(number)
+        if session is None:
+            return
+        with trio.move_on_after(_FAREWELL):
+            with contextlib.suppress(Exception):  # where the peer has ended it first
+                await session.stream.close()
+                while await session.stream.read(SESSION_CHUNK):
+                    pass
+        await self._end(number)  # Yamux closes our direction alone
+
+    async def abort(self, number: int) -> None:
+        """End it at once."""
+        if number in self._sessions:
+            await self._end(number)
+
+    async def end_silent(self) -> None:
+        """End those on which nothing passed for long; to be called now and then."""
+        before = trio.current_time() - _SILENCE
+        for number in [each for each, session in self._sessions.items() if session.last < before]:
+            self.refused["silent"] += 1
+            await self._end(number)
+
+    async def _take(self, stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        incoming = [each for each in self._sessions.values() if each.is_incoming]
+        is_one_more = sum(each.peer == peer for each in incoming) >= _OF_ONE_PEER
+        if is_one_more or len(incoming) >= _INCOMING:
+            self.refused["too many sessions"] += 1
+            await reset(stream)
+            return
+        number, session = self._add(stream, is_incoming=True)
+        if await self._on_session(peer.to_bytes(), number):
+            await session.ended.wait()
+        else:
+            self.refused["not served"] += 1
+            await self._end(number)
+
+    def _add(self, stream: INetStream, *, is_incoming: bool) -> tuple[int, _Session]:
+        # At random, so that it is none that a process before this one gave.
+        number = secrets.randbits(63)
+        muxed = cast(NetStream, stream).muxed_stream
+        if isinstance(muxed, QUICStream):
+            muxed.READ_TIMEOUT = math.inf  # silence is ours to judge; it resets after 30 s
+        session = self._sessions[number] = _Session(stream, is_incoming, trio.current_time())
+        return number, session
+
+    async def _end(self, number: int) -> None:
+        session = self._sessions.get(number)
+        self._forget(number)
+        if session is not None:
+            await reset(session.stream)
+
+    def _forget(self, number: int) -> None:
+        session = self._sessions.pop(number, None)
+        if session is not None:
+            session.reading.cancel()
+            session.ended.set()

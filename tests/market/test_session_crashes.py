@@ -1,0 +1,48 @@
+"""Killed at every step of a whole session, books, engines and chain agree after the restart."""
+
+import asyncio
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.market import parties
+from tests.market.nodes import ANVIL_CHAIN_ID, REPOSITORY, anvil
+
+SHARES = 2  # processes, which mostly wait: for disks, and for each other's retries
+
+
+# Each commit and each message that is sent has two steps, each that comes has one.
+@pytest.mark.parametrize(("victim", "least"), [("provider", 60), ("client", 50)])
+def test_killed_at_every_step(victim: str, least: int, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        shares = []
+        for first in range(1, SHARES + 1):
+            node = stack.enter_context(anvil())
+            folder = tmp_path / str(first)
+            folder.mkdir()
+            deployer = parties.new_wallet()
+            node.fund(deployer.address)
+            contracts = asyncio.run(
+                parties.deployed(node.url, ANVIL_CHAIN_ID, deployer, folder / "deployer.journal")
+            )
+            command = [
+                *(sys.executable, "-m", "tests.market.session_crashes"),
+                *(victim, str(first), str(SHARES), node.url),
+                *(str(contracts.token), str(contracts.channels), str(folder)),
+            ]
+            share = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            shares.append(share)
+            stack.callback(share.kill)
+        for share in shares:
+            said, errors = share.communicate(timeout=400)
+            assert share.returncode == 0, errors
+            assert int(said) >= least, errors

@@ -1,0 +1,154 @@
+"""Full nodes on loopback: what one hears, all know; also after they could not hear each other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fs_net.bridge import Settings
+from fs_net.core import batch
+from fs_net.core.batch import Outbox
+from fs_net.core.matching import Wishes
+from fs_net.core.questions import Deliver, Delivered, Find, Found, parse_untrusted, serialize
+from fs_net.core.records import SignedContent
+from fs_net.fullnode.node import FullNode, Pace
+from fs_net.fullnode.store import Store, parse_url
+from fs_net.host import Host
+from tests.net.test_host import Program
+from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider
+
+QUICK = Pace(look=0.1, write=0.2, meet=0.2, search=1.0, compare=1.0)
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(scene(), 120))
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for is another process
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def full_node(
+    folder: Path, chain: Chain, *bootstrap: str, pace: Pace = QUICK
+) -> AsyncIterator[FullNode]:
+    """Its clock stands still."""
+    folder.mkdir(exist_ok=True)  # noqa: ASYNC240 - of a disk that is near
+    listen = ("/ip4/127.0.0.1/tcp/0",)
+    topics = (batch.topic(NETWORK),)
+    settings = Settings(str(folder), NETWORK, listen, bootstrap, True, topics)
+    url = parse_url(f"sqlite:///{folder / 'store'}")
+    async with (
+        Store(url, NETWORK) as store,
+        FullNode(settings, chain, store, pace, clock=lambda: NOW) as node,
+    ):
+        yield node
+
+
+@asynccontextmanager
+async def provider_host(folder: Path) -> AsyncIterator[Host]:
+    host = Host(Settings(str(folder), NETWORK, ("/ip4/127.0.0.1/tcp/0",)), Program())
+    await host.start()
+    try:
+        yield host
+    finally:
+        await host.close()
+
+
+async def address_of(node: FullNode) -> str:
+    return str((await node.host.info())["addresses"][0])
+
+
+def as_batch(*said: SignedContent) -> bytes:
+    outbox = Outbox()
+    for each in said:
+        outbox.add(each)
+    (data,) = outbox.drain()
+    return data
+
+
+def world(count: int) -> tuple[Chain, list[Provider]]:
+    providers = [Provider(number) for number in range(1, count + 1)]
+    return Chain({each.address: each.listing() for each in providers}), providers
+
+
+def known(node: FullNode) -> set[bytes]:
+    return {each.provider for each in node.catalogue.providers()}
+
+
+def test_what_a_provider_tells_one_is_known_to_all(tmp_path: Path) -> None:
+    async def scene() -> None:
+        chain, (bob,) = world(1)
+        async with (
+            full_node(tmp_path / "a", chain) as a,
+            full_node(tmp_path / "b", chain, await address_of(a)) as b,
+            provider_host(tmp_path / "bob") as host,
+        ):
+            await eventually(lambda: a.neighbours.connected and b.neighbours.connected)
+            await host.connect(await address_of(a))
+            question = serialize(Deliver(as_batch(bob.record())))
+            answer = parse_untrusted(await host.ask(a.host.peer, question))
+            assert answer == Delivered((0,))
+            await host.send(a.host.peer, bob.heartbeat(free=3).raw)
+            await eventually(lambda: b.catalogue.statistics().free_slots == 3)
+            await host.connect(await address_of(b))
+            found = parse_untrusted(await host.ask(b.host.peer, serialize(Find.of(Wishes()))))
+            assert isinstance(found, Found)
+            assert [found.total, found.hits[0].record] == [1, as_record(b, bob)]
+
+    play(scene)
+
+
+def as_record(node: FullNode, provider: Provider) -> bytes:
+    record = node.gatherer.index.records.get(provider.address)
+    assert record is not None
+    return record.raw
+
+
+def test_a_partition_heals(tmp_path: Path) -> None:
+    """Both sides hear of other providers, and of one of them a later record each."""
+
+    async def scene() -> None:
+        chain, providers = world(120)
+        async with (
+            full_node(tmp_path / "a", chain) as a,
+            full_node(tmp_path / "b", chain) as b,
+            full_node(tmp_path / "c", chain, await address_of(b)) as c,
+        ):
+            await eventually(lambda: b.neighbours.connected and c.neighbours.connected)
+            for number, bob in enumerate(providers):
+                side = (a, b, c)[number % 3]
+                side.gatherer.take_batch(b"bob", as_batch(bob.record()), NOW)
+            both, later = providers[0], providers[0].record(NOW + 2)
+            b.gatherer.take_batch(b"bob", as_batch(later), NOW)
+            await eventually(lambda: len(known(b)) == len(known(c)) == 81)
+            assert len(known(a)) == 40
+            await b.host.connect(await address_of(a))
+            await eventually(lambda: len(known(a)) == len(known(b)) == len(known(c)) == 120)
+            for node in (a, b, c):
+                assert node.gatherer.index.records.get(both.address) == later
+
+            # Once more: the connection falls, and is opened again by itself.
+            await a.host.disconnect(b.host.peer)
+            await eventually(lambda: b.host.peer in a.neighbours.connected)
+
+    play(scene)
+
+
+def test_what_was_taken_is_there_after_a_restart(tmp_path: Path) -> None:
+    async def scene() -> None:
+        chain, providers = world(3)
+        bob, carol, dave = providers
+        async with full_node(tmp_path / "a", chain) as a:
+            said = [each.record(lifetime=HOUR) for each in providers]
+            a.gatherer.take_batch(b"bob", as_batch(*said), NOW)
+            peer = a.host.peer
+        del chain.listings[carol.address]
+        async with full_node(tmp_path / "a", chain) as a:
+            assert a.host.peer == peer
+            assert known(a) == {bob.address, dave.address}
+
+    play(scene)

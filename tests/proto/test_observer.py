@@ -1,0 +1,116 @@
+"""Only servers that were asked are believed; and a call reaches all of a peer's endpoints."""
+
+import pytest
+
+from fs_tunnel.errors import UsageError
+from fs_tunnel.proto.constants import MIN_CALL_INTERVAL
+from fs_tunnel.proto.observer import Observer
+from fs_tunnel.types import Endpoint
+from fs_wire import stun
+from tests.proto.world import World
+
+SERVER, OTHER = Endpoint("198.51.100.1", 3478), Endpoint("198.51.100.2", 3478)
+SEEN = Endpoint("203.0.113.7", 40000)
+NOW = 1000.0
+
+
+def asked(observer: Observer, *servers: Endpoint, now: float = NOW) -> list[bytes]:
+    sent = observer.ask(servers or [SERVER], now)
+    assert [each.endpoint for each in sent] == list(servers or [SERVER])
+    return [stun.parse_request_untrusted(each.data) for each in sent]
+
+
+def observer() -> Observer:
+    numbers = iter(range(1, 1000))
+    return Observer(lambda length: next(numbers).to_bytes(length, "big"))
+
+
+def test_who_was_asked_is_believed_once() -> None:
+    ours = observer()
+    first, second = asked(ours, SERVER, OTHER)
+    answer = stun.answer(first, SEEN)
+    assert ours.receive_untrusted(answer, SERVER, NOW) == (SERVER, SEEN)
+    assert ours.receive_untrusted(answer, SERVER, NOW) is None
+    assert ours.receive_untrusted(stun.answer(second, SEEN), OTHER, NOW) == (OTHER, SEEN)
+
+
+def test_nobody_else_is() -> None:
+    ours = observer()
+    (transaction,) = asked(ours)
+    answer = stun.answer(transaction, SEEN)
+    assert ours.receive_untrusted(answer, OTHER, NOW) is None  # from elsewhere
+    assert ours.receive_untrusted(answer, Endpoint(SERVER.ip, 1), NOW) is None
+    assert ours.receive_untrusted(stun.answer(bytes(12), SEEN), SERVER, NOW) is None
+    assert ours.receive_untrusted(answer[:-1], SERVER, NOW) is None
+    assert ours.receive_untrusted(answer, SERVER, NOW + 5) is None  # late
+
+
+def test_servers_are_not_asked_too_often() -> None:
+    ours = observer()
+    for _ in range(4):
+        ours.ask([SERVER, OTHER] * 2, NOW)
+    with pytest.raises(UsageError, match="wait"):
+        ours.ask([SERVER], NOW)
+    assert ours.ask([SERVER], NOW + 1)
+    ours.ask([SERVER], NOW + 100)
+    assert len(ours._asked) == 1  # what came before is forgotten
+
+
+def test_a_device_hands_answers_on_and_drops_what_it_did_not_ask_for() -> None:
+    world = World()
+    device = world.alice.device
+    device.observe([SERVER], world.now)
+    (request,) = world.alice.take_datagrams(world.now)
+    answer = stun.answer(stun.parse_request_untrusted(request.data), SEEN)
+    world.alice.receive_datagram(answer, OTHER, world.now)
+    assert device.take_observations() == []
+    assert device.drops["unasked_answer"] == 1
+    world.alice.receive_datagram(answer, SERVER, world.now)
+    assert device.take_observations() == [(SERVER, SEEN)]
+    assert device.take_observations() == []
+
+
+def test_a_device_that_is_down_asks_nobody() -> None:
+    world = World()
+    world.alice.device.shut_down()
+    world.alice.device.observe([SERVER], world.now)
+    assert world.alice.device.take_datagrams() == []
+
+
+def test_a_call_goes_to_every_endpoint_and_any_answer_will_do() -> None:
+    world = World()
+    alice, bob = world.alice, world.bob
+    wrong = Endpoint("203.0.113.1", 1)
+    alice.peer.set_endpoint(wrong)
+    assert not alice.peer.call([wrong, bob.endpoint, SEEN], world.now)
+    world.collect()
+    called = [each for each in world.wire if each.source == alice.endpoint]
+    assert [each.destination for each in called] == [wrong, bob.endpoint, SEEN]
+    assert len({each.data for each in called}) == 1
+    world.settle()
+    assert alice.peer.endpoint == bob.endpoint
+    assert alice.peer.call([wrong], world.now)
+    world.collect()
+    assert not world.wire  # there is a session
+
+
+def test_calls_are_not_sent_too_often() -> None:
+    world = World()
+    for _ in range(3):
+        world.alice.peer.call([SEEN], world.now)
+    assert len(world.alice.device.take_datagrams()) == 2  # where it was, and this one
+    world.alice.peer.call([SEEN], world.now + 2 * MIN_CALL_INTERVAL)
+    assert len(world.alice.device.take_datagrams()) == 2
+
+
+def test_both_call_at_once_and_have_one_session() -> None:
+    world = World()
+    for side in world.sides:
+        side.peer.call([side.other.endpoint], world.now)
+    world.collect()
+    world.settle()
+    packet = world.send(world.alice, b"through")
+    world.settle()
+    assert world.bob.received == [packet]
+    for side in world.sides:
+        assert side.peer.call([SEEN], world.now)

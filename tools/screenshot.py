@@ -1,0 +1,50 @@
+"""Take a picture of a full node's page: ``python -m tools.screenshot URL FILE.png``."""
+
+import argparse
+from pathlib import Path
+
+from tools.browser import DESKTOP, PHONE, browser
+
+_DEADLINE = 20_000  # ms
+
+
+def take(
+    url: str,
+    file: Path,
+    *,
+    is_dark: bool = False,
+    is_phone: bool = False,
+    is_whole: bool = False,
+) -> None:
+    """Write what a browser shows at ``url``, as a PNG; of all its length where ``is_whole``."""
+    with (
+        browser() as chromium,
+        chromium.context(PHONE if is_phone else DESKTOP, is_dark=is_dark) as context,
+    ):
+        page = context.new_page()
+        page.set_default_timeout(_DEADLINE)
+        # Events keep a connection open, so that the network is never idle.
+        page.goto(url, wait_until="load")
+        file.write_bytes(page.screenshot(full_page=is_whole, animations="disabled"))
+
+
+def main() -> None:
+    """As the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--phone", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="beyond what fits the window")
+    chosen = parser.parse_args()
+    take(
+        chosen.url,
+        chosen.file,
+        is_dark=chosen.dark,
+        is_phone=chosen.phone,
+        is_whole=chosen.whole,
+    )
+
+
+if __name__ == "__main__":
+    main()

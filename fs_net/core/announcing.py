@@ -28,7 +28,8 @@ WANTED = 4  # full nodes to keep with
 RECORD_LIFETIME = 6 * 3600 * 1000  # ms; it is signed anew when half of it has passed
 BEAT_EVERY = HEARTBEAT_INTERVAL / 1000  # s
 ASK_EVERY = 30.0  # s
-_TRY_AGAIN = 60.0  # s after a refusal, or where the DHT or a relay did not do it
+_TRY_AGAIN = 60.0  # s after the DHT or a relay did not do it
+_REFUSED = 10.0, 60.0  # s until a full node that refused is asked again: at first, at most
 _PATIENCE = 5  # refusals in a row, of what others take
 _AVOID_FOR = 600.0  # s
 _BACK_OFF = 5.0, 300.0  # s after all addresses of a node failed: at first, at most
@@ -186,7 +187,9 @@ class Announcing:
         if reason is None:
             found.refusals, found.ready_at = 0, now + ASK_EVERY
             return []
-        found.refusals, found.ready_at = found.refusals + 1, now + _TRY_AGAIN
+        found.refusals += 1
+        first, longest = _REFUSED
+        found.ready_at = now + min(first * 2 ** min(found.refusals - 1, 16), longest)
         if reason in _OF_CLOCKS:
             self._record = None  # the clock may have been set since it was signed
         is_alone = not any(each.takes for each in self._nodes.values())

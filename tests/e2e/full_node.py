@@ -29,8 +29,9 @@ async def follow(conf: Path, provider: Address, listings: Listings) -> None:
     async with Chain(market.rpc, market.chain_id, confirmations=1) as chain:
         registry, stakes = Registry(chain, market.registry), StakeBook(chain, market.stakes)
         while True:
-            listings.listings.pop(provider.raw, None)
-            if await registry.is_listed(provider):
+            if not await registry.is_listed(provider):
+                listings.listings.pop(provider.raw, None)
+            else:
                 entry = await registry.entry_of(provider)
                 weight = await stakes.weight_of(provider)
                 slots = weight // await registry.bond_per_slot()

@@ -229,10 +229,11 @@ class Node:
         """Be reachable through a connected full node."""
         return await self.relay.reserve(ID(relay), deadline)
 
-    async def dial_circuit(self, address: str, deadline: float) -> bool:
+    async def dial_circuit(self, address: str, deadline: float, punch: bool = True) -> bool:
         """Connect through a full node; whether a direct connection came of it."""
         circuit = Multiaddr(address)
-        return await self.relay.dial(circuit, info_from_p2p_addr(circuit).peer_id, deadline)
+        peer = info_from_p2p_addr(circuit).peer_id
+        return await self.relay.dial(circuit, peer, deadline, punch=punch)
 
     def is_banned(self, peer: ID) -> bool:
         return self._banned.get(peer, 0.0) > trio.current_time()

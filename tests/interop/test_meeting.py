@@ -43,7 +43,8 @@ async def host_in(
 ) -> AsyncIterator[Host]:
     """A host whose network process is in a namespace, as its whole family is born there."""
     listen = ("/ip4/0.0.0.0/tcp/4001",)
-    made = Host(Settings(str(folder), NETWORK, listen, is_full_node=is_full_node), Program(), on_session=serve)
+    settings = Settings(str(folder), NETWORK, listen, is_full_node=is_full_node)
+    made = Host(settings, Program(), on_session=serve)
     with home.entered():
         await made.start()
     try:

@@ -61,7 +61,7 @@ class Node:
         self.caught: Counter[str] = Counter()
         self.host = _make_host(settings, self._folder)
         guards.guard_streams(self.host, self.caught)
-        guards.bound_windows()
+        guards.bound_quic()
         self.door = Door(self.host, settings.max_per_place)
         self.router = guards.gossip_router()
         self.gossip = GuardedPubsub(self.host, self.router, self._judge)

@@ -12,14 +12,16 @@ from fs_market.core.prices import Price
 from fs_market.provider_settings import ProviderSettings
 from fs_market.settings import MarketSettings, read_section
 from fs_net.bridge import Settings
+from fs_net.core import punch
 from fs_net.core.records import PortRange, ProviderRecord, Service, network_id
 from fs_net.errors import HostGone, Reason
+from fs_net.host import OnSession
 from fs_net.launchers import ForkServer
 from fs_net.provider import ProviderNode
 from fs_net.settings import NetworkSettings, parse_network
 from fs_tunnel.cli.announcer_keys import AnnouncerKeys
 from fs_tunnel.errors import ConfigError, UsageError
-from fs_tunnel.types import PublicKey
+from fs_tunnel.types import Endpoint, PublicKey
 
 _MAX_CONNECTIONS = 64
 _MAX_MEMORY = 512 << 20  # bytes of the network process
@@ -75,6 +77,11 @@ class Announcement:
             return b""
         return bytes(self._keys.node.verify_key) + bytes(self._keys.heartbeat.verify_key)
 
+    @property
+    def stun_servers(self) -> tuple[Endpoint, ...]:
+        """Full nodes that say where the tunnel's socket is seen."""
+        return () if self._network is None else punch.stun_servers(self._network.bootstrap)
+
     async def run(
         self,
         folder: Path,
@@ -84,12 +91,14 @@ class Announcement:
         price: Price,
         places: int,
         free: Callable[[], int],
+        on_session: OnSession,
     ) -> None:
         """Announce until cancelled; without a section [network], do nothing so long.
 
         HostGone where only another agent can go on.
 
-        ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free.
+        ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free;
+        ``on_session`` negotiates with a peer.
         """
         if self._network is None:
             await asyncio.Event().wait()
@@ -132,6 +141,7 @@ class Announcement:
                 entropy=os.urandom,
                 relayed=sold.relay,
                 launcher=self._launcher,
+                on_session=on_session,
             )
             await self._announce(self._node)
             await asyncio.sleep(_BEGIN_AGAIN)

@@ -20,6 +20,7 @@ from fs_market.chain import Chain
 from fs_market.settings import MarketSettings, find, read, read_section
 from fs_net import bridge
 from fs_net.core import batch
+from fs_net.fullnode import stun
 from fs_net.settings import NetworkSettings, parse_network
 from fs_tunnel.cli.chain_view import ChainListings, Progress
 from fs_tunnel.cli.market_options import settings_options
@@ -134,7 +135,11 @@ async def _run(plan: _Plan) -> signal.Signals:
             topics=(batch.topic(view.network),),
             finds_local_peers=plan.network.local_peers,
         )
-        async with Store(url, view.network) as store, FullNode(settings, view, store) as node:
+        async with (
+            Store(url, view.network) as store,
+            FullNode(settings, view, store) as node,
+            stun.answering(plan.network.listen),
+        ):
             _tell_ready(await node.host.info(), len(view), plan)
             notify("READY=1")
             await _done_before(ended, view.follow())

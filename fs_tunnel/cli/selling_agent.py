@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from itertools import islice
 from pathlib import Path
@@ -32,6 +33,8 @@ from fs_market.watch import ChannelWatch
 from fs_tunnel.cli.announcing import Announcement
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.money import amount_json, read_secret
+from fs_tunnel.cli.peer_route import serve_peer
+from fs_tunnel.cli.punching import meeting
 from fs_tunnel.cli.telling import keep_telling
 from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.types import IPAddress, PublicKey
@@ -83,7 +86,7 @@ class Seller:
             settler = Settler(journal, channels, sender, SettlementPolicy(settle_above))
             wanted = asyncio.Event()
             wanted.set()
-            lodging = self._lodging()
+            lodging, stun_servers = self._lodging(), self._announcement.stun_servers
             agent = ProviderAgent(
                 self._config(token, min_deposit),
                 lodging,
@@ -93,6 +96,7 @@ class Seller:
                 entropy=os.urandom,
                 reserved=self._reserved,
                 on_ended=lambda _: wanted.set(),
+                meet=meeting(engine, stun_servers, log.warning) if stun_servers else None,
             )
             await agent.resume()
             servers = await self._listen(agent)
@@ -145,6 +149,7 @@ class Seller:
             self._sold.price_in(token),
             places,
             lambda: max(0, places - sum(1 for _ in agent.books())),
+            partial(serve_peer, agent),
         )
 
     # Places.

@@ -24,7 +24,7 @@ from fs_net.core.announcing import (
 )
 from fs_net.core.records import ProviderRecord
 from fs_net.errors import HostGone, NetError, Reason, Refused
-from fs_net.host import Handlers, Host
+from fs_net.host import Host, OnSession
 from fs_net.launchers import Launcher
 
 log = logging.getLogger(__name__)
@@ -58,19 +58,20 @@ class ProviderNode:
         *,
         entropy: Callable[[int], bytes],
         relayed: bool = False,
-        handlers: Handlers | None = None,
         launcher: Launcher | None = None,
+        on_session: OnSession | None = None,
     ) -> None:
         """``chosen`` are addresses of full nodes; ``settings`` name none, so that we choose.
 
-        ``offer`` says what is sold by a libp2p identity, of 32 bytes, and how many slots are free.
+        ``offer`` says what is sold by a libp2p identity, of 32 bytes, and how many slots are free;
+        ``on_session`` serves whoever comes to buy over libp2p.
         """
         self._offer = offer
         self._kept = Path(settings.folder) / "sequence"
         self._announcer = Announcer(keys, settings.network, _read_last(self._kept))
         self._core = Announcing(self._announcer, chosen, entropy(16), relayed=relayed)
         self._node_key = bytes(keys.node.verify_key)
-        self.host = Host(settings, handlers or Deaf(), launcher)
+        self.host = Host(settings, Deaf(), launcher, on_session)
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False

@@ -14,6 +14,7 @@ from fs_market.settings import MarketSettings, read_section
 from fs_net.bridge import Settings
 from fs_net.core.records import PortRange, ProviderRecord, Service, network_id
 from fs_net.errors import HostGone, Reason
+from fs_net.host import OnSession
 from fs_net.launchers import ForkServer
 from fs_net.provider import ProviderNode
 from fs_net.settings import NetworkSettings, parse_network
@@ -84,12 +85,14 @@ class Announcement:
         price: Price,
         places: int,
         free: Callable[[], int],
+        on_session: OnSession,
     ) -> None:
         """Announce until cancelled; without a section [network], do nothing so long.
 
         HostGone where only another agent can go on.
 
-        ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free.
+        ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free,
+        and ``on_session`` serves who comes over libp2p.
         """
         if self._network is None:
             await asyncio.Event().wait()
@@ -132,6 +135,7 @@ class Announcement:
                 entropy=os.urandom,
                 relayed=sold.relay,
                 launcher=self._launcher,
+                on_session=on_session,
             )
             await self._announce(self._node)
             await asyncio.sleep(_BEGIN_AGAIN)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from itertools import islice
 from pathlib import Path
@@ -32,6 +33,7 @@ from fs_market.watch import ChannelWatch
 from fs_tunnel.cli.announcing import Announcement
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.money import amount_json, read_secret
+from fs_tunnel.cli.peer_route import serve_peer
 from fs_tunnel.cli.telling import keep_telling
 from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.types import IPAddress, PublicKey
@@ -145,6 +147,7 @@ class Seller:
             self._sold.price_in(token),
             places,
             lambda: max(0, places - sum(1 for _ in agent.books())),
+            partial(serve_peer, agent),
         )
 
     # Places.

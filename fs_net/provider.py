@@ -71,7 +71,7 @@ class ProviderNode:
         self._announcer = Announcer(keys, settings.network, _read_last(self._kept))
         self._core = Announcing(self._announcer, chosen, entropy(16), relayed=relayed)
         self._node_key = bytes(keys.node.verify_key)
-        self.host = Host(settings, Deaf(), launcher, on_session)
+        self.host = Host(settings, Deaf(), launcher, on_session=on_session)
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False

@@ -1,4 +1,4 @@
-"""A provider that announces itself, and the full nodes that hear of it, in the scene of a market."""
+"""A provider that announces itself, and full nodes that hear of it, in the scene of a market."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A provider that sells, as its systemd unit lets it: no capability and no system call is missing."""
+"""A provider that sells as its systemd unit lets it: no capability or system call is missing."""
 
 import signal
 import subprocess
@@ -32,7 +32,15 @@ def serve(scene: Market) -> "subprocess.Popen[bytes]":
     conf, sale = scene.folder / f"{SOLD}.conf", scene.folder / "sale.toml"
     confined = (sys.executable, "-m", "tests.netns.confined", str(UNIT))
     command = scene.command(scene.provider, *words, "--market", sale, conf)
-    return scene.provider.start(*confined, *command[4:], env=scene.env)
+    process = scene.provider.start(*confined, *command[4:], env=scene.env)
+    wait_until(
+        lambda: (
+            scene.fs_tunnel(scene.provider, "status", SOLD).code == 0 or process.poll() is not None
+        ),
+        what="it serves",
+    )
+    assert process.poll() is None
+    return process
 
 
 def test_it_sells_and_announces_within_its_unit(scene: Market) -> None:

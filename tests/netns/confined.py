@@ -48,7 +48,7 @@ def settings(unit: Path) -> dict[str, list[str]]:
 
 
 def allowed_calls(lines: list[str]) -> set[str]:
-    """systemd.exec(5): the first line says whether it is a list of what may be; later ones change it."""
+    """systemd.exec(5): a list of what may be made, which each line adds to or takes from."""
     calls: set[str] = set()
     for line in lines:
         is_removal = line.startswith("~")
@@ -70,7 +70,7 @@ def _expand(word: str) -> set[str]:
 def confine(unit: Path) -> None:
     """Give up all that the unit does not leave, for good."""
     said = settings(unit)
-    kept = {each.removeprefix("CAP_") for each in said["CapabilityBoundingSet"][0].split()}
+    kept = {each.removeprefix("CAP_") for each in " ".join(said["CapabilityBoundingSet"]).split()}
     for number in range(_LAST_CAPABILITY + 1):
         name = _CAPABILITIES[number] if number < len(_CAPABILITIES) else ""
         if name not in kept:
@@ -114,4 +114,4 @@ def _filter(calls: set[str], families: list[int]) -> None:
 
 if __name__ == "__main__":
     confine(Path(sys.argv[1]))
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606

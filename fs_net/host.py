@@ -186,9 +186,15 @@ class Host:
         granted: bool = await self._call("reserve", relay, deadline, within=deadline)
         return granted
 
-    async def dial_circuit(self, address: str, deadline: float = DEADLINE) -> bool:
-        """Connect through a full node; whether a direct connection came of it."""
-        is_direct: bool = await self._call("dial_circuit", address, deadline, within=2 * deadline)
+    async def dial_circuit(
+        self, address: str, deadline: float = DEADLINE, *, punch: bool = True
+    ) -> bool:
+        """Connect through a full node; whether a direct connection came of it.
+
+        Without ``punch`` that is not waited for; it may come later.
+        """
+        within = 2 * deadline if punch else deadline
+        is_direct: bool = await self._call("dial_circuit", address, deadline, punch, within=within)
         return is_direct
 
     async def _call(self, name: str, *arguments: Any, within: float | None = DEADLINE) -> Any:

@@ -26,3 +26,11 @@ class ChainView(Protocol):
     def listing(self, provider: bytes) -> Listing | None:
         """The listing under this address, of 20 bytes; from memory, never waits."""
         ...
+
+
+class RegistryView(ChainView, Protocol):
+    """A view of all providers, not only of those that somebody asked for."""
+
+    def node_keys(self) -> frozenset[bytes]:
+        """Of all listings; from memory, never waits."""
+        ...

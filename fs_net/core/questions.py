@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from fs_net.core.batch import MAX_BATCH, MAX_ITEMS
-from fs_net.core.matching import Wishes
+from fs_net.core.matching import Order, Wishes
 from fs_net.core.reconcile import MAX_MESSAGE
 from fs_net.core.records import ID_LEN, MAX_SIGNED, Service
 from fs_net.errors import Reason, Refused
@@ -39,6 +39,7 @@ MAX_FOUND = 32  # providers in one answer
 ANY_PRICE = (1 << 96) - 1
 UNMEASURED = (1 << 32) - 1
 
+_ORDERS = tuple(Order)  # an order travels as its place
 _REASONS = tuple(Reason)  # a reason travels as its place, from 1 on; 0 is none
 _Batch = Annotated[bytes, BytesUpTo(MAX_BATCH)]
 _Reconciliation = Annotated[bytes, BytesUpTo(MAX_MESSAGE)]
@@ -113,10 +114,11 @@ class Find:
     services: U16
     ports: Annotated[tuple[int, ...], ListOf(Uint(16), 32)]
     skip: U16 = 0
+    ranking: U16 = 0
 
     @classmethod
-    def of(cls, wishes: Wishes, skip: int = 0) -> "Find":
-        """Any wishes, from the place ``skip`` of the ranking on."""
+    def of(cls, wishes: Wishes, skip: int = 0, order: Order = Order.BEST) -> "Find":
+        """Any wishes, from the place ``skip`` of the ranking by ``order`` on."""
         return cls(
             tuple(sorted(wishes.countries)),
             ANY_PRICE if wishes.max_per_gib is None else wishes.max_per_gib,
@@ -126,7 +128,13 @@ class Find:
             wishes.services,
             tuple(sorted(wishes.ports)),
             skip,
+            _ORDERS.index(order),
         )
+
+    @property
+    def order(self) -> Order:
+        """By what to rank; BEST where it is not known here."""
+        return _ORDERS[self.ranking] if self.ranking < len(_ORDERS) else Order.BEST
 
     @property
     def wishes(self) -> Wishes:

@@ -85,7 +85,7 @@ class Answers:
         raise Refused(Reason.MALFORMED, "an answer is no question; ask one")
 
     def _found(self, question: Find) -> Found:
-        matches = self._search(question.wishes, Order.BEST)
+        matches = self._search(question.wishes, question.order)
         hits = tuple(
             Hit(
                 each.candidate.entry.record.raw,

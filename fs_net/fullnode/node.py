@@ -26,7 +26,7 @@ from fs_net.fullnode.neighbours import Neighbours
 from fs_net.fullnode.store import Store
 from fs_net.fullnode.sync import Sync
 from fs_net.host import Host
-from fs_net.ports import ChainView
+from fs_net.ports import RegistryView
 from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -56,13 +56,14 @@ class FullNode:
     def __init__(
         self,
         settings: bridge.Settings,
-        chain: ChainView,
+        chain: RegistryView,
         store: Store,
         pace: Pace = Pace(),
         clock: Callable[[], int] = _now,
     ) -> None:
         """``settings`` of a full node, with the topic of ``topics``; ``clock`` in ms."""
         self._pace, self._clock, self._store = pace, clock, store
+        self._chain, self._listed = chain, frozenset[bytes]()
         self._topic = batch.topic(settings.network)
         self.gatherer = Gatherer(chain, settings.network)
         self.catalogue = LiveCatalogue(self.gatherer, store)
@@ -81,10 +82,12 @@ class FullNode:
             self.catalogue.uptimes.restore(provider, day, shares, now)
         self.catalogue.restore(await self._store.remembered(), now)
         await self.host.start()
+        await self.host.set_listed_keys(self._listed)
         pace = self._pace
         for work, wait in (
             (self._look, pace.look),
             (self._write, pace.write),
+            (self._list_keys, pace.look),
             (self._meet, pace.meet),
             (self._dial, pace.meet),
             (self._search, pace.search),
@@ -121,6 +124,12 @@ class FullNode:
 
     async def _write(self) -> None:
         await self._store.flush(self._clock())
+
+    async def _list_keys(self) -> None:
+        """The DHT stores for providers with a stake, and for nobody else."""
+        if (keys := self._chain.node_keys()) != self._listed:
+            await self.host.set_listed_keys(keys)
+            self._listed = keys
 
     async def _meet(self) -> None:
         """See who is connected, and where others could find them."""

@@ -152,9 +152,14 @@ class Node:
         }
 
     async def connect(self, address: str, deadline: float) -> bytes:
-        """Dial ``…/p2p/…``; the peer's id."""
+        """Dial ``…/p2p/…``, wherever the peer was before; the peer's id."""
         peer = info_from_p2p_addr(Multiaddr(address))
         self.router.choose(peer.peer_id)
+        if peer.peer_id not in self.host.get_connected_peers():
+            # Addresses that failed are not tried again for a while, nor is then any other.
+            with contextlib.suppress(PeerStoreError):
+                self.host.get_peerstore().clear_addrs(peer.peer_id)
+            cast(Any, self.host.get_network()).unblock_peer(peer.peer_id)
         with trio.fail_after(deadline):
             await self._connect(peer)
         return peer.peer_id.to_bytes()
@@ -224,10 +229,11 @@ class Node:
         """Be reachable through a connected full node."""
         return await self.relay.reserve(ID(relay), deadline)
 
-    async def dial_circuit(self, address: str, deadline: float) -> bool:
+    async def dial_circuit(self, address: str, deadline: float, punch: bool = True) -> bool:
         """Connect through a full node; whether a direct connection came of it."""
         circuit = Multiaddr(address)
-        return await self.relay.dial(circuit, info_from_p2p_addr(circuit).peer_id, deadline)
+        peer = info_from_p2p_addr(circuit).peer_id
+        return await self.relay.dial(circuit, peer, deadline, punch=punch)
 
     def is_banned(self, peer: ID) -> bool:
         return self._banned.get(peer, 0.0) > trio.current_time()

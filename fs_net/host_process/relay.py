@@ -3,6 +3,7 @@
 Over TCP two peers behind NATs get a direct connection; over QUIC the circuit remains.
 """
 
+import time
 from contextlib import AsyncExitStack
 
 import trio
@@ -10,6 +11,7 @@ from libp2p.abc import IHost
 from libp2p.peer.id import ID
 from libp2p.relay.circuit_v2.config import RelayConfig, RelayRole
 from libp2p.relay.circuit_v2.dcutr import DCUtRProtocol
+from libp2p.relay.circuit_v2.discovery import RelayInfo
 from libp2p.relay.circuit_v2.protocol import (
     PROTOCOL_ID,
     STOP_PROTOCOL_ID,
@@ -49,14 +51,21 @@ class Relay:
         """Ask a connected full node to pass circuits on to us."""
         discovery = self._transport.discovery
         with trio.move_on_after(deadline):
-            await discovery.discover_relays()  # which its own service is late to do
+            # Full nodes relay.  Discovery would ask what is known of this one, and where it was not
+            # identified yet remember for good that it does not.
+            discovery._discovered_relays[relay] = RelayInfo(relay, time.time(), time.time())
             return bool(await discovery.make_reservation(relay))
         return False
 
-    async def dial(self, address: Multiaddr, peer: ID, deadline: float) -> bool:
-        """Connect over ``…/p2p-circuit/p2p/…``; whether a direct connection came of it."""
+    async def dial(self, address: Multiaddr, peer: ID, deadline: float, *, punch: bool) -> bool:
+        """Connect over ``…/p2p-circuit/p2p/…``; whether a direct connection came of it.
+
+        Without ``punch`` that is not waited for; it may come later.
+        """
         with trio.fail_after(deadline):
             await self._transport.dial(address)
+        if not punch:
+            return False
         with trio.move_on_after(deadline):
             return bool(await self._punch.initiate_hole_punch(peer))
         return False

@@ -6,7 +6,7 @@ of the contracts is, each provider costs three questions.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fs_market.answers import Log
@@ -41,7 +41,7 @@ def _nobody(_: Progress) -> None:
 
 
 class ChainListings:
-    """A ``fs_net.ports.ChainView``.
+    """A ``fs_net.ports.RegistryView``.
 
     ``look_up`` serves who wants to know of a few providers; ``refresh`` learns of all, and later
     what changed.  Both raise ChainError as ``Chain`` does, and what is held stays then.
@@ -65,6 +65,14 @@ class ChainListings:
     def listing(self, provider: bytes) -> Listing | None:
         """As it was last read; None where it was not, or where there is none."""
         return self._listings.get(provider)
+
+    def all(self) -> Mapping[bytes, Listing]:
+        """Of each provider, as it was last read."""
+        return self._listings
+
+    def node_keys(self) -> frozenset[bytes]:
+        """Of all providers that were read."""
+        return frozenset(listing.node_key for listing in self._listings.values())
 
     async def look_up(self, provider: bytes) -> Listing | None:
         """Ask the chain for one provider, by its 20 bytes, and hold the answer."""

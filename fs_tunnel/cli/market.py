@@ -22,16 +22,20 @@ from fs_market.sender import Patience, Sender
 from fs_market.settlement import Closing, close_by_payer
 from fs_market.stream import TcpRoute
 from fs_market.voucher_book import Account, Side
-from fs_tunnel.cli import money, staking
+from fs_net.core.matching import Order
+from fs_tunnel.cli import finding, money, offers, staking
 from fs_tunnel.cli.market_options import (
+    MARKET_USER,
     password_option,
     settings_options,
     wallet_option,
+    wishes_options,
     yes_option,
 )
 from fs_tunnel.cli.money import Market, amount_json
 from fs_tunnel.cli.providers import parse_provider
-from fs_tunnel.cli.text import align
+from fs_tunnel.cli.text import align, tell_progress, warn
+from fs_tunnel.cli.wishes import make_wishes, parse_price
 from fs_tunnel.errors import UsageError
 
 _PATIENCE = Patience(poll=0.5)
@@ -48,19 +52,37 @@ for _command in staking.COMMANDS:
 
 
 @market.command("list")
+@wishes_options
+@click.option(
+    "--free",
+    type=click.IntRange(0, 10_000),
+    default=1,
+    show_default=True,
+    help="Places that must be free; 0: those that are silent as well.",
+)
+@click.option("--chain", "is_of_chain", is_flag=True, help="What the chain has, and no network.")
 @click.option(
     "--blocks",
     type=click.IntRange(1, 10_000_000),
     default=100_000,
     show_default=True,
-    help="How far back to look for providers that have announced themselves.",
+    help="With --chain: how far back to look for who has announced itself.",
 )
+@MARKET_USER
 @wallet_option
 @settings_options
 @money.json_option
-def list_(blocks: int, **options: Any) -> None:
-    """List the providers that have announced themselves, and whose stake counts."""
-    asyncio.run(_list(blocks, **options))
+def list_(is_of_chain: bool, blocks: int, **options: Any) -> None:
+    """List providers that suit, the best first, as several full nodes name them.
+
+    Whatever they say is checked against the chain, and warnings tell where they disagree. Full
+    nodes see the address that asks.
+    """
+    if is_of_chain:
+        where = ("wallet_file", "settings_file", "rpc", "as_json")
+        asyncio.run(_list_chain(blocks, **{each: options[each] for each in where}))
+    else:
+        asyncio.run(_list(**options))
 
 
 @market.command()
@@ -103,7 +125,40 @@ def _opened(
     return money.opened(settings_file, rpc, wallet_file or money.default_wallet())
 
 
-async def _list(blocks: int, *, as_json: bool, **where: Any) -> None:
+async def _list(
+    *,
+    countries: tuple[bytes, ...],
+    max_price: str | None,
+    min_uptime: int,
+    services: tuple[str, ...],
+    ports: tuple[int, ...],
+    free: int,
+    order: str,
+    full_nodes: tuple[str, ...],
+    market_user: int,
+    as_json: bool,
+    settings_file: Path | None,
+    **where: Any,
+) -> None:
+    async with _opened(settings_file=settings_file, **where) as found:
+        price = parse_price(max_price, found.token) if max_price else None
+        wishes = make_wishes(countries, price, min_uptime, services, ports, free)
+        query = finding.Query(wishes, Order(order), full_nodes)
+        listed = await finding.search(
+            query, found.chain, found.settings, settings_file, market_user, tell_progress
+        )
+    for each in offers.oddities(listed):
+        warn(each)
+    if as_json:
+        click.echo(json.dumps({"schema": money.SCHEMA, **offers.to_json(listed, found.token)}))
+        return
+    if not listed.matches:
+        click.echo("no provider suits")
+        return
+    click.echo(offers.table(listed.matches, found.token))
+
+
+async def _list_chain(blocks: int, *, as_json: bool, **where: Any) -> None:
     async with _opened(**where) as found:
         if found.settings.registry is None:
             raise UsageError("the settings name no registry; add its address to [contracts]")

@@ -1,8 +1,9 @@
 """What a market's tunnel keeps on the disk: root's files, and a directory of its agent's.
 
 In ``market`` of the state directory, for a tunnel NAME: ``NAME.json``, by which its agent is
-started, and for a client ``NAME.conf`` and ``NAME.key``, its keys for this session. The agent's
-books are in ``NAME.books``, and its alone.
+started, and for a client ``NAME.conf`` and ``NAME.key``, its keys for this session, and
+``NAME.choices``, the providers that suited, the best first. The agent's books are in
+``NAME.books``, and its alone.
 """
 
 import json
@@ -38,6 +39,7 @@ class MarketFiles:
         self.start = self._directory / f"{name}.json"
         self.conf = self._directory / f"{name}.conf"
         self.session_key = self._directory / f"{name}.key"
+        self.choices = self._directory / f"{name}.choices"
         self.books = self._directory / f"{name}.books"
 
     def prepare(self, user: pwd.struct_passwd) -> None:
@@ -68,7 +70,7 @@ class MarketFiles:
 
     def forget_keys(self) -> None:
         """A session is over: the next has other keys. The books stay."""
-        for each in (self.conf, self.session_key, self.start):
+        for each in (self.conf, self.session_key, self.start, self.choices):
             each.unlink(missing_ok=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fs_tunnel.cli.params import User
+from fs_tunnel.cli.params import Country, Percent, User
 
 MARKET_USER = click.option(
     "--market-user",
@@ -51,6 +51,60 @@ def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--yes", is_flag=True, help="Do not ask before money moves.")(command)
 
 
+def wishes_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is wanted of a provider that is looked for, and whom to ask."""
+    for option in (
+        click.option(
+            "--full-node",
+            "full_nodes",
+            metavar="MULTIADDR",
+            multiple=True,
+            help="Ask this full node, and none of those in the settings; repeatable.",
+        ),
+        click.option(
+            "--order",
+            type=click.Choice(["best", "price", "uptime", "capacity", "stake"]),
+            default="best",
+            show_default=True,
+            help="What comes first.",
+        ),
+        click.option(
+            "--to-port",
+            "ports",
+            type=click.IntRange(1, 65535),
+            multiple=True,
+            help="It must not refuse connections to this port; repeatable.",
+        ),
+        click.option(
+            "--service",
+            "services",
+            type=click.Choice(["exit", "relay"]),
+            multiple=True,
+            help="What it must offer; exit where none is named. Repeatable.",
+        ),
+        click.option(
+            "--min-uptime",
+            type=Percent(),
+            default=0,
+            help='The share of time in which it must have been live: "99%".',
+        ),
+        click.option(
+            "--max-price",
+            metavar="PRICE",
+            help='The most it may cost: "0.05 USDC/GiB", "0.01 USDC/h", or both with " + ".',
+        ),
+        click.option(
+            "--country",
+            "countries",
+            type=Country(),
+            multiple=True,
+            help="Where it must be: DE; repeatable, any of them.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         yes_option,
@@ -67,14 +121,11 @@ def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="How long the channel is to last.",
         ),
         click.option("--budget", metavar="AMOUNT", help='The most to pay: "5 USDC".'),
-        click.option(
-            "--max-price",
-            metavar="PRICE",
-            help='The most it may cost: "0.05 USDC/GiB", "0.01 USDC/h", or both with " + ".',
-        ),
+        click.option("--choose", is_flag=True, help="Ask which of the best to buy of."),
+        wishes_options,
         click.option(
             "--provider",
-            metavar="HOST:PORT|FILE",
+            metavar="HOST:PORT|0x…|FILE",
             help="Buy the tunnel there; CONF is its name then, or left out.",
         ),
     ):

@@ -71,6 +71,42 @@ class InboundParam(click.ParamType[Inbound]):
             self.fail(f"{value!r} is no such place; write 192.0.2.7/32:22", param, ctx)
 
 
+class Country(click.ParamType[bytes]):
+    """A country's two letters of ISO 3166-1; its value is their bytes."""
+
+    name = "COUNTRY"
+
+    def convert(
+        self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if not (len(value) == 2 and value.isascii() and value.isalpha()):
+            self.fail(f"{value!r} is no country; write its two letters: DE", param, ctx)
+        return value.upper().encode()
+
+
+class Percent(click.ParamType[int]):
+    """A share: ``99%`` or ``99.9 %``; its value is parts of a million."""
+
+    name = "PERCENT"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        number, sign, rest = value.partition("%")
+        whole, _, decimals = number.strip().partition(".")
+        digits = whole + decimals
+        if not sign or rest or not whole or not (digits.isascii() and digits.isdigit()):
+            self.fail(f"{value!r} is no share; write 99%", param, ctx)
+        parts = int(f"{whole}{decimals[:4]:0<4}")
+        if len(whole) > 3 or parts > 1_000_000:
+            self.fail(f"{value!r} is more than all; write 99%", param, ctx)
+        return parts
+
+
 class EndpointParam(click.ParamType[Endpoint]):
     """An address and a port: ``127.0.0.1:9586`` or ``[::1]:9586``."""
 

@@ -47,7 +47,7 @@ class PeerRoute:
         relay, circuit, _ = address.partition(_CIRCUIT)
         await self._host.connect(relay)
         if circuit:
-            await self._host.dial_circuit(address)
+            await self._host.dial_circuit(address, punch=False)
 
 
 async def serve_peer(agent: ProviderAgent, session: Session) -> None:

@@ -1,20 +1,32 @@
-"""How a user names a provider."""
+"""How a user names a provider, and where those are that the network named."""
 
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from fs_market.core.ethereum import Address
+from fs_net.core.records import ProviderRecord, Signed
 from fs_tunnel.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where one negotiates; ``node`` signs its quotes, None where anybody may."""
+    """Where one negotiates; ``node`` signs its quotes, None where anybody may.
+
+    ``record`` is what it said of itself in the network, which was checked; None where it was named.
+    """
 
     host: str
     port: int
     node: Address | None = None
+    record: Signed[ProviderRecord] | None = None
+
+
+def places_of(record: Signed[ProviderRecord]) -> list[Provider]:
+    """Where the provider of a record negotiates."""
+    said = record.content
+    node = Address(said.quote_key)
+    return [Provider(each.ip, each.port, node, record) for each in said.sales]
 
 
 def parse_provider(text: str) -> Provider:
@@ -32,5 +44,7 @@ def parse_provider(text: str) -> Provider:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
-        raise UsageError(f"{text!r} is no provider; write HOST:PORT, or the path of its file")
+        raise UsageError(
+            f"{text!r} is no provider; write HOST:PORT, its address 0x…, or the path of its file"
+        )
     return Provider(host, int(port))

@@ -19,6 +19,12 @@ def warn(message: str) -> None:
         click.echo(f"fs-tunnel: warning: {message}", err=True)
 
 
+def tell_progress(message: str) -> None:
+    """Tell the user, on standard error, what is waited for."""
+    if not is_json():
+        click.echo(f"{message} …", err=True)
+
+
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -72,7 +72,7 @@ def up(
     conf: str | None,
     **buying: Any,
 ) -> None:
-    """Bring up the tunnel of CONF, a wg-quick file, or with --provider of one that sells it.
+    """Bring up the tunnel of CONF, a wg-quick file, or one that is bought.
 
     A bare name is looked for in /etc/fs-tunnel and /etc/wireguard. Where the tunnel is up already,
     the file is applied anew, and its sessions stay.
@@ -80,18 +80,22 @@ def up(
     A full tunnel, with AllowedIPs = 0.0.0.0/0, ::/0, fails closed: until fs-tunnel down, nothing
     leaves this host outside of it.
 
-    A tunnel that is bought is paid for while it is used, out of a channel that is opened for it
-    with --budget, and closed at fs-tunnel down.
+    With --max-price and --budget a provider is looked for in the network, and its tunnel bought;
+    with --provider it is that one's. CONF is the tunnel's name then, or left out. It is paid for
+    while it is used, out of a channel that is opened for it with --budget, and closed at fs-tunnel
+    down.
     """
     market = None
-    if buying["provider"] is not None:
+    if any(buying[each] for each in ("provider", "budget", "max_price", "countries")):
         from fs_tunnel.cli.buying import buy  # noqa: PLC0415 - the chain's library takes its time
 
         require_net_admin("fs-tunnel up")
         files = buy(conf, **buying)
         conf, market = str(files.conf), str(files.start)
     if conf is None:
-        raise UsageError("name a CONF, or a --provider; see fs-tunnel up --help")
+        raise UsageError(
+            "name a CONF, or buy a tunnel with --max-price and --budget; see fs-tunnel up --help"
+        )
     config = read_config("up", conf, allow_hooks=allow_hooks)
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
     if not force:

@@ -57,9 +57,10 @@ def become_nobody(parent: int) -> None:
 
 
 def become(uid: int, gid: int, parent: int) -> None:
-    """As ``become_nobody``, for another user."""
+    """As ``become_nobody``, for another user; who is not root can only stay who he is."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.setgroups([])
+    if os.geteuid() == 0:
+        os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)

@@ -112,6 +112,19 @@ def test_the_same_peer_after_a_restart_and_a_key_of_ones_own(tmp_path: Path) -> 
     assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
 
 
+def test_a_peer_is_dialled_where_it_is_and_not_where_it_was(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path / "provider", is_full_node=False) as (provider, _):
+            for _ in range(3):
+                async with running(tmp_path / "full") as (full, _):
+                    assert await provider.connect(await address_of(full)) == full.peer
+                with pytest.raises(HostFailed):
+                    for _ in range(3):  # it may take a moment until it is known to be gone
+                        await provider.ask(full.peer, b"abc", 2)
+
+    play(scene)
+
+
 def test_calls_fail_fast_when_the_process_dies_and_it_is_started_again(tmp_path: Path) -> None:
     async def scene() -> None:
         async with running(tmp_path) as (host, _):

@@ -25,6 +25,9 @@ class Chain:
     def listing(self, provider: bytes) -> Listing | None:
         return self.listings.get(provider)
 
+    def node_keys(self) -> frozenset[bytes]:
+        return frozenset(listing.node_key for listing in self.listings.values())
+
 
 class Provider:
     """Somebody who sells; its keys are made of its number."""

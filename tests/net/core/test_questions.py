@@ -1,10 +1,12 @@
 """What nodes ask each other, as bytes."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_net.core.matching import Wishes
+from fs_net.core.matching import Order, Wishes
 from fs_net.core.questions import (
     MAX_BYTES,
     MAX_FETCHED,
@@ -46,7 +48,7 @@ _MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Told, st.binary()),
     st.builds(Deliver, st.binary()),
     st.lists(st.none() | st.sampled_from(Reason)).map(Delivered.of),
-    st.builds(Find.of, _WISHES, st.integers(0, 65535)),
+    st.builds(Find.of, _WISHES, st.integers(0, 65535), st.sampled_from(Order)),
     st.builds(
         Found,
         st.lists(
@@ -63,9 +65,14 @@ def test_a_message_comes_back_as_it_was(message: Message) -> None:
     assert parse_untrusted(serialize(message)) == message
 
 
-@given(_WISHES)
-def test_wishes_come_back_as_they_were(wishes: Wishes) -> None:
-    assert Find.of(wishes).wishes == wishes
+@given(_WISHES, st.sampled_from(Order))
+def test_wishes_come_back_as_they_were(wishes: Wishes, order: Order) -> None:
+    found = Find.of(wishes, order=order)
+    assert (found.wishes, found.order) == (wishes, order)
+
+
+def test_an_order_of_a_later_version_is_the_usual_one() -> None:
+    assert replace(Find.of(Wishes()), ranking=999).order is Order.BEST
 
 
 @given(st.lists(st.none() | st.sampled_from(Reason)))

@@ -1,6 +1,8 @@
 """Full nodes on loopback: what one hears, all know; also after they could not hear each other."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -150,5 +152,36 @@ def test_what_was_taken_is_there_after_a_restart(tmp_path: Path) -> None:
         async with full_node(tmp_path / "a", chain) as a:
             assert a.host.peer == peer
             assert known(a) == {bob.address, dave.address}
+
+    play(scene)
+
+
+def test_the_dht_stores_for_whoever_is_listed(tmp_path: Path) -> None:
+    """Also in a network process that was started again."""
+
+    async def scene() -> None:
+        chain, (bob, carol) = world(2)
+        del chain.listings[carol.address]
+
+        async def is_found(each: Provider) -> bool:
+            key = bytes(each.keys.node.verify_key)
+            async with provider_host(tmp_path / "bob") as bob, provider_host(tmp_path / "c") as c:
+                for host in (bob, c):
+                    await host.connect(await address_of(a))
+                await bob.put_record(key, each.record().raw, 2)
+                return await c.get_record(key, 2) is not None
+
+        async with full_node(tmp_path / "a", chain) as a:
+            await eventually(lambda: a._listed)
+            assert await is_found(bob)
+            assert a.host.pid
+            os.kill(a.host.pid, signal.SIGKILL)
+            await eventually(lambda: a.host.starts == 2)
+            await a.host.wait_ready()
+            assert await is_found(bob)
+            assert not await is_found(carol)
+            chain.listings[carol.address] = carol.listing()
+            await eventually(lambda: len(a._listed) == 2)
+            assert await is_found(carol)
 
     play(scene)

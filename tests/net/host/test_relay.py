@@ -25,3 +25,18 @@ def test_a_message_through_a_full_node(tmp_path: Path) -> None:
             return granted, program_of(provider).messages
 
     assert run(lambda: trio.run(main)) == (True, [b"through the relay"])
+
+
+def test_a_full_node_that_was_not_identified_yet_relays_all_the_same(tmp_path: Path) -> None:
+    """libp2p would remember that it does not."""
+
+    async def main() -> bool:
+        stage = Stage(tmp_path)
+        full, provider = (stage.node(is_full_node=each < 1) for each in range(2))
+        async with full.running(), provider.running():
+            await provider.connect(address_of(full), 10)
+            relay = full.host.get_id()
+            provider.relay._transport.discovery._protocol_cache[relay] = set()
+            return await provider.reserve(relay.to_bytes(), 10)
+
+    assert run(lambda: trio.run(main))

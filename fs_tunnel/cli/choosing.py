@@ -1,0 +1,87 @@
+"""From what a user wants to the providers that have it, in the order in which they are asked."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fs_market.core.ethereum import Address
+from fs_market.core.prices import Price
+from fs_market.errors import MarketError
+from fs_net.core.matching import Match, Order, Wishes
+from fs_net.core.records import ProviderRecord, Service, Signed
+from fs_tunnel.cli import finding, offers
+from fs_tunnel.cli.money import Market
+from fs_tunnel.cli.text import tell_progress, warn
+from fs_tunnel.cli.wishes import make_wishes
+from fs_tunnel.errors import UsageError
+
+_SHOWN = 5
+_ANYTHING = Wishes(min_free_slots=0, services=Service(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """What ``market_options.wishes_options`` brought, but for the price, and ``--choose``."""
+
+    countries: tuple[bytes, ...]
+    min_uptime: int
+    services: tuple[str, ...]
+    ports: tuple[int, ...]
+    order: str
+    full_nodes: tuple[str, ...]
+    choose: bool
+
+    @property
+    def is_particular(self) -> bool:
+        """Whether it says more than whom to ask."""
+        return bool(self.countries or self.min_uptime or self.services or self.ports or self.choose)
+
+
+async def choose(
+    market: Market,
+    looking: Looking,
+    most: Price,
+    provider: Address | None,
+    settings_file: Path | None,
+    market_user: int,
+) -> list[Signed[ProviderRecord]]:
+    """The records of those that suit, the first to be asked first; of ``provider`` alone, if named.
+
+    UsageError where none suits, NetError where nobody can be asked.
+    """
+    if looking.choose and not (sys.stdin and sys.stdin.isatty()):
+        raise UsageError("no terminal to choose at; leave out --choose to take the first")
+    wishes = _ANYTHING
+    if provider is None:
+        wishes = make_wishes(
+            looking.countries, most, looking.min_uptime, looking.services, looking.ports
+        )
+    query = finding.Query(wishes, Order(looking.order), looking.full_nodes, provider)
+    found = await finding.search(
+        query, market.chain, market.settings, settings_file, market_user, tell_progress
+    )
+    for each in offers.oddities(found):
+        warn(each)
+    if not found.matches:
+        raise _nobody(provider)
+    click.echo(offers.short_table(found.matches, _SHOWN, market.token))
+    first = _pick(found.matches[:_SHOWN]) if looking.choose else 0
+    ranked = [each.candidate.entry.record for each in found.matches]
+    return [ranked[first], *ranked[:first], *ranked[first + 1 :]]
+
+
+def _pick(shown: list[Match]) -> int:
+    answer: int = click.prompt(
+        "Which", type=click.IntRange(1, len(shown)), default=1, show_default=True, err=True
+    )
+    return answer - 1
+
+
+def _nobody(provider: Address | None) -> MarketError:
+    if provider is not None:
+        return MarketError(
+            f"no record of {provider} is found; it may be down: fs-tunnel market list --free 0"
+        )
+    return MarketError("no provider suits; allow a higher price or more countries")

@@ -58,13 +58,13 @@ class ProviderNode:
         *,
         entropy: Callable[[int], bytes],
         relayed: bool = False,
-        handlers: Handlers | None = None,
         launcher: Launcher | None = None,
         on_session: OnSession | None = None,
     ) -> None:
         """``chosen`` are addresses of full nodes; ``settings`` name none, so that we choose.
 
-        ``offer`` says what is sold by a libp2p identity, of 32 bytes, and how many slots are free.
+        ``offer`` says what is sold by a libp2p identity, of 32 bytes, and how many slots are free;
+        ``on_session`` serves whoever comes to buy over libp2p.
         """
         self._offer = offer
         self._kept = Path(settings.folder) / "sequence"

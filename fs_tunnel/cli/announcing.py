@@ -168,7 +168,7 @@ class Announcement:
             return {"state": "starting"}
         now = self._node.standing
         reason = now.reason.value if now.reason else None
-        remedy = _REMEDIES.get(now.reason, _WAIT) if now.reason else None
+        remedy = remedy_for(now.reason) if now.reason else None
         if now.failure:
             state, reason, remedy = "no network process", now.failure, _WAIT
         elif now.taken_by:
@@ -187,6 +187,11 @@ class Announcement:
             "reason": reason,
             "remedy": remedy,
         }
+
+
+def remedy_for(reason: Reason) -> str:
+    """What a provider does about being refused."""
+    return _REMEDIES.get(reason, _WAIT)
 
 
 def _missing(conf: Path, key: str, remedy: str) -> ConfigError:

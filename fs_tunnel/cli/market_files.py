@@ -49,8 +49,8 @@ class MarketFiles:
             for each in (self._directory, self._directory.parent):
                 each.chmod(0o711)
             self.books.mkdir(mode=0o700, exist_ok=True)
-            for each in (*self.books.iterdir(), self.books):
-                os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
+            if self.books.stat().st_uid != user.pw_uid:
+                _give(self.books, user)
         except OSError as error:
             raise SystemChangeError(f"{self.books}: {error.strerror}; mend that") from None
 
@@ -72,6 +72,13 @@ class MarketFiles:
         """A session is over: the next has other keys. The books stay."""
         for each in (self.conf, self.session_key, self.start, self.choices):
             each.unlink(missing_ok=True)
+
+
+def _give(books: Path, user: pwd.struct_passwd) -> None:
+    """All that is in it, and itself last: what is cut short is done again."""
+    for folder, _, files in os.walk(books, topdown=False):
+        for each in (*(Path(folder, name) for name in files), Path(folder)):
+            os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def write_private(path: Path, content: bytes) -> None:

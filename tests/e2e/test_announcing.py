@@ -1,80 +1,18 @@
 """From a wallet to the first client: stake, entry, serve; and who of the network then dies."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market, make_keystore, market
-from tests.netns.served import Finished
+from tests.e2e.announced import announced, line, network, start_full_node
+from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, Market, market
 from tests.netns.waiting import wait_until
 
 MIB = 1 << 20
 pytestmark = pytest.mark.netns
-
-
-@dataclass
-class FullNode:
-    folder: Path
-    process: "subprocess.Popen[bytes]"
-
-    @property
-    def address(self) -> str:
-        return (self.folder / "address").read_text()
-
-    @property
-    def told(self) -> dict[str, Any]:
-        file = self.folder / "told.json"
-        return dict(json.loads(file.read_text())) if file.exists() else {}
-
-    def wait_for_more(self, count: int = 2) -> None:
-        """Until so many more heartbeats were heard."""
-        before = self.told.get("heartbeats", 0)
-        wait_until(
-            lambda: self.told.get("heartbeats", 0) >= before + count,
-            what=f"{self.folder.name} hears heartbeats",
-            seconds=60,
-        )
-
-
-def start_full_node(scene: Market, name: str, port: int, *bootstrap: str) -> FullNode:
-    folder = scene.folder / name
-    folder.mkdir()
-    provider = json.loads(verb(scene, "stake", "--json").out)["provider"]
-    process = scene.internet.start(
-        *(sys.executable, "-m", "tests.e2e.full_node", str(folder), f"/ip4/{WEB}/tcp/{port}"),
-        *(str(scene.settings), provider, *bootstrap),
-        env=scene.env,
-    )
-    wait_until(
-        lambda: (folder / "address").exists() or process.poll() is not None,
-        what=f"{name} listens",
-        seconds=40,
-    )
-    assert process.poll() is None
-    return FullNode(folder, process)
-
-
-def verb(scene: Market, *words: str) -> Finished:
-    wallet = make_keystore(scene, "owner")
-    return scene.fs_tunnel(
-        scene.provider,
-        *("market", *words, "--settings", str(scene.folder / "sale.toml")),
-        *("--wallet", str(wallet), "--password-file", str(scene.folder / "password")),
-    )
-
-
-def network(scene: Market) -> dict[str, Any]:
-    told = scene.money(SOLD)["network"]
-    assert isinstance(told, dict)
-    return told
 
 
 @pytest.fixture
@@ -88,21 +26,9 @@ def scene() -> Iterator[Market]:
 
 
 def test_a_provider_is_found_and_stays_found(scene: Market) -> None:
-    sale = scene.folder / "sale.toml"
     alice = start_full_node(scene, "alice", 4001)
     carol = start_full_node(scene, "carol", 4002, alice.address)
-    sale.write_text(
-        sale.read_text()
-        + f'country = "DE"\nclients = 120\n\n[network]\nbootstrap = ["{alice.address}"]\n'
-    )
-    conf = scene.folder / f"{SOLD}.conf"
-    refused = scene.fs_tunnel(scene.provider, "serve", "--market", sale, conf)
-    assert refused.code == 2
-    assert "market announce" in refused.err  # which makes the keys
-
-    for words in (("stake", "120", scene.symbol, "--yes"), ("announce", "--yes")):
-        done = verb(scene, *words)
-        assert done.code == 0, done.err
+    announced(scene, alice.address)
     scene.serve()
     alice.wait_for_more()
     carol.wait_for_more()
@@ -149,7 +75,3 @@ def test_a_provider_is_found_and_stays_found(scene: Market) -> None:
 
 def parent_of(pid: int) -> int:
     return int(line(Path(f"/proc/{pid}/status").read_text(), "PPid:"))
-
-
-def line(status: str, name: str) -> str:
-    return next(each.split()[1] for each in status.splitlines() if each.startswith(name))

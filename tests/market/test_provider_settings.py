@@ -53,6 +53,20 @@ def test_what_is_not_said_has_a_default() -> None:
         ("close_window", "soon"),
         ("rate", "fast"),
         ("colour", "blue"),
+        ("country", "de"),
+        ("country", "DEU"),
+        ("services", []),
+        ("services", ["tor"]),
+        ("services", "exit"),
+        ("refused_ports", ["25-"]),
+        ("refused_ports", ["139-135"]),
+        ("refused_ports", [65536]),
+        ("refused_ports", [-1]),
+        ("refused_ports", [True]),
+        ("refused_ports", [["25"]]),
+        ("refused_ports", list(range(17))),
+        ("sales", "provider.example:4700"),
+        ("relay", 1),
     ],
 )
 def test_a_mistake_is_named(key: str, value: object) -> None:
@@ -63,6 +77,37 @@ def test_a_mistake_is_named(key: str, value: object) -> None:
         parse_provider(section, "market.toml")
     assert caught.value.source == "market.toml"
     assert "window" if key == "max_window" else key in str(caught.value.key)
+
+
+def test_what_it_says_of_itself() -> None:
+    sold = parse_provider(
+        {
+            **SECTION,
+            "country": "DE",
+            "services": ["exit", "relay"],
+            "refused_ports": [25, "135-139"],
+        },
+        "",
+    )
+    assert (sold.country, sold.services) == ("DE", ("exit", "relay"))
+    assert sold.refused_ports == ((25, 25), (135, 139))
+    assert parse_provider(SECTION, "").refused_ports == ((25, 25),)
+
+
+@pytest.mark.parametrize(
+    ("said", "reached"),
+    [
+        ({}, ["192.0.2.1:4700"]),
+        ({"listen": "0.0.0.0:4700"}, ["192.0.2.1:4700"]),
+        ({"listen": "[::]:4700"}, ["192.0.2.1:4700"]),
+        ({"listen": "10.0.0.5:4700", "sales": "192.0.2.9:4800"}, ["192.0.2.9:4800"]),
+        ({"relay": True}, []),
+        ({"relay": True, "sales": "192.0.2.9:4800"}, ["192.0.2.9:4800"]),
+    ],
+)
+def test_where_others_reach_it(said: dict[str, Any], reached: list[str]) -> None:
+    sold = parse_provider({**SECTION, "endpoint": "192.0.2.1:51820", **said}, "")
+    assert [str(each) for each in sold.negotiates_at] == reached
 
 
 def test_a_file_without_the_section_sells_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fs_net.bridge import Settings
 from fs_net.core.records import ProviderRecord
 from fs_net.errors import Reason
 from fs_net.provider import ProviderNode, Standing
+from fs_net.session import Session
 from tests.net.gatherer import Gatherer, address_of, full_node
 from tests.net.world import NETWORK, Chain, Provider
 
@@ -38,7 +39,13 @@ class Scene:
     async def provider(self, *chosen: str, relayed: bool = False) -> AsyncIterator[ProviderNode]:
         settings = Settings(str(self.folder / "provider"), NETWORK, ("/ip4/127.0.0.1/tcp/0",))
         node = ProviderNode(
-            settings, chosen, self.bob.keys, self.offer, entropy=os.urandom, relayed=relayed
+            settings,
+            chosen,
+            self.bob.keys,
+            self.offer,
+            entropy=os.urandom,
+            relayed=relayed,
+            on_session=echo_reversed,
         )
         running = asyncio.create_task(node.run())
         try:
@@ -47,6 +54,11 @@ class Scene:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
+
+
+async def echo_reversed(session: Session) -> None:
+    session.write((await session.read(16))[::-1])
+    await session.close()
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
@@ -140,6 +152,23 @@ def test_a_full_node_passes_circuits_on(tmp_path: Path) -> None:
             scene.provider(await address_of(host), relayed=True) as node,
         ):
             await eventually(lambda: node.standing.reservations == 1)
+
+    play(main)
+
+
+def test_who_comes_over_libp2p_is_served(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+
+    async def main() -> None:
+        alice = scene.gatherer()
+        async with (
+            full_node(tmp_path / "alice", alice) as host,
+            scene.provider(await address_of(host)) as node,
+        ):
+            await eventually(lambda: node.standing.taken_by)
+            session = await host.open_session(node.host.peer)
+            session.write(b"abc")
+            assert await session.read(3) == b"cba"
 
     play(main)
 

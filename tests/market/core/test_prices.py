@@ -1,6 +1,7 @@
 """What service costs, to the base unit."""
 
 from fractions import Fraction
+from hashlib import sha256
 from math import floor
 
 import pytest
@@ -85,3 +86,9 @@ def test_a_price_is_within_another_where_both_parts_are() -> None:
     assert Price(1, 2).is_within(Price(1, 2))
     assert not Price(2, 0).is_within(Price(1, 9))
     assert not Price(1, 3).is_within(Price(9, 2))
+
+
+def test_a_price_list_has_a_digest_of_its_own() -> None:
+    prices = [Price(1, 2), Price(2, 1), Price(0, 12), Price(12, 0)]
+    assert len({each.list_digest for each in prices}) == len(prices)
+    assert Price(1, 2).list_digest == sha256(b"\x82\x01\x02").digest()

@@ -1,0 +1,67 @@
+"""A provider that sells as its systemd unit lets it: no capability or system call is missing."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.announced import announced, network, start_full_node
+from tests.e2e.market import NAME, SOLD, Market, market
+from tests.netns.topology import REPOSITORY
+from tests.netns.waiting import wait_until
+
+MIB = 1 << 20
+UNIT = REPOSITORY / "packaging" / "systemd" / "fs-tunnel-serve@.service"
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture
+def scene() -> Iterator[Market]:
+    with market() as made:
+        try:
+            yield made
+        finally:
+            made.fs_tunnel(made.client, "down", NAME)
+            made.fs_tunnel(made.provider, "down", SOLD)
+
+
+def serve(scene: Market) -> "subprocess.Popen[bytes]":
+    words = ("serve", "-f", "--wan", "wan", "--allow-dest", "203.0.113.0/24")
+    conf, sale = scene.folder / f"{SOLD}.conf", scene.folder / "sale.toml"
+    confined = (sys.executable, "-m", "tests.netns.confined", str(UNIT))
+    command = scene.command(scene.provider, *words, "--market", sale, conf)
+    process = scene.provider.start(*confined, *command[4:], env=scene.env)
+    wait_until(
+        lambda: (
+            scene.fs_tunnel(scene.provider, "status", SOLD).code == 0 or process.poll() is not None
+        ),
+        what="it serves",
+    )
+    assert process.poll() is None
+    return process
+
+
+def test_it_sells_and_announces_within_its_unit(scene: Market) -> None:
+    alice = start_full_node(scene, "alice", 4001)
+    announced(scene, alice.address)
+    for _ in range(2):  # the second time, the books belong to the agent
+        process = serve(scene)
+        scene.wait_for_agent(SOLD, "ready")
+        alice.wait_for_more()
+        scene.up()
+        scene.wait_for_agent(NAME, "served")
+        assert scene.fetch(MIB) == MIB
+        pid = network(scene)["pid"]
+        scene.ok(scene.client, "down", NAME)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+        wait_until(lambda pid=pid: not _is_alive(pid), what="nothing of it is left")
+    assert scene.gained("provider") > 0
+
+
+def _is_alive(pid: int) -> bool:
+    return (
+        subprocess.run(["kill", "-0", str(pid)], check=False, capture_output=True).returncode == 0
+    )

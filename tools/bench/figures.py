@@ -157,6 +157,15 @@ FIGURES = {
     "page_p99": Figure("p99", "ms", 1, "what one such request in 100 exceeds"),
     "anew_rate": Figure("searches", "1/s", 0, "where each request has a filter of its own"),
     "anew_p99": Figure("p99", "ms", 0, "what one such request in 100 exceeds"),
+    "visible_half": Figure(
+        "seen by half",
+        "s",
+        2,
+        "until 15 of 30 full nodes on one machine show a provider that they never heard of",
+    ),
+    "visible": Figure("by all", "s", 2, "until all 30 do, the median of ten providers"),
+    "visible_worst": Figure("at worst", "s", 2, "the provider that took longest"),
+    "memory_node": Figure("each node", "MiB", 0, "resident, of the network process of one of 30"),
     "growth_minutes": Figure("under load for", "min", 1, "TCP in both directions in turns"),
     "growth_before": Figure("memory before", "MiB", 1, "resident after the first tenth, both ends"),
     "growth": Figure("growth", "MiB", 2, "by how much both ends are larger at the end"),
@@ -185,6 +194,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "API of a full node": (
         *("api_rate", "api_p99", "page_rate", "page_p99", "anew_rate", "anew_p99"),
     ),
+    "A network of 30 full nodes": ("visible_half", "visible", "visible_worst", "memory_node"),
     "Memory over time": ("growth_minutes", "growth_before", "growth"),
 }
 

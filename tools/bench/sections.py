@@ -14,6 +14,7 @@ from tools.bench import (
     handshakes,
     many,
     network,
+    network_visible,
     paid,
     sessions,
     speed,
@@ -162,6 +163,7 @@ def _gas(settings: Settings, run: int) -> Iterator[Measurement]:
 def _network(settings: Settings, run: int) -> Iterator[Measurement]:
     if any(vpn.name == OURS for vpn in settings.engines):
         yield Measurement("network", "on", OURS, run, network.measure)
+        yield Measurement("network", "on", OURS, run, network_visible.measure)
 
 
 def _api(settings: Settings, run: int) -> Iterator[Measurement]:

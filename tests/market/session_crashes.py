@@ -41,6 +41,7 @@ from fs_market.errors import MarketError
 from fs_market.provider_agent import ProviderAgent
 from fs_market.provider_sessions import Lodging
 from fs_market.settle import SettlementPolicy, Settler
+from fs_market.stream import TcpRoute
 from fs_market.voucher_book import Side
 from fs_market.wallet import Wallet
 from fs_market.watch import ChannelWatch
@@ -98,6 +99,7 @@ class Session:
         shutil.copy(scene.directory / "payer.journal", folder / "client.journal")
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listening.getsockname()[1]
+        self.route = TcpRoute("127.0.0.1", self.port)
         self.domain = channels_domain(ANVIL_CHAIN_ID, scene.contracts.channels)
 
     async def engines(self) -> None:
@@ -159,7 +161,7 @@ class Session:
             agent = ClientAgent(ClientSession(config, record), us.journal)
             if record is None or not record.is_over:
                 try:
-                    await agent.negotiate("127.0.0.1", self.port, Buyer(consider, have_opened))
+                    await agent.negotiate(self.route, Buyer(consider, have_opened))
                 except MarketError:
                     assert agent.ended is not None  # it hears that the session is over
             record = await client_record(us)
@@ -168,7 +170,7 @@ class Session:
                 return
             engine = await link(self.folder, "client")
             agent = ClientAgent(ClientSession(config, record), us.journal)
-            paying = asyncio.create_task(agent.pay("127.0.0.1", self.port, engine, PROVIDER_KEY))
+            paying = asyncio.create_task(agent.pay(self.route, engine, PROVIDER_KEY))
             # It happens in another process.
             while not paying.done() and sum(await engine.count(PROVIDER_KEY)) < TOTAL:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

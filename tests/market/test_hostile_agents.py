@@ -39,7 +39,7 @@ from fs_market.core.signatures import SigningKey, recover_untrusted
 from fs_market.core.vouchers import sign_voucher
 from fs_market.errors import Reason
 from fs_market.provider_agent import MAX_OF_ONE_SOURCE, REFUSALS_AT_ONCE
-from fs_market.stream import Stream, connect
+from fs_market.stream import Stream, Tcp, connect
 from fs_wire.codec import encode
 from tests.market.dealing import (
     DEPOSIT,
@@ -74,9 +74,9 @@ def test_what_is_no_message_is_refused_and_counted(tmp_path: Path, hostile: byte
 def test_one_source_has_few_connections(tmp_path: Path) -> None:
     async def play() -> None:
         async with provider(tmp_path) as seller:
-            held = [await connect("127.0.0.1", seller.port) for _ in range(MAX_OF_ONE_SOURCE)]
+            held = [await connect(seller.route) for _ in range(MAX_OF_ONE_SOURCE)]
             await until(lambda: len(seller.agent._connections) == MAX_OF_ONE_SOURCE)
-            one_more = await connect("127.0.0.1", seller.port)
+            one_more = await connect(seller.route)
             with pytest.raises(ConnectionResetError):
                 await one_more.receive(5)
             for each in [*held, one_more]:
@@ -147,7 +147,8 @@ class Scene:
 
 async def from_elsewhere(port: int) -> Stream:
     """A connection of another source."""
-    return Stream(*await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)))
+    there = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+    return Stream(Tcp(*there))
 
 
 @asynccontextmanager

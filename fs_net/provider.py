@@ -58,6 +58,7 @@ class ProviderNode:
         *,
         entropy: Callable[[int], bytes],
         relayed: bool = False,
+        handlers: Handlers | None = None,
         launcher: Launcher | None = None,
         on_session: OnSession | None = None,
     ) -> None:

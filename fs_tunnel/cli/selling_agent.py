@@ -41,7 +41,7 @@ from fs_tunnel.types import IPAddress, PublicKey
 
 log = logging.getLogger(__name__)
 
-_QUOTE_SECONDS = 900  # long enough for a channel's opening to be mined
+_QUOTE_SECONDS = 86_400  # who stands by is ordered when another provider dies
 _LOOK_AT_CHAIN_EVERY = 1.0  # seconds
 _SETTLE_EVERY = 600.0  # seconds, and whenever a session ends
 _LAST_VOUCHERS, _LAST_SETTLEMENT = 6.0, 10.0  # seconds, at the end

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -32,6 +33,7 @@ from fs_tunnel.linux.systemd import notify
 _PACKAGES = "libp2p", "sqlalchemy", "trio"
 _TELL_EVERY = 1.0  # s between words about the chain's first read
 _MAX_FILES = 16_384  # connections, mostly
+_GARBAGE = 100_000  # objects more than before until it is looked for
 
 
 @click.command()
@@ -85,6 +87,8 @@ def fullnode(
     if api is None and (origin or proxy):
         raise UsageError("--origin and --proxy are about --api; add --api ADDRESS:PORT")
     allow_files(_MAX_FILES)
+    # What is held for long would be looked through again and again, for 100 ms at a time.
+    gc.set_threshold(_GARBAGE)
     with _taken(place):
         page = Page.open(api, origin, proxy) if api else None
         plan = _Plan(read(path, rpc), network, place, database, page, as_json)

@@ -146,6 +146,23 @@ FIGURES = {
         "heartbeats from 60 peers that the network process carries in a second of its CPU",
     ),
     "memory_peer": Figure("memory", "KiB", 0, "what a connected peer costs the network process"),
+    "taken": Figure(
+        "taken",
+        "1/s",
+        0,
+        "heartbeats out of gossip that one core believes, indexes and shows, of 10,000 providers",
+    ),
+    "ranked": Figure("ranking", "ms", 0, "CPU for a ranking of 10,000 providers, once a version"),
+    "memory_providers": Figure(
+        "memory", "MiB", 0, "what 10,000 providers cost, with records, heartbeats and uptimes"
+    ),
+    "converged": Figure(
+        "healed",
+        "s",
+        1,
+        "from the connection of two halves of three full nodes until each has all 2,000 records, "
+        "of which either half had 1,000; a second of asking has 15 questions",
+    ),
     "api_rate": Figure(
         "API",
         "1/s",
@@ -191,6 +208,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "Many active clients": ("jain_there", "jain_back", "sum_there", "sum_back"),
     "Guards": ("sandbox_tcp", "sandbox_small", "switch_tcp", "switch_small"),
     "Heartbeats at a full node": ("judged", "arrived", "memory_peer"),
+    "A full node with many providers": ("taken", "ranked", "memory_providers", "converged"),
     "API of a full node": (
         *("api_rate", "api_p99", "page_rate", "page_p99", "anew_rate", "anew_p99"),
     ),

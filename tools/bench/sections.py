@@ -8,6 +8,7 @@ from pathlib import Path
 from tools.bench import (
     api,
     fairness,
+    fullnodes,
     gas,
     growth,
     guards,
@@ -166,6 +167,11 @@ def _network(settings: Settings, run: int) -> Iterator[Measurement]:
         yield Measurement("network", "on", OURS, run, network_visible.measure)
 
 
+def _fullnodes(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.engines):
+        yield Measurement("fullnodes", "on", OURS, run, fullnodes.measure)
+
+
 def _api(settings: Settings, run: int) -> Iterator[Measurement]:
     if any(vpn.name == OURS for vpn in settings.engines):
         measure = partial(api.measure, seconds=settings.seconds)
@@ -181,6 +187,7 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "fairness": partial(_crowds, section="fairness"),
     "guards": _guards,
     "network": _network,
+    "fullnodes": _fullnodes,
     "api": _api,
     "growth": _growth,
     "vouchers": _vouchers,

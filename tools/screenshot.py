@@ -1,4 +1,4 @@
-"""Pictures of a full node's page: ``python -m tools.screenshot URL FILE.png``."""
+"""Take a picture of a full node's page: ``python -m tools.screenshot URL FILE.png``."""
 
 import argparse
 from pathlib import Path

@@ -146,6 +146,17 @@ FIGURES = {
         "heartbeats from 60 peers that the network process carries in a second of its CPU",
     ),
     "memory_peer": Figure("memory", "KiB", 0, "what a connected peer costs the network process"),
+    "api_rate": Figure(
+        "API",
+        "1/s",
+        0,
+        "a filtered page of 50 of 10,000 providers, of which 2,000 are heard a second",
+    ),
+    "api_p99": Figure("p99", "ms", 1, "what one such request in 100 exceeds, of 32 at a time"),
+    "page_rate": Figure("page", "1/s", 0, "the same as a page for people"),
+    "page_p99": Figure("p99", "ms", 1, "what one such request in 100 exceeds"),
+    "anew_rate": Figure("searches", "1/s", 0, "where each request has a filter of its own"),
+    "anew_p99": Figure("p99", "ms", 0, "what one such request in 100 exceeds"),
     "growth_minutes": Figure("under load for", "min", 1, "TCP in both directions in turns"),
     "growth_before": Figure("memory before", "MiB", 1, "resident after the first tenth, both ends"),
     "growth": Figure("growth", "MiB", 2, "by how much both ends are larger at the end"),
@@ -171,6 +182,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "Many active clients": ("jain_there", "jain_back", "sum_there", "sum_back"),
     "Guards": ("sandbox_tcp", "sandbox_small", "switch_tcp", "switch_small"),
     "Heartbeats at a full node": ("judged", "arrived", "memory_peer"),
+    "API of a full node": (
+        *("api_rate", "api_p99", "page_rate", "page_p99", "anew_rate", "anew_p99"),
+    ),
     "Memory over time": ("growth_minutes", "growth_before", "growth"),
 }
 

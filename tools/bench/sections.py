@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tools.bench import (
+    api,
     fairness,
     gas,
     growth,
@@ -163,6 +164,12 @@ def _network(settings: Settings, run: int) -> Iterator[Measurement]:
         yield Measurement("network", "on", OURS, run, network.measure)
 
 
+def _api(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.engines):
+        measure = partial(api.measure, seconds=settings.seconds)
+        yield Measurement("api", "on", OURS, run, measure)
+
+
 SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "speed": _speed,
     "load": partial(_crowds, section="load"),
@@ -172,6 +179,7 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "fairness": partial(_crowds, section="fairness"),
     "guards": _guards,
     "network": _network,
+    "api": _api,
     "growth": _growth,
     "vouchers": _vouchers,
     "paid": _paid,

@@ -69,15 +69,15 @@ class Pages:
         node = self._node
 
         async def make() -> Answer:
-            found = await node.matches(search)
+            found, now = await node.matches(search), node.catalogue.statistics()
             shown = found[search.skip : search.skip + search.limit]
             return self._page(
                 "providers.html",
                 search=search,
-                statistics=rows.summary(node.catalogue.statistics(), node.token),
-                circles=rows.circles(node.catalogue.statistics()),
+                statistics=rows.summary(now, node.token),
+                circles=rows.circles(now),
                 map_size=(MAP_WIDTH, MAP_HEIGHT),
-                choices=rows.choices(node.catalogue.statistics(), search),
+                choices=rows.choices(now, search),
                 orders=tuple(Order),
                 order_url=lambda order: url("/", search, order=Order(order), skip=0),
                 country_url=lambda code: url("/", search, country=(code,), skip=0) + "#list",

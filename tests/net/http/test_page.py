@@ -64,7 +64,7 @@ def opened(context: BrowserContext, url: str) -> Page:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: LOOPBACK.match(asked.url) or faults.append(asked.url))
+    page.on("request", lambda asked: faults.extend([asked.url][: not LOOPBACK.match(asked.url)]))
     page.goto(url, wait_until="load")
     assert faults == []
     return page

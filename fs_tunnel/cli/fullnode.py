@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -24,6 +24,7 @@ from fs_net.settings import NetworkSettings, parse_network
 from fs_tunnel.cli.chain_view import ChainListings, Progress
 from fs_tunnel.cli.market_options import settings_options
 from fs_tunnel.cli.money import SCHEMA, json_option
+from fs_tunnel.cli.page import Page, page_options
 from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.process import allow_files
 from fs_tunnel.linux.systemd import notify
@@ -48,6 +49,7 @@ _MAX_FILES = 16_384  # connections, mostly
 @click.option(
     "--bootstrap", metavar="MULTIADDR", multiple=True, help="In place of those of the settings."
 )
+@page_options
 @settings_options
 @json_option
 def fullnode(
@@ -55,6 +57,9 @@ def fullnode(
     folder: Path | None,
     listen: tuple[str, ...],
     bootstrap: tuple[str, ...],
+    api: str | None,
+    origin: str | None,
+    proxy: str | None,
     settings_file: Path | None,
     rpc: str | None,
     *,
@@ -64,7 +69,7 @@ def fullnode(
 
     It gathers what providers with a stake say of themselves, compares it with other full nodes,
     and answers whoever looks for a tunnel. Nobody needs to trust it: all that it tells is signed
-    by the providers.
+    by the providers. With --api it does so over HTTP, too, and shows a page to people.
     """
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
@@ -78,8 +83,11 @@ def fullnode(
     )
     place = folder or Path.home() / ".local" / "share" / "flowshield" / "fullnode"
     allow_files(_MAX_FILES)
+    if api is None and (origin or proxy):
+        raise UsageError("--origin and --proxy are of a page; say where it is with --api")
     with _taken(place):
-        plan = _Plan(read(path, rpc), network, place, database, as_json)
+        page = Page.open(api, origin, proxy) if api else None
+        plan = _Plan(read(path, rpc), network, place, database, page, as_json)
         if uvloop.run(_run(plan)) == signal.SIGINT:
             raise click.Abort
 
@@ -90,6 +98,7 @@ class _Plan:
     network: NetworkSettings
     folder: Path
     database: str | None
+    page: Page | None
     as_json: bool
 
 
@@ -137,7 +146,10 @@ async def _run(plan: _Plan) -> signal.Signals:
         async with Store(url, view.network) as store, FullNode(settings, view, store) as node:
             _tell_ready(await node.host.info(), len(view), plan)
             notify("READY=1")
-            await _done_before(ended, view.follow())
+            work: list[Coroutine[Any, Any, None]] = [view.follow()]
+            if plan.page:
+                work.append(plan.page.serve(node.catalogue, connection, market, view.network))
+            await _done_before(ended, _all(work))
             notify("STOPPING=1")
             return await ended
 
@@ -170,6 +182,10 @@ async def _done_before(
     return False
 
 
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*work)
+
+
 class _Teller:
     """Says now and then how far the chain was read."""
 
@@ -189,10 +205,13 @@ class _Teller:
 def _tell_ready(info: dict[str, Any], listed: int, plan: _Plan) -> None:
     addresses = info["addresses"]
     if plan.as_json:
-        _tell_json("ready", chain=plan.market.chain_id, listed=listed, addresses=addresses)
+        origin = plan.page.origin if plan.page else None
+        said = {"chain": plan.market.chain_id, "listed": listed, "addresses": addresses}
+        _tell_json("ready", **said, page=origin)
         return
     lines = [f"full node of chain {plan.market.chain_id}, with {listed} providers listed"]
     lines += [f"listens: {each}" for each in addresses]
+    lines += [f"page: {plan.page.origin}"] if plan.page else []
     click.echo("\n".join(lines))
 
 

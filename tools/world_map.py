@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools import npm
-
 ROOT = Path(__file__).parent.parent
-PACKAGES = ROOT / "tests" / "net" / "page"
+PACKAGES = ROOT / "tests" / "net" / "page" / "node_modules"
 STATIC = ROOT / "fs_net" / "fullnode" / "http" / "static"
 COUNTRIES = ROOT / "fs_net" / "fullnode" / "http" / "countries.json"
 WIDTH, HEIGHT = 960, 410  # of the drawing, which leaves Antarctica out
@@ -62,8 +60,7 @@ def main() -> None:
 
 def drawn() -> dict[Path, str]:
     """The files, as they have to be."""
-    packages = npm.install(PACKAGES)
-    atlas, iso = packages / "world-atlas", packages / "i18n-iso-countries"
+    atlas, iso = PACKAGES / "world-atlas", PACKAGES / "i18n-iso-countries"
     coarse = _Atlas(json.loads((atlas / "countries-110m.json").read_text()))
     fine = _Atlas(json.loads((atlas / "countries-50m.json").read_text()))
     codes = json.loads((iso / "codes.json").read_text())

@@ -11,6 +11,7 @@ from fs_net.fullnode.http import plots
 from fs_net.fullnode.http.amounts import MAX_AMOUNT, decimal, format_amount, parse_amount
 from fs_net.fullnode.http.countries import MAP_HEIGHT, MAP_WIDTH, countries, name_of
 from tests.net.http.fair import COUNTRIES
+from tests.net.http.stage import needed
 from tools import world_map
 
 TOKENS = st.builds(Token, st.just("USDC"), st.integers(0, 36))
@@ -50,6 +51,7 @@ def test_every_country_is_on_the_map() -> None:
 
 
 def test_the_map_is_what_the_tool_draws() -> None:
+    needed(world_map.PACKAGES / "world-atlas")
     for file, text in world_map.drawn().items():
         assert file.read_text() == text, f"python -m tools.world_map makes another {file.name}"
     assert (MAP_WIDTH, MAP_HEIGHT) == (world_map.WIDTH, world_map.HEIGHT)

@@ -2,17 +2,18 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.net.http.fair import Book, Fair, fair, orders_of
-from tests.net.http.stage import served
+from tests.net.http.stage import needed, served
 from tests.net.http.wallets import personal_sign, wallet
 from tests.net.world import Provider
-from tools import npm
 from tools.browser import DESKTOP, PHONE, Browser, browser
 from tools.world_map import PACKAGES
 
@@ -40,6 +41,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    needed(Path(shutil.which("chromium") or "chromium"))
     with browser() as found:
         yield found
 
@@ -54,7 +56,7 @@ def scene() -> Iterator[Scene]:
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    return (npm.install(PACKAGES) / "axe-core" / "axe.min.js").read_text()
+    return needed(PACKAGES / "axe-core" / "axe.min.js").read_text()
 
 
 def opened(context: BrowserContext, url: str) -> Page:

@@ -16,7 +16,7 @@ _PERCENT = 10_000  # parts of a million
 
 Letters = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 Price = Annotated[str, StringConstraints(max_length=60)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 ServiceName = Literal["exit", "relay"]
 
 SERVICES: dict[ServiceName, Service] = {"exit": Service.EXIT, "relay": Service.RELAY}

@@ -1,16 +1,19 @@
 """Amounts, places and plots, as people see them."""
 
 import re
+import shlex
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fs_net.core.matching import Order
 from fs_net.fullnode.catalogue import Token, UptimePoint
-from fs_net.fullnode.http import plots
+from fs_net.fullnode.http import plots, rows
 from fs_net.fullnode.http.amounts import MAX_AMOUNT, decimal, format_amount, parse_amount
 from fs_net.fullnode.http.countries import MAP_HEIGHT, MAP_WIDTH, countries, name_of
-from tests.net.http.fair import COUNTRIES
+from fs_net.fullnode.http.query import Search
+from tests.net.http.fair import COUNTRIES, TOKEN, fair
 from tests.net.http.stage import needed
 from tools import world_map
 
@@ -88,3 +91,37 @@ def test_a_strip_has_a_bar_for_each_interval(shares: dict[int, int]) -> None:
     for index, (level, top) in enumerate(bars):
         assert (level == "unknown") == (index not in shares)
         assert 0 <= int(top) <= 40
+
+
+def test_a_command_says_what_was_searched_for() -> None:
+    catalogue, _ = fair(300)
+    search = Search(
+        country=("DE", "NL", "GB"),
+        max_per_gib="0.09",
+        min_uptime=99.5,
+        service=("exit", "relay"),
+        port=(443,),
+        order=Order.PRICE,
+    )
+    found = catalogue.search(search.wishes(TOKEN), search.order)
+    words = shlex.split(rows.discovery_command(search, found, TOKEN))
+    assert found
+    dearest = max(each.candidate.entry.record.content.price_per_hour for each in found)
+    assert words[:8] == [
+        "fs-tunnel",
+        "up",
+        *["--country", "DE", "--country", "NL", "--country", "GB"],
+    ]
+    assert words[8:18] == [
+        *("--service", "exit", "--service", "relay", "--to-port", "443"),
+        *("--min-uptime", "99.5%", "--order", "price"),
+    ]
+    price = f"0.09 USDC/GiB + {format_amount(dearest, TOKEN)}/h"
+    budget = format_amount(9 * 10**6 + 24 * dearest, TOKEN)
+    assert words[18:] == ["--max-price", price, "--budget", budget]
+
+
+@given(st.lists(st.integers(0, MAX_AMOUNT), min_size=1, max_size=9), TOKENS)
+def test_amounts_of_a_column_end_alike(amounts: list[int], token: Token) -> None:
+    lengths = {len(each.partition(".")[2]) for each in rows.aligned(amounts, token)}
+    assert len(lengths) == 1

@@ -132,7 +132,7 @@ def test_all_can_be_read_without_script(chromium: Browser, scene: Scene) -> None
         page.get_by_role("button", name="Show").click()
         assert "country=DE" in page.url
         expect(page.get_by_role("row").nth(1)).to_contain_text("Germany")
-        command = "fs-tunnel up --country DE --max-price '0.09 USDC/GiB'"
+        command = re.compile("fs-tunnel up --country DE --max-price '0.09 USDC/GiB")
         expect(page.get_by_text(command)).to_be_visible()
         page.locator("tbody a").first.click()
         expect(page.get_by_text(re.compile("fs-tunnel up --provider 0x"))).to_be_visible()

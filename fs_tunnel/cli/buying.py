@@ -139,12 +139,12 @@ class _Purchasing:
                     warn(f"{each.place}: {error}")
             chosen, place = await _first_place(deals, most, self._note)
             waiting, names = [], {chosen.provider.name}
-            for each in deals[deals.index(chosen) + 1 :]:
-                if each.provider.name in names or not _has_part(each, deals, len(names), most):
+            for deal in deals[deals.index(chosen) + 1 :]:
+                if deal.provider.name in names or not _has_part(deal, deals, len(names), most):
                     continue
-                if found := await _stand_by(each):
+                if found := await _stand_by(deal):
                     waiting.append(found)
-                    names.add(each.provider.name)
+                    names.add(deal.provider.name)
         places.take(files, private, place, chosen.start)
         return Standbys(chosen.provider.place, waiting=tuple(waiting))
 

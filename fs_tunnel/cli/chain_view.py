@@ -74,10 +74,6 @@ class ChainListings:
         """Of each provider, as it was last read."""
         return self._listings
 
-    def node_keys(self) -> frozenset[bytes]:
-        """Of all providers that were read."""
-        return frozenset(listing.node_key for listing in self._listings.values())
-
     async def look_up(self, provider: bytes) -> Listing | None:
         """Ask the chain for one provider, by its 20 bytes, and hold the answer."""
         await self._ask([provider], await self._final())

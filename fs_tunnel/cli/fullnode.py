@@ -150,7 +150,7 @@ async def _run(plan: _Plan) -> signal.Signals:
         )
         async with (
             Store(url, view.network) as store,
-            FullNode(settings, view, store, node_keys=view.node_keys) as node,
+            FullNode(settings, view, store) as node,
             stun.answering(plan.network.listen),
         ):
             work = [view.follow()]

@@ -30,7 +30,8 @@ from fs_net.host_process.dht import name_of
 from fs_net.host_process.dht_service import FULL_NODES
 from fs_net.host_process.guards import dht_protocol
 from fs_net.host_process.streams import MESSAGES, QUESTION
-from tests.net.fullnode.test_node import address_of, as_batch, full_node, provider_host
+from tests.net.fullnode.scene import as_batch
+from tests.net.fullnode.test_node import address_of, full_node, provider_host
 from tests.net.host.stage import MESHSUB, Eve, eve, eventually, rpc, run
 from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider, resident
 
@@ -53,12 +54,7 @@ class Target:
     async def hears(
         self, eve: Eve, protocol: TProtocol, data: bytes, *, close: bool = True
     ) -> None:
-        """Say it on a stream of its own; that the other side resets it is its right."""
-        with contextlib.suppress(Exception), trio.move_on_after(5):
-            stream = await eve.host.new_stream(self.info.peer_id, [protocol])
-            await stream.write(data)
-            if close:
-                await stream.close()
+        await eve.say(self.info.peer_id, protocol, data, close=close)
 
 
 async def fuzzed_frames(eve: Eve, full: Target) -> None:

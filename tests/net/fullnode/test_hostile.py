@@ -27,10 +27,10 @@ from fs_net.core.questions import (
 from fs_net.core.reconcile import Snapshot
 from fs_net.core.records import ID_LEN
 from fs_net.fullnode.node import FullNode
+from fs_net.host_process.streams import QUESTION
 from tests.net.fullnode.scene import as_batch, as_batches, world
 from tests.net.fullnode.test_node import address_of, full_node, known, play, provider_host
 from tests.net.host.stage import eve, run
-from tests.net.test_hostile import say
 from tests.net.world import NOW, Provider, resident
 
 GROWTH = 32 << 20  # bytes, of the program and of its network process each
@@ -81,10 +81,10 @@ def attacked(name: str, address: str) -> None:
             for _ in range(COUNT):
                 question = serialize(next(questions))
                 framed = len(question).to_bytes(4, "big") + question
-                await say(attacker, peer.peer_id, "/flowshield/question/1", framed)
+                await attacker.say(peer.peer_id, QUESTION, framed)
             rubbish = bytes(MAX_BYTES)
             framed = len(rubbish).to_bytes(4, "big") + rubbish
-            await say(attacker, peer.peer_id, "/flowshield/question/1", framed)
+            await attacker.say(peer.peer_id, QUESTION, framed)
 
     run(lambda: trio.run(main))
 

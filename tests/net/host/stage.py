@@ -1,5 +1,6 @@
 """Nodes of ours in one process with a bare libp2p host, which may say whatever it likes."""
 
+import contextlib
 import os
 import pickle
 import sys
@@ -114,6 +115,14 @@ class Eve:
 
     async def open(self, victim: Node, protocol: str = MESHSUB) -> INetStream:
         return await self.host.new_stream(await self.meet(victim), [TProtocol(protocol)])
+
+    async def say(self, peer: ID, protocol: TProtocol, data: bytes, *, close: bool = True) -> None:
+        """On a stream of its own; that the other side resets it is its right."""
+        with contextlib.suppress(Exception), trio.move_on_after(5):
+            stream = await self.host.new_stream(peer, [protocol])
+            await stream.write(data)
+            if close:
+                await stream.close()
 
     def message(self, data: bytes, number: int = 1, /, **fields: Any) -> rpc_pb2.Message:
         """Gossip signed by Eve, unless ``fields`` says otherwise."""

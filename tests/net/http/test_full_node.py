@@ -13,7 +13,8 @@ from fs_net.fullnode.http.server import listen, serve
 from fs_net.fullnode.http.settings import ServerSettings
 from fs_net.fullnode.http.sign_in import Site
 from fs_net.fullnode.node import FullNode
-from tests.net.fullnode.test_node import as_batch, eventually, full_node, play, world
+from tests.net.fullnode.scene import as_batch, world
+from tests.net.fullnode.test_node import eventually, full_node, play
 from tests.net.http.fair import TOKEN, Book
 from tests.net.http.stage import LOOPBACK, NO_LIMITS
 from tests.net.http.wallets import recover

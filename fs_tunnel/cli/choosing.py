@@ -64,12 +64,19 @@ async def choose(
     )
     for each in offers.oddities(found):
         warn(each)
-    if not found.matches:
+    matches = [each for each in found.matches if _has_price(each)]
+    if not matches:
         raise _nobody(provider)
-    click.echo(offers.short_table(found.matches, _SHOWN, market.token))
-    first = _pick(found.matches[:_SHOWN]) if looking.choose else 0
-    ranked = [each.candidate.entry.record for each in found.matches]
+    click.echo(offers.short_table(matches, _SHOWN, market.token))
+    first = _pick(matches[:_SHOWN]) if looking.choose else 0
+    ranked = [each.candidate.entry.record for each in matches]
     return [ranked[first], *ranked[:first], *ranked[first + 1 :]]
+
+
+def _has_price(match: Match) -> bool:
+    """Who asks for nothing cannot be paid."""
+    record = match.candidate.entry.record.content
+    return record.price_per_gib + record.price_per_hour > 0
 
 
 def _pick(shown: list[Match]) -> int:

@@ -60,12 +60,8 @@ class FullNode:
         store: Store,
         pace: Pace = Pace(),
         clock: Callable[[], int] = _now,
-        node_keys: Callable[[], frozenset[bytes]] | None = None,
     ) -> None:
-        """``settings`` of a full node, with the topic of ``topics``; ``clock`` in ms.
-
-        ``node_keys`` are those of all who are listed: the DHT stores records of no others.
-        """
+        """``settings`` of a full node, with the topic of ``topics``; ``clock`` in ms."""
         self._pace, self._clock, self._store = pace, clock, store
         self._chain, self._listed = chain, frozenset[bytes]()
         self._topic = batch.topic(settings.network)
@@ -76,8 +72,6 @@ class FullNode:
         self._answers = Answers(self.gatherer, held, self.catalogue.search)
         self._sync = Sync(self.gatherer, held, clock)
         self._asking = RateLimiter(_ASK_RATE, _ASK_BURST)
-        self._node_keys = node_keys
-        self._told_keys: frozenset[bytes] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.host = Host(settings, self)
 
@@ -96,7 +90,6 @@ class FullNode:
             (self._list_keys, pace.look),
             (self._meet, pace.meet),
             (self._dial, pace.meet),
-            (self._list_keys, pace.meet),
             (self._search, pace.search),
             (self._compare, pace.meet),
         ):
@@ -155,13 +148,6 @@ class FullNode:
                 await self.host.connect(address, _PATIENCE)
                 return True
         return False
-
-    async def _list_keys(self) -> None:
-        """Where there are others than before, the network process is told."""
-        keys = self._node_keys() if self._node_keys else None
-        if keys is not None and keys != self._told_keys:
-            await self.host.set_listed_keys(keys)
-            self._told_keys = keys
 
     async def _search(self) -> None:
         found = await self.host.find_full_nodes()

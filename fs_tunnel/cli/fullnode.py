@@ -147,10 +147,7 @@ async def _run(plan: _Plan) -> signal.Signals:
             topics=(batch.topic(view.network),),
             finds_local_peers=plan.network.local_peers,
         )
-        async with (
-            Store(url, view.network) as store,
-            FullNode(settings, view, store, node_keys=view.node_keys) as node,
-        ):
+        async with Store(url, view.network) as store, FullNode(settings, view, store) as node:
             work = [view.follow()]
             if plan.page is not None:
                 work += [plan.page.serve(node.catalogue, connection, market, view.network)]

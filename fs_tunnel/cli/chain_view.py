@@ -62,10 +62,6 @@ class ChainListings:
     def __len__(self) -> int:
         return len(self._listings)
 
-    def node_keys(self) -> frozenset[bytes]:
-        """Of all who are listed, 32 bytes each."""
-        return frozenset(each.node_key for each in self._listings.values())
-
     def listing(self, provider: bytes) -> Listing | None:
         """As it was last read; None where it was not, or where there is none."""
         return self._listings.get(provider)

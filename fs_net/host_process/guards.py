@@ -23,7 +23,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 from libp2p.stream_muxer.yamux import yamux
-from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 from libp2p.transport.quic.stream import QUICStream
 
 from fs_net.bridge import Decision
@@ -39,6 +39,7 @@ _RESET_WITHIN = 1.0  # s
 _GOSSIP_RATE, _GOSSIP_BURST = 50.0, 200.0  # messages a second of one peer
 MAX_UNREAD = 1 << 20  # bytes of all streams of a connection
 _READ_DATA_BODY = Yamux._read_data_body
+_FINALIZE_STREAM = Yamux._finalize_stream_locked
 _HANDLE_DATA_RECEIVED = QUICStream.handle_data_received
 _MAX_JUDGED = 64  # messages that wait for a decision
 GRAYLIST = -100.0
@@ -91,18 +92,26 @@ async def reset(stream: INetStream) -> None:
 def bound_windows() -> None:
     """A connection is closed where more of it waits to be read than well-behaved peers send.
 
-    Yamux counts what goes beyond a stream's window, and takes it; and reading lets windows grow
-    to 16 MiB each.  Of QUIC's streams each may hold 2 MiB, and loses what comes beyond.
+    Yamux counts what goes beyond a stream's window, and takes it; reading lets windows grow to
+    16 MiB each; and what came on a stream that was reset stays for a minute.  Of QUIC's streams
+    each may hold 2 MiB, and loses what comes beyond.
     """
     QUICStream.handle_data_received = _hold_bounded  # type: ignore[method-assign]
     yamux.MAX_WINDOW_SIZE = yamux.DEFAULT_WINDOW_SIZE
     Yamux._read_data_body = _read_bounded  # type: ignore[method-assign]
+    Yamux._finalize_stream_locked = _forget_reset  # type: ignore[method-assign]
 
 
 async def _read_bounded(self: Yamux, length: int) -> bytes:
     if sum(map(len, self.stream_buffers.values())) + length > MAX_UNREAD:
-        raise trio.BrokenResourceError
+        raise trio.TooSlowError("too much waits to be read")  # all else ends a stream alone
     return await _READ_DATA_BODY(self, length)
+
+
+def _forget_reset(self: Yamux, stream: YamuxStream, *, fully_closed: bool) -> None:
+    if fully_closed and stream.reset_received:
+        self.stream_buffers.pop(stream.stream_id, None)
+    _FINALIZE_STREAM(self, stream, fully_closed=fully_closed)
 
 
 async def _hold_bounded(self: QUICStream, data: bytes, end_stream: bool) -> None:

@@ -8,6 +8,7 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pa
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig
+from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
@@ -21,7 +22,7 @@ from fs_net.host_process.local import dialable
 from fs_net.host_process.yamux import BoundedYamux, bound_yamux
 
 
-def make_host(settings: Settings, folder: Path) -> BasicHost:
+def make_host(settings: Settings, folder: Path, peers: PeerStore) -> BasicHost:
     """Not listening yet; what ``identity.load_identity`` raises."""
     most = settings.max_connections
     key_pair = identity.load_identity(folder)
@@ -30,6 +31,7 @@ def make_host(settings: Settings, folder: Path) -> BasicHost:
         BasicHost,
         new_host(
             key_pair=key_pair,
+            peerstore_opt=peers,
             # The defaults also speak in plain text, to whoever claims to be anybody.
             sec_opt={NOISE_ID: NoiseTransport(key_pair, create_new_x25519_key_pair().private_key)},
             listen_addrs=[Multiaddr(each) for each in settings.listen],

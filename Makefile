@@ -79,5 +79,5 @@ lock: ## renew requirements/*.txt from setup.cfg and requirements/*.in
 	$(UV) $(LOCK_ARGS) --no-deps requirements/uv.in -o requirements/uv.txt
 
 clean: ## remove what make made, .venv included
-	rm -rf .venv build contracts/node_modules tests/net/interop/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build contracts/node_modules tests/net/*/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,7 +2,8 @@
 
 It serves twice. Before there is a tunnel it negotiates, over any connection: a quote, the channel,
 the place in the tunnel. From then on it pays through the tunnel, at the gateway, until the session
-is over; where the connection breaks, or it was restarted, it connects and asks again.
+is over; where the connection breaks, or it was restarted, it connects and asks again. A place that
+is only reserved has its channel, and is ordered when it is needed.
 """
 
 import asyncio
@@ -11,11 +12,12 @@ import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fs_market import session_book
 from fs_market.core.accounting import CLOSED
 from fs_market.core.client import ClientSession, State
+from fs_market.core.liveness import LOOK_EVERY, Liveness
 from fs_market.core.messages import Quote, Tunnel
 from fs_market.core.records import ClientRecord
 from fs_market.core.schema import from_bytes_untrusted
@@ -49,10 +51,11 @@ class Buyer:
 
     consider: Callable[[ClientSession, Quote], Awaitable[None]]
     open_channel: Callable[[OpenChannel], Awaitable[None]]
+    only_reserves: bool = False  # the channel, without the place
 
 
 class ClientAgent:
-    """Pumps a session; ``negotiate`` or ``pay``, each once."""
+    """Pumps a session; ``negotiate``, ``reserve``, ``order`` or ``pay``, each once."""
 
     def __init__(self, session: ClientSession, books: Books) -> None:
         self.session = session
@@ -63,11 +66,44 @@ class ClientAgent:
         self._provider: PublicKey | None = None
         self._buyer: Buyer | None = None
         self._configured: Tunnel | None = None
+        self._is_reserved = False
+        self._liveness: Liveness | None = None
         self._woken = asyncio.Event()
         self._is_counting = False
 
     async def negotiate(self, route: Route, buyer: Buyer) -> Tunnel:
         """Buy, or take up what was bought. MarketError where nothing comes of it."""
+        await self._agree(route, buyer, lambda: self._configured is not None)
+        assert self._configured is not None
+        return self._configured
+
+    async def reserve(self, route: Route, buyer: Buyer) -> None:
+        """Have a channel with whoever is to stand by. MarketError where nothing comes of it."""
+        buyer = replace(buyer, only_reserves=True)
+        await self._agree(route, buyer, lambda: self._is_reserved)
+
+    async def order(self, stream: Stream) -> Tunnel:
+        """Take up what was reserved, over this connection alone.
+
+        MarketError where the provider refuses; OSError where it hangs up.
+        """
+        talking = asyncio.create_task(self._talk(stream))
+        serving = asyncio.create_task(self._serve(lambda: self._configured is not None))
+        try:
+            await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+        finally:
+            for each in (talking, serving):
+                each.cancel()
+            await stream.close()
+        if self._configured is None and self.ended is None:
+            raise ConnectionResetError("the provider hung up")
+        if self._configured is None:
+            raise self._failure()
+        return self._configured
+
+    async def _agree(self, route: Route, buyer: Buyer, is_enough: Callable[[], bool]) -> None:
         self._buyer = buyer
         try:
             stream = await connect(route)
@@ -79,16 +115,26 @@ class ClientAgent:
         # It may hang up while the user thinks, and while the chain does.
         connecting = asyncio.create_task(self._stay_connected(route, stream))
         try:
-            await self._serve(lambda: self._configured is not None)
+            await self._serve(is_enough)
         finally:
             connecting.cancel()
             if self._stream is not None:
                 await self._stream.close()
-        if self._configured is not None:
-            return self._configured
-        assert self.ended is not None
-        reason = self.ended.reason.text
-        raise MarketError(f"nothing came of it: {reason}; choose another provider, or other limits")
+        if not is_enough():
+            raise self._failure()
+
+    def _failure(self) -> MarketError:
+        reason = self.ended.reason.text if self.ended else "the provider hung up"
+        return MarketError(
+            f"nothing came of it: {reason}; choose another provider, or other limits"
+        )
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds for which a provider that is paid is lost; None for one that is there."""
+        if self._liveness is None or not self._liveness.is_lost:
+            return None
+        return self._liveness.silence
 
     async def pay(self, gateway: Route, engine: Engine, provider: PublicKey) -> Ended:
         """Pay for what passes until the session is over; ``provider`` is its key in the engine."""
@@ -96,6 +142,7 @@ class ClientAgent:
         tasks = [
             asyncio.create_task(self._stay_connected(gateway)),
             asyncio.create_task(self._hear_engine(engine)),
+            asyncio.create_task(self._look_for_life(engine, provider)),
         ]
         serving = asyncio.create_task(self._serve(lambda: False))
         try:
@@ -156,7 +203,11 @@ class ClientAgent:
                 await self._buyer.consider(self.session, quote)
             case OpenChannel() if self._buyer and self.session.state is State.OPENING:
                 await self._buyer.open_channel(event)
-                self.session.opened(self._now())
+                if self._buyer.only_reserves:
+                    self.session.reserved()
+                    self._is_reserved = True
+                else:
+                    self.session.opened(self._now())
             case Configure(tunnel):
                 self._configured = tunnel
             case ReadCounters():
@@ -203,13 +254,25 @@ class ClientAgent:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LONGEST_DELAY)
                 continue
-            self._stream, delay = stream, _FIRST_DELAY
-            self.session.connect(self._now())
-            self._woken.set()
-            await self._receive(stream)
+            delay = _FIRST_DELAY
+            await self._talk(stream)
             stream.abort()
             self._stream = stream = None
             await asyncio.sleep(delay)
+
+    async def _talk(self, stream: Stream) -> None:
+        """Return when the connection has ended."""
+        self._stream = stream
+        self.session.connect(self._now())
+        self._woken.set()
+        await self._receive(stream)
+
+    async def _look_for_life(self, engine: Engine, provider: PublicKey) -> None:
+        liveness = self._liveness = Liveness(self._now())
+        while True:
+            received, _ = await engine.count(provider)
+            liveness.look(received, self._now())
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _hear_engine(self, engine: Engine) -> None:
         async for _ in engine.low_credits():

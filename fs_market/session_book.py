@@ -62,10 +62,13 @@ def entry(db: sqlite3.Connection, channel: bytes) -> Entry | None:
 
 def latest(db: sqlite3.Connection) -> Entry | None:
     """The session that was begun last."""
-    row = db.execute(
-        "SELECT channel, record, is_over FROM sessions ORDER BY rowid DESC LIMIT 1"
-    ).fetchone()
-    return _entry(row)
+    return next(iter(latest_first(db)), None)
+
+
+def latest_first(db: sqlite3.Connection) -> list[Entry]:
+    """All sessions, the one that was begun last before the others."""
+    rows = db.execute("SELECT channel, record, is_over FROM sessions ORDER BY rowid DESC")
+    return [Entry(channel, record, bool(is_over)) for channel, record, is_over in rows]
 
 
 def take_place(db: sqlite3.Connection, channel: bytes, most: int) -> int | None:

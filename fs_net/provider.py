@@ -24,7 +24,7 @@ from fs_net.core.announcing import (
 )
 from fs_net.core.records import ProviderRecord
 from fs_net.errors import HostGone, NetError, Reason, Refused
-from fs_net.host import Host, OnSession
+from fs_net.host import Handlers, Host, OnSession
 from fs_net.launchers import Launcher
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class ProviderNode:
         *,
         entropy: Callable[[int], bytes],
         relayed: bool = False,
+        handlers: Handlers | None = None,
         launcher: Launcher | None = None,
         on_session: OnSession | None = None,
     ) -> None:
@@ -71,7 +72,7 @@ class ProviderNode:
         self._announcer = Announcer(keys, settings.network, _read_last(self._kept))
         self._core = Announcing(self._announcer, chosen, entropy(16), relayed=relayed)
         self._node_key = bytes(keys.node.verify_key)
-        self.host = Host(settings, Deaf(), launcher, on_session=on_session)
+        self.host = Host(settings, handlers or Deaf(), launcher, on_session=on_session)
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False

@@ -1,10 +1,11 @@
 """From a configuration to a running tunnel, and back.
 
 ``bring_up`` starts an engine, hands it its keys over UAPI, and makes the plan's changes, each
-journalled first; ``take_down`` undoes them, latest first.  The engine ends when its interface is
-deleted.  Whatever fails on the way up is undone before the error reaches the user; whatever was
-left by a crash is undone before the next attempt.  What a helper does when an engine ends is
-here, too (``after_the_end``): the tunnel's lock decides between it and the commands.
+journalled first; ``take_down`` undoes them, latest first.  ``move`` gives a tunnel that is up
+another provider.  The engine ends when its interface is deleted.  Whatever fails on the way up is
+undone before the error reaches the user; whatever was left by a crash is undone before the next
+attempt.  What a helper does when an engine ends is here, too (``after_the_end``): the tunnel's lock
+decides between it and the commands.
 """
 
 import errno
@@ -32,6 +33,9 @@ from fs_tunnel.linux import splits
 from fs_tunnel.linux.change import Change
 from fs_tunnel.linux.journal import Journal, journalled
 from fs_tunnel.linux.links import Link, Unreachable, exists
+from fs_tunnel.linux.nft import has_table, table_of
+from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.permitted_negotiation import PermittedNegotiation
 from fs_tunnel.linux.state import helper_alone, locked
 from fs_tunnel.linux.systemd import failed
 from fs_tunnel.types import Endpoint, PublicKey
@@ -111,6 +115,52 @@ def bring_up(
             raise
         splits.renew(name)
         return True
+
+
+def move(config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]) -> None:
+    """Make the running client's tunnel that of ``config``, whose peer is another provider.
+
+    What closes the way is replaced in one piece and never taken away; what a crash left half-moved
+    is moved as a whole.  NotRunningError where it is not up, or is being taken down.
+    """
+    name = config.name
+    with locked(name):
+        journal = Journal(name)
+        running = _running_client(journal)
+        table = table_of(name)
+        for each in _endpoints(config, device).values():
+            # Its first handshake is not to wait for a table that is replaced a moment later.
+            endpoint = Endpoint.parse(each)
+            permitted = PermittedEndpoint(table, endpoint.ip, endpoint.port)
+            if has_table(table) and not permitted.is_there():
+                journal.ensure(permitted)
+        _configure(name, _difference(running, device, None))
+        journal.begin("up", config.source, _endpoints(config, device))
+        _follow(journal, plan, device)
+        splits.renew(name)
+
+
+@contextmanager
+def permitting_negotiation(name: str, endpoint: Endpoint, seconds: int) -> Iterator[int]:
+    """The mark with which packets to this TCP endpoint pass meanwhile, at most for ``seconds``.
+
+    NotRunningError as for ``move``.
+    """
+    table = table_of(name)
+    change = PermittedNegotiation(table, endpoint.ip, endpoint.port, seconds)
+    with locked(name):
+        journal = Journal(name)
+        running = _running_client(journal)
+        is_closed = has_table(table)
+        if is_closed:
+            journal.ensure(change)
+    try:
+        yield running.fwmark
+    finally:
+        with locked(name):
+            journal = Journal(name)
+            if is_closed and change in journal.changes:
+                journal.take_back(change)
 
 
 def take_down(name: str) -> bool:
@@ -199,6 +249,13 @@ def after_the_end(name: str) -> End:
 def is_missed(name: str) -> bool:
     """Whether a tunnel that is to be up has no engine."""
     return Journal(name).is_open and not uapi.is_answered(name)
+
+
+def _running_client(journal: Journal) -> DeviceStatus:
+    running, header = _running(journal.name), journal.header
+    if running is None or header is None or header.is_ending or not journal.may_resume("up"):
+        raise NotRunningError(f"{journal.name} is no client that is up; start it with fs-tunnel up")
+    return running
 
 
 def _open_process(name: str) -> int:

@@ -4,9 +4,12 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.netns.served import Served, served, settle
 
 # Command and the apt package that has it.
 NETNS_TOOLS = {
@@ -49,3 +52,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = sorted({pkg for tool, pkg in NETNS_TOOLS.items() if shutil.which(tool) is None})
     if missing:
         pytest.fail(f"tools are missing; run: apt-get install {' '.join(missing)}", pytrace=False)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Served]:
+    """A provider with clients and a web server in namespaces; nothing in it changes by itself."""
+    with served(tmp_path) as made:
+        settle(made.client.namespace, made.other.namespace, made.provider, made.web)
+        yield made

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,25 +17,13 @@ from tests.netns.served import (
     Served,
     expect_ok,
     host_state,
-    served,
+    ping,
     write_private,
 )
 from tests.netns.topology import CommandFailed, Namespace
 from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path) as made:
-        # Link-local addresses come by themselves, some time after a link does: wait for them.
-        for where in (made.client.namespace, made.other.namespace, made.provider, made.web):
-            wait_until(
-                lambda where=where: "tentative" not in where.ip("-6", "address"),  # type: ignore[misc]
-                what="addresses are settled",
-            )
-        yield made
 
 
 def engine_pid(scene: Served, name: str) -> int:
@@ -54,10 +41,6 @@ def engine_pid(scene: Served, name: str) -> int:
 def kill_engine(scene: Served, where: Namespace, name: str) -> None:
     os.kill(engine_pid(scene, name), signal.SIGKILL)
     wait_until(lambda: not where.has_link(name), what="the interface is gone")
-
-
-def ping(where: Namespace, address: str) -> None:
-    where.run("ping", "-n", "-c", "1", "-w", "10", address)
 
 
 def handshake_time(scene: Served) -> str:

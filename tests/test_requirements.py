@@ -13,7 +13,7 @@ REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
 NPM_LOCKS = [
     REQUIREMENTS.parent / folder / "package-lock.json"
-    for folder in ("contracts", "tests/net/interop")
+    for folder in ("contracts", "tests/net/interop", "tests/net/page")
 ]
 LOCKS = [path for path in LOCKS if not path.name.startswith("apt")]
 

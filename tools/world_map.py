@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools import npm
-
 ROOT = Path(__file__).parent.parent
-PACKAGES = ROOT / "tests" / "net" / "page"
+PACKAGES = ROOT / "tests" / "net" / "page" / "node_modules"
 STATIC = ROOT / "fs_net" / "fullnode" / "http" / "static"
 COUNTRIES = ROOT / "fs_net" / "fullnode" / "http" / "countries.json"
 WIDTH, HEIGHT = 960, 410  # of the drawing, which leaves Antarctica out
@@ -55,31 +53,37 @@ _STYLE = (
 
 
 def main() -> None:
-    """Write the outline and the table of countries."""
-    packages = npm.install(PACKAGES)
-    atlas = packages / "world-atlas"
+    """Write the table of countries and the outline."""
+    for file, text in drawn().items():
+        file.write_text(text)
+
+
+def drawn() -> dict[Path, str]:
+    """The files, as they have to be."""
+    atlas, iso = PACKAGES / "world-atlas", PACKAGES / "i18n-iso-countries"
     coarse = _Atlas(json.loads((atlas / "countries-110m.json").read_text()))
     fine = _Atlas(json.loads((atlas / "countries-50m.json").read_text()))
-    iso = packages / "i18n-iso-countries"
     codes = json.loads((iso / "codes.json").read_text())
     names = json.loads((iso / "langs" / "en.json").read_text())["countries"]
-    short = {number: name for number, name in fine.names() if "." not in name}
-    middles = {number: fine.middle(number) for number in fine.numbers()}
-    found = {}
+    return {COUNTRIES: _table(fine, codes, names), STATIC / "world.svg": _outline(coarse)}
+
+
+def _table(atlas: "_Atlas", codes: list[list[str]], names: dict[str, str | list[str]]) -> str:
+    short = {number: name for number, name in atlas.names() if "." not in name}
+    lines = []
     for letters, _, number, _ in sorted(codes):
-        place = _PLACES.get(letters) or middles.get(number)
-        x, y = project(*place) if place else (None, None)
+        place = _PLACES.get(letters) or atlas.middle(number)
         name = _NAMES.get(letters) or short.get(number) or _first(names[letters])
-        found[letters] = [name, x, y]
-    lines = (f"{json.dumps(code)}: {json.dumps(said)}" for code, said in found.items())
-    COUNTRIES.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    outline = "".join(
-        _path(part) for ring in coarse.rings(leave_out="010") for part in _in_range(ring)
-    )
-    (STATIC / "world.svg").write_text(
+        lines.append(f"{json.dumps(letters)}: {json.dumps([name, *project(*place)])}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _outline(atlas: "_Atlas") -> str:
+    path = "".join(_path(part) for ring in atlas.rings(leave_out="010") for part in _in_range(ring))
+    return (
         "<!-- Made by tools/world_map.py from Natural Earth, public domain. -->\n"
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">'
-        f'<style>{_STYLE}</style><path d="{outline}"/></svg>\n'
+        f'<style>{_STYLE}</style><path d="{path}"/></svg>\n'
     )
 
 
@@ -104,9 +108,6 @@ class _Atlas:
         scale, shift = topology["transform"]["scale"], topology["transform"]["translate"]
         self._arcs = [list(_absolute(arc, scale, shift)) for arc in topology["arcs"]]
         self._countries = topology["objects"]["countries"]["geometries"]
-
-    def numbers(self) -> Iterator[str]:
-        return (each["id"] for each in self._countries if "id" in each)
 
     def names(self) -> Iterator[tuple[str, str]]:
         """As a map has them; some are abbreviated."""

@@ -151,6 +151,13 @@ class ClientSession(Session[Timer, ClientBooks]):
         self._journal()
         self._ask(now)
 
+    def reserved(self) -> None:
+        """The chain has the channel, and its order is for a later process. StateError as above."""
+        if self.state is not State.OPENING:
+            raise StateError("no channel is being opened; accept a quote first")
+        self._open_books.change(is_open=True)
+        self._journal()
+
     def close(self, now: float, reason: Reason = Reason.DONE) -> None:
         """Stop: pay what is owed, and no more. Asking twice does no harm."""
         has_had_service = self.promised > 0 or self.usage.bytes > 0

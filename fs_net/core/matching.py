@@ -3,9 +3,10 @@
 Full node, page and client rank with this code, so that from the same facts they say the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import mul
 
 from fs_net.core.index import Entry
 from fs_net.core.records import Service
@@ -119,20 +120,22 @@ def match(
     stakes = sorted(each.listing.stake for each in suiting)
     enough = max(1, _STAKE_FOR_ALL * stakes[len(stakes) // 2])
     matches = [_rate(each, cheapest, enough) for each in suiting]
-    return sorted(matches, key=lambda each: (_rank(each, order), each.candidate.provider))
+    matches.sort(key=lambda each: each.candidate.entry.record.content.provider)
+    matches.sort(key=_RANKS[order])
+    return matches
 
 
 def _rate(candidate: Candidate, cheapest: int, enough: int) -> Match:
-    record = candidate.entry.record.content
-    price, verified = _price(candidate), candidate.listing.verified_country
+    record, listing = candidate.entry.record.content, candidate.listing
+    price, verified = record.price_per_gib + record.price_per_hour, listing.verified_country
     facets = {
         Facet.PRICE: cheapest * MILLION // price if price else MILLION,
         Facet.UPTIME: MILLION // 2 if candidate.uptime is None else candidate.uptime,
         Facet.CAPACITY: min(candidate.free_slots, record.slots) * MILLION // record.slots,
-        Facet.STAKE: min(candidate.listing.stake, enough) * MILLION // enough,
+        Facet.STAKE: min(listing.stake, enough) * MILLION // enough,
         Facet.VERIFIED: MILLION if verified and verified == record.claimed_country else 0,
     }
-    score = sum(facets[facet] * weight for facet, weight in _WEIGHTS.items()) // 100
+    score = sum(map(mul, facets.values(), _WEIGHTS.values())) // 100
     return Match(candidate, score, facets)
 
 
@@ -142,19 +145,13 @@ def _price(candidate: Candidate) -> int:
     return record.price_per_gib + record.price_per_hour
 
 
-def _rank(found: Match, order: Order) -> int:
-    candidate = found.candidate
-    match order:
-        case Order.BEST:
-            return -found.score
-        case Order.PRICE:
-            return _price(candidate)
-        case Order.UPTIME:
-            return -(candidate.uptime or 0)
-        case Order.CAPACITY:
-            return -candidate.free_slots
-        case Order.STAKE:
-            return -candidate.listing.stake
+_RANKS: dict[Order, Callable[[Match], int]] = {
+    Order.BEST: lambda found: -found.score,
+    Order.PRICE: lambda found: _price(found.candidate),
+    Order.UPTIME: lambda found: -(found.candidate.uptime or 0),
+    Order.CAPACITY: lambda found: -found.candidate.free_slots,
+    Order.STAKE: lambda found: -found.candidate.listing.stake,
+}
 
 
 def best_weights() -> Sequence[tuple[Facet, int]]:

@@ -36,13 +36,18 @@ class Mapping(IntEnum):
 
 
 def stun_servers(addresses: Iterable[str]) -> tuple[Endpoint, ...]:
-    """Full nodes as servers of STUN: hosts of multiaddrs, each once; names are left out."""
+    """Full nodes of these multiaddrs as servers of STUN."""
+    return tuple(Endpoint(host, stun.PORT) for host in hosts_of(addresses)[:MAX_SERVERS])
+
+
+def hosts_of(addresses: Iterable[str]) -> list[str]:
+    """The IP addresses in multiaddrs, each once; names are left out."""
     hosts: dict[str, None] = {}
     for family, host in (each.split("/")[1:3] for each in addresses if each.count("/") > 1):
         with contextlib.suppress(ValueError):
             if family in _FAMILIES and ip_address(host).version == _FAMILIES[family]:
                 hosts[str(ip_address(host))] = None
-    return tuple(Endpoint(host, stun.PORT) for host in list(hosts)[:MAX_SERVERS])
+    return list(hosts)
 
 
 def judge_mapping(seen: MappingOf[Endpoint, Endpoint]) -> Mapping:

@@ -5,14 +5,21 @@ times a second at most.  It keeps nothing but these counts.
 """
 
 import asyncio
+import logging
+import socket
 from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Any
 
+from fs_net.core.punch import hosts_of
 from fs_tunnel.types import Endpoint
 from fs_wire import stun
 from fs_wire.errors import Malformed
 from fs_wire.ratelimit import RateLimiter
+
+log = logging.getLogger(__name__)
 
 _RATE, _BURST = 4.0, 16.0  # answers a second to one address of IPv4, or network of IPv6
 _MAX_SOURCES = 65536
@@ -31,7 +38,16 @@ class StunServer(asyncio.DatagramProtocol):
     async def start(cls, address: str, port: int = stun.PORT) -> "StunServer":
         """Serve from here on; OSError where the port is taken."""
         loop = asyncio.get_running_loop()
-        _, server = await loop.create_datagram_endpoint(cls, local_addr=(address, port))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((address, port))
+        except OSError:
+            sock.close()
+            raise
+        _, server = await loop.create_datagram_endpoint(cls, sock=sock)
         return server
 
     @property
@@ -62,3 +78,22 @@ class StunServer(asyncio.DatagramProtocol):
             return
         self._transport.sendto(stun.answer(transaction, Endpoint(address, port)), source)
         self.counts["answered"] += 1
+
+
+@asynccontextmanager
+async def answering(listen: Iterable[str], port: int = stun.PORT) -> AsyncIterator[None]:
+    """Serve on the addresses of these multiaddrs; where a port is taken, say so and go on."""
+    servers: list[StunServer] = []
+    try:
+        for host in hosts_of(listen):
+            try:
+                servers.append(await StunServer.start(host, port))
+            except OSError as error:
+                log.warning(
+                    "no STUN on %s port %d: %s; who is behind a NAT has to ask other full nodes",
+                    *(host, port, error.strerror or error),
+                )
+        yield
+    finally:
+        for each in servers:
+            each.close()

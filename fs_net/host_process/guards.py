@@ -22,12 +22,11 @@ from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
-from libp2p.stream_muxer.yamux import yamux
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.quic.stream import QUICStream
 
 from fs_net.bridge import Decision
 from fs_net.host_process.mesh import GuardedRouter
+from fs_net.host_process.yamux import MOST_HELD
 from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -37,8 +36,6 @@ MAX_GOSSIP = 64 * 1024  # bytes of an RPC: a batch, and room for control message
 MAX_DHT = 64 * 1024  # bytes of a message: a record, and where twenty peers are
 _RESET_WITHIN = 1.0  # s
 _GOSSIP_RATE, _GOSSIP_BURST = 50.0, 200.0  # messages a second of one peer
-MAX_UNREAD = 1 << 20  # bytes of all streams of a connection
-_READ_DATA_BODY = Yamux._read_data_body
 _HANDLE_DATA_RECEIVED = QUICStream.handle_data_received
 _MAX_JUDGED = 64  # messages that wait for a decision
 GRAYLIST = -100.0
@@ -88,26 +85,17 @@ async def reset(stream: INetStream) -> None:
             log.debug("a stream could not be reset")
 
 
-def bound_windows() -> None:
-    """A connection is closed where more of it waits to be read than well-behaved peers send.
+def bound_quic() -> None:
+    """A connection is closed on which more waits to be read than ``MOST_HELD``.
 
-    Yamux counts what goes beyond a stream's window, and takes it; and reading lets windows grow
-    to 16 MiB each.  Of QUIC's streams each may hold 2 MiB, and loses what comes beyond.
+    Of QUIC's streams each may hold 2 MiB, and what comes beyond is lost.
     """
     QUICStream.handle_data_received = _hold_bounded  # type: ignore[method-assign]
-    yamux.MAX_WINDOW_SIZE = yamux.DEFAULT_WINDOW_SIZE
-    Yamux._read_data_body = _read_bounded  # type: ignore[method-assign]
-
-
-async def _read_bounded(self: Yamux, length: int) -> bytes:
-    if sum(map(len, self.stream_buffers.values())) + length > MAX_UNREAD:
-        raise trio.BrokenResourceError
-    return await _READ_DATA_BODY(self, length)
 
 
 async def _hold_bounded(self: QUICStream, data: bytes, end_stream: bool) -> None:
     streams = self._connection._streams.values()
-    if sum(len(each._receive_buffer) for each in streams) + len(data) > MAX_UNREAD:
+    if sum(len(each._receive_buffer) for each in streams) + len(data) > MOST_HELD:
         await self._connection.close()
     else:
         await _HANDLE_DATA_RECEIVED(self, data, end_stream)

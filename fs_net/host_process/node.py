@@ -9,21 +9,11 @@ from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import trio
-from libp2p import new_host
 from libp2p.abc import INetConn, INetwork, INotifee
-from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
-from libp2p.custom_types import TProtocol
-from libp2p.host.basic_host import BasicHost
-from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.peer.peerstore import PeerStoreError
-from libp2p.rcmgr.connection_limits import ConnectionLimits
-from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
-from libp2p.security.noise.transport import Transport as NoiseTransport
-from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
@@ -34,11 +24,11 @@ from fs_net.host_process.dht_service import FULL_NODES
 from fs_net.host_process.door import Door
 from fs_net.host_process.guards import GuardedPubsub
 from fs_net.host_process.link import Link, Method
-from fs_net.host_process.local import dialable, find_local_peers
+from fs_net.host_process.local import find_local_peers
+from fs_net.host_process.making import make_host
 from fs_net.host_process.relay import Relay
 from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
-from fs_net.host_process.yamux import BoundedYamux, bound_yamux
 
 _BAN = 600.0  # s
 _MAX_BANNED = 4096
@@ -47,6 +37,7 @@ _ANSWER = 8.0  # s that it has to answer a question
 _PACE = 0.005  # s between publications: queues of 32 overflow otherwise
 _UPKEEP = 30.0  # s
 _DHT_UPKEEP = 2.0  # s
+_MAX_STRANGERS = 1000
 _KNOWN_DIALLED = 16  # peers of the last run
 _BOOTSTRAP = 5.0  # s between looks whether those of the settings are connected
 _MAX_ADDRESSES = 8  # of one peer
@@ -59,9 +50,9 @@ class Node:
         self._settings, self._link = settings, link
         self._folder = Path(settings.folder)
         self.caught: Counter[str] = Counter()
-        self.host = _make_host(settings, self._folder)
+        self.host = make_host(settings, self._folder)
         guards.guard_streams(self.host, self.caught)
-        guards.bound_windows()
+        guards.bound_quic()
         self.door = Door(self.host, settings.max_per_place)
         self.router = guards.gossip_router()
         self.gossip = GuardedPubsub(self.host, self.router, self._judge)
@@ -293,6 +284,7 @@ class Node:
                 await self.dht.provide(FULL_NODES, _UPKEEP / 3)
             await self.sessions.end_silent()
             self.remember()
+            self.forget_strangers()
             await trio.sleep(_UPKEEP)
 
     async def _fill_dht(self) -> None:
@@ -321,6 +313,18 @@ class Node:
                 peers.append((peer.to_bytes(), [str(each) for each in store.addrs(peer)]))
         if peers:
             identity.save_peers(self._folder, peers)
+
+    def forget_strangers(self) -> None:
+        """Of peers that are neither here nor in the DHT's table, keep those heard of last.
+
+        The library forgets nobody: names that come and go would fill the memory.
+        """
+        store = self.host.get_peerstore()
+        known = {self.host.get_id(), *self.host.get_connected_peers()}
+        known.update(self.dht.service.routing_table.get_peer_ids())
+        strangers = [peer for peer in store.peer_ids() if peer not in known]
+        for peer in strangers[:-_MAX_STRANGERS]:
+            store.clear_peerdata(peer)
 
 
 class _Watcher(INotifee):
@@ -359,44 +363,3 @@ async def _discard(subscription: Any) -> None:
     """What gossip brought was judged already; its queue must not fill up."""
     while True:
         await subscription.get()
-
-
-def _make_host(settings: Settings, folder: Path) -> BasicHost:
-    most = settings.max_connections
-    key_pair = identity.load_identity(folder)
-    bound_yamux()
-    return cast(
-        BasicHost,
-        new_host(
-            key_pair=key_pair,
-            # The defaults also speak in plain text, to whoever claims to be anybody.
-            sec_opt={NOISE_ID: NoiseTransport(key_pair, create_new_x25519_key_pair().private_key)},
-            listen_addrs=[Multiaddr(each) for each in settings.listen],
-            enable_quic=any("/quic" in each for each in settings.listen),
-            muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},  # and no Mplex, which bounds nothing
-            addrs_factory=dialable,
-            # Both have a say: the default of either refuses beyond some 250.
-            connection_config=ConnectionConfig(
-                max_connections=most,
-                min_connections=0,
-                low_watermark=0,
-                high_watermark=most,
-                inbound_stream_protocol_negotiation_timeout=10,
-            ),
-            resource_manager=ResourceManager(
-                limits=ResourceLimits(
-                    max_connections=most,
-                    max_memory_mb=settings.max_memory >> 20,
-                    max_streams=16 * most,
-                ),
-                connection_limits=ConnectionLimits(
-                    max_pending_inbound=256,
-                    max_pending_outbound=64,
-                    max_established_inbound=most,
-                    max_established_outbound=most,
-                    max_established_per_peer=4,
-                    max_established_total=most,
-                ),
-            ),
-        ),
-    )

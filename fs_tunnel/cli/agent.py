@@ -32,6 +32,7 @@ _MAX_FILES = 16_384  # connections, mostly
 _ROLES: dict[str, Callable[[dict[str, Any]], _Work]] = {
     "provider": selling_agent.Seller,
     "negotiate": buying_agent.Negotiator,
+    "order": buying_agent.Orderer,
     "client": buying_agent.Payer,
     "find": finding_agent.Finder,
 }

@@ -12,6 +12,7 @@ from fs_market.core.prices import Price
 from fs_market.provider_settings import ProviderSettings
 from fs_market.settings import MarketSettings, read_section
 from fs_net.bridge import Settings
+from fs_net.core import punch
 from fs_net.core.records import PortRange, ProviderRecord, Service, network_id
 from fs_net.errors import HostGone, Reason
 from fs_net.host import OnSession
@@ -20,7 +21,7 @@ from fs_net.provider import ProviderNode
 from fs_net.settings import NetworkSettings, parse_network
 from fs_tunnel.cli.announcer_keys import AnnouncerKeys
 from fs_tunnel.errors import ConfigError, UsageError
-from fs_tunnel.types import PublicKey
+from fs_tunnel.types import Endpoint, PublicKey
 
 _MAX_CONNECTIONS = 64
 _MAX_MEMORY = 512 << 20  # bytes of the network process
@@ -76,6 +77,11 @@ class Announcement:
             return b""
         return bytes(self._keys.node.verify_key) + bytes(self._keys.heartbeat.verify_key)
 
+    @property
+    def stun_servers(self) -> tuple[Endpoint, ...]:
+        """Full nodes that say where the tunnel's socket is seen."""
+        return () if self._network is None else punch.stun_servers(self._network.bootstrap)
+
     async def run(
         self,
         folder: Path,
@@ -91,8 +97,8 @@ class Announcement:
 
         HostGone where only another agent can go on.
 
-        ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free,
-        and ``on_session`` serves who comes over libp2p.
+        ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free;
+        ``on_session`` negotiates with a peer.
         """
         if self._network is None:
             await asyncio.Event().wait()

@@ -1,11 +1,15 @@
 """The client's agent as a process: it negotiates for ``up``, then pays for the tunnel.
 
+Where the tunnel moves to a provider that stood by, another such process orders the place there,
+over a connection that root has made: it can make none itself while the tunnel is dead.
+
 What it cannot decide, or must not do, it asks of ``up``, a line of JSON each way:
 
     {"quote": HEX}                        {"accept": {"deposit": N, "expires_at": N, "salt": HEX}},
                                           or null
     {"open": {"terms": HEX, ...}}         {"opened": true}
     {"configured": {...}}                 nothing: it ends
+    {"reserved": ADDRESS}                 nothing: it ends
 """
 
 import asyncio
@@ -20,9 +24,9 @@ from typing import Any
 from fs_market import session_book
 from fs_market.client_agent import Buyer, ClientAgent
 from fs_market.core.channels import channels_domain
-from fs_market.core.client import ClientSession
+from fs_market.core.client import ClientSession, State
 from fs_market.core.ethereum import Address
-from fs_market.core.messages import Quote
+from fs_market.core.messages import Quote, Tunnel
 from fs_market.core.prices import Price
 from fs_market.core.purchase import ClientConfig
 from fs_market.core.records import ClientRecord
@@ -32,7 +36,7 @@ from fs_market.core.signatures import SigningKey
 from fs_market.core.units import Token
 from fs_market.errors import MarketError, Reason
 from fs_market.journal import Journal
-from fs_market.stream import TcpRoute
+from fs_market.stream import TcpRoute, take_over
 from fs_market.wallet import parse_secret
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.money import amount_json, read_secret
@@ -67,14 +71,20 @@ class _Client:
         self._books = Path(start["books"]) / "sessions.journal"
         self._genesis = bytes.fromhex(start["genesis"])
 
-    async def _latest(self, journal: Journal) -> ClientRecord | None:
-        """The session that is under way; None where there is none with these keys."""
-        entry = await journal.do(session_book.latest)
-        if entry is None:
-            return None
-        record = from_bytes_untrusted(ClientRecord, entry.record)
-        ours = (self._config.session_key.address, self._config.wireguard_key)
-        return record if (record.terms.session_key, record.wireguard_key) == ours else None
+    async def _records(self, journal: Journal) -> list[ClientRecord]:
+        """The sessions of this tunnel, the latest first."""
+        records = [
+            from_bytes_untrusted(ClientRecord, entry.record)
+            for entry in await journal.do(session_book.latest_first)
+        ]
+        return [each for each in records if each.wireguard_key == self._config.wireguard_key]
+
+    async def _record(self, journal: Journal) -> ClientRecord | None:
+        """The session with these keys; None where there is none."""
+        return next(filter(self._is_ours, await self._records(journal)), None)
+
+    def _is_ours(self, record: ClientRecord) -> bool:
+        return record.terms.session_key == self._config.session_key.address
 
 
 class Negotiator(_Client):
@@ -83,30 +93,37 @@ class Negotiator(_Client):
     def __init__(self, start: dict[str, Any]) -> None:
         super().__init__(start)
         self._provider = TcpRoute(start["host"], start["port"])
+        self._only_reserves: bool = start["only_reserves"]
 
     async def run(self, _sockets: dict[str, socket.socket]) -> None:
         """Tell the place, or raise MarketError with why there is none."""
         async with Journal(self._books, self._genesis) as journal:
-            record = await self._latest(journal)
+            record = await self._record(journal)
             if record is not None and record.is_over:
                 record = None
             agent = ClientAgent(ClientSession(self._config, record), journal)
+            buyer = Buyer(_consider, _have_opened)
             ending = asyncio.get_running_loop().call_later(_NEGOTIATE_WITHIN, agent.close)
-            place = await agent.negotiate(self._provider, Buyer(_consider, _have_opened))
+            if not self._only_reserves:
+                _tell_place(await agent.negotiate(self._provider, buyer))
+            else:
+                if record is None or not record.is_open:
+                    await agent.reserve(self._provider, buyer)
+                tell({"reserved": await _address_of(self._provider)})
             ending.cancel()
-        tell(
-            {
-                "configured": {
-                    "wireguard_key": place.wireguard_key.to_base64(),
-                    "endpoint": str(place.endpoint),
-                    "addresses": [str(each) for each in place.addresses],
-                    "dns": [str(each) for each in place.dns],
-                    "gateway": str(place.gateway),
-                    "payment_port": place.payment_port,
-                    "mtu": place.mtu,
-                }
-            }
-        )
+
+
+class Orderer(_Client):
+    """Takes up a place that was reserved."""
+
+    async def run(self, sockets: dict[str, socket.socket]) -> None:
+        """Tell the place, or raise MarketError with why there is none."""
+        async with Journal(self._books, self._genesis) as journal:
+            record = await self._record(journal)
+            if record is None or not record.is_open or record.is_over:
+                raise MarketError("nothing is reserved there; run fs-tunnel down, then up again")
+            agent = ClientAgent(ClientSession(self._config, record), journal)
+            _tell_place(await agent.order(await take_over(sockets["negotiation"])))
 
 
 class Payer(_Client):
@@ -114,8 +131,10 @@ class Payer(_Client):
 
     def __init__(self, start: dict[str, Any]) -> None:
         super().__init__(start)
-        self._gateway = TcpRoute(start["gateway"], start["payment_port"])
+        self._gateway = TcpRoute(start["gateway"], start["payment_port"], is_probed=True)
         self._provider = PublicKey.from_base64(start["provider_key"])
+        self._others: list[ClientRecord] = []
+        self._is_leaving = False
 
     async def run(self, sockets: dict[str, socket.socket]) -> None:
         """Return when the session is over, or SIGTERM has ended it."""
@@ -124,7 +143,10 @@ class Payer(_Client):
         engine = EngineLink()
         await engine.open(sockets)
         async with Journal(self._books, self._genesis) as journal:
-            record = await self._latest(journal)
+            record = await self._record(journal)
+            self._others = [
+                each for each in await self._records(journal) if not self._is_ours(each)
+            ]
             if record is None:
                 raise MarketError("no session is in the journal; run fs-tunnel down, then up again")
             agent = ClientAgent(ClientSession(self._config, record), journal)
@@ -137,6 +159,7 @@ class Payer(_Client):
             try:
                 await asyncio.wait({paying, ending}, return_when=asyncio.FIRST_COMPLETED)
                 if not paying.done():
+                    self._is_leaving = True
                     agent.close()
                     await asyncio.wait({paying}, timeout=_FAREWELL)
                 if paying.done():
@@ -154,6 +177,15 @@ class Payer(_Client):
             "role": "client",
             "reason": reason.text if reason else None,
             "has_failed": reason not in (None, Reason.DONE, Reason.SPENT),
+            "lost": self._loss(agent),
+            "elsewhere": [
+                {
+                    "node": str(each.quote.terms.node),
+                    "paid": amount_json(each.promised, self._token),
+                    "deposit": amount_json(each.deposit, self._token),
+                }
+                for each in self._others
+            ],
             "node": str(offer.node),
             "price": offer.price.format(self._token),
             "paid": amount_json(session.promised, self._token),
@@ -164,6 +196,38 @@ class Payer(_Client):
             "bytes": usage.bytes,
             "seconds": usage.seconds,
         }
+
+    def _loss(self, agent: ClientAgent) -> str | None:
+        """Why the tunnel is of no use here; None where it is, or where we leave by ourselves."""
+        if self._is_leaving:
+            return None
+        if agent.session.state is State.OVER:
+            return f"the session is over ({agent.ended.reason.text if agent.ended else 'ended'})"
+        return "the provider is silent" if agent.silence is not None else None
+
+
+async def _address_of(route: TcpRoute) -> str:
+    """Where it is, for a time when nobody can be asked."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        route.host, route.port, type=socket.SOCK_STREAM
+    )
+    return str(found[0][4][0])
+
+
+def _tell_place(place: Tunnel) -> None:
+    tell(
+        {
+            "configured": {
+                "wireguard_key": place.wireguard_key.to_base64(),
+                "endpoint": str(place.endpoint),
+                "addresses": [str(each) for each in place.addresses],
+                "dns": [str(each) for each in place.dns],
+                "gateway": str(place.gateway),
+                "payment_port": place.payment_port,
+                "mtu": place.mtu,
+            }
+        }
+    )
 
 
 async def _consider(session: ClientSession, quote: Quote) -> None:

@@ -62,6 +62,10 @@ class ChainListings:
     def __len__(self) -> int:
         return len(self._listings)
 
+    def node_keys(self) -> frozenset[bytes]:
+        """Of all who are listed, 32 bytes each."""
+        return frozenset(each.node_key for each in self._listings.values())
+
     def listing(self, provider: bytes) -> Listing | None:
         """As it was last read; None where it was not, or where there is none."""
         return self._listings.get(provider)
@@ -69,10 +73,6 @@ class ChainListings:
     def all(self) -> Mapping[bytes, Listing]:
         """Of each provider, as it was last read."""
         return self._listings
-
-    def node_keys(self) -> frozenset[bytes]:
-        """Of all providers that were read."""
-        return frozenset(listing.node_key for listing in self._listings.values())
 
     async def look_up(self, provider: bytes) -> Listing | None:
         """Ask the chain for one provider, by its 20 bytes, and hold the answer."""

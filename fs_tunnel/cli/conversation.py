@@ -46,12 +46,18 @@ class Conversation:
 
 
 @asynccontextmanager
-async def conversation(start: dict[str, Any]) -> AsyncIterator[Conversation]:
-    """Start an agent by ``start``, as a file of root's would have it; it ends with the block."""
+async def conversation(
+    start: dict[str, Any], pass_fds: tuple[int, ...] = ()
+) -> AsyncIterator[Conversation]:
+    """Start an agent by ``start``, as a file of root's would have it; it ends with the block.
+
+    ``pass_fds`` are the descriptors of its ``sockets``.
+    """
     process = await asyncio.create_subprocess_exec(
         *_AGENT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        pass_fds=pass_fds,
         limit=_MAX_LINE,
     )
     try:

@@ -2,12 +2,13 @@
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import signal
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +21,12 @@ from fs_market.chain import Chain
 from fs_market.settings import MarketSettings, find, read, read_section
 from fs_net import bridge
 from fs_net.core import batch
+from fs_net.fullnode import stun
 from fs_net.settings import NetworkSettings, parse_network
 from fs_tunnel.cli.chain_view import ChainListings, Progress
 from fs_tunnel.cli.market_options import settings_options
 from fs_tunnel.cli.money import SCHEMA, json_option
+from fs_tunnel.cli.page import Page, page_options
 from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.process import allow_files
 from fs_tunnel.linux.systemd import notify
@@ -31,6 +34,7 @@ from fs_tunnel.linux.systemd import notify
 _PACKAGES = "libp2p", "sqlalchemy", "trio"
 _TELL_EVERY = 1.0  # s between words about the chain's first read
 _MAX_FILES = 16_384  # connections, mostly
+_GARBAGE = 100_000  # objects more than before until it is looked for
 
 
 @click.command()
@@ -48,6 +52,7 @@ _MAX_FILES = 16_384  # connections, mostly
 @click.option(
     "--bootstrap", metavar="MULTIADDR", multiple=True, help="In place of those of the settings."
 )
+@page_options
 @settings_options
 @json_option
 def fullnode(
@@ -55,6 +60,9 @@ def fullnode(
     folder: Path | None,
     listen: tuple[str, ...],
     bootstrap: tuple[str, ...],
+    api: str | None,
+    origin: str | None,
+    proxy: str | None,
     settings_file: Path | None,
     rpc: str | None,
     *,
@@ -77,9 +85,14 @@ def fullnode(
         network, listen=listen or network.listen, bootstrap=bootstrap or network.bootstrap
     )
     place = folder or Path.home() / ".local" / "share" / "flowshield" / "fullnode"
+    if api is None and (origin or proxy):
+        raise UsageError("--origin and --proxy are about --api; add --api ADDRESS:PORT")
     allow_files(_MAX_FILES)
+    # What is held for long would be looked through again and again, for 100 ms at a time.
+    gc.set_threshold(_GARBAGE)
     with _taken(place):
-        plan = _Plan(read(path, rpc), network, place, database, as_json)
+        page = Page.open(api, origin, proxy) if api else None
+        plan = _Plan(read(path, rpc), network, place, database, page, as_json)
         if uvloop.run(_run(plan)) == signal.SIGINT:
             raise click.Abort
 
@@ -90,6 +103,7 @@ class _Plan:
     network: NetworkSettings
     folder: Path
     database: str | None
+    page: Page | None
     as_json: bool
 
 
@@ -134,10 +148,17 @@ async def _run(plan: _Plan) -> signal.Signals:
             topics=(batch.topic(view.network),),
             finds_local_peers=plan.network.local_peers,
         )
-        async with Store(url, view.network) as store, FullNode(settings, view, store) as node:
+        async with (
+            Store(url, view.network) as store,
+            FullNode(settings, view, store) as node,
+            stun.answering(plan.network.listen),
+        ):
+            work = [view.follow()]
+            if plan.page is not None:
+                work += [plan.page.serve(node.catalogue, connection, market, view.network)]
             _tell_ready(await node.host.info(), len(view), plan)
             notify("READY=1")
-            await _done_before(ended, view.follow())
+            await _done_before(ended, _all(*work))
             notify("STOPPING=1")
             return await ended
 
@@ -167,7 +188,13 @@ async def _done_before(
         await task
         return True
     task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
     return False
+
+
+async def _all(*work: Coroutine[Any, Any, None]) -> None:
+    await asyncio.gather(*work)
 
 
 class _Teller:
@@ -189,10 +216,13 @@ class _Teller:
 def _tell_ready(info: dict[str, Any], listed: int, plan: _Plan) -> None:
     addresses = info["addresses"]
     if plan.as_json:
-        _tell_json("ready", chain=plan.market.chain_id, listed=listed, addresses=addresses)
+        page = plan.page.origin if plan.page else None
+        chain = plan.market.chain_id
+        _tell_json("ready", chain=chain, listed=listed, addresses=addresses, page=page)
         return
     lines = [f"full node of chain {plan.market.chain_id}, with {listed} providers listed"]
     lines += [f"listens: {each}" for each in addresses]
+    lines += [f"page: {plan.page.origin}"] if plan.page else []
     click.echo("\n".join(lines))
 
 

@@ -1,11 +1,13 @@
 """What a market's tunnel keeps on the disk: root's files, and a directory of its agent's.
 
 In ``market`` of the state directory, for a tunnel NAME: ``NAME.json``, by which its agent is
-started, and for a client ``NAME.conf`` and ``NAME.key``, its keys for this session, and
-``NAME.choices``, the providers that suited, the best first. The agent's books are in
+started, and for a client ``NAME.conf``, with the tunnel's key, ``NAME.key.N``, a key for the
+session with each provider, ``NAME.choices``, the providers that suited, the best first, and
+``NAME.standbys``, those of them who stand by. The agent's books are in
 ``NAME.books``, and its alone.
 """
 
+import hashlib
 import json
 import os
 import pwd
@@ -35,11 +37,11 @@ class MarketFiles:
     """The files of one tunnel. SystemChangeError where they cannot be written."""
 
     def __init__(self, name: str) -> None:
-        self._directory = state_directory() / "market"
+        self._name, self._directory = name, state_directory() / "market"
         self.start = self._directory / f"{name}.json"
         self.conf = self._directory / f"{name}.conf"
-        self.session_key = self._directory / f"{name}.key"
         self.choices = self._directory / f"{name}.choices"
+        self.standbys = self._directory / f"{name}.standbys"
         self.books = self._directory / f"{name}.books"
 
     def prepare(self, user: pwd.struct_passwd) -> None:
@@ -68,9 +70,16 @@ class MarketFiles:
             raise SystemChangeError(f"{self.start} cannot be read; remove it") from None
         return content if isinstance(content, dict) else None
 
+    def session_key_of(self, provider: str) -> Path:
+        """The key for the session with this provider."""
+        # A name of any length, and of any characters.
+        number = hashlib.sha256(provider.encode()).hexdigest()[:16]
+        return self._directory / f"{self._name}.key.{number}"
+
     def forget_keys(self) -> None:
         """A session is over: the next has other keys. The books stay."""
-        for each in (self.conf, self.session_key, self.start, self.choices):
+        keys = self._directory.glob(f"{self._name}.key.*")
+        for each in (self.conf, *keys, self.start, self.choices, self.standbys):
             each.unlink(missing_ok=True)
 
 

@@ -124,9 +124,16 @@ def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--choose", is_flag=True, help="Ask which of the best to buy of."),
         wishes_options,
         click.option(
+            "--no-failover",
+            is_flag=True,
+            help="Stay where the tunnel was bought: nobody stands by.",
+        ),
+        click.option(
             "--provider",
+            "providers",
+            multiple=True,
             metavar="HOST:PORT|0x…|FILE",
-            help="Buy the tunnel there; CONF is its name then, or left out.",
+            help="Buy the tunnel there; CONF is its name then, or left out. More of them stand by.",
         ),
     ):
         command = option(command)

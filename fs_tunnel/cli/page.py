@@ -83,7 +83,7 @@ class Page:
         from fs_net.fullnode.http.sign_in import Site  # noqa: PLC0415
 
         token = await Erc20(chain, market.token).describe()
-        orders = OrderIndex(chain, Channels(chain, market.channels))
+        orders = OrderIndex(chain, Channels(chain, market.channels), market.since)
         settings = ServerSettings(Site(self.origin, market.chain_id), network, self.proxy)
         shown = Token(token.symbol, token.decimals)
         app = create_app(catalogue, orders, shown, recover, settings)

@@ -21,6 +21,16 @@ class Provider:
     node: Address | None = None
     record: Signed[ProviderRecord] | None = None
 
+    @property
+    def place(self) -> str:
+        """``HOST:PORT``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def name(self) -> str:
+        """What tells it from others, wherever it negotiates: its account, or the place."""
+        return self.place if self.record is None else str(Address(self.record.content.provider))
+
 
 def places_of(record: Signed[ProviderRecord]) -> list[Provider]:
     """Where the provider of a record negotiates."""

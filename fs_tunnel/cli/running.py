@@ -19,6 +19,7 @@ from fs_tunnel.helper.service import run as run_helper
 from fs_tunnel.helper.settings import Settings
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.plans import Protection, Surroundings, client_plan
 from fs_tunnel.linux.systemd import notify
 from fs_tunnel.types import PublicKey
 from fs_tunnel.uapi import DeviceUpdate
@@ -48,6 +49,21 @@ def read_config(verb: str, conf: str, *, allow_hooks: bool) -> TunnelConfig:
         warn(warning)
     hooks.check_allowed(config, allowed=allow_hooks)
     return config
+
+
+def client_tunnel(
+    config: TunnelConfig, protection: Protection
+) -> tuple[DeviceUpdate, list[Change]]:
+    """What a client's engine is to know, and what is to be changed on the host."""
+    endpoints = settings.resolve(config)
+    mark = settings.choose_mark(config, protection)
+    around = Surroundings(
+        mtu=settings.mtu_for(endpoints.values(), mark),
+        mark=mark,
+        endpoints=tuple(endpoints.values()),
+    )
+    device = settings.device_update(config, endpoints, port=None, mark=mark)
+    return device, client_plan(config, around, protection)
 
 
 def run_tunnel(

@@ -34,13 +34,14 @@ from fs_tunnel.cli.announcing import Announcement
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.money import amount_json, read_secret
 from fs_tunnel.cli.peer_route import serve_peer
+from fs_tunnel.cli.punching import meeting
 from fs_tunnel.cli.telling import keep_telling
 from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.types import IPAddress, PublicKey
 
 log = logging.getLogger(__name__)
 
-_QUOTE_SECONDS = 900  # long enough for a channel's opening to be mined
+_QUOTE_SECONDS = 86_400  # who stands by is ordered when another provider dies
 _LOOK_AT_CHAIN_EVERY = 1.0  # seconds
 _SETTLE_EVERY = 600.0  # seconds, and whenever a session ends
 _LAST_VOUCHERS, _LAST_SETTLEMENT = 6.0, 10.0  # seconds, at the end
@@ -85,7 +86,7 @@ class Seller:
             settler = Settler(journal, channels, sender, SettlementPolicy(settle_above))
             wanted = asyncio.Event()
             wanted.set()
-            lodging = self._lodging()
+            lodging, stun_servers = self._lodging(), self._announcement.stun_servers
             agent = ProviderAgent(
                 self._config(token, min_deposit),
                 lodging,
@@ -95,6 +96,7 @@ class Seller:
                 entropy=os.urandom,
                 reserved=self._reserved,
                 on_ended=lambda _: wanted.set(),
+                meet=meeting(engine, stun_servers, log.warning) if stun_servers else None,
             )
             await agent.resume()
             servers = await self._listen(agent)

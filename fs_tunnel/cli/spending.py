@@ -1,23 +1,47 @@
 """What an agent tells of a tunnel's money, as people read it."""
 
+from dataclasses import asdict
 from typing import Any
 
-from fs_tunnel.cli.text import human_bytes
+from fs_tunnel.cli import standbys
+from fs_tunnel.cli.market_files import MarketFiles
+from fs_tunnel.cli.text import ago, human_bytes
 from fs_tunnel.errors import ControlError, NotRunningError
 from fs_tunnel.helper.client import HelperClient
 
 
 def told_of(name: str) -> dict[str, Any] | None:
-    """What the agent of a tunnel said last; None where it has none."""
+    """What the agent of a tunnel said last; None where it has none.
+
+    A client's has ``failover``: who stands by, every move, and the one that is under way, or why
+    there is none.
+    """
     try:
-        told = HelperClient(name).status().get("market")
+        said = HelperClient(name).status()
     except (NotRunningError, ControlError):
         return None
-    return told if isinstance(told, dict) else None
+    told = said.get("market")
+    if not isinstance(told, dict):
+        return None
+    found = standbys.read(MarketFiles(name).standbys)
+    if found is not None:
+        told["failover"] = {
+            "current": found.current,
+            "waiting": [each.provider for each in found.ready],
+            "refused": {each.provider: each.refusal for each in found.waiting if each.refusal},
+            "moves": [asdict(each) for each in found.moves],
+            **({"state": "standing by"} if found.ready else {"state": "nobody stands by"}),
+            **(said.get("failover") or {}),
+        }
+    return told
 
 
 def summary(told: dict[str, Any]) -> str:
-    """Who pays what for how much; of a provider, also who knows of it."""
+    """Who pays what for how much; of a provider, who knows of it, of a client, who stands by."""
+    return "\n".join([_money(told), *_failover(told)])
+
+
+def _money(told: dict[str, Any]) -> str:
     match told:
         case {"state": "failed", "error": error}:
             return f"market: {error}"
@@ -29,12 +53,7 @@ def summary(told: dict[str, Any]) -> str:
                 f"{_network(told.get('network'))}"
             )
         case {"role": "client"}:
-            reason = f" ({told['reason']})" if told["reason"] else ""
-            return (
-                f"market: {told['state']}{reason}; {told['price']}; "
-                f"{told['paid']['text']} of {told['budget']['text']} "
-                f"for {human_bytes(told['bytes'])}"
-            )
+            return _session(told)
     return f"market: {told['state']}"
 
 
@@ -50,3 +69,37 @@ def _network(told: dict[str, Any] | None) -> str:
         case "searching":
             return f"network: no full node is reached; check bootstrap in [network]{why}"
     return f"network: {told['state']}{why}"
+
+
+def _session(told: dict[str, Any]) -> str:
+    reason = f" ({told['reason']})" if told["reason"] else ""
+    before = [
+        f"{each['paid']['text']} to {each['node']}"
+        for each in told["elsewhere"]
+        if int(each["paid"]["units"])
+    ]
+    return (
+        f"market: {told['state']}{reason}; {told['price']}; "
+        f"{told['paid']['text']} of {told['budget']['text']} "
+        f"for {human_bytes(told['bytes'])}"
+    ) + (f"; before: {', '.join(before)}" if before else "")
+
+
+def _failover(told: dict[str, Any]) -> list[str]:
+    """Who stands by, and how the tunnel came to where it is; nothing where nobody ever did."""
+    found = told.get("failover") or {}
+    said = [
+        f"moved {ago(each['at'])} from {each['origin']} to {each['target']}: {each['why']}"
+        for each in found.get("moves", [])
+    ]
+    match found:
+        case {"error": error, "why": why}:
+            said.append(f"blocked: {why}; {error}")
+        case {"error": error}:
+            said.append(f"blocked: {error}")
+        case {"state": "moving", "to": to, "why": why}:
+            said.append(f"moving to {to}: {why}; nothing leaves meanwhile")
+        case {"waiting": [_, *_] as waiting}:
+            said.append("stands by: " + ", ".join(waiting))
+    refused = found.get("refused", {})
+    return [*said, *(f"{who} stands by no more: {why}" for who, why in refused.items())]

@@ -5,18 +5,17 @@ from typing import Any
 
 import click
 
-from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.cli.market_options import buying_options
 from fs_tunnel.cli.params import InboundParam, Network, User
-from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
+from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, client_tunnel, read_config, run_tunnel
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.errors import UsageError
 from fs_tunnel.helper.settings import Settings
 from fs_tunnel.lifecycle import require_net_admin
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.kill_switch import LAN, Inbound
-from fs_tunnel.linux.plans import Protection, Surroundings, client_plan, full_tunnel_versions
+from fs_tunnel.linux.plans import Protection, full_tunnel_versions
 from fs_tunnel.linux.remote_login import remote_login
 from fs_tunnel.types import IPNetwork
 
@@ -82,36 +81,31 @@ def up(
 
     With --max-price and --budget a provider is looked for in the network, and its tunnel bought;
     with --provider it is that one's. CONF is the tunnel's name then, or left out. It is paid for
-    while it is used, out of a channel that is opened for it with --budget, and closed at fs-tunnel
-    down.
+    while it is used, out of a channel that is opened for it, and closed at fs-tunnel down. Up to
+    two more stand by, each with an equal part of the budget: the tunnel moves to the next when one
+    is lost.
     """
     market = None
-    if any(buying[each] for each in ("provider", "budget", "max_price", "countries")):
+    protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
+    if any(buying[each] for each in ("providers", "budget", "max_price", "countries")):
         from fs_tunnel.cli.buying import buy  # noqa: PLC0415 - the chain's library takes its time
 
         require_net_admin("fs-tunnel up")
-        files = buy(conf, **buying)
+        files = buy(conf, protection, **buying)
         conf, market = str(files.conf), str(files.start)
     if conf is None:
         raise UsageError(
             "name a CONF, or buy a tunnel with --max-price and --budget; see fs-tunnel up --help"
         )
     config = read_config("up", conf, allow_hooks=allow_hooks)
-    protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
     if not force:
         _keep_remote_login(config, protection)
-    endpoints = settings.resolve(config)
-    mark = settings.choose_mark(config, protection)
-    around = Surroundings(
-        mtu=settings.mtu_for(endpoints.values(), mark),
-        mark=mark,
-        endpoints=tuple(endpoints.values()),
-    )
+    device, plan = client_tunnel(config, protection)
     run_tunnel(
         "up",
         config,
-        settings.device_update(config, endpoints, port=None, mark=mark),
-        hooks.surround(config, client_plan(config, around, protection)),
+        device,
+        hooks.surround(config, plan),
         Settings(agent=agent, market=market),
         foreground=foreground,
     )

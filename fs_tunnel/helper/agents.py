@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ _MAX_FILE = 1 << 20  # bytes
 class Agent:
     """The agent of one tunnel, or none."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, on_told: Callable[[dict[str, Any]], None]) -> None:
+        """``on_told`` hears all that it says of itself."""
+        self._name, self._on_told = name, on_told
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._content = b""
@@ -139,6 +141,7 @@ class Agent:
                 said = json.loads(line)
                 if isinstance(said, dict):
                     self._told = said
+                    self._on_told(said)
 
 
 def _read(file: str) -> bytes:

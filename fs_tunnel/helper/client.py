@@ -40,7 +40,10 @@ class HelperClient:
         self._request({"op": "undo", "change": json.loads(to_json(change))})
 
     def status(self) -> dict[str, Any]:
-        """``pid``; ``changes`` in force that others asked for; ``resolver``, its pid or null."""
+        """``pid``; ``changes`` in force that others asked for; ``resolver``, its pid or null.
+
+        ``market`` is what its agent said last, ``failover`` how a move goes that is under way.
+        """
         return self._request({"op": "status"})
 
     def configure(self, settings: Settings) -> None:

@@ -20,6 +20,7 @@ from fs_tunnel.errors import FlowShieldError, SystemChangeError, UsageError
 from fs_tunnel.helper import protocol
 from fs_tunnel.helper.agents import Agent
 from fs_tunnel.helper.clients import keep_endpoints
+from fs_tunnel.helper.failover import Failover
 from fs_tunnel.helper.permissions import Permissions
 from fs_tunnel.helper.settings import Settings
 from fs_tunnel.helper.supervisor import Supervisor
@@ -68,7 +69,8 @@ class _Helper:
         self._stopped = asyncio.Event()
         self._permissions = Permissions(name)
         self._supervisor = Supervisor(name)
-        self._agent = Agent(name)
+        self._failover = Failover(name, self._pay_elsewhere)
+        self._agent = Agent(name, self._failover.hear)
         self._connections: set[StreamWriter] = set()
         self._acting = asyncio.Lock()  # one request at a time
 
@@ -110,6 +112,7 @@ class _Helper:
                 server.close()
                 for each in self._connections:
                     each.close()
+                await self._failover.stop()
                 await self._agent.stop(is_final=not self._is_daemon)
                 await self._supervisor.stop()
         finally:
@@ -145,7 +148,12 @@ class _Helper:
         os.chown(path, settings.agent, -1)
         self._settings = settings
         self._supervisor.supervise(settings.resolver)
+        self._failover.allow()
         self._agent.supervise(settings.market)
+
+    def _pay_elsewhere(self) -> None:
+        """The tunnel has moved, and another file stands where its agent's was."""
+        self._agent.supervise(self._settings.market)
 
     # Requests.
 
@@ -194,6 +202,7 @@ class _Helper:
                     raise UsageError(f"{self._name} is looked after in the foreground; stop that")
                 self._stopped.set()
             case protocol.Dismiss():
+                await self._failover.stop()
                 return {"market": await self._agent.dismiss()}
             case protocol.AskStatus():
                 return {
@@ -201,6 +210,7 @@ class _Helper:
                     "changes": self._permissions.in_force(),
                     "resolver": self._supervisor.pid,
                     "market": self._agent.told,
+                    "failover": self._failover.told,
                 }
         return {}
 

@@ -7,7 +7,8 @@ falls after the last one; it names no process, and so outlives the engine.
 Programs that are outside on purpose fill the chain ``outside`` (``split.py``), which is empty else.
 
 The tunnel's own datagrams are told by their mark, which only CAP_NET_ADMIN can set, and by where
-they go.  Every refusal is counted under a name (``nft list counters table inet fs_NAME``).
+they go.  Every refusal is counted under a name (``nft list counters table inet fs_NAME``).  The
+sets ``negotiation`` are empty until a dead tunnel is to move (``permitted_negotiation``).
 
 Sources: CVE-2019-14899 (answers for the tunnel's address, asked for from outside), CVE-2024-3661
 (TunnelVision), CVE-2023-36672 and -36673 (TunnelCrack); RFC 6890.
@@ -92,6 +93,8 @@ table inet {table} {{
 {both("lan", (*LAN, *LAN_MULTICAST) if switch.allow_lan else ())}
 {both("only", switch.only)}
 {_endpoints(switch.endpoints)}
+  set negotiation4 {{ type ipv4_addr . inet_service; flags timeout; }}
+  set negotiation6 {{ type ipv6_addr . inet_service; flags timeout; }}
 
   chain off_path {{
     type filter hook prerouting priority raw; policy accept;
@@ -140,6 +143,8 @@ def _closed(switch: KillSwitch) -> str:
     meta mark {mark} ip daddr . udp dport @endpoints4 accept
     meta mark {mark} ip6 daddr . udp dport @endpoints6 accept
     meta mark {mark} ct mark {mark} ct direction reply accept
+    meta mark {mark} ip daddr . tcp dport @negotiation4 ct mark set meta mark accept
+    meta mark {mark} ip6 daddr . tcp dport @negotiation6 ct mark set meta mark accept
     jump outside
     {LINK_UPKEEP_OUT}
     {DNS} counter name dns reject with icmpx admin-prohibited

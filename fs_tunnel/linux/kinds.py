@@ -14,6 +14,7 @@ from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, Unmarked
 from fs_tunnel.linux.lockdown import LockdownLifted
 from fs_tunnel.linux.nft import NftChain, NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.permitted_negotiation import PermittedNegotiation
 from fs_tunnel.linux.resolved import ResolvedLink
 from fs_tunnel.linux.sysctl import Sysctl
 
@@ -22,7 +23,7 @@ KINDS: dict[str, type[Change]] = {
     for kind in (
         *(Address, Link, LinkUp, Route, RuleTo, UnmarkedRule, Unreachable),
         *(HookChange, NftChain, NftTable, PermittedEndpoint, ResolvConf, Resolvconf),
-        *(ResolvedLink, Sysctl),
+        *(PermittedNegotiation, ResolvedLink, Sysctl),
         *(InnerNamespace, LockdownLifted, MarkedGroup),
     )
 }

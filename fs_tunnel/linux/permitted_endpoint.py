@@ -26,27 +26,11 @@ class PermittedEndpoint(Change):
 
     def __post_init__(self) -> None:
         check_table(self.table)
-        try:
-            address = ip_address(self.address)
-        except ValueError:
-            address = None
-        if (
-            address is None
-            or str(address) != self.address
-            or getattr(address, "scope_id", None)
-            or address.is_multicast
-            or address.is_unspecified
-            or address.is_loopback
-            or address.is_link_local
-            or address.is_reserved
-        ):
-            raise UsageError("an endpoint has the address of one host, such as 192.0.2.1")
-        if not 0 < self.port < 1 << 16:
-            raise UsageError("an endpoint has a port from 1 to 65535")
+        check_host(self.address, self.port)
 
     def prepared(self) -> Self:
         # Its undoing would close what the tunnel's own file opened.
-        if self._is_there():
+        if self.is_there():
             raise SystemChangeError(f"{self.address} is permitted already; leave it as it is")
         return self
 
@@ -55,10 +39,11 @@ class PermittedEndpoint(Change):
 
     def undo(self) -> None:
         # Where the whole table was taken away, so was the element.
-        if self._is_there():
+        if self.is_there():
             run(["nft", "delete", "element", *self._element()])
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
+        """Whether it is permitted, by whatever change."""
         try:
             run(["nft", "get", "element", *self._element()])
         except SystemChangeError:
@@ -69,3 +54,24 @@ class PermittedEndpoint(Change):
         version = ip_address(self.address).version
         element = f"{{ {self.address} . {self.port} }}"
         return "inet", self.table, f"endpoints{version}", element
+
+
+def check_host(text: str, port: int) -> None:
+    """Raise UsageError for what is no address of a single host elsewhere, or no port."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        address = None
+    if (
+        address is None
+        or str(address) != text
+        or getattr(address, "scope_id", None)
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_reserved
+    ):
+        raise UsageError("an endpoint has the address of one host, such as 192.0.2.1")
+    if not 0 < port < 1 << 16:
+        raise UsageError("an endpoint has a port from 1 to 65535")

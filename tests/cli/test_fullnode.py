@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,26 @@ def test_what_it_gathers_is_found_also_after_a_restart(
         assert found(market, tmp_path / "alice", again) == [record.raw]
         name = said["addresses"][0].rpartition("/")[2]
         assert again["addresses"][0].endswith(name)  # the same node
+
+
+def test_its_page_and_its_api_show_the_same(market: Market, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    now = time.time_ns() // 10**6
+    batch = as_batch(market.bob.record(now, HOUR), market.bob.heartbeat(now))
+    with running(market, tmp_path / "full", "--api", f"127.0.0.1:{port}") as (_, said):
+        assert said["page"] == f"http://127.0.0.1:{port}"
+        found(market, tmp_path / "alice", said, batch)
+        bob = "0x" + market.bob.address.hex()
+        for path in ("/", "/api/v1/providers"):
+            connection = HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+            connection.request("GET", path)
+            assert bob in connection.getresponse().read().decode().lower()
+            connection.close()
+        code, why = refused(market, tmp_path / "another", "--api", f"127.0.0.1:{port}")
+        assert (code, "--api" in why) == (2, True)
+    code, why = refused(market, tmp_path / "another", "--origin", "https://node.example")
+    assert (code, "--api" in why) == (2, True)
 
 
 def test_a_manager_is_told_and_nobody_takes_its_folder(market: Market, tmp_path: Path) -> None:

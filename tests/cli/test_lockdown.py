@@ -11,7 +11,7 @@ import pytest
 
 from tests.leaks.probes import Probe
 from tests.leaks.scene import GATEWAY_V4, OTHER, Watched, watched
-from tests.netns.served import WEB_V4, expect_ok, host_state, write_private
+from tests.netns.served import WEB_V4, expect_ok, host_state, settle, write_private
 from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
@@ -20,9 +20,7 @@ pytestmark = pytest.mark.netns
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Watched]:
     with watched(tmp_path) as made:
-        wait_until(
-            lambda: "tentative" not in made.home.ip("-6", "address"), what="addresses are settled"
-        )
+        settle(made.home)
         made.served.serve_apart("--wan", "wan")
         yield made
 

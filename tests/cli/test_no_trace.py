@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.served import LAB, Finished, Served, expect_ok, host_state, served, write_private
+from tests.netns.served import (
+    LAB,
+    Finished,
+    Served,
+    expect_ok,
+    host_state,
+    served,
+    settle,
+    write_private,
+)
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
 
@@ -115,11 +124,7 @@ USES: dict[str, Callable[[Host], None]] = {
 def scene(tmp_path: Path) -> Iterator[Served]:
     with served(tmp_path) as made:
         (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
-        for where in (made.client.namespace, made.provider):
-            wait_until(
-                lambda where=where: "tentative" not in where.ip("-6", "address"),  # type: ignore[misc]
-                what="addresses are settled",
-            )
+        settle(made.client.namespace, made.provider)
         yield made
 
 

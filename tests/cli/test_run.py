@@ -16,7 +16,16 @@ import pytest
 from fs_tunnel.linux import cgroup, inner_namespace
 from fs_tunnel.linux.kill_switch import outside_mark
 from tests.netns.capture import Capture
-from tests.netns.served import WEB_V4, WEB_V6, Finished, Served, host_state, served, write_private
+from tests.netns.served import (
+    WEB_V4,
+    WEB_V6,
+    Finished,
+    Served,
+    host_state,
+    served,
+    settle,
+    write_private,
+)
 from tests.netns.topology import run as run_program
 from tests.netns.waiting import wait_until
 
@@ -29,10 +38,7 @@ NEIGHBOUR = "198.51.100.1"
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Served]:
     with served(tmp_path) as made:
-        where = made.client.namespace
-        wait_until(
-            lambda: "tentative" not in where.ip("-6", "address"), what="addresses are settled"
-        )
+        settle(made.client.namespace)
         made.serve_apart("--wan", "wan")
         yield made
         assert not inner_namespace.path_of(made.client.name).exists()

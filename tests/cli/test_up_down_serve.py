@@ -17,24 +17,13 @@ from tests.netns.served import (
     Served,
     expect_ok,
     host_state,
-    served,
+    ping,
     write_private,
 )
 from tests.netns.topology import CommandFailed, Namespace, add_addresses
 from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path) as made:
-        for where in (made.client.namespace, made.provider):
-            wait_until(
-                lambda where=where: "tentative" not in where.ip("-6", "address"),  # type: ignore[misc]
-                what="addresses are settled",
-            )
-        yield made
 
 
 @pytest.fixture
@@ -68,10 +57,6 @@ def kill_engine(scene: Served, where: Namespace, name: str) -> None:
     )
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not where.has_link(name), what="the interface is gone")
-
-
-def ping(where: Namespace, address: str) -> None:
-    where.run("ping", "-n", "-c", "1", "-w", "10", address)
 
 
 # Recovery.

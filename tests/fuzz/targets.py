@@ -22,7 +22,7 @@ from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted, to_bytes
 from fs_market.core.signatures import recover_untrusted
 from fs_market.core.units import Token, parse_bytes, parse_seconds
-from fs_market.errors import AmountError, MalformedAnswer, Refused
+from fs_market.errors import AmountError, MalformedAnswer, MarketError, Refused
 from fs_market.errors import MalformedMessage as MalformedMarketMessage
 from fs_market.settings import parse_untrusted as parse_market_settings
 from fs_market.settings import render
@@ -36,6 +36,7 @@ from fs_net.core.records import ProviderRecord as SignedRecord
 from fs_net.core.records import parse_untrusted as parse_provider_untrusted
 from fs_net.errors import Refused as NetworkRefused
 from fs_tunnel import config, uapi
+from fs_tunnel.cli.places import conf_lines, parse_place_untrusted
 from fs_tunnel.control import Message
 from fs_tunnel.control_server import answer_untrusted, describe_limits, parse_limits_untrusted
 from fs_tunnel.errors import (
@@ -52,7 +53,7 @@ from fs_tunnel.linux.kinds import from_json, to_json
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
 from fs_tunnel.proto.path import Limits
-from fs_tunnel.types import Endpoint
+from fs_tunnel.types import Endpoint, PrivateKey
 from fs_wire.codec import MAX_BYTES, encode
 from fs_wire.errors import Malformed
 from fs_wire.schema import to_value
@@ -176,6 +177,21 @@ def helper_request(data: bytes) -> None:
     except UsageError as error:
         if render_refusal(error).count(b"\n") != 1:
             raise AssertionError("the refusal is not one line") from error
+
+
+def place(data: bytes) -> None:
+    """What an agent tells of a place becomes lines of a file that mean no more, or is refused."""
+    try:
+        told = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    try:
+        found = parse_place_untrusted(told)
+    except MarketError:
+        return
+    for line in conf_lines(PrivateKey(bytes(range(32))), found):
+        assert line.isascii()
+        assert line.isprintable()
 
 
 def dns_query(data: bytes) -> None:
@@ -345,7 +361,7 @@ TARGETS: dict[str, Target] = {
     for target in (
         *(messages, inner_packet, datagrams, uapi_set, uapi_get, endpoint),
         *(config_file, control_request, journal_line),
-        *(helper_request, dns_query, block_list),
+        *(helper_request, dns_query, block_list, place),
         *(market_message, market_record, market_frames, market_session, signature, amounts),
         *(node_answer, market_settings),
         *(provider_record, gossip_batch, reconciliation, network_frames),

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,13 @@ from tests.netns.served import (
     Served,
     expect_ok,
     host_state,
-    served,
+    ping,
     write_private,
 )
 from tests.netns.topology import CommandFailed
 from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path) as made:
-        yield made
 
 
 def has_ended(pid: int) -> bool:
@@ -41,10 +34,6 @@ def has_ended(pid: int) -> bool:
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     os.kill(pid, number)
     wait_until(lambda: has_ended(pid), what="it has ended")
-
-
-def ping(scene: Served) -> None:
-    scene.client.namespace.run("ping", "-n", "-c", "1", "-w", "10", WEB_V4)
 
 
 def assert_blocked(scene: Served) -> None:
@@ -116,14 +105,14 @@ def test_a_killed_helper_opens_nothing_and_is_not_missed(scene: Served) -> None:
     state = host_state(scene.client.namespace)
     kill(helper_pid(scene, scene.client.name))
     assert host_state(scene.client.namespace) == state
-    ping(scene)
+    ping(scene.client.namespace, WEB_V4)
     os.kill(engine_pid(scene, scene.client.name), signal.SIGKILL)
     wait_until(
         lambda: not scene.client.namespace.has_link(scene.client.name), what="the link is gone"
     )
     assert_blocked(scene)
     scene.up()
-    ping(scene)
+    ping(scene.client.namespace, WEB_V4)
     assert helper_pid(scene, scene.client.name)
     kill(helper_pid(scene, scene.client.name))
     scene.down(scene.client.namespace, scene.client.conf)
@@ -188,7 +177,7 @@ def test_a_service_that_failed_keeps_what_it_knows(scene: Served) -> None:
     """Systemd calls down between the end of a service and its next start."""
     scene.serve("--wan", "wan")
     scene.up()
-    ping(scene)
+    ping(scene.client.namespace, WEB_V4)
     kept = scene.folder / "run" / f"{scene.name}.endpoints"
     wait_until(kept.exists, what="the client's endpoint is kept")
     done = scene.fs_tunnel(scene.provider, "down", scene.conf, env={"SERVICE_RESULT": "exit-code"})

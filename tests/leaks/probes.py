@@ -60,7 +60,7 @@ def udp(destination: str, port: int, *, device: str = "", source: str = "") -> S
     return send
 
 
-def _tcp(destination: str, port: int, *, device: str = "") -> Send:
+def tcp(destination: str, port: int, *, device: str = "") -> Send:
     def send(home: Namespace) -> None:
         family = socket.AF_INET6 if ":" in destination else socket.AF_INET
         with home.open_socket(family, socket.SOCK_STREAM) as sock:
@@ -91,23 +91,23 @@ def probes(gateway: str, own: str) -> list[Probe]:
     """All of them; ``gateway`` is the client's neighbour and its provider, ``own`` its address."""
     group, broadcast = "224.0.0.251", "255.255.255.255"
     return [
-        Probe("TCP", _tcp(FAR_V4, 80), TCP_, FAR_V4, 80),
+        Probe("TCP", tcp(FAR_V4, 80), TCP_, FAR_V4, 80),
         Probe("UDP", udp(FAR_V4, 9000), UDP_, FAR_V4, 9000),
         Probe("ping", _ping(FAR_V4), socket.IPPROTO_ICMP, FAR_V4),
-        Probe("TCP v6", _tcp(FAR_V6, 80), TCP_, FAR_V6, 80),
+        Probe("TCP v6", tcp(FAR_V6, 80), TCP_, FAR_V6, 80),
         Probe("UDP v6", udp(FAR_V6, 9000), UDP_, FAR_V6, 9000),
         Probe("ping v6", _ping(FAR_V6), socket.IPPROTO_ICMPV6, FAR_V6),
         Probe("DNS", udp(FAR_V4, 53), UDP_, FAR_V4, 53),
-        Probe("DNS, TCP", _tcp(FAR_V4, 53), TCP_, FAR_V4, 53),
-        Probe("DNS, TLS", _tcp(FAR_V4, 853), TCP_, FAR_V4, 853),
+        Probe("DNS, TCP", tcp(FAR_V4, 53), TCP_, FAR_V4, 53),
+        Probe("DNS, TLS", tcp(FAR_V4, 853), TCP_, FAR_V4, 853),
         Probe("DNS v6", udp(FAR_V6, 53), UDP_, FAR_V6, 53),
         Probe("bound UDP", udp(FAR_V4, 9001, device=UPLINK), UDP_, FAR_V4, 9001),
-        Probe("bound TCP v6", _tcp(FAR_V6, 9001, device=UPLINK), TCP_, FAR_V6, 9001),
+        Probe("bound TCP v6", tcp(FAR_V6, 9001, device=UPLINK), TCP_, FAR_V6, 9001),
         Probe("own source", udp(FAR_V4, 9002, source=own), UDP_, FAR_V4, 9002),
         Probe("neighbour", udp(gateway, 9003), UDP_, gateway, 9003),
-        Probe("bound neighbour", _tcp(gateway, 9004, device=UPLINK), TCP_, gateway, 9004),
+        Probe("bound neighbour", tcp(gateway, 9004, device=UPLINK), TCP_, gateway, 9004),
         Probe("endpoint, UDP", udp(gateway, 51820), UDP_, gateway, 51820),
-        Probe("endpoint, TCP", _tcp(gateway, 51820), TCP_, gateway, 51820),
+        Probe("endpoint, TCP", tcp(gateway, 51820), TCP_, gateway, 51820),
         Probe("multicast", udp(group, 5353, device=UPLINK), UDP_, group, 5353),
         Probe("broadcast", udp(broadcast, 9005, device=UPLINK), UDP_, broadcast, 9005),
         Probe("forwarded", udp(FAR_V4, 9006), UDP_, FAR_V4, 9006, from_box=True),

@@ -23,6 +23,7 @@ from tests.netns.topology import Namespace, add_addresses, python_module, run
 from tests.netns.waiting import wait_until
 
 GATEWAY_V4, GATEWAY_V6 = "198.51.100.1", "2001:db8:3::1"
+ENDPOINTS = {(GATEWAY_V4, 51820), (GATEWAY_V6, 51999)}  # of the provider, and of one more
 NETWORK_V4, NETWORK_V6 = "198.51.100.", "2001:db8:3::"
 OTHER = "anything else"
 # RFC 4861 and DHCP: what a host needs to be on its link at all.
@@ -150,7 +151,7 @@ def _belongs_outside(packet: Packet) -> bool:
     """The tunnel's own datagrams, and what keeps the link alive."""
     if UDP in packet:
         datagram = packet[UDP]
-        is_wireguard = packet.dst == GATEWAY_V4 and datagram.dport == 51820
+        is_wireguard = (packet.dst, datagram.dport) in ENDPOINTS
         payload = bytes(datagram.payload)
         is_wireguard = is_wireguard and payload[:4] in {bytes([n, 0, 0, 0]) for n in range(1, 5)}
         return is_wireguard or int(datagram.dport) in _DHCP_PORTS

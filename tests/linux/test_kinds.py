@@ -15,6 +15,7 @@ from fs_tunnel.linux.links import Address, Link, LinkUp, Route, RuleTo, Unmarked
 from fs_tunnel.linux.lockdown import LockdownLifted
 from fs_tunnel.linux.nft import NftChain, NftTable
 from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.permitted_negotiation import PermittedNegotiation
 from fs_tunnel.linux.resolved import ResolvedLink
 from fs_tunnel.linux.sysctl import Sysctl
 
@@ -28,6 +29,7 @@ SAMPLES: list[Change] = [
     MarkedGroup("wg0", 0x0100CA6C),
     NftTable("fs_wg0", 'table inet fs_wg0 {\n  "x"\n}\n'),
     PermittedEndpoint("fs_wg0", "192.0.2.1", 51820),
+    PermittedNegotiation("fs_wg0", "2001:db8::1", 4700, 20),
     NftChain("fs_wg0", "outside", ("meta mark 5 accept",)),
     ResolvConf("nameserver 10.66.0.1\n", "file:\udcff\x00\n"),
     Resolvconf("tun.wg0", "nameserver 10.66.0.1\n"),

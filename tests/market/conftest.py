@@ -10,6 +10,7 @@ import pytest
 from fs_market.core.ethereum import Address
 from fs_market.deploy import Deployed
 from fs_market.devchain import CHAIN_ID, DevChain, served
+from fs_market.wallet import Wallet
 from tests.market import parties
 from tests.market.nodes import ANVIL_CHAIN_ID, ETHER, Anvil, anvil
 
@@ -43,6 +44,14 @@ def node() -> Iterator[Anvil]:
     """A fresh one each time: taking blocks back does not take back what anvil asks for gas."""
     with anvil() as started:
         yield started
+
+
+@pytest.fixture
+def alice(node: Anvil) -> Wallet:
+    """An account with ether on anvil."""
+    wallet = parties.new_wallet()
+    node.fund(wallet.address)
+    return wallet
 
 
 @pytest.fixture

@@ -45,13 +45,6 @@ async def follow(us: Party, contracts: Deployed) -> tuple[Follower, Erc20]:
     return Follower(us.chain, [token.address], [token.topic("Transfer")], base), token
 
 
-@pytest.fixture
-def alice(node: Anvil) -> Wallet:
-    wallet = new_wallet()
-    node.fund(wallet.address)
-    return wallet
-
-
 def send_mint(node: Anvil, token: Erc20, wallet: Wallet, amount: int) -> None:
     """By an account of anvil's own, so that it can happen differently after a reorganisation."""
     (account, *_) = node.rpc("eth_accounts")

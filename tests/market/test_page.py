@@ -1,13 +1,18 @@
 """A full node's page with a chain behind it: who signs in sees what the chain says."""
 
 import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from fs_market.fees import FeePolicy
-from fs_market.settings import MarketSettings
+from fs_market.settings import MarketSettings, render
 from fs_net.fullnode.http.server import listen
 from fs_tunnel.cli import sign_in
 from fs_tunnel.cli.page import Page
@@ -16,14 +21,14 @@ from tests.market.conftest import Dev
 from tests.market.parties import new_wallet, open_channel, party, until
 from tests.net.http.fair import fair
 from tests.net.world import NETWORK
+from tests.netns.waiting import wait_until
 
+PROGRAM = Path(sys.executable).parent / "fs-tunnel"
 DEPOSIT = 2_500_000
 
 
-def test_an_order_is_seen_by_who_signs_in(dev: Dev, tmp_path: Path) -> None:
-    alice, bob = new_wallet(), new_wallet()
-    dev.fund(alice.address)
-    settings = MarketSettings(
+def settings_of(dev: Dev) -> MarketSettings:
+    return MarketSettings(
         rpc=dev.url,
         chain_id=dev.chain_id,
         confirmations=1,
@@ -34,12 +39,19 @@ def test_an_order_is_seen_by_who_signs_in(dev: Dev, tmp_path: Path) -> None:
         registry=dev.contracts.registry,
     )
 
+
+def test_an_order_is_seen_by_who_signs_in(dev: Dev, tmp_path: Path) -> None:
+    alice, bob = new_wallet(), new_wallet()
+    dev.fund(alice.address)
+
     async def run() -> None:
         async with party(dev.url, dev.chain_id, alice, tmp_path / "a") as payer:
             await open_channel(payer, bob, dev.contracts, DEPOSIT)
             page = Page(listen("127.0.0.1", 0), "http://node.example", None)
             port = page.listener.getsockname()[1]
-            serving = asyncio.create_task(page.serve(fair(5)[0], payer.chain, settings, NETWORK))
+            serving = asyncio.create_task(
+                page.serve(fair(5)[0], payer.chain, settings_of(dev), NETWORK)
+            )
             try:
                 url = f"http://127.0.0.1:{port}"
                 async with httpx.AsyncClient(base_url=url) as visitor:
@@ -66,6 +78,37 @@ def test_an_order_is_seen_by_who_signs_in(dev: Dev, tmp_path: Path) -> None:
                 await asyncio.wait([serving])
 
     asyncio.run(run())
+
+
+def test_a_full_node_serves_it_until_it_is_asked_to_end(dev: Dev, tmp_path: Path) -> None:
+    settings = tmp_path / "market.toml"
+    settings.write_text(render(settings_of(dev)))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [
+        *(str(PROGRAM), "fullnode", "--api", place, "--json", "--settings", str(settings)),
+        *("--folder", str(tmp_path / "node"), "--listen", "/ip4/127.0.0.1/tcp/0"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as node:
+        try:
+            assert node.stdout is not None
+            told = json.loads(node.stdout.readline())
+            assert (told["event"], told["page"]) == ("ready", f"http://{place}")
+            wait_until(lambda: answers(told["page"]), what="the page answers", seconds=30)
+            page = httpx.get(told["page"])
+            assert "Choose a provider" in page.text
+            assert httpx.get(f"{told['page']}/api/v1/providers").json()["total"] == 0
+        finally:
+            node.send_signal(signal.SIGTERM)
+        assert node.wait(30) == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/v1/statistics").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.parametrize(

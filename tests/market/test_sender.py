@@ -26,13 +26,6 @@ HASTY = Patience(poll=0.01, replace_after=0.05, give_up_after=30.0)
 BRIEF = Patience(poll=0.01, replace_after=1000.0, give_up_after=0.2)
 
 
-@pytest.fixture
-def alice(node: Anvil) -> Wallet:
-    wallet = new_wallet()
-    node.fund(wallet.address)
-    return wallet
-
-
 def entries(journal: Path) -> list[tuple[str, int, str | None, int]]:
     """Intent, nonce, outcome and attempts of every transaction in a journal."""
     with sqlite3.connect(journal) as db:

@@ -4,9 +4,10 @@ import asyncio
 import socket
 
 import pytest
+import uvloop
 
 from fs_net.fullnode import stun as server_module
-from fs_net.fullnode.stun import StunServer
+from fs_net.fullnode.stun import StunServer, answering
 from fs_tunnel.types import Endpoint
 from fs_wire import stun
 
@@ -25,7 +26,7 @@ def test_it_says_where_a_request_came_from(address: str) -> None:
             assert stun.parse_answer_untrusted(said) == (TRANSACTION, here)
         server.close()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_what_would_amplify_or_means_nothing_has_no_answer() -> None:
@@ -40,7 +41,25 @@ def test_what_would_amplify_or_means_nothing_has_no_answer() -> None:
             assert server.counts == {"malformed": 4, "answered": 1}
         server.close()
 
-    asyncio.run(play())
+    uvloop.run(play())
+
+
+def test_a_full_node_serves_where_it_listens_and_says_where_it_cannot(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def play() -> None:
+        taken = await StunServer.start("127.0.0.1", 0)
+        listen = ["/ip4/127.0.0.1/tcp/4001", "/ip6/::1/tcp/4001", "/ip4/127.0.0.1/udp/4001/quic-v1"]
+        async with answering(listen, taken.port):
+            with _client("::1", taken.port) as client:
+                client.send(stun.request(TRANSACTION))
+                assert await _received(client) is not None
+        taken.close()
+
+    uvloop.run(play())
+    (said,) = caplog.messages
+    assert said.startswith("no STUN on 127.0.0.1 port ")
+    assert said.endswith("has to ask other full nodes")
 
 
 def test_one_source_has_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +77,7 @@ def test_one_source_has_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
             assert server.counts == {"answered": 3, "rate limited": 5}
         server.close()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def _client(address: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.netns.peers import KeyPair
 from tests.netns.topology import REPOSITORY, Namespace, Topology
+from tests.netns.waiting import wait_until
 
 GATEWAY_V4, GATEWAY_V6 = "10.66.0.1", "fd66::1"
 WEB_V4, WEB_V6 = "203.0.113.20", "2001:db8:2::20"
@@ -167,6 +168,20 @@ def served(folder: Path) -> Iterator[Served]:
         )
         client, other = clients
         yield Served(topology, provider, web, client, other, conf, keys, folder)
+
+
+def settle(*namespaces: Namespace) -> None:
+    """Link-local addresses come by themselves, some time after a link does: wait for them."""
+
+    def is_settled() -> bool:
+        return not any("tentative" in each.ip("-6", "address") for each in namespaces)
+
+    wait_until(is_settled, what="addresses are settled")
+
+
+def ping(where: Namespace, address: str) -> None:
+    """CommandFailed where nobody answers."""
+    where.run("ping", "-n", "-c", "1", "-w", "10", address)
 
 
 def _client(

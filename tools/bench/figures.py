@@ -146,6 +146,23 @@ FIGURES = {
         "heartbeats from 60 peers that the network process carries in a second of its CPU",
     ),
     "memory_peer": Figure("memory", "KiB", 0, "what a connected peer costs the network process"),
+    "taken": Figure(
+        "taken",
+        "1/s",
+        0,
+        "heartbeats out of gossip that one core believes, indexes and shows, of 10,000 providers",
+    ),
+    "ranked": Figure("ranking", "ms", 0, "CPU for a ranking of 10,000 providers, once a version"),
+    "memory_providers": Figure(
+        "memory", "MiB", 0, "what 10,000 providers cost, with records, heartbeats and uptimes"
+    ),
+    "converged": Figure(
+        "healed",
+        "s",
+        1,
+        "from the connection of two halves of three full nodes until each has all 2,000 records, "
+        "of which either half had 1,000; a second of asking has 15 questions",
+    ),
     "api_rate": Figure(
         "API",
         "1/s",
@@ -157,6 +174,15 @@ FIGURES = {
     "page_p99": Figure("p99", "ms", 1, "what one such request in 100 exceeds"),
     "anew_rate": Figure("searches", "1/s", 0, "where each request has a filter of its own"),
     "anew_p99": Figure("p99", "ms", 0, "what one such request in 100 exceeds"),
+    "visible_half": Figure(
+        "seen by half",
+        "s",
+        2,
+        "until 15 of 30 full nodes on one machine show a provider that they never heard of",
+    ),
+    "visible": Figure("by all", "s", 2, "until all 30 do, the median of ten providers"),
+    "visible_worst": Figure("at worst", "s", 2, "the provider that took longest"),
+    "memory_node": Figure("each node", "MiB", 0, "resident, of the network process of one of 30"),
     "growth_minutes": Figure("under load for", "min", 1, "TCP in both directions in turns"),
     "growth_before": Figure("memory before", "MiB", 1, "resident after the first tenth, both ends"),
     "growth": Figure("growth", "MiB", 2, "by how much both ends are larger at the end"),
@@ -182,9 +208,11 @@ TABLES: dict[str, tuple[str, ...]] = {
     "Many active clients": ("jain_there", "jain_back", "sum_there", "sum_back"),
     "Guards": ("sandbox_tcp", "sandbox_small", "switch_tcp", "switch_small"),
     "Heartbeats at a full node": ("judged", "arrived", "memory_peer"),
+    "A full node with many providers": ("taken", "ranked", "memory_providers", "converged"),
     "API of a full node": (
         *("api_rate", "api_p99", "page_rate", "page_p99", "anew_rate", "anew_p99"),
     ),
+    "A network of 30 full nodes": ("visible_half", "visible", "visible_worst", "memory_node"),
     "Memory over time": ("growth_minutes", "growth_before", "growth"),
 }
 

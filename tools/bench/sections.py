@@ -8,12 +8,14 @@ from pathlib import Path
 from tools.bench import (
     api,
     fairness,
+    fullnodes,
     gas,
     growth,
     guards,
     handshakes,
     many,
     network,
+    network_visible,
     paid,
     sessions,
     speed,
@@ -162,6 +164,12 @@ def _gas(settings: Settings, run: int) -> Iterator[Measurement]:
 def _network(settings: Settings, run: int) -> Iterator[Measurement]:
     if any(vpn.name == OURS for vpn in settings.engines):
         yield Measurement("network", "on", OURS, run, network.measure)
+        yield Measurement("network", "on", OURS, run, network_visible.measure)
+
+
+def _fullnodes(settings: Settings, run: int) -> Iterator[Measurement]:
+    if any(vpn.name == OURS for vpn in settings.engines):
+        yield Measurement("fullnodes", "on", OURS, run, fullnodes.measure)
 
 
 def _api(settings: Settings, run: int) -> Iterator[Measurement]:
@@ -179,6 +187,7 @@ SECTIONS: dict[str, Callable[[Settings, int], Iterator[Measurement]]] = {
     "fairness": partial(_crowds, section="fairness"),
     "guards": _guards,
     "network": _network,
+    "fullnodes": _fullnodes,
     "api": _api,
     "growth": _growth,
     "vouchers": _vouchers,

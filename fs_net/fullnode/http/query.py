@@ -16,7 +16,7 @@ _PERCENT = 10_000  # parts of a million
 
 Letters = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 Price = Annotated[str, StringConstraints(max_length=60)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 ServiceName = Literal["exit", "relay"]
 
 SERVICES: dict[ServiceName, Service] = {"exit": Service.EXIT, "relay": Service.RELAY}
@@ -91,8 +91,8 @@ class Span(BaseModel):
 
     @property
     def step(self) -> int:
-        """Of one interval in ms, so that there are no more than some ninety."""
-        return max(_HOUR // 2, self.days * _DAY // 90)
+        """Of one interval in ms: a part of a day, so that there are fewer than a hundred."""
+        return next(each for each in _STEPS if self.days * _DAY // each < 100)
 
 
 def _price(name: str, text: str | None, token: Token) -> int | None:
@@ -106,3 +106,4 @@ def _price(name: str, text: str | None, token: Token) -> int | None:
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
+_STEPS = (_HOUR // 2, *(hours * _HOUR for hours in (1, 2, 3, 4, 6, 8, 12, 24)))

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fs_net.core.matching import Candidate, Match
+from fs_net.core.matching import Candidate, Match, Order
 from fs_net.fullnode.catalogue import Statistics, Token
 from fs_net.fullnode.http.amounts import decimal, format_amount, places_of
 from fs_net.fullnode.http.countries import countries, name_of
@@ -14,7 +14,7 @@ from fs_net.fullnode.http.query import Search
 
 _MOST_PLACES = 6  # of a price in a column; its title has all
 _NOTHING = "\N{EN DASH}"
-_GIBS = 100  # that the budget of a command is for
+_GIBS, _HOURS = 100, 24  # that the budget of a command is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,7 @@ class Row:
     stake: str
     services: tuple[str, ...]
     score: str
-    max_price: str
-    budget: str
+    terms: str  # options of what it may cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +91,25 @@ def alone(candidate: Candidate) -> Match:
 
 def command(row: Row) -> str:
     """What buys a tunnel of this provider."""
-    return (
-        f"fs-tunnel up --provider {row.address} --max-price {shlex.quote(row.max_price)} "
-        f"--budget {shlex.quote(row.budget)}"
-    )
+    return f"fs-tunnel up --provider {row.address} {row.terms}"
 
 
-def discovery_command(search: Search, token: Token) -> str:
-    """What buys a tunnel of whoever is best among those searched for."""
-    words = ["fs-tunnel up"]
-    words += [f"--country {code}" for code in search.country]
-    limits = ((search.max_per_gib, "GiB"), (search.max_per_hour, "h"))
-    price = " + ".join(
-        f"{each.partition(' ')[0]} {token.symbol}/{unit}" for each, unit in limits if each
-    )
-    if price:
-        words.append(f"--max-price {shlex.quote(price)}")
-    return " ".join(words) if len(words) > 1 else ""
+def discovery_command(search: Search, found: Sequence[Match], token: Token) -> str:
+    """What buys a tunnel of the best of those that suit, for no more than these cost."""
+    records = [each.candidate.entry.record.content for each in found]
+    wishes = search.wishes(token)
+    per_gib, per_hour = wishes.max_per_gib, wishes.max_per_hour
+    if per_gib is None:
+        per_gib = max(each.price_per_gib for each in records)
+    if per_hour is None:
+        per_hour = max(each.price_per_hour for each in records)
+    words = ["fs-tunnel up", *(f"--country {code}" for code in search.country)]
+    words += [f"--service {name}" for name in search.service if search.service != ("exit",)]
+    words += [f"--to-port {port}" for port in search.port]
+    words += [f"--min-uptime {search.min_uptime:g}%"] if search.min_uptime else []
+    words += [f"--order {search.order.value}"] if search.order is not Order.BEST else []
+    words.append(_terms(per_gib, per_hour, token))
+    return " ".join(words)
 
 
 def summary(found: Statistics, token: Token) -> Summary:
@@ -125,13 +126,13 @@ def summary(found: Statistics, token: Token) -> Summary:
     )
 
 
-def circles(found: Statistics) -> list[Circle]:
-    """Largest first, so that small ones are not covered."""
+def circles(found: Statistics, chosen: Sequence[str]) -> list[Circle]:
+    """Largest first, so that small ones are not covered; those that were chosen above all."""
     known = countries()
     most = max((count for _, count in found.countries), default=1)
     return [
         Circle(code, known[code].name, known[code].x, known[code].y, radius(count, most), count)
-        for code, count in found.countries
+        for code, count in sorted(found.countries, key=lambda each: each[0] in chosen)
         if code in known
     ]
 
@@ -192,10 +193,7 @@ def _row(found: Match, token: Token, now: int, gib_places: int, hour_places: int
         stake=whole(candidate.listing.stake, token),
         services=services_of(record.services),
         score=f"{found.score / PERCENT:.0f}",
-        max_price=f"{per_gib}/GiB + {per_hour}/h" if record.price_per_hour else f"{per_gib}/GiB",
-        budget=format_amount(
-            _GIBS * record.price_per_gib + 24 * record.price_per_hour or 10**token.decimals, token
-        ),
+        terms=_terms(record.price_per_gib, record.price_per_hour, token),
     )
 
 
@@ -211,6 +209,19 @@ def ago(passed: int) -> str:
 
 def _count(number: int) -> str:
     return f"{number:,}"
+
+
+def _terms(per_gib: int, per_hour: int, token: Token) -> str:
+    parts = ((per_gib, "GiB"), (per_hour, "h"))
+    price = " + ".join(f"{format_amount(units, token)}/{unit}" for units, unit in parts if units)
+    budget = _GIBS * per_gib + _HOURS * per_hour or 10**token.decimals
+    return f"--max-price {shlex.quote(price)} --budget {shlex.quote(format_amount(budget, token))}"
+
+
+def aligned(amounts: Sequence[int], token: Token) -> list[str]:
+    """A column of amounts, whose points stand below each other."""
+    places = max((places_of(each, token) for each in amounts), default=0)
+    return [f"{decimal(each, token, places)} {token.symbol}" for each in amounts]
 
 
 def _places(units: Iterable[int], token: Token) -> int:

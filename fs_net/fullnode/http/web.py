@@ -1,6 +1,7 @@
 """The page: rendered here, whole without script; a script adds what is live."""
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -75,7 +76,7 @@ class Pages:
                 "providers.html",
                 search=search,
                 statistics=rows.summary(now, node.token),
-                circles=rows.circles(now),
+                circles=rows.circles(now, search.country),
                 map_size=(MAP_WIDTH, MAP_HEIGHT),
                 choices=rows.choices(now, search),
                 orders=tuple(Order),
@@ -84,7 +85,7 @@ class Pages:
                 rows=rows.rows(shown, node.token, node.now()),
                 total=len(found),
                 links={relation: link for link, relation in page_links("/", search, len(found))},
-                command=rows.discovery_command(search, node.token),
+                command=rows.discovery_command(search, shown, node.token) if shown else "",
                 names=countries(),
             )
 
@@ -138,11 +139,15 @@ class Pages:
     async def _orders(self, request: Request) -> Response:
         node = self._node
         account = node.account(request)
-        said = None
+        said, columns = None, []
         if account is not None and node.orders is not None:
             found = await node.orders.of(account)
             said = node.describer.orders(account, found, _MAX_ORDERS)
-        body = self._render("orders.html", said=said, site=node.settings.site)
+            columns = [
+                rows.aligned([amount(each) for each in found[:_MAX_ORDERS]], node.token)
+                for amount in (attrgetter("deposit"), attrgetter("claimed"), attrgetter("refunded"))
+            ]
+        body = self._render("orders.html", said=said, columns=columns, site=node.settings.site)
         return Response(body, headers=_PRIVATE, media_type=_HTML)
 
     async def _sign_in(self, request: Request) -> Response:

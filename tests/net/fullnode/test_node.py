@@ -10,13 +10,12 @@ from typing import Any
 
 from fs_net.bridge import Settings
 from fs_net.core import batch
-from fs_net.core.batch import Outbox
 from fs_net.core.matching import Wishes
 from fs_net.core.questions import Deliver, Delivered, Find, Found, parse_untrusted, serialize
-from fs_net.core.records import SignedContent
 from fs_net.fullnode.node import FullNode, Pace
 from fs_net.fullnode.store import Store, parse_url
 from fs_net.host import Host
+from tests.net.fullnode.scene import as_batch, world
 from tests.net.test_host import Program
 from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider
 
@@ -62,19 +61,6 @@ async def provider_host(folder: Path) -> AsyncIterator[Host]:
 
 async def address_of(node: FullNode) -> str:
     return str((await node.host.info())["addresses"][0])
-
-
-def as_batch(*said: SignedContent) -> bytes:
-    outbox = Outbox()
-    for each in said:
-        outbox.add(each)
-    (data,) = outbox.drain()
-    return data
-
-
-def world(count: int) -> tuple[Chain, list[Provider]]:
-    providers = [Provider(number) for number in range(1, count + 1)]
-    return Chain({each.address: each.listing() for each in providers}), providers
 
 
 def known(node: FullNode) -> set[bytes]:

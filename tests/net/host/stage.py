@@ -1,5 +1,6 @@
 """Nodes of ours in one process with a bare libp2p host, which may say whatever it likes."""
 
+import contextlib
 import os
 import pickle
 import sys
@@ -104,8 +105,8 @@ def peer_of(node: Node) -> PeerInfo:
 class Eve:
     """A peer without manners."""
 
-    def __init__(self, host: IHost) -> None:
-        self.host = host
+    def __init__(self, host: IHost, topic: str = TOPIC) -> None:
+        self.host, self._topic = host, topic
         self.id = host.get_id()
 
     async def meet(self, victim: Node) -> ID:
@@ -115,10 +116,21 @@ class Eve:
     async def open(self, victim: Node, protocol: str = MESHSUB) -> INetStream:
         return await self.host.new_stream(await self.meet(victim), [TProtocol(protocol)])
 
+    async def say(self, peer: ID, protocol: TProtocol, data: bytes, *, close: bool = True) -> None:
+        """On a stream of its own; that the other side resets it is its right."""
+        with contextlib.suppress(Exception), trio.move_on_after(5):
+            stream = await self.host.new_stream(peer, [protocol])
+            await stream.write(data)
+            if close:
+                await stream.close()
+
     def message(self, data: bytes, number: int = 1, /, **fields: Any) -> rpc_pb2.Message:
         """Gossip signed by Eve, unless ``fields`` says otherwise."""
         said = rpc_pb2.Message(
-            data=data, topicIDs=[TOPIC], from_id=self.id.to_bytes(), seqno=number.to_bytes(8, "big")
+            data=data,
+            topicIDs=[self._topic],
+            from_id=self.id.to_bytes(),
+            seqno=number.to_bytes(8, "big"),
         )
         payload = b"libp2p-pubsub:" + said.SerializeToString()
         said.signature = self.host.get_private_key().sign(payload)
@@ -133,11 +145,11 @@ def rpc(*messages: rpc_pb2.Message) -> bytes:
 
 
 @asynccontextmanager
-async def eve() -> AsyncIterator[Eve]:
+async def eve(topic: str = TOPIC) -> AsyncIterator[Eve]:
     host = new_host(key_pair=create_new_key_pair(), listen_addrs=[Multiaddr(LOOPBACK[0])])
     assert isinstance(host, BasicHost)
     async with host.run(listen_addrs=[Multiaddr(LOOPBACK[0])]):
-        yield Eve(host)
+        yield Eve(host, topic)
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 10) -> bool:

@@ -14,7 +14,7 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from multiaddr import Multiaddr
 
-from fs_net.host_process import node as node_module
+from fs_net.host_process import making
 from fs_net.host_process.node import Node
 from tests.net.host.stage import LOOPBACK, Stage, eve, eventually, is_alive, peer_of, run
 
@@ -83,7 +83,7 @@ def test_a_connection_holds_no_more_than_its_share(data: bytes, tmp_path: Path) 
 def test_the_library_would_keep_what_nobody_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_module, "bound_yamux", lambda: None)
+    monkeypatch.setattr(making, "bound_yamux", lambda: None)
     assert most_held(tmp_path, SAID["rubbish"]) > 4 * MOST
 
 
@@ -145,5 +145,5 @@ def test_by_default_somebody_would(
     def with_defaults(**options: Any) -> Any:
         return new_host(**{**options, "sec_opt": None, "muxer_opt": None})
 
-    monkeypatch.setattr(node_module, "new_host", with_defaults)
+    monkeypatch.setattr(making, "new_host", with_defaults)
     assert connects(tmp_path, **how())

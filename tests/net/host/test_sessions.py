@@ -2,7 +2,6 @@
 
 import contextlib
 import struct
-import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from multiaddr import Multiaddr
 from fs_net.bridge import SESSION_CHUNK
 from fs_net.host_process import guards, sessions
 from fs_net.host_process.node import Node
+from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, program_of, run
 
 PROTOCOL = sessions.SESSION
@@ -136,23 +136,12 @@ def test_nothing_is_read_that_the_program_does_not_ask_for(tmp_path: Path) -> No
     assert play(tmp_path, scene) <= WINDOW + 1024  # and what was said to negotiate
 
 
-def test_who_ignores_the_window_is_cut_off(tmp_path: Path) -> None:
-    assert play(tmp_path, ignore_window) <= guards.MAX_UNREAD
-
-
-def test_without_the_guard_memory_would_fill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guards, "bound_windows", lambda: None)
-    assert play(tmp_path, ignore_window) > 2 * guards.MAX_UNREAD
-
-
 @pytest.mark.parametrize("is_guarded", [True, False])
 def test_quic_cuts_off_who_sends_what_nobody_reads(
     is_guarded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_guarded:
-        monkeypatch.setattr(guards, "bound_windows", lambda: None)
+        monkeypatch.setattr(guards, "bound_quic", lambda: None)
 
     async def main() -> int:
         stage = Stage(tmp_path)
@@ -164,12 +153,12 @@ def test_quic_cuts_off_who_sends_what_nobody_reads(
             stream: Any = ours.sessions._sessions[await first(ours)].stream
             most = 0
             with contextlib.suppress(Exception), trio.move_on_after(5):
-                for _ in range(2 * guards.MAX_UNREAD // SESSION_CHUNK):
+                for _ in range(2 * MOST_HELD // SESSION_CHUNK):
                     await theirs.sessions.write(flooding, bytes(SESSION_CHUNK))
                     most = max(most, len(stream.muxed_stream._receive_buffer))
             return most
 
-    assert (run(lambda: trio.run(main)) <= guards.MAX_UNREAD) is is_guarded
+    assert (run(lambda: trio.run(main)) <= MOST_HELD) is is_guarded
 
 
 def test_quic_leaves_silence_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,28 +308,6 @@ def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.Monke
             return heard, told, all("p2p-circuit" in each for each in ways)
 
     assert run(lambda: trio.run(main)) == (b"through the relay", True, True)
-
-
-async def ignore_window(node: Node, attacker: Eve) -> int:
-    """Send without regard to the window; the most that the node held of it."""
-    stream: Any = await attacker.open(node, PROTOCOL)
-    await first(node)
-    muxed = stream.muxed_stream
-    body = bytes(32 << 10)
-    header = struct.pack(
-        yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_DATA, 0, muxed.stream_id, len(body)
-    )
-    most = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in range(4 * guards.MAX_UNREAD // len(body)):
-            try:
-                await muxed.conn._write_frame(header + body)
-            except Exception:  # noqa: BLE001 - it was cut off
-                break
-            most = max(most, waiting_at(node))
-    await eventually(lambda: not node.host.get_connected_peers(), 1)
-    return max(most, waiting_at(node))
 
 
 def waiting_at(node: Node) -> int:

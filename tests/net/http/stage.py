@@ -1,10 +1,13 @@
 """A full node's API and page on loopback, for tests, pictures and measurements."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 import uvloop
 
 from fs_net.fullnode.catalogue import Catalogue, Orders
@@ -47,6 +50,16 @@ def served(
     finally:
         loop.call_soon_threadsafe(serving.cancel)
         thread.join()
+
+
+def needed(path: Path) -> Path:
+    """What tools/setup installs; where it could not, root's test fails."""
+    if path.exists():
+        return path
+    said = f"NOT TESTED: no {path.name}; run tools/setup, with apt and npm"
+    if os.geteuid() == 0:
+        pytest.fail(said, pytrace=False)
+    pytest.skip(said)
 
 
 async def _until_cancelled(serving: asyncio.Task[None]) -> None:

@@ -1,0 +1,79 @@
+"""Where the network process spends its time while it carries heartbeats: a table of functions.
+
+Run as ``python -m tools.bench.network_profile``.  It says what of the figure "carried" is due to
+py-libp2p, which is in Python down to each frame.
+"""
+
+import asyncio
+import pstats
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fs_net import host
+from tests.net.world import NOW, Provider
+from tools.bench import network
+
+_ROWS = 12
+_RUNNER = """
+import cProfile, sys
+sys.argv = ["host_process", *sys.argv[1:]]
+from fs_net.host_process.__main__ import main
+profile = cProfile.Profile()
+try:
+    profile.runcall(main)
+finally:
+    profile.dump_stats({out!r})
+"""
+
+
+def main() -> None:
+    """Play the measurement with a network process under cProfile."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, runner = Path(folder, "stats"), Path(folder, "runner.py")
+        runner.write_text(_RUNNER.format(out=str(out)))
+        network.PEERS = 30
+        providers = [Provider(number) for number in range(1, 30 * network.EACH + 1)]
+        said = [each.heartbeat(NOW).raw for each in providers]
+        parts = [said[first : first + network.EACH] for first in range(0, len(said), network.EACH)]
+        start = asyncio.create_subprocess_exec
+
+        async def profiled(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
+            if "fs_net.host_process" in arguments:
+                arguments = (sys.executable, str(runner), *arguments[3:])
+            return await start(*arguments, **options)
+
+        host.asyncio.create_subprocess_exec = profiled  # type: ignore[attr-defined]
+        asyncio.run(network._arrived(Path(folder), network.FullNode(providers), parts))
+        print(table(pstats.Stats(str(out))))
+
+
+def table(stats: Any) -> str:
+    """The functions with most time of their own, and the share of each library in all of it."""
+    rows, shares, whole = [], dict.fromkeys(("libp2p", "trio", "ours", "others"), 0.0), 0.0
+    for (file, _, name), (_, calls, own, _, _) in stats.stats.items():
+        if "'select.epoll'" in name or "epoll" in name:
+            continue  # it waits
+        place = _place(file)
+        rows.append((own, calls, name, Path(file).name if file != "~" else "C"))
+        shares[place] += own
+        whole += own
+    rows.sort(reverse=True)
+    lines = ["| own time | calls | function | in |", "|--:|--:|---|---|"]
+    lines += [
+        f"| {own / whole:.1%} | {calls} | `{name}` | {file} |"
+        for own, calls, name, file in rows[:_ROWS]
+    ]
+    return "\n".join([*lines, "", *(f"{name}: {own / whole:.0%}" for name, own in shares.items())])
+
+
+def _place(file: str) -> str:
+    for name in ("libp2p", "trio"):
+        if f"/site-packages/{name}/" in file:
+            return name
+    return "ours" if "/fs_net/" in file or "/fs_wire/" in file else "others"
+
+
+if __name__ == "__main__":
+    main()

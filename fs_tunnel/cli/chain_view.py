@@ -70,6 +70,10 @@ class ChainListings:
         """Of each provider, as it was last read."""
         return self._listings
 
+    def node_keys(self) -> frozenset[bytes]:
+        """Of all who are listed, 32 bytes each."""
+        return frozenset(each.node_key for each in self._listings.values())
+
     async def look_up(self, provider: bytes) -> Listing | None:
         """Ask the chain for one provider, by its 20 bytes, and hold the answer."""
         await self._ask([provider], await self._final())

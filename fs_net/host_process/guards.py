@@ -111,7 +111,7 @@ async def dial(host: BasicHost, peer: PeerInfo) -> None:
     failure = SwarmException("it has no address")
     for address in peer.addrs:
         host.get_peerstore().clear_addrs(peer.peer_id)
-        network._negative_peer_cache.evict(str(peer.peer_id))
+        network.unblock_peer(peer.peer_id)
         try:
             await host.connect(PeerInfo(peer.peer_id, [address]))
         except SwarmException as error:

@@ -146,11 +146,6 @@ class Node:
         """Dial ``…/p2p/…``, wherever the peer was before; the peer's id."""
         peer = info_from_p2p_addr(Multiaddr(address))
         self.router.choose(peer.peer_id)
-        if peer.peer_id not in self.host.get_connected_peers():
-            # Addresses that failed are not tried again for a while, nor is then any other.
-            with contextlib.suppress(PeerStoreError):
-                self.host.get_peerstore().clear_addrs(peer.peer_id)
-            cast(Any, self.host.get_network()).unblock_peer(peer.peer_id)
         with trio.fail_after(deadline):
             await self._connect(peer)
         return peer.peer_id.to_bytes()

@@ -152,6 +152,30 @@ def test_a_last_voucher_that_was_lost_is_sent_again_before_the_end(world: World)
     assert world.claimed == world.client.promised
 
 
+def test_who_stops_before_it_is_served_again_pays_what_it_owes(world: World) -> None:
+    world.traffic(down=MIB // 4)
+    world.crash(world.alice)
+    world.client.connect(world.now)
+    assert world.client.state is ClientState.ORDERING
+    world.client.close(world.now)
+    world.settle_messages()
+    assert world.states == (ClientState.OVER, ProviderState.OVER)
+    assert world.claimed == world.client.promised == world.price.cost(world.served_bytes, 0)
+
+
+def test_who_was_asked_to_close_closes_although_it_crashed(world: World) -> None:
+    """Whether its client comes back or not."""
+    world.client.close(world.now)
+    world.run(world.alice)
+    while world.alice.outbox:
+        world.deliver(world.alice)
+    assert world.provider.state is ProviderState.CLOSING
+    world.crash(world.bob)
+    assert world.provider.state is ProviderState.CLOSING
+    world.pass_time(61, deliver=False)
+    assert world.endings(world.bob) == [Reason.DONE]
+
+
 def test_who_has_not_heard_the_end_is_told_again(world: World) -> None:
     """Bob's last word was lost, and his agent has forgotten the session but for the journal."""
     world.provider.close(world.now)

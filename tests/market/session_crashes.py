@@ -99,6 +99,7 @@ class Session:
         shutil.copy(scene.directory / "payer.journal", folder / "client.journal")
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listening.getsockname()[1]
+        self.route = TcpRoute("127.0.0.1", self.port)
         self.domain = channels_domain(ANVIL_CHAIN_ID, scene.contracts.channels)
 
     async def engines(self) -> None:
@@ -156,12 +157,11 @@ class Session:
                 call = scene.channels(us).open(wanted.terms, wanted.deposit)
                 await us.sender.carry_out(f"open:{wanted.channel.hex()}", call)
 
-            route = TcpRoute("127.0.0.1", self.port)
             record = await client_record(us)
             agent = ClientAgent(ClientSession(config, record), us.journal)
             if record is None or not record.is_over:
                 try:
-                    await agent.negotiate(route, Buyer(consider, have_opened))
+                    await agent.negotiate(self.route, Buyer(consider, have_opened))
                 except MarketError:
                     assert agent.ended is not None  # it hears that the session is over
             record = await client_record(us)
@@ -170,7 +170,7 @@ class Session:
                 return
             engine = await link(self.folder, "client")
             agent = ClientAgent(ClientSession(config, record), us.journal)
-            paying = asyncio.create_task(agent.pay(route, engine, PROVIDER_KEY))
+            paying = asyncio.create_task(agent.pay(self.route, engine, PROVIDER_KEY))
             # It happens in another process.
             while not paying.done() and sum(await engine.count(PROVIDER_KEY)) < TOTAL:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -147,8 +147,8 @@ class Scene:
 
 async def from_elsewhere(port: int) -> Stream:
     """A connection of another source."""
-    elsewhere = ("127.0.0.2", 0)
-    return Stream(Tcp(*await asyncio.open_connection("127.0.0.1", port, local_addr=elsewhere)))
+    there = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+    return Stream(Tcp(*there))
 
 
 @asynccontextmanager

@@ -234,6 +234,7 @@ def test_who_replays_an_order_gets_no_answer_of_the_session(tmp_path: Path) -> N
 
     async def play() -> None:
         async with scene(tmp_path) as at:
+            await until(lambda: at.core.paid == at.client.agent.session.promised)
             order, stream = await at.last_order(), at.core_stream()
             for _ in range(50):
                 assert await at.refused(order) is Reason.REPLAYED
@@ -244,7 +245,7 @@ def test_who_replays_an_order_gets_no_answer_of_the_session(tmp_path: Path) -> N
             served = at.client.agent.session
             await at.client.download(2 * MIB)
             assert served.state is State.SERVED
-            assert at.core.paid > 2 * MIB
+            await until(lambda: at.core.paid > 2 * MIB)
             assert not served.refused
 
     uvloop.run(play())

@@ -72,7 +72,7 @@ def fullnode(
 
     It gathers what providers with a stake say of themselves, compares it with other full nodes,
     and answers whoever looks for a tunnel. Nobody needs to trust it: all that it tells is signed
-    by the providers.
+    by the providers. With --api it does so over HTTP, too, and shows a page to people.
     """
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:

@@ -49,6 +49,7 @@ def serve(scene: Market) -> "subprocess.Popen[bytes]":
 def test_it_sells_and_announces_within_its_unit(scene: Market) -> None:
     alice = start_full_node(scene, "alice", 4001)
     announced(scene, alice.address)
+    scene.begin()
     for _ in range(2):  # the second time, the books belong to the agent
         process = serve(scene)
         scene.wait_for_agent(SOLD, "ready")

@@ -123,7 +123,10 @@ def test_the_debug_switch_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, c
         (["no-such-verb"], "No such command 'no-such-verb'; see fs-tunnel --help"),
         (["status", "--no-such"], "No such option '--no-such'; see fs-tunnel status --help"),
         (["serve"], "Missing argument 'CONF'; see fs-tunnel serve --help"),
-        (["up"], "name a CONF, or buy a tunnel with --max-price and --budget; see fs-tunnel up --help"),
+        (
+            ["up"],
+            "name a CONF, or buy a tunnel with --max-price and --budget; see fs-tunnel up --help",
+        ),
         (["config", "check"], "Missing argument 'CONF'; see fs-tunnel config check --help"),
         (["completion", "tcsh"], "see fs-tunnel completion --help"),
         (["genkey", "x"], "Got unexpected extra argument (x); see fs-tunnel genkey --help"),

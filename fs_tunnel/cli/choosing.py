@@ -18,6 +18,7 @@ from fs_tunnel.cli.wishes import make_wishes
 from fs_tunnel.errors import UsageError
 
 _SHOWN = 5
+_MOST = 16  # with each of them the session has a key of its own
 _ANYTHING = Wishes(min_free_slots=0, services=Service(0))
 
 
@@ -69,7 +70,7 @@ async def choose(
         raise _nobody(provider)
     click.echo(offers.short_table(matches, _SHOWN, market.token))
     first = _pick(matches[:_SHOWN]) if looking.choose else 0
-    ranked = [each.candidate.entry.record for each in matches]
+    ranked = [each.candidate.entry.record for each in matches[:_MOST]]
     return [ranked[first], *ranked[:first], *ranked[first + 1 :]]
 
 

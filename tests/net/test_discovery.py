@@ -11,14 +11,19 @@ from random import Random
 import pytest
 
 from fs_net.bridge import Decision, Settings
+from fs_net.core import batch
 from fs_net.core.discovery import GRACE, Discovery, Listings, Outcome
 from fs_net.core.matching import Order, Wishes
 from fs_net.core.records import sign
 from fs_net.discovery import Search
 from fs_net.errors import NetError, Reason
+from fs_net.fullnode.node import FullNode as RealFullNode
+from fs_net.fullnode.node import Pace
+from fs_net.fullnode.store import Store, parse_url
 from fs_net.host import Host
 from fs_net.ports import Listing
-from tests.net.answering import FullNode, serving
+from tests.net.answering import LISTEN, FullNode, serving
+from tests.net.fullnode.scene import as_batch
 from tests.net.world import NETWORK, Chain, Provider
 
 
@@ -231,5 +236,36 @@ def test_it_is_said_where_nobody_is_reached(tmp_path: Path) -> None:
         await gone.close()
         with pytest.raises(NetError, match=r"no full node can be reached .*--full-node"):
             await scene.search([address])
+
+    play(tmp_path, act)
+
+
+def test_a_full_node_of_ours_answers_page_by_page_in_the_order_that_is_wanted(
+    tmp_path: Path,
+) -> None:
+    """Forty providers, of whom it shows thirty-two at a time."""
+
+    async def act(scene: Scene) -> None:
+        crowd = [Provider(number) for number in range(1, 41)]
+        scene.chain.listings.update({each.address: each.listing() for each in crowd})
+        topics = (batch.topic(NETWORK),)
+        folder = tmp_path / "real"
+        settings = Settings(str(folder), NETWORK, LISTEN, (), True, topics)
+        url = parse_url(f"sqlite:///{tmp_path / 'store'}")
+        async with (
+            Store(url, NETWORK) as store,
+            RealFullNode(settings, scene.chain, store, Pace(look=0.1)) as node,
+        ):
+            for number, each in enumerate(crowd):
+                dear = each.record(now() - 2 * GRACE, price_per_gib=(number * 7 % 40 + 1) * 10**15)
+                node.gatherer.take_batch(b"them", as_batch(dear, each.heartbeat(now())), now())
+            while len(node.catalogue.providers()) < 40:  # noqa: ASYNC110 - its next look
+                await asyncio.sleep(0.02)
+            address = (await node.host.info())["addresses"][0]
+            _, outcome = await scene.search([address])
+        prices = [each.candidate.entry.record.content.price_per_gib for each in outcome.matches]
+        assert prices == [number * 10**15 for number in range(1, 41)]
+        (report,) = outcome.reports
+        assert report.is_complete and not report.is_suspect
 
     play(tmp_path, act)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fs_net.core.batch import Batch
 from fs_net.core.judge import MAX_SKEW
-from fs_net.core.matching import Wishes
+from fs_net.core.matching import Order, Wishes
 from fs_net.core.questions import (
     MAX_BYTES,
     MAX_FETCHED,
@@ -98,6 +98,18 @@ def test_who_is_banned_is_answered_nothing() -> None:
     assert node.gatherer.banned() == {EVE}
     assert node.ask(EVE, Deliver(as_batch(bob.record()))) == declined(Reason.BANNED)
     assert node.records() == set()
+
+
+def test_who_asks_says_by_what_to_rank() -> None:
+    chain, (bob, carol) = world(2)
+    chain.listings[carol.address] = carol.listing(stake=10**6)
+    node = Node(chain)
+    said = [bob.record(price_per_gib=1), carol.record()]
+    node.take(*said, bob.heartbeat(), carol.heartbeat())
+    for order, first in ((Order.PRICE, 0), (Order.STAKE, 1)):
+        found = node.ask(ALICE, Find.of(Wishes(), order=order))
+        assert isinstance(found, Found)
+        assert found.hits[0].record == said[first].raw
 
 
 @pytest.mark.parametrize("question", [Compare(Snapshot([]).opening()), Find.of(Wishes())])

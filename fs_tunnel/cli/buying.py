@@ -129,14 +129,14 @@ class _Purchasing:
                 lambda db: voucher_book.open_accounts(db, Side.PAYER)
             )
             known = {each.terms.session_key for each in accounts}
-            deals = []
-            for each in providers:
+            deals: list[Deal] = []
+            for provider in providers:
                 try:
-                    deals.append(self._deal(each, start, payer, market, known))
+                    deals.append(self._deal(provider, start, payer, market, known))
                 except MarketError as error:
                     if len(providers) == 1:
                         raise
-                    warn(f"{each.place}: {error}")
+                    warn(f"{provider.place}: {error}")
             chosen, place = await _first_place(deals, most, self._note)
             waiting, names = [], {chosen.provider.name}
             for deal in deals[deals.index(chosen) + 1 :]:

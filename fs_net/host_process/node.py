@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,7 @@ from fs_net.host_process.guards import GuardedPubsub
 from fs_net.host_process.link import Link, Method
 from fs_net.host_process.local import find_local_peers
 from fs_net.host_process.making import make_host
+from fs_net.host_process.peers import Peers
 from fs_net.host_process.relay import Relay
 from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
@@ -37,7 +38,6 @@ _ANSWER = 8.0  # s that it has to answer a question
 _PACE = 0.005  # s between publications: queues of 32 overflow otherwise
 _UPKEEP = 30.0  # s
 _DHT_UPKEEP = 2.0  # s
-_MAX_STRANGERS = 1000
 _KNOWN_DIALLED = 16  # peers of the last run
 _BOOTSTRAP = 5.0  # s between looks whether those of the settings are connected
 _MAX_ADDRESSES = 8  # of one peer
@@ -50,7 +50,9 @@ class Node:
         self._settings, self._link = settings, link
         self._folder = Path(settings.folder)
         self.caught: Counter[str] = Counter()
-        self.host = make_host(settings, self._folder)
+        peers = Peers()
+        self.host = make_host(settings, self._folder, peers)
+        peers.kept = self._kept
         guards.guard_streams(self.host, self.caught)
         guards.bound_quic()
         self.door = Door(self.host, settings.max_per_place)
@@ -146,11 +148,6 @@ class Node:
         """Dial ``…/p2p/…``, wherever the peer was before; the peer's id."""
         peer = info_from_p2p_addr(Multiaddr(address))
         self.router.choose(peer.peer_id)
-        if peer.peer_id not in self.host.get_connected_peers():
-            # Addresses that failed are not tried again for a while, nor is then any other.
-            with contextlib.suppress(PeerStoreError):
-                self.host.get_peerstore().clear_addrs(peer.peer_id)
-            cast(Any, self.host.get_network()).unblock_peer(peer.peer_id)
         with trio.fail_after(deadline):
             await self._connect(peer)
         return peer.peer_id.to_bytes()
@@ -284,7 +281,6 @@ class Node:
                 await self.dht.provide(FULL_NODES, _UPKEEP / 3)
             await self.sessions.end_silent()
             self.remember()
-            self.forget_strangers()
             await trio.sleep(_UPKEEP)
 
     async def _fill_dht(self) -> None:
@@ -314,17 +310,11 @@ class Node:
         if peers:
             identity.save_peers(self._folder, peers)
 
-    def forget_strangers(self) -> None:
-        """Of peers that are neither here nor in the DHT's table, keep those heard of last.
-
-        The library forgets nobody: names that come and go would fill the memory.
-        """
-        store = self.host.get_peerstore()
-        known = {self.host.get_id(), *self.host.get_connected_peers()}
-        known.update(self.dht.service.routing_table.get_peer_ids())
-        strangers = [peer for peer in store.peer_ids() if peer not in known]
-        for peer in strangers[:-_MAX_STRANGERS]:
-            store.clear_peerdata(peer)
+    def _kept(self) -> Iterable[ID]:
+        """Peers that must not be forgotten."""
+        yield self.host.get_id()
+        yield from self.host.get_connected_peers()
+        yield from self.dht.service.routing_table.get_peer_ids()
 
 
 class _Watcher(INotifee):

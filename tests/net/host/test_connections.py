@@ -14,11 +14,11 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from multiaddr import Multiaddr
 
-from fs_net.host_process import making
+from fs_net.host_process import guards, making
+from fs_net.host_process.guards import MAX_UNREAD
 from fs_net.host_process.node import Node
 from tests.net.host.stage import LOOPBACK, Stage, eve, eventually, is_alive, peer_of, run
 
-MOST = 1 << 20  # bytes that one connection may have waiting
 PART = 200_000  # bytes on a stream, within its window
 HEAD = b"\x13/multistream/1.0.0\n"
 
@@ -77,14 +77,14 @@ SAID = {
 
 @pytest.mark.parametrize("data", SAID.values(), ids=SAID)
 def test_a_connection_holds_no_more_than_its_share(data: bytes, tmp_path: Path) -> None:
-    assert most_held(tmp_path, data) <= MOST
+    assert most_held(tmp_path, data) <= MAX_UNREAD
 
 
 def test_the_library_would_keep_what_nobody_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "bound_yamux", lambda: None)
-    assert most_held(tmp_path, SAID["rubbish"]) > 4 * MOST
+    monkeypatch.setattr(guards, "bound_windows", lambda: None)
+    assert most_held(tmp_path, SAID["rubbish"]) > 4 * MAX_UNREAD
 
 
 def test_who_exceeds_a_window_is_gone(tmp_path: Path) -> None:

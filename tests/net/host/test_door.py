@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from libp2p.peer.id import ID
-from multiaddr import Multiaddr
 
 from fs_net.host_process.door import Door, place_of
 from fs_net.host_process.node import Node
@@ -98,7 +96,7 @@ def test_over_quic_as_well(tmp_path: Path) -> None:
         async with full.running(), guests[0].running(), guests[1].running(), guests[2].running():
             for guest in guests[:2]:
                 await guest.connect(address_of(full), 10)
-            assert await eventually(lambda: full.door.refused == 1)
+            assert await eventually(lambda: full.door.refused >= 1)
             assert await eventually(lambda: len(full.host.get_connected_peers()) == 1)
             await guests[0].disconnect(full.host.get_id().to_bytes())
             assert await eventually(lambda: not full.door._open, 20)
@@ -106,24 +104,6 @@ def test_over_quic_as_well(tmp_path: Path) -> None:
             return len(full.host.get_connected_peers())
 
     assert run(lambda: trio.run(main)) == 1
-
-
-def test_strangers_are_forgotten_and_guests_are_not(tmp_path: Path) -> None:
-    async def main() -> bool:
-        full = Stage(tmp_path).node()
-        store = full.host.get_peerstore()
-        async with full.running(), eve() as guest:
-            await guest.meet(full)
-            assert await eventually(lambda: guest.id in full.host.get_connected_peers())
-            strangers = [ID(number.to_bytes(34, "big")) for number in range(1, 1501)]
-            for each in strangers:
-                store.add_addrs(each, [Multiaddr("/ip4/192.0.2.1/tcp/1")], 3600)
-            full.forget_strangers()
-            left = set(store.peer_ids())
-            assert left & set(strangers) == set(strangers[-1000:])
-            return {guest.id, full.host.get_id()} <= left
-
-    assert run(lambda: trio.run(main))
 
 
 def test_what_one_host_may_have_all_of_is_one_place() -> None:

@@ -14,18 +14,19 @@ from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from fs_net.bridge import Settings
 from fs_net.host_process import identity
 from fs_net.host_process.local import dialable
+from fs_net.host_process.yamux import BoundedYamux, bound_yamux
 
 
 def make_host(settings: Settings, folder: Path, peers: PeerStore) -> BasicHost:
     """Not listening yet; what ``identity.load_identity`` raises."""
     most = settings.max_connections
     key_pair = identity.load_identity(folder)
+    bound_yamux()
     return cast(
         BasicHost,
         new_host(
@@ -35,7 +36,7 @@ def make_host(settings: Settings, folder: Path, peers: PeerStore) -> BasicHost:
             sec_opt={NOISE_ID: NoiseTransport(key_pair, create_new_x25519_key_pair().private_key)},
             listen_addrs=[Multiaddr(each) for each in settings.listen],
             enable_quic=any("/quic" in each for each in settings.listen),
-            muxer_opt={TProtocol(YAMUX_ID): Yamux},  # and no Mplex, which bounds nothing
+            muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},  # and no Mplex, which bounds nothing
             addrs_factory=dialable,
             # Both have a say: the default of either refuses beyond some 250.
             connection_config=ConnectionConfig(

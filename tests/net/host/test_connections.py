@@ -14,9 +14,9 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from multiaddr import Multiaddr
 
-from fs_net.host_process import guards, making
-from fs_net.host_process.guards import MAX_UNREAD
+from fs_net.host_process import making
 from fs_net.host_process.node import Node
+from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import LOOPBACK, Stage, eve, eventually, is_alive, peer_of, run
 
 PART = 200_000  # bytes on a stream, within its window
@@ -77,14 +77,14 @@ SAID = {
 
 @pytest.mark.parametrize("data", SAID.values(), ids=SAID)
 def test_a_connection_holds_no_more_than_its_share(data: bytes, tmp_path: Path) -> None:
-    assert most_held(tmp_path, data) <= MAX_UNREAD
+    assert most_held(tmp_path, data) <= MOST_HELD
 
 
 def test_the_library_would_keep_what_nobody_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guards, "bound_windows", lambda: None)
-    assert most_held(tmp_path, SAID["rubbish"]) > 4 * MAX_UNREAD
+    monkeypatch.setattr(making, "bound_yamux", lambda: None)
+    assert most_held(tmp_path, SAID["rubbish"]) > 4 * MOST_HELD
 
 
 def test_who_exceeds_a_window_is_gone(tmp_path: Path) -> None:

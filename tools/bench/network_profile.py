@@ -11,18 +11,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fs_net import host
 from tests.net.world import NOW, Provider
 from tools.bench import network
 
 _ROWS = 12
 _RUNNER = """
-import cProfile, sys
-sys.argv = ["host_process", *sys.argv[1:]]
+import cProfile, sys, time
 from fs_net.host_process.__main__ import main
-profile = cProfile.Profile()
+profile = cProfile.Profile(time.process_time)
 try:
-    profile.runcall(main)
+    profile.runcall(main, int(sys.argv[1]))
 finally:
     profile.dump_stats({out!r})
 """
@@ -41,10 +39,10 @@ def main() -> None:
 
         async def profiled(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
             if "fs_net.host_process" in arguments:
-                arguments = (sys.executable, str(runner), *arguments[3:])
+                arguments = (sys.executable, str(runner), arguments[-1])
             return await start(*arguments, **options)
 
-        host.asyncio.create_subprocess_exec = profiled  # type: ignore[attr-defined]
+        asyncio.create_subprocess_exec = profiled  # type: ignore[assignment]
         asyncio.run(network._arrived(Path(folder), network.FullNode(providers), parts))
         print(table(pstats.Stats(str(out))))
 

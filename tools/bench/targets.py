@@ -87,6 +87,7 @@ TARGETS = (
     Target("gas of the first voucher", "gas_redeem", 62_000, at_least=False, per_scene=False),
     Target("gas of a later one", "gas_redeem_later", 45_000, at_least=False, per_scene=False),
     Target("gas of closing", "gas_close", 53_000, at_least=False, per_scene=False),
+    Target("API requests a second, one core", "api_rate", 1000, per_scene=False),
     Target("one client among idle peers, to alone", "idle_ratio", 0.95, per_scene=False),
     Target("Jain's index, clients sending", "jain_there", 0.95, per_scene=False),
     Target("Jain's index, clients receiving", "jain_back", 0.95, per_scene=False),

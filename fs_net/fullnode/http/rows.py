@@ -24,7 +24,6 @@ class Row:
     address: str
     short: str
     state: str  # live, full or silent
-    heard: str
     code: str
     country: str
     is_verified: bool
@@ -76,12 +75,12 @@ class Curve:
     points: Points
 
 
-def rows(found: Sequence[Match], token: Token, now: int) -> list[Row]:
+def rows(found: Sequence[Match], token: Token) -> list[Row]:
     """Prices of one column have their points below each other."""
     records = [each.candidate.entry.record.content for each in found]
     gib_places = _places((each.price_per_gib for each in records), token)
     hour_places = _places((each.price_per_hour for each in records), token)
-    return [_row(each, token, now, gib_places, hour_places) for each in found]
+    return [_row(each, token, gib_places, hour_places) for each in found]
 
 
 def alone(candidate: Candidate) -> Match:
@@ -167,7 +166,7 @@ def curves(moments: Sequence[Statistics], token: Token) -> list[Curve]:
     return [each for each in found if each is not None]
 
 
-def _row(found: Match, token: Token, now: int, gib_places: int, hour_places: int) -> Row:
+def _row(found: Match, token: Token, gib_places: int, hour_places: int) -> Row:
     candidate = found.candidate
     record, heartbeat = candidate.entry.record.content, candidate.entry.heartbeat
     address = checksummed(record.provider)
@@ -180,7 +179,6 @@ def _row(found: Match, token: Token, now: int, gib_places: int, hour_places: int
         address=address,
         short=f"{address[:8]}…{address[-6:]}",
         state=state,
-        heard=ago(now - heartbeat.content.sequence) if heartbeat else "",
         code=code,
         country=name_of(code),
         is_verified=bool(candidate.listing.verified_country),
@@ -200,11 +198,6 @@ def _row(found: Match, token: Token, now: int, gib_places: int, hour_places: int
 def whole(units: int, token: Token) -> str:
     """Whole tokens, rounded down, in groups of three digits."""
     return f"{units // 10**token.decimals:,} {token.symbol}"
-
-
-def ago(passed: int) -> str:
-    """Milliseconds as ``4 s ago``."""
-    return f"{max(0, passed) // 1000} s ago"
 
 
 def _count(number: int) -> str:

@@ -82,7 +82,7 @@ class Pages:
                 orders=tuple(Order),
                 order_url=lambda order: url("/", search, order=Order(order), skip=0),
                 country_url=lambda code: url("/", search, country=(code,), skip=0) + "#list",
-                rows=rows.rows(shown, node.token, node.now()),
+                rows=rows.rows(shown, node.token),
                 total=len(found),
                 links={relation: link for link, relation in page_links("/", search, len(found))},
                 command=rows.discovery_command(search, shown, node.token) if shown else "",
@@ -101,7 +101,7 @@ class Pages:
             since = _SPAN.since(now)
             uptime = await catalogue.uptime(provider, since, _SPAN.step)
             prices = await catalogue.prices(provider, since)
-            (row,) = rows.rows([rows.alone(view.candidate)], node.token, now)
+            (row,) = rows.rows([rows.alone(view.candidate)], node.token)
             return self._page(
                 "provider.html",
                 row=row,

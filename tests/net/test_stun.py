@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import closing
 
 import pytest
 import uvloop
@@ -17,29 +18,31 @@ TRANSACTION = bytes(range(12))
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_it_says_where_a_request_came_from(address: str) -> None:
     async def play() -> None:
-        server = await StunServer.start(address, 0)
-        with _client(address, server.port) as client:
+        with (
+            closing(await StunServer.start(address, 0)) as server,
+            _client(address, server.port) as client,
+        ):
             client.send(stun.request(TRANSACTION))
             said = await _received(client)
             assert said is not None
             here = Endpoint(address, client.getsockname()[1])
             assert stun.parse_answer_untrusted(said) == (TRANSACTION, here)
-        server.close()
 
     uvloop.run(play())
 
 
 def test_what_would_amplify_or_means_nothing_has_no_answer() -> None:
     async def play() -> None:
-        server = await StunServer.start("127.0.0.1", 0)
         small = b"\x00\x01\x00\x00" + stun.request(TRANSACTION)[4:20]
-        with _client("127.0.0.1", server.port) as client:
+        with (
+            closing(await StunServer.start("127.0.0.1", 0)) as server,
+            _client("127.0.0.1", server.port) as client,
+        ):
             for data in (b"", b"\x01" * 44, small, stun.answer(TRANSACTION, Endpoint("::1", 1))):
                 client.send(data)
             client.send(stun.request(TRANSACTION))  # which comes after them
             assert await _received(client) is not None
             assert server.counts == {"malformed": 4, "answered": 1}
-        server.close()
 
     uvloop.run(play())
 
@@ -48,13 +51,12 @@ def test_a_full_node_serves_where_it_listens_and_says_where_it_cannot(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def play() -> None:
-        taken = await StunServer.start("127.0.0.1", 0)
         listen = ["/ip4/127.0.0.1/tcp/4001", "/ip6/::1/tcp/4001", "/ip4/127.0.0.1/udp/4001/quic-v1"]
-        async with answering(listen, taken.port):
-            with _client("::1", taken.port) as client:
-                client.send(stun.request(TRANSACTION))
-                assert await _received(client) is not None
-        taken.close()
+        with closing(await StunServer.start("127.0.0.1", 0)) as taken:
+            async with answering(listen, taken.port):
+                with _client("::1", taken.port) as client:
+                    client.send(stun.request(TRANSACTION))
+                    assert await _received(client) is not None
 
     uvloop.run(play())
     (said,) = caplog.messages
@@ -67,15 +69,16 @@ def test_one_source_has_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_BURST", 3.0)
 
     async def play() -> None:
-        server = await StunServer.start("127.0.0.1", 0)
-        with _client("127.0.0.1", server.port) as client:
+        with (
+            closing(await StunServer.start("127.0.0.1", 0)) as server,
+            _client("127.0.0.1", server.port) as client,
+        ):
             for _ in range(8):
                 client.send(stun.request(TRANSACTION))
             async with asyncio.timeout(10):
                 while server.counts.total() < 8:  # noqa: ASYNC110 - of a socket
                     await asyncio.sleep(0.01)
             assert server.counts == {"answered": 3, "rate limited": 5}
-        server.close()
 
     uvloop.run(play())
 

@@ -78,7 +78,11 @@ def take_picture(internet: Namespace, folder: Path, env: dict[str, str], to: Pat
     scratch.chmod(0o1777)  # Chromium is nobody.
     to.parent.mkdir(exist_ok=True)
     internet.run(
-        *python_module("tools.screenshot"), PAGE, str(to), env={**env, "TMPDIR": str(scratch)}
+        *python_module("tools.screenshot"),
+        PAGE,
+        str(to),
+        "--whole",
+        env={**env, "TMPDIR": str(scratch)},
     )
 
 

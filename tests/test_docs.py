@@ -88,6 +88,14 @@ def test_links_lead_to_files(document: Path) -> None:
     assert [each for each in targets if not (document.parent / each).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_within_a_document_lead_to_its_headings(document: Path) -> None:
+    text = document.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+
+
 def test_the_architecture_names_every_module_and_tool() -> None:
     sources = [*REPOSITORY.glob("fs_tunnel/**/*.py"), *REPOSITORY.glob("tools/**/*.py")]
     names = {path.name for path in sources} - {"__init__.py", "__main__.py"}

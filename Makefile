@@ -1,7 +1,7 @@
 # Every target makes its own set-up first; `make` alone lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format contracts artefacts mutate bench soak fuzz lock clean
+.PHONY: help setup demo pictures test lint format contracts artefacts mutate bench soak fuzz lock clean
 
 PYTHON ?=
 BIN := .venv/bin
@@ -15,6 +15,9 @@ setup: ## apt packages (as root), .venv and the locked packages, js-libp2p
 
 demo: setup ## a download through the tunnel, in network namespaces (root)
 	@$(BIN)/python -m tools.demo
+
+pictures: setup ## those of the page in docs/, of an example
+	@$(BIN)/python -m tools.pictures
 
 test: setup ## all tests; those with network namespaces need root
 	@tools/contracts test

@@ -68,7 +68,7 @@ class Search:
 
         NetError where no full node can be reached.
         """
-        tell(f"asking {len(named)} full nodes")
+        tell(f"asking {len(named)} full node{'s' * (len(named) != 1)}")
         most = MOST_ASKED if only_named else _FIRST_ASKED
         asking = [self._ask(each) for each in self._draw(named, most)]
         if only_named or len(asking) >= MOST_ASKED:

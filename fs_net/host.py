@@ -158,9 +158,9 @@ class Host:
         return Session(peer, number, self._call)
 
     async def put_record(self, node_key: bytes, record: bytes, deadline: float = DEADLINE) -> bool:
-        """Store a signed record in the DHT; whether that ended within the deadline."""
-        ended: bool = await self._call("put", node_key, record, deadline, within=deadline)
-        return ended
+        """Store a signed record in the DHT; whether others had it within the deadline."""
+        is_stored: bool = await self._call("put", node_key, record, deadline, within=deadline)
+        return is_stored
 
     async def get_record(self, node_key: bytes, deadline: float = DEADLINE) -> bytes | None:
         """The latest signed record in the DHT that this key signed, its age not judged."""

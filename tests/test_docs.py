@@ -22,7 +22,7 @@ ARCHITECTURE = (REPOSITORY / "ARCHITECTURE.md").read_text()
 DOCUMENTS = sorted(REPOSITORY.glob("*.md")) + sorted(REPOSITORY.glob("docs/**/*.md"))
 PROGRAMS = {"fs-tunnel": cli, "fs-wg": fs_wg}
 # Their syntax is not ours to check; tests/interop runs both with our engine.
-OTHERS = {"cp", "curl", "systemctl", "wg", "wg-quick", "umask", "export"}
+OTHERS = {"cp", "curl", "openssl", "systemctl", "wg", "wg-quick", "umask", "export"}
 
 
 def fenced(language: str) -> list[str]:
@@ -86,6 +86,14 @@ def test_the_configurations_fit_each_other(tmp_path: Path) -> None:
 def test_links_lead_to_files(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
     assert [each for each in targets if not (document.parent / each).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_within_a_document_lead_to_its_headings(document: Path) -> None:
+    text = document.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
 def test_the_architecture_names_every_module_and_tool() -> None:

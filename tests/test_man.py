@@ -9,6 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
+from fs_market import provider_settings
+from fs_market import settings as market_settings
+from fs_net import settings as network_settings
 from fs_tunnel import config, errors
 from fs_tunnel.cli.status import SCHEMA
 from tools import reference
@@ -90,3 +93,25 @@ def test_every_variable_of_the_environment_is_in_a_page() -> None:
     pages = "".join(path.read_text() for path in PAGES.values())
     named = set(re.findall(r"^\.It Ev (\w+)", pages, re.MULTILINE))
     assert used == named
+
+
+def test_the_page_has_the_keys_of_the_market() -> None:
+    """Those of each section of market.toml, in the list that follows its name."""
+    page = PAGES["fs-tunnel"].read_text()
+    settings = page[page.index(".Sh MARKET SETTINGS") : page.index(".Sh STATUS AS JSON")]
+    sections = dict(
+        re.findall(r"^\.Li \[(\w+)\] .*?\n(.*?)^\.El$", settings, re.MULTILINE | re.DOTALL)
+    )
+    listed = {
+        section: {
+            key.strip()
+            for line in re.findall(r"^\.It Li (.+)$", text, re.MULTILINE)
+            for key in line.split(",")
+        }
+        for section, text in sections.items()
+    }
+    assert listed == {
+        **market_settings._SECTIONS,
+        "provider": {*provider_settings._REQUIRED, *provider_settings._DEFAULTS},
+        "network": set(network_settings._KNOWN),
+    }

@@ -1,8 +1,9 @@
 """``make demo``: a download through a tunnel that is paid for, on one machine.
 
 ``fs-tunnel serve`` and ``fs-tunnel up`` run as a user would type them, on the stage of
-tools/stage.py. The internet has a chain of our own; the provider has a stake there, and a price;
-the client has a wallet, opens a channel, and pays while bytes flow. A page and a file are fetched;
+tools/stage.py. The internet has a chain of our own and a full node; the provider has a stake, and
+announces itself; the client has a wallet, finds the provider through the network, opens a channel,
+and pays while bytes flow. A page and a file are fetched;
 we listen on both links meanwhile: on the provider's way out the page is there to be read, which
 shows that we would see it; on the wire between client and provider everything is WireGuard. In the
 end both books and the chain have to agree to the base unit. Nothing is left behind.
@@ -22,12 +23,13 @@ from typing import Any
 from fs_market.core.units import Token
 from tests.netns.capture import Capture
 from tests.netns.waiting import wait_until
-from tools import market, wire
+from tools import market, network, wire
 from tools import stage as place
 from tools.stage import Interrupts, Stage, StepFailed, stage
 from tools.terminal import Progress, table
 
 TOOLS = {
+    "chromium": "chromium",
     "ip": "iproute2",
     "nft": "nftables",
     "ping": "iputils-ping",
@@ -43,7 +45,9 @@ PER_GIB, BUDGET, READY = "0.5", "1", "20"  # whole tokens
 WALLET_FILE = "--wallet wallet.json"
 WALLET = f"{WALLET_FILE} --password-file password"
 OWNER = "--wallet owner.json --password-file password"
-SETTINGS = "--settings chain/market.toml"
+COUNTRY = "DE"
+SETTINGS = "--settings client.toml"
+PICTURE = place.REPOSITORY / "build" / "demo-page.png"
 # It stands in the page, and 4,096 times in each MiB of the file.
 MARKER = b"Whoever can see this, sees through it."
 CLEAR_TEXT = (MARKER, b"HTTP/1.", b"GET /")
@@ -95,19 +99,27 @@ def _play(built: Stage, rows: Rows) -> None:
     _title("A chain on the internet, with the contracts and some accounts")
     settings = _start_chain(built)
     token = market.token_of(built.internet, settings)
+    price = f"{PER_GIB} {token.symbol}/GiB"
+    _title("A full node on the internet, with an API and a page")
+    full_node = _start_full_node(built, settings)
     _title("The provider: a key, a stake, and a price")
-    _prepare_provider(built, settings, f"{PER_GIB} {token.symbol}/GiB")
+    _prepare_provider(built, settings, price, full_node)
     allow = f"--wan {place.WAN} --allow-dest {place.INTERNET_NETWORK} --no-dns"
     seconds = _timed(
         built, "provider", f"fs-tunnel serve {allow} --market sale.toml {PROVIDER}.conf"
     )
     rows.append(("fs-tunnel serve", f"ready after {seconds:.2f} s"))
+    seconds = network.wait_until_seen(built.internet, COUNTRY)
+    rows.append(("seen by the full node", f"{seconds:.1f} s later, by its API"))
     _title("The client: a wallet, and a tunnel for all of its traffic")
+    network.with_bootstrap(settings, full_node, built.folder / "client.toml")
     _make_wallet(built, token.symbol)
+    rows += [_find(built), ("price", price)]
     said, seconds = _buy(built, token.symbol)
     rows.append(("fs-tunnel up", f"channel open and tunnel up after {seconds:.2f} s"))
     with Capture(built.client, place.WIRE) as on_the_wire:
         built.type(built.client, f"ping -q -c 5 -i 0.2 {PROVIDER_INSIDE}")
+        rows.append(_take_picture(built))
         _title("A page and a file")
         rows.append(_fetch_page(built))
         rows += _download(built, digest, on_the_wire)
@@ -166,7 +178,16 @@ def _start_chain(built: Stage) -> Path:
     return market.start_chain(built.internet, address, built.folder, built.environment())
 
 
-def _prepare_provider(built: Stage, settings: Path, price: str) -> None:
+def _start_full_node(built: Stage, settings: Path) -> str:
+    """Its address in the network."""
+    command = network.command(place.WEB_ADDRESS, str(settings.relative_to(built.folder)))
+    print(f"  internet# {command}", flush=True)
+    started = network.start(built.internet, command, built.folder, built.environment())
+    print("".join(f"    {line}\n" for line in started.said), end="", flush=True)
+    return started.address
+
+
+def _prepare_provider(built: Stage, settings: Path, price: str, full_node: str) -> None:
     built.type(built.provider, "fs-tunnel genkey > provider.key")
     path = built.folder / f"{PROVIDER}.conf"
     path.touch(mode=0o600)
@@ -176,7 +197,8 @@ def _prepare_provider(built: Stage, settings: Path, price: str) -> None:
     )
     sale = built.folder / "sale.toml"
     endpoint = f"{place.PROVIDER_ADDRESS}:{PORT}"
-    market.write_sale(settings, place.PROVIDER_ADDRESS, endpoint, price, sale)
+    market.write_sale(settings, place.PROVIDER_ADDRESS, endpoint, price, COUNTRY, sale)
+    network.with_bootstrap(sale, full_node)
     (built.folder / "password").touch(mode=0o600)
     (built.folder / "password").write_text(secrets.token_hex(16) + "\n")
     built.type(built.provider, f"fs-tunnel wallet import --key-file chain/owner.key {OWNER}")
@@ -189,16 +211,25 @@ def _make_wallet(built: Stage, symbol: str) -> None:
     key = "--key-file chain/client.key"
     built.type(built.client, f"fs-tunnel wallet import {key} {WALLET}")
     built.type(built.client, f"fs-tunnel wallet deposit {READY} {symbol} --yes {WALLET} {SETTINGS}")
-    built.type(built.client, f"fs-tunnel market list {SETTINGS}")
+
+
+def _find(built: Stage) -> tuple[str, str]:
+    started = time.monotonic()
+    command = f"fs-tunnel market list --country {COUNTRY} {SETTINGS} {WALLET_FILE}"
+    said = built.type(built.client, command)
+    seconds = time.monotonic() - started
+    found = sum(line.startswith("0x") for line in said.splitlines())
+    if found != 1:
+        raise StepFailed(f"the client found {found} providers, and there is 1")
+    return ("found by the client", f"{found} provider of 1 full node in {seconds:.1f} s")
 
 
 def _buy(built: Stage, symbol: str) -> tuple[str, float]:
     started = time.monotonic()
     limits = f"--max-price '{PER_GIB} {symbol}/GiB' --budget '{BUDGET} {symbol}' --yes"
-    provider = f"{place.PROVIDER_ADDRESS}:{market.SALES_PORT}"
     said = built.type(
         built.client,
-        f"fs-tunnel up --provider {provider} {limits} {WALLET} {SETTINGS} {CLIENT}",
+        f"fs-tunnel up --country {COUNTRY} {limits} {WALLET} {SETTINGS} {CLIENT}",
     )
     return said, time.monotonic() - started
 
@@ -234,6 +265,11 @@ def _settle(built: Stage, settings: Path, token: Token, said: str, ours: dict[st
         ("refunded", f"{token.format(end.refunded)} of {token.format(deposit)}, by the chain"),
         ("gas", f"{gas:,} to open the channel, {end.gas:,} to close it"),
     ]
+
+
+def _take_picture(built: Stage) -> tuple[str, str]:
+    network.take_picture(built.internet, built.folder, built.environment(), PICTURE)
+    return ("picture of the full node's page", str(PICTURE.relative_to(place.REPOSITORY)))
 
 
 def _fetch_page(built: Stage) -> tuple[str, str]:

@@ -45,7 +45,9 @@ def start_chain(internet: Namespace, address: str, folder: Path, env: dict[str, 
     return settings
 
 
-def write_sale(settings: Path, address: str, endpoint: str, price: str, to: Path) -> None:
+def write_sale(
+    settings: Path, address: str, endpoint: str, price: str, country: str, to: Path
+) -> None:
     """The provider's market.toml."""
     node_key = settings.parent / "node.key"
     node_key.touch(mode=0o600)
@@ -54,7 +56,7 @@ def write_sale(settings: Path, address: str, endpoint: str, price: str, to: Path
         f"{settings.read_text()}\n[provider]\n"
         f'listen = "{address}:{SALES_PORT}"\nendpoint = "{endpoint}"\nprice = "{price}"\n'
         f'key_file = "{settings.parent / "provider.key"}"\nnode_key_file = "{node_key}"\n'
-        f'payment_port = {PAYMENT_PORT}\nclients = {CLIENTS}\ncountry = "DE"\n'
+        f'payment_port = {PAYMENT_PORT}\nclients = {CLIENTS}\ncountry = "{country}"\n'
     )
 
 

@@ -12,15 +12,12 @@ def take(
     url: str,
     file: Path,
     *,
+    size: tuple[int, int] = DESKTOP,
     is_dark: bool = False,
-    is_phone: bool = False,
     is_whole: bool = False,
 ) -> None:
     """Write what a browser shows at ``url``, as a PNG; of all its length where ``is_whole``."""
-    with (
-        browser() as chromium,
-        chromium.context(PHONE if is_phone else DESKTOP, is_dark=is_dark) as context,
-    ):
+    with browser() as chromium, chromium.context(size, is_dark=is_dark) as context:
         page = context.new_page()
         page.set_default_timeout(_DEADLINE)
         # Events keep a connection open, so that the network is never idle.
@@ -40,8 +37,8 @@ def main() -> None:
     take(
         chosen.url,
         chosen.file,
+        size=PHONE if chosen.phone else DESKTOP,
         is_dark=chosen.dark,
-        is_phone=chosen.phone,
         is_whole=chosen.whole,
     )
 

@@ -28,7 +28,7 @@ WANTED = 4  # full nodes to keep with
 RECORD_LIFETIME = 6 * 3600 * 1000  # ms; it is signed anew when half of it has passed
 BEAT_EVERY = HEARTBEAT_INTERVAL / 1000  # s
 ASK_EVERY = 30.0  # s
-_TRY_AGAIN = 60.0  # s after the DHT or a relay did not do it
+_TRY_AGAIN = 10.0, 60.0  # s after the DHT, or a relay, did not do it
 _REFUSED = 10.0, 60.0  # s until a full node that refused is asked again: at first, at most
 _PATIENCE = 5  # refusals in a row, of what others take
 _AVOID_FOR = 600.0  # s
@@ -216,14 +216,14 @@ class Announcing:
     def stored(self, is_done: bool, now: float) -> None:
         """Whether the DHT has the record."""
         self._is_storing = False
-        self._store_at = now + (_STORE_EVERY if is_done else _TRY_AGAIN)
+        self._store_at = now + (_STORE_EVERY if is_done else _TRY_AGAIN[0])
 
     def reserved(self, node: str, is_granted: bool, now: float) -> None:
         """Whether a full node passes circuits on."""
         if (found := self._placed(node)) is None:
             return
         found.is_reserving, found.has_reserved = False, is_granted
-        found.reserve_at = now + (_RESERVE_EVERY if is_granted else _TRY_AGAIN)
+        found.reserve_at = now + (_RESERVE_EVERY if is_granted else _TRY_AGAIN[1])
 
     def restarted(self, now: float) -> None:
         """The network process is another one: all connections are gone, and nobody's fault."""

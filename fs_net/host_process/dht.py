@@ -96,18 +96,23 @@ class Dht:
                 store.remove(name)
 
     async def put(self, node_key: bytes, record: bytes, deadline: float) -> bool:
-        """Store a record; whether that ended within ``deadline`` seconds."""
+        """Store a record; whether that ended within ``deadline`` seconds, and somebody has it.
+
+        Who has just connected is not known to serve the DHT, or does not know yet who is listed.
+        """
         name = name_of(node_key)
         store = self.service.value_store
+        stored_at: set[ID] = set()
 
         async def tell(peer: ID) -> None:
-            await store._store_at_peer(peer, name.encode(), record)
+            if await store._store_at_peer(peer, name.encode(), record):
+                stored_at.add(peer)
 
         with trio.move_on_after(deadline) as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.service.put_value, name, record)
                 nursery.start_soon(self._with_others, name, tell)
-        return not scope.cancelled_caught
+        return bool(stored_at) and not scope.cancelled_caught
 
     async def get(self, node_key: bytes, deadline: float) -> bytes | None:
         """The latest record that was found within ``deadline`` seconds.

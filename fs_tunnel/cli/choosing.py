@@ -92,4 +92,7 @@ def _nobody(provider: Address | None) -> MarketError:
         return MarketError(
             f"no record of {provider} is found; it may be down: fs-tunnel market list --free 0"
         )
-    return MarketError("no provider suits; allow a higher price or more countries")
+    return MarketError(
+        "no provider suits; allow a higher price, more countries, or less uptime, "
+        "which nobody knows of a recent provider"
+    )

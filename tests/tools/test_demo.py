@@ -47,11 +47,15 @@ def left_behind(process: subprocess.Popen[str], folder: Path) -> list[str]:
 
 @pytest.mark.netns
 def test_it_ends_with_the_table(folder: Path) -> None:
+    demo.PICTURE.unlink(missing_ok=True)
     process = start(folder)
     said, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, said
     words = " ".join(said.split())
     for row in (
+        "seen by the full node",
+        "found by the client 1 provider of 1 full node in",
+        "price 0.5 FST/GiB",
         "its SHA-256",
         "throughput",
         "on the wire, anything else 0 frames",
@@ -62,11 +66,12 @@ def test_it_ends_with_the_table(folder: Path) -> None:
         "to open the channel",
     ):
         assert row in words
+    assert demo.PICTURE.read_bytes().startswith(b"\x89PNG")
     assert left_behind(process, folder) == []
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("line", ["The provider", "downloaded.bin"])
+@pytest.mark.parametrize("line", ["The provider", "market list", "rtt min", "downloaded.bin"])
 def test_nothing_is_left_after_ctrl_c(folder: Path, line: str) -> None:
     process = start(folder)
     assert process.stdout is not None

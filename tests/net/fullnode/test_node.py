@@ -154,9 +154,14 @@ def test_the_dht_stores_for_whoever_is_listed(tmp_path: Path) -> None:
             async with provider_host(tmp_path / "bob") as bob, provider_host(tmp_path / "c") as c:
                 for host in (bob, c):
                     await host.connect(await address_of(a))
-                await bob.put_record(key, each.record().raw, 2)
-                return await c.get_record(key, 2) is not None
+                is_stored = await bob.put_record(key, each.record().raw, 2)
+                is_found = await c.get_record(key, 2) is not None
+                assert is_found or not is_stored
+                return is_found
 
+        async with provider_host(tmp_path / "alone") as alone:
+            key = bytes(bob.keys.node.verify_key)
+            assert not await alone.put_record(key, bob.record().raw, 2)
         async with full_node(tmp_path / "a", chain) as a:
             await eventually(lambda: a._listed)
             assert await is_found(bob)

@@ -75,15 +75,19 @@ def run_tunnel(
     *,
     foreground: bool,
     keeps: Callable[[PublicKey], bool] | None = None,
+    reach: Callable[[], None] | None = None,
 ) -> None:
     """Bring the tunnel up, say so, and leave a helper; with ``foreground`` be it to the end.
 
-    ``keeps``: see ``lifecycle.bring_up``.
+    ``keeps``: see ``lifecycle.bring_up``.  ``reach`` finds the way to the other side; where it
+    raises, what was not up before is taken down again.
     """
     is_fresh = False
     with _stoppable():
         try:
             is_fresh = lifecycle.bring_up(role, config, device, plan, keeps=keeps)
+            if reach is not None:
+                _reach_or_end(config.name, reach, is_fresh=is_fresh)
             helper = _as_far_as_possible(config.name, helper)
             if not foreground:
                 _hand_over(config.name, helper)
@@ -98,6 +102,15 @@ def run_tunnel(
                 click.echo(f"{config.name} is down")
             if not foreground:
                 raise click.Abort from None
+
+
+def _reach_or_end(name: str, reach: Callable[[], None], *, is_fresh: bool) -> None:
+    try:
+        reach()
+    except FlowShieldError:
+        if is_fresh:
+            lifecycle.take_down(name)
+        raise
 
 
 def _as_far_as_possible(name: str, helper: Settings) -> Settings:

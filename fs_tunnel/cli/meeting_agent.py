@@ -19,7 +19,7 @@ from typing import Any
 
 from fs_market.client_agent import ClientAgent
 from fs_market.core.channels import channel_id
-from fs_market.core.client import ClientSession, State
+from fs_market.core.client import ClientSession
 from fs_market.core.records import ClientRecord
 from fs_market.errors import MarketError
 from fs_market.journal import Journal
@@ -35,7 +35,6 @@ from fs_tunnel.types import PublicKey
 _LEAVE_WITHIN = 10.0  # seconds, for the last voucher
 _MAX_LINE = 1 << 16  # bytes
 _READ = 1 << 16  # bytes
-_LOOK_EVERY = 0.05  # seconds
 
 
 class Asker(Client):
@@ -87,18 +86,11 @@ class Asker(Client):
         engine = EngineLink()
         await engine.open(sockets)
         agent = ClientAgent(ClientSession(self.config, record), journal)
-        paying = asyncio.create_task(agent.pay(route, engine, self._provider))
         try:
             async with asyncio.timeout(_LEAVE_WITHIN):
-                # Before, there is nobody to tell it to.
-                while agent.session.state is State.ORDERING:
-                    await asyncio.sleep(_LOOK_EVERY)
-                agent.close()
-                await paying
+                await agent.leave(route, engine, self._provider)
         except (OSError, TimeoutError):
             return False
-        finally:
-            paying.cancel()
         return True
 
 

@@ -104,7 +104,7 @@ def sell(scene: Market, full_nodes: list[str]) -> None:
         f'{text}country = "DE"\nclients = 20\nrelay = true\n\n[network]\n'
         f'bootstrap = {json.dumps(full_nodes)}\nlisten = ["/ip4/0.0.0.0/tcp/{LIBP2P}"]\n'
     )
-    for words in (("stake", "20", scene.symbol, "--yes"), ("announce", "--yes")):
+    for words in (("stake", "120", scene.symbol, "--yes"), ("announce", "--yes")):
         expect_ok(verb(scene, *words))
 
 

@@ -126,11 +126,14 @@ class _Reaching:
     def _given_up(self, error: MarketError, *, is_left: bool) -> MarketError:
         if not is_left:
             return MarketError(
-                f"{error}. The channel stays: fs-tunnel up again goes on with it, "
-                "fs-tunnel market settle ends it"
+                f"{error}. What was bought stays: fs-tunnel up again goes on with it, "
+                "fs-tunnel market settle brings the money back"
             )
         self._files.forget_keys()
-        return MarketError(f"{error}. The provider closes the channel, and the money comes back")
+        return MarketError(
+            f"{error}. The session is over, and nothing is up; "
+            "fs-tunnel market settle brings the money back"
+        )
 
     def _has_session(self) -> bool:
         peers = UapiClient(self._name).get().peers

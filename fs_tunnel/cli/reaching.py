@@ -8,7 +8,9 @@ are; to servers of STUN, and to the provider's endpoints, while they are asked a
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import Any
 
@@ -34,6 +36,7 @@ _RELAY = re.compile(r"/(ip[46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+"
 _CONNECT_WITHIN = 5.0  # seconds
 _BY_ITSELF_WITHIN = 1.0  # seconds: one round trip, where the provider's port is forwarded
 _LOOK_EVERY = 0.1  # seconds
+_SESSION_LASTS = 180 * 10**9  # ns, by WireGuard's Reject-After-Time
 
 
 def relay_endpoint(address: str) -> Endpoint | None:
@@ -47,21 +50,25 @@ def relay_endpoint(address: str) -> Endpoint | None:
         return None
 
 
-def reach_of(files: MarketFiles) -> Callable[[], None] | None:
-    """What reaches the provider of a tunnel that is up; None where its place leads there."""
+def reach_of(files: MarketFiles) -> Callable[[bool], None] | None:
+    """What reaches the provider of a tunnel that is up; None where its place leads there.
+
+    MarketError says plainly why it cannot, and what becomes of the money.  It is told whether the
+    tunnel was there before: if not, it ends the session with a provider that cannot be reached.
+    """
     start = files.read_start()
     if start is None or not start.get("relay"):
         return None
-    return lambda: _Reaching(files, start).run()
+    return lambda was_there: _Reaching(files, start, was_there=was_there).run()
 
 
 class _Reaching:
-    def __init__(self, files: MarketFiles, start: dict[str, Any]) -> None:
+    def __init__(self, files: MarketFiles, start: dict[str, Any], *, was_there: bool) -> None:
         self._files, self._start, self._name = files, start, files.conf.stem
         self._provider = PublicKey.from_base64(start["provider_key"])
+        self._was_there = was_there
 
     def run(self) -> None:
-        """MarketError says plainly why it cannot be reached, and what becomes of the money."""
         answered = asyncio.run(self._reach())
         if answered is not None:
             self._keep(answered)
@@ -84,24 +91,24 @@ class _Reaching:
                 ) from None
 
     async def _meet(self, relay: Endpoint, mark: int) -> Endpoint | None:
-        sockets = {
-            **connect_as_root(self._name),
-            "relay": await asyncio.to_thread(
-                connect_marked, relay.ip, relay.port, mark, _CONNECT_WITHIN
-            ),
-        }
-        engine = EngineLink()
-        await engine.open({**connect_as_root(self._name)})
-        hearing = asyncio.create_task(_hear(engine))
-        descriptors = {use: each.fileno() for use, each in sockets.items()}
-        start = {**self._start, "role": "meet", "sockets": descriptors}
-        try:
-            async with conversation(start, tuple(descriptors.values())) as agent:
-                return await self._call(engine, agent)
-        finally:
-            hearing.cancel()
+        async with AsyncExitStack() as stack:
+            engine = EngineLink()
+            await engine.open(connect_as_root(self._name))
+            stack.push_async_callback(engine.close)
+            hearing = asyncio.create_task(_hear(engine))
+            stack.callback(hearing.cancel)
+            sockets = connect_as_root(self._name)
             for each in sockets.values():
-                each.close()
+                stack.enter_context(each)
+            sockets["relay"] = stack.enter_context(
+                await asyncio.to_thread(connect_marked, relay.ip, relay.port, mark, _CONNECT_WITHIN)
+            )
+            descriptors = {use: each.fileno() for use, each in sockets.items()}
+            start = {**self._start, "role": "meet", "sockets": descriptors}
+            agent = await stack.enter_async_context(
+                conversation(start, tuple(descriptors.values()))
+            )
+            return await self._call(engine, agent)
 
     async def _call(self, engine: EngineLink, agent: Conversation) -> Endpoint | None:
         heard = agent.hear()
@@ -117,27 +124,34 @@ class _Reaching:
         try:
             return await reach(engine, _Gate(self._name), self._provider, servers, ask)
         except MarketError as error:
-            agent.say({"leave": True})
-            said = None
-            with contextlib.suppress(MarketError):
-                said = await anext(heard, None)
-            raise self._given_up(error, is_left=said == {"left": True}) from None
+            if self._was_there:
+                raise MarketError(
+                    f"{error}. Nothing leaves: fs-tunnel up again, or fs-tunnel down {self._name}"
+                ) from None
+            raise MarketError(f"{error}. {await self._leave(agent, heard)}") from None
 
-    def _given_up(self, error: MarketError, *, is_left: bool) -> MarketError:
-        if not is_left:
-            return MarketError(
-                f"{error}. What was bought stays: fs-tunnel up again goes on with it, "
+    async def _leave(self, agent: Conversation, heard: AsyncIterator[dict[str, Any]]) -> str:
+        """End the session, if the provider hears it; what became of the money."""
+        agent.say({"leave": True})
+        said = None
+        with contextlib.suppress(MarketError):
+            said = await anext(heard, None)
+        if said != {"left": True}:
+            return (
+                "What was bought stays: fs-tunnel up again goes on with it, "
                 "fs-tunnel market settle brings the money back"
             )
         self._files.forget_keys()
-        return MarketError(
-            f"{error}. The session is over, and nothing is up; "
-            "fs-tunnel market settle brings the money back"
+        return (
+            "The session is over, and nothing is up; fs-tunnel market settle brings the money back"
         )
 
     def _has_session(self) -> bool:
         peers = UapiClient(self._name).get().peers
-        return any(each.public_key == self._provider and each.last_handshake_ns for each in peers)
+        before = time.time_ns() - _SESSION_LASTS
+        return any(
+            each.public_key == self._provider and each.last_handshake_ns > before for each in peers
+        )
 
     def _keep(self, answered: Endpoint) -> None:
         """So that the file leads there where it is applied anew."""

@@ -83,7 +83,8 @@ def up(
     with --provider it is that one's. CONF is the tunnel's name then, or left out. It is paid for
     while it is used, out of a channel that is opened for it, and closed at fs-tunnel down. Up to
     two more stand by, each with an equal part of the budget: the tunnel moves to the next when one
-    is lost.
+    is lost. Of a provider behind a NAT it is bought through a full node; then both sides call each
+    other, or it is said why that cannot work.
     """
     market, reach = None, None
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)

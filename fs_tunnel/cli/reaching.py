@@ -22,17 +22,17 @@ from fs_tunnel.cli.conversation import Conversation, conversation, senseless
 from fs_tunnel.cli.market_files import MarketFiles, write_private
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.punching import reach, whereabouts_from_json, whereabouts_to_json
-from fs_tunnel.errors import FlowShieldError
+from fs_tunnel.errors import UsageError
 from fs_tunnel.helper.engine_sockets import connect_as_root
 from fs_tunnel.linux.journal import Journal
 from fs_tunnel.linux.nft import has_table, table_of
-from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint, check_host
 from fs_tunnel.linux.permitted_negotiation import LONGEST, connect_marked
 from fs_tunnel.linux.state import locked
 from fs_tunnel.types import Endpoint, PublicKey
 from fs_tunnel.uapi import UapiClient
 
-_RELAY = re.compile(r"/(ip[46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+")
+_RELAY = re.compile(r"/ip([46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+")
 _CONNECT_WITHIN = 5.0  # seconds
 _BY_ITSELF_WITHIN = 1.0  # seconds: one round trip, where the provider's port is forwarded
 _LOOK_EVERY = 0.1  # seconds
@@ -42,12 +42,14 @@ _SESSION_LASTS = 180 * 10**9  # ns, by WireGuard's Reject-After-Time
 def relay_endpoint(address: str) -> Endpoint | None:
     """Where a full node listens, by its multiaddr; None where that is not TCP at an IP address."""
     matched = _RELAY.fullmatch(address)
-    try:
-        if matched is None or ip_address(matched[2]).version != int(matched[1][-1]):
-            return None
-        return Endpoint(str(ip_address(matched[2])), int(matched[3]))
-    except (ValueError, FlowShieldError):
+    if matched is None:
         return None
+    host, port = matched[2], int(matched[3])
+    try:
+        check_host(host, port)
+    except UsageError:
+        return None
+    return Endpoint(host, port) if ip_address(host).version == int(matched[1]) else None
 
 
 def reach_of(files: MarketFiles) -> Callable[[bool], None] | None:

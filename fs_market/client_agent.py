@@ -55,7 +55,7 @@ class Buyer:
 
 
 class ClientAgent:
-    """Pumps a session; ``negotiate``, ``reserve``, ``order`` or ``pay``, each once."""
+    """Pumps a session; ``negotiate``, ``reserve``, ``order``, ``pay`` or ``leave``, each once."""
 
     def __init__(self, session: ClientSession, books: Books) -> None:
         self.session = session
@@ -136,15 +136,24 @@ class ClientAgent:
             return None
         return self._liveness.silence
 
+    async def leave(self, route: Route, engine: Engine, provider: PublicKey) -> Ended:
+        """End a session that was ordered, as soon as the provider takes it up; see ``pay``."""
+        return await self._pay(route, engine, provider, self._close_once_served)
+
     async def pay(self, gateway: Route, engine: Engine, provider: PublicKey) -> Ended:
         """Pay for what passes until the session is over; ``provider`` is its key in the engine."""
+        return await self._pay(gateway, engine, provider, lambda: False)
+
+    async def _pay(
+        self, gateway: Route, engine: Engine, provider: PublicKey, is_enough: Callable[[], bool]
+    ) -> Ended:
         self._engine, self._provider = engine, provider
         tasks = [
             asyncio.create_task(self._stay_connected(gateway)),
             asyncio.create_task(self._hear_engine(engine)),
             asyncio.create_task(self._look_for_life(engine, provider)),
         ]
-        serving = asyncio.create_task(self._serve(lambda: False))
+        serving = asyncio.create_task(self._serve(is_enough))
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for each in done:
@@ -161,6 +170,12 @@ class ClientAgent:
         """End the session: pay what is owed, and no more."""
         self.session.close(self._now())
         self._woken.set()
+
+    def _close_once_served(self) -> bool:
+        # Before, there is nobody to tell it to.
+        if self.session.state is State.SERVED:
+            self.close()
+        return False
 
     async def _serve(self, is_enough: Callable[[], bool]) -> None:
         session = self.session

@@ -26,11 +26,11 @@ from fs_net.core.records import ProviderRecord
 from fs_net.errors import HostGone, NetError, Reason, Refused
 from fs_net.host import Handlers, Host, OnSession
 from fs_net.launchers import Launcher
+from fs_net.peer_ids import key_of
 
 log = logging.getLogger(__name__)
 
 _START_AGAIN = 60.0  # s after the network process did not come up
-_ED25519 = bytes.fromhex("002408011220")  # what a peer id has before such a key
 _OF_LIBP2P = 10.0  # s of patience for one call
 
 
@@ -111,7 +111,7 @@ class ProviderNode:
         if self._is_gone:
             await self._wait_for_another()
         now = _now()
-        self._core.offer(*self._offer(_key_of(self.host.peer)))
+        self._core.offer(*self._offer(key_of(self.host.peer)))
         before = self._announcer.last
         actions = self._core.next_actions(now, time.time_ns() // 1_000_000)
         if self._announcer.last != before:
@@ -223,12 +223,6 @@ def _reasons_untrusted(answer: bytes) -> list[Reason | None]:
         case questions.Declined(code):
             return questions.Delivered((code,)).reasons
     return [Reason.MALFORMED]
-
-
-def _key_of(peer: bytes) -> bytes:
-    """The Ed25519 key of a peer id (libp2p's "Peer Ids": an identity multihash of the key)."""
-    assert peer.startswith(_ED25519)
-    return peer.removeprefix(_ED25519)
 
 
 def _read_last(file: Path) -> int:

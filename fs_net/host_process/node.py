@@ -61,7 +61,9 @@ class Node:
         self.streams = Streams(self.host, self._on_message, self._on_question)
         self.sessions = Sessions(self.host, self._on_session)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
-        self.relay = Relay(self.host, relays=settings.is_full_node)
+        # Who listens nowhere is a client, which needs no more than the circuit.
+        punches = bool(settings.listen)
+        self.relay = Relay(self.host, relays=settings.is_full_node, punches=punches)
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
         self._listed: list[bytes] = []  # as far as they were told

@@ -31,21 +31,26 @@ _LIMITS = RelayLimits(
 
 
 class Relay:
-    """Relays where this is a full node, and is relayed where it is not."""
+    """Relays where this is a full node, and is relayed where it is not.
 
-    def __init__(self, host: IHost, *, relays: bool) -> None:
+    Without ``punches`` no direct connection is made of a circuit: the other side would have us dial
+    whatever addresses it names.
+    """
+
+    def __init__(self, host: IHost, *, relays: bool, punches: bool) -> None:
         self._protocol = CircuitV2Protocol(host, limits=_LIMITS, allow_hop=relays)
         roles = RelayRole.STOP | RelayRole.CLIENT
         config = RelayConfig(roles=roles | RelayRole.HOP if relays else roles, limits=_LIMITS)
         self._transport = CircuitV2Transport(host, self._protocol, config)
-        self._punch = DCUtRProtocol(host)
+        self._punch = DCUtRProtocol(host) if punches else None
         host.set_stream_handler(PROTOCOL_ID, self._protocol._handle_hop_stream)
         host.set_stream_handler(STOP_PROTOCOL_ID, self._protocol._handle_stop_stream)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Run for as long as ``stack`` is open."""
         for service in (self._protocol, self._punch):
-            await stack.enter_async_context(background_trio_service(service))
+            if service is not None:
+                await stack.enter_async_context(background_trio_service(service))
 
     async def reserve(self, relay: ID, deadline: float) -> bool:
         """Ask a connected full node to pass circuits on to us."""
@@ -64,7 +69,7 @@ class Relay:
         """
         with trio.fail_after(deadline):
             await self._transport.dial(address)
-        if not punch:
+        if not punch or self._punch is None:
             return False
         with trio.move_on_after(deadline):
             return bool(await self._punch.initiate_hole_punch(peer))

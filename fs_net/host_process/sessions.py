@@ -62,6 +62,9 @@ class Sessions:
         """A session with a connected peer; its number."""
         if sum(not each.is_incoming for each in self._sessions.values()) >= _OPENED:
             raise RuntimeError("too many sessions are open")
+        if ID(peer) not in self._host.get_connected_peers():
+            # Or else whatever addresses it told of itself would be dialled.
+            raise RuntimeError("no connection to the peer")
         with trio.fail_after(deadline):
             try:
                 stream = await self._host.new_stream(ID(peer), [SESSION])

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import uvloop
 
-from fs_tunnel.cli import buying_agent, finding_agent, selling_agent
+from fs_tunnel.cli import buying_agent, finding_agent, meeting_agent, selling_agent
 from fs_tunnel.cli.telling import tell
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.daemon import system_log
@@ -33,6 +33,7 @@ _ROLES: dict[str, Callable[[dict[str, Any]], _Work]] = {
     "provider": selling_agent.Seller,
     "negotiate": buying_agent.Negotiator,
     "order": buying_agent.Orderer,
+    "meet": meeting_agent.Asker,
     "client": buying_agent.Payer,
     "find": finding_agent.Finder,
 }

@@ -23,13 +23,14 @@ from fs_market.core.signatures import SigningKey
 from fs_market.errors import MarketError
 from fs_market.voucher_book import Side
 from fs_net.core.records import ProviderRecord, Signed
-from fs_tunnel.cli import choices, money, places, standbys
+from fs_tunnel.cli import choices, finding, money, places, standbys
 from fs_tunnel.cli.choosing import Looking, choose
 from fs_tunnel.cli.deals import Deal, Payer
 from fs_tunnel.cli.market_files import MarketFiles, agent_user, write_private
 from fs_tunnel.cli.money import Market
 from fs_tunnel.cli.places import Place
 from fs_tunnel.cli.providers import Provider, parse_provider, places_of
+from fs_tunnel.cli.reaching import relay_endpoint
 from fs_tunnel.cli.standbys import StandBy, Standbys
 from fs_tunnel.cli.text import warn
 from fs_tunnel.cli.wishes import parse_price
@@ -108,7 +109,9 @@ class _Purchasing:
             budget = token.parse(purchase.budget).units
             providers = await self._providers(market, payer)
             most = 1 if purchase.no_failover else _MOST_PLACES
-            most = max(1, min(most, len({each.name for each in providers})))
+            # Whom only full nodes pass us on to can be the first, and nobody who stands by.
+            ready = {each.name for each in providers if not each.peer}
+            most = max(1, min(most, len(ready) + any(each.peer for each in providers)))
             start = {
                 "uid": user.pw_uid,
                 "gid": user.pw_gid,
@@ -124,6 +127,8 @@ class _Purchasing:
                 "payer": str(payer.account),
                 "wireguard_key": PublicKey(public_key(private.raw)).to_base64(),
                 "budget": str(budget // most),
+                "network": finding.network_of(market.settings).hex(),
+                "relays": self._relays(),
             }
             accounts = await market.journal.do(
                 lambda db: voucher_book.open_accounts(db, Side.PAYER)
@@ -140,7 +145,9 @@ class _Purchasing:
             chosen, place = await _first_place(deals, most, self._note)
             waiting, names = [], {chosen.provider.name}
             for deal in deals[deals.index(chosen) + 1 :]:
-                if deal.provider.name in names or not _has_part(deal, deals, len(names), most):
+                if deal.provider.peer or deal.provider.name in names:
+                    continue
+                if not _has_part(deal, deals, len(names), most):
                     continue
                 if found := await _stand_by(deal):
                     waiting.append(found)
@@ -173,6 +180,12 @@ class _Purchasing:
         if self._records:
             choices.write(self._files, self._records)
         return found
+
+    def _relays(self) -> list[str]:
+        """Full nodes that may pass us on to a provider, and say where our tunnel is seen."""
+        looking, settings_file = self._purchase.looking, self._purchase.settings_file
+        known = looking.full_nodes or finding.known_full_nodes(settings_file)
+        return [each for each in known if relay_endpoint(each) is not None]
 
     def _note(self, provider: Provider) -> None:
         """With this one, and no other, a channel is about to be opened."""

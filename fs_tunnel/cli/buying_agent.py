@@ -8,7 +8,7 @@ What it cannot decide, or must not do, it asks of ``up``, a line of JSON each wa
     {"quote": HEX}                        {"accept": {"deposit": N, "expires_at": N, "salt": HEX}},
                                           or null
     {"open": {"terms": HEX, ...}}         {"opened": true}
-    {"configured": {...}}                 nothing: it ends
+    {"configured": {..., "relay": ADDRESS or null}}     nothing: it ends
     {"reserved": ADDRESS}                 nothing: it ends
 """
 
@@ -38,8 +38,10 @@ from fs_market.errors import MarketError, Reason
 from fs_market.journal import Journal
 from fs_market.stream import TcpRoute, take_over
 from fs_market.wallet import parse_secret
+from fs_tunnel.cli.client_host import Relayed
 from fs_tunnel.cli.metering import EngineLink
 from fs_tunnel.cli.money import amount_json, read_secret
+from fs_tunnel.cli.peer_route import PeerRoute
 from fs_tunnel.cli.telling import keep_telling, tell
 from fs_tunnel.types import PublicKey
 
@@ -50,7 +52,7 @@ _FAREWELL = 10.0  # seconds for the last voucher
 _MAX_ANSWER = 1 << 16  # bytes
 
 
-class _Client:
+class Client:
     """What both of its lives need: who pays, how much, and the books."""
 
     def __init__(self, start: dict[str, Any]) -> None:
@@ -58,7 +60,7 @@ class _Client:
         key = SigningKey(parse_secret(read_secret(Path(start["session_key_file"]))))
         token = start["token"]
         self._token = Token(token["symbol"], token["decimals"], Address.parse(token["address"]))
-        self._config = ClientConfig(
+        self.config = ClientConfig(
             domain=channels_domain(start["chain_id"], Address.parse(start["channels"])),
             token=self._token.address,
             payer=Address.parse(start["payer"]),
@@ -68,65 +70,75 @@ class _Client:
             budget=int(start["budget"]),
             node=Address.parse(start["node"]) if start["node"] else None,
         )
-        self._books = Path(start["books"]) / "sessions.journal"
-        self._genesis = bytes.fromhex(start["genesis"])
+        self.books = Path(start["books"]) / "sessions.journal"
+        self.genesis = bytes.fromhex(start["genesis"])
 
-    async def _records(self, journal: Journal) -> list[ClientRecord]:
+    async def records(self, journal: Journal) -> list[ClientRecord]:
         """The sessions of this tunnel, the latest first."""
         records = [
             from_bytes_untrusted(ClientRecord, entry.record)
             for entry in await journal.do(session_book.latest_first)
         ]
-        return [each for each in records if each.wireguard_key == self._config.wireguard_key]
+        return [each for each in records if each.wireguard_key == self.config.wireguard_key]
 
-    async def _record(self, journal: Journal) -> ClientRecord | None:
+    async def record(self, journal: Journal) -> ClientRecord | None:
         """The session with these keys; None where there is none."""
-        return next(filter(self._is_ours, await self._records(journal)), None)
+        return next(filter(self._is_ours, await self.records(journal)), None)
 
     def _is_ours(self, record: ClientRecord) -> bool:
-        return record.terms.session_key == self._config.session_key.address
+        return record.terms.session_key == self.config.session_key.address
 
 
-class Negotiator(_Client):
+class Negotiator(Client):
     """Buys a place in a provider's tunnel, or takes up what was bought."""
 
     def __init__(self, start: dict[str, Any]) -> None:
         super().__init__(start)
-        self._provider = TcpRoute(start["host"], start["port"])
+        self._place = TcpRoute(start["host"], start["port"])
+        self._relayed = Relayed(start) if start["peer"] else None
+        self._relays: list[str] = start["relays"]
         self._only_reserves: bool = start["only_reserves"]
 
     async def run(self, _sockets: dict[str, socket.socket]) -> None:
         """Tell the place, or raise MarketError with why there is none."""
-        async with Journal(self._books, self._genesis) as journal:
-            record = await self._record(journal)
+        if self._relayed is None:
+            await self._negotiate(self._place)
+            return
+        async with self._relayed.route(self._relays) as route:
+            await self._negotiate(route)
+
+    async def _negotiate(self, route: TcpRoute | PeerRoute) -> None:
+        async with Journal(self.books, self.genesis) as journal:
+            record = await self.record(journal)
             if record is not None and record.is_over:
                 record = None
-            agent = ClientAgent(ClientSession(self._config, record), journal)
+            agent = ClientAgent(ClientSession(self.config, record), journal)
             buyer = Buyer(_consider, _have_opened)
             ending = asyncio.get_running_loop().call_later(_NEGOTIATE_WITHIN, agent.close)
             if not self._only_reserves:
-                _tell_place(await agent.negotiate(self._provider, buyer))
+                place = await agent.negotiate(route, buyer)
+                _tell_place(place, route.relay if isinstance(route, PeerRoute) else None)
             else:
                 if record is None or not record.is_open:
-                    await agent.reserve(self._provider, buyer)
-                tell({"reserved": await _address_of(self._provider)})
+                    await agent.reserve(route, buyer)
+                tell({"reserved": await _address_of(self._place)})
             ending.cancel()
 
 
-class Orderer(_Client):
+class Orderer(Client):
     """Takes up a place that was reserved."""
 
     async def run(self, sockets: dict[str, socket.socket]) -> None:
         """Tell the place, or raise MarketError with why there is none."""
-        async with Journal(self._books, self._genesis) as journal:
-            record = await self._record(journal)
+        async with Journal(self.books, self.genesis) as journal:
+            record = await self.record(journal)
             if record is None or not record.is_open or record.is_over:
                 raise MarketError("nothing is reserved there; run fs-tunnel down, then up again")
-            agent = ClientAgent(ClientSession(self._config, record), journal)
+            agent = ClientAgent(ClientSession(self.config, record), journal)
             _tell_place(await agent.order(await take_over(sockets["negotiation"])))
 
 
-class Payer(_Client):
+class Payer(Client):
     """Pays for a tunnel that is up."""
 
     def __init__(self, start: dict[str, Any]) -> None:
@@ -142,14 +154,12 @@ class Payer(_Client):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         engine = EngineLink()
         await engine.open(sockets)
-        async with Journal(self._books, self._genesis) as journal:
-            record = await self._record(journal)
-            self._others = [
-                each for each in await self._records(journal) if not self._is_ours(each)
-            ]
+        async with Journal(self.books, self.genesis) as journal:
+            record = await self.record(journal)
+            self._others = [each for each in await self.records(journal) if not self._is_ours(each)]
             if record is None:
                 raise MarketError("no session is in the journal; run fs-tunnel down, then up again")
-            agent = ClientAgent(ClientSession(self._config, record), journal)
+            agent = ClientAgent(ClientSession(self.config, record), journal)
             if record.is_over:
                 tell(self._describe(agent, record))
                 return
@@ -189,7 +199,7 @@ class Payer(_Client):
             "node": str(offer.node),
             "price": offer.price.format(self._token),
             "paid": amount_json(session.promised, self._token),
-            "budget": amount_json(self._config.budget, self._token),
+            "budget": amount_json(self.config.budget, self._token),
             "deposit": amount_json(record.deposit, self._token),
             "up_bytes": usage.up,
             "down_bytes": usage.down,
@@ -214,7 +224,7 @@ async def _address_of(route: TcpRoute) -> str:
     return str(found[0][4][0])
 
 
-def _tell_place(place: Tunnel) -> None:
+def _tell_place(place: Tunnel, relay: str | None = None) -> None:
     tell(
         {
             "configured": {
@@ -225,6 +235,7 @@ def _tell_place(place: Tunnel) -> None:
                 "gateway": str(place.gateway),
                 "payment_port": place.payment_port,
                 "mtu": place.mtu,
+                "relay": relay,
             }
         }
     )

@@ -88,6 +88,7 @@ class Deal:
             "node": str(provider.node) if provider.node else None,
             "record": record.raw.hex() if record else None,
             "tunnel_key": record.content.wireguard_key.to_base64() if record else None,
+            "peer": provider.peer.hex(),
         }
         self._session_key, self._payer, self._market = session_key, payer, market
         self._quote: Quote | None = None
@@ -99,6 +100,8 @@ class Deal:
         """MarketError where there is none; ``note`` is called before money moves."""
         self._note = note
         told = await self._negotiate("configured", only_reserves=False)
+        if self.provider.peer:
+            self.start["relay"] = _relay_untrusted(told, self.start["relays"])
         return parse_place_untrusted(told, self.start["tunnel_key"])
 
     async def reserve(self) -> StandBy:
@@ -197,6 +200,14 @@ class Deal:
             or (terms.payee, terms.order) != (quote.terms.payee, quote.terms.digest)
         ):
             raise MarketError("the agent wants another channel than was agreed; it was not opened")
+
+
+def _relay_untrusted(told: object, relays: list[str]) -> str:
+    """The full node through which it was bought."""
+    match told:
+        case {"relay": str(relay)} if relay in relays:
+            return relay
+    raise senseless()
 
 
 def _at_most(limit: Price, record: Signed[ProviderRecord] | None) -> Price:

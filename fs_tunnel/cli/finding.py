@@ -20,7 +20,7 @@ from fs_market.settings import MarketSettings, find, read_section
 from fs_net.core.discovery import MAX_CANDIDATES, Discovery, Listings
 from fs_net.core.matching import Match, Order, Wishes
 from fs_net.core.questions import UNMEASURED, Find, Found, Hit, serialize
-from fs_net.core.records import MAX_SIGNED
+from fs_net.core.records import MAX_SIGNED, network_id
 from fs_net.ports import Listing
 from fs_net.settings import parse_network
 from fs_tunnel.cli.chain_view import ChainListings
@@ -90,12 +90,11 @@ async def search(
     """
     if find_spec("libp2p") is None:
         raise UsageError("libp2p is not installed; run: pip install 'flowshield[network]'")
-    path = find(settings_file)
-    network = parse_network(read_section(path, "network") or {}, str(path))
-    full_nodes = query.full_nodes or network.bootstrap
+    full_nodes = query.full_nodes or known_full_nodes(settings_file)
     if not full_nodes:
         raise UsageError(
-            f"no full node is known; add bootstrap to [network] of {path}, or name a --full-node"
+            f"no full node is known; add bootstrap to [network] of {find(settings_file)}, "
+            "or name a --full-node"
         )
     listings = ChainListings(chain, settings)
     asked = _Chain(listings)
@@ -127,6 +126,19 @@ async def search(
                 case _:
                     raise senseless()
     raise MarketError("the agent ended while it searched; see the system's log")
+
+
+def known_full_nodes(settings_file: Path | None) -> tuple[str, ...]:
+    """Those of the settings, as multiaddrs; ConfigError where these are wrong."""
+    path = find(settings_file)
+    return parse_network(read_section(path, "network") or {}, str(path)).bootstrap
+
+
+def network_of(settings: MarketSettings) -> bytes:
+    """Which network the settings mean; empty where they name no registry."""
+    if settings.registry is None:
+        return b""
+    return network_id(settings.chain_id, settings.registry.raw)
 
 
 class _Progress:

@@ -13,25 +13,21 @@ import asyncio
 import json
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from random import SystemRandom
 from typing import Any
 
-from fs_net.bridge import Decision, Settings
 from fs_net.core.discovery import MAX_CANDIDATES, Discovery, Listings
 from fs_net.core.questions import Find, parse_untrusted
 from fs_net.discovery import Search
-from fs_net.host import Host
 from fs_net.launchers import ForkServer
 from fs_net.ports import Listing
+from fs_tunnel.cli.client_host import client_host
 from fs_tunnel.cli.telling import tell
 from fs_tunnel.errors import FlowShieldError
 
 _MAX_ANSWER = 1 << 20  # bytes
-_MAX_CONNECTIONS = 50
-_MAX_MEMORY = 512 << 20  # bytes
 
 
 class Finder:
@@ -51,22 +47,12 @@ class Finder:
     async def run(self, _sockets: dict[str, socket.socket]) -> None:
         """Tell what was found, or why nothing can be."""
         try:
-            with tempfile.TemporaryDirectory(prefix="fs-tunnel-") as folder:
-                tell({"found": await self._search(folder)})
+            tell({"found": await self._search()})
         except FlowShieldError as error:
             tell({"error": str(error)})
 
-    async def _search(self, folder: str) -> dict[str, Any]:
-        settings = Settings(
-            folder,
-            self._network,
-            listen=(),
-            max_connections=_MAX_CONNECTIONS,
-            max_memory=_MAX_MEMORY,
-        )
-        host = Host(settings, _Mute(), self._processes)
-        await host.start()
-        try:
+    async def _search(self) -> dict[str, Any]:
+        async with client_host(self._network, self._processes) as host:
             search = Search(host, self._discovery, self._listings, _Asking(), SystemRandom())
             if self._provider:
                 await search.find(self._provider, self._full_nodes)
@@ -77,8 +63,6 @@ class Finder:
                     tell=lambda text: tell({"progress": text}),
                 )
             return self._describe(search)
-        finally:
-            await host.close()
 
     def _describe(self, search: Search) -> dict[str, Any]:
         outcome = self._discovery.outcome(time.time_ns() // 1_000_000)
@@ -104,18 +88,6 @@ class Finder:
             ],
             "failed": search.failed,
         }
-
-
-class _Mute:
-    """A client answers nobody."""
-
-    def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:
-        return Decision.IGNORE
-
-    def on_message(self, peer: bytes, message: bytes) -> None: ...
-
-    async def on_question(self, peer: bytes, question: bytes) -> bytes:
-        return b""
 
 
 class _Asking:

@@ -36,6 +36,13 @@ class EngineLink:
         self._control, self._events = streams["control"], streams["events"]
         self._reading = asyncio.create_task(self._read_replies())
 
+    async def close(self) -> None:
+        """Hang up; ``low_credits`` ends."""
+        for _, writer in (self._control, self._events):
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
     async def add_peer(self, peer: PublicKey, addresses: tuple[IPAddress, ...]) -> None:
         inside = [str(each) for each in addresses]
         await self._ask({"op": "admit", "peer": peer.to_base64(), "addresses": inside})

@@ -8,7 +8,7 @@ from fs_net.errors import NetError
 from fs_net.host import Host
 from fs_net.session import Session
 
-_CIRCUIT = "/p2p-circuit/"
+CIRCUIT = "/p2p-circuit/"
 
 
 class PeerRoute:
@@ -22,6 +22,7 @@ class PeerRoute:
     def __init__(self, host: Host, peer: bytes, addresses: Sequence[str]) -> None:
         self._host, self._peer = host, peer
         self._addresses = sorted(addresses, key=lambda each: "/quic" in each)
+        self.relay: str | None = None  # the full node that led there last
 
     def __str__(self) -> str:
         return ", ".join(self._addresses) or f"peer {self._peer.hex()}"
@@ -34,9 +35,13 @@ class PeerRoute:
         for address in self._addresses:
             try:
                 await self._connect(address)
-                return await self._session()
+                session = await self._session()
             except NetError as error:
                 failure = error
+                continue
+            relay, circuit, _ = address.partition(CIRCUIT)
+            self.relay = relay if circuit else None
+            return session
         raise ConnectionRefusedError(str(failure or "no address of it is known")) from None
 
     async def _session(self) -> Session:
@@ -44,7 +49,7 @@ class PeerRoute:
         return await self._host.open_session(self._peer)
 
     async def _connect(self, address: str) -> None:
-        relay, circuit, _ = address.partition(_CIRCUIT)
+        relay, circuit, _ = address.partition(CIRCUIT)
         await self._host.connect(relay)
         if circuit:
             await self._host.dial_circuit(address, punch=False)

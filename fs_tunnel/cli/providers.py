@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fs_market.core.ethereum import Address
 from fs_net.core.records import ProviderRecord, Signed
+from fs_net.peer_ids import name_of, peer_id
 from fs_tunnel.errors import UsageError
 
 
@@ -14,16 +15,20 @@ class Provider:
     """Where one negotiates; ``node`` signs its quotes, None where anybody may.
 
     ``record`` is what it said of itself in the network, which was checked; None where it was named.
+    ``peer`` is the binary libp2p id of one that only full nodes pass us on to: it has no ``host``.
     """
 
     host: str
     port: int
     node: Address | None = None
     record: Signed[ProviderRecord] | None = None
+    peer: bytes = b""
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, an IPv6 address in brackets."""
+        """``HOST:PORT``, an IPv6 address in brackets; or the name of the peer."""
+        if self.peer:
+            return f"peer {name_of(self.peer)}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
@@ -33,9 +38,11 @@ class Provider:
 
 
 def places_of(record: Signed[ProviderRecord]) -> list[Provider]:
-    """Where the provider of a record negotiates."""
+    """Where the provider of a record negotiates; as a peer where it says no place."""
     said = record.content
     node = Address(said.quote_key)
+    if not said.sales:
+        return [Provider("", 0, node, record, peer_id(said.peer_key))]
     return [Provider(each.ip, each.port, node, record) for each in said.sales]
 
 

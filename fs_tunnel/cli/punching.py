@@ -8,14 +8,15 @@ side's endpoints while they are called, and then for the one that answered alone
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from fs_market.errors import MarketError
 from fs_market.meetings import Meet, Whereabouts
 from fs_net.core.punch import Mapping, Timetable, explain_failure, is_hopeless, judge_mapping
+from fs_tunnel.errors import UsageError
 from fs_tunnel.helper.client import HelperClient
 from fs_tunnel.linux.nft import table_of
-from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint, check_host
 from fs_tunnel.types import Endpoint, PublicKey
 
 _OBSERVE_TIMES, _OBSERVE_WITHIN = 4, 0.5  # questions, and seconds for each to be answered
@@ -66,6 +67,22 @@ class NoGate:
     async def open(self, endpoint: Endpoint) -> None: ...
 
     async def close(self, endpoint: Endpoint) -> None: ...
+
+
+def whereabouts_to_json(here: Whereabouts) -> dict[str, Any]:
+    """As it passes between a command and its agent."""
+    return {"endpoints": [str(each) for each in here.endpoints], "mapping": here.mapping}
+
+
+def whereabouts_from_json(said: dict[str, Any]) -> Whereabouts:
+    """The reverse; MarketError for what is none, or for an endpoint that is of no single host."""
+    try:
+        endpoints = tuple(map(Endpoint.parse, said["endpoints"]))
+        for each in endpoints:
+            check_host(each.ip, each.port)
+        return Whereabouts(endpoints, int(said["mapping"]))
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError):
+        raise MarketError("the provider says nowhere to call it; choose another") from None
 
 
 async def find_whereabouts(engine: Engine, servers: Sequence[Endpoint]) -> Whereabouts:

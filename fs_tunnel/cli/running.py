@@ -19,6 +19,7 @@ from fs_tunnel.helper.service import run as run_helper
 from fs_tunnel.helper.settings import Settings
 from fs_tunnel.linux import hooks
 from fs_tunnel.linux.change import Change
+from fs_tunnel.linux.journal import Journal
 from fs_tunnel.linux.plans import Protection, Surroundings, client_plan
 from fs_tunnel.linux.systemd import notify
 from fs_tunnel.types import PublicKey
@@ -75,15 +76,20 @@ def run_tunnel(
     *,
     foreground: bool,
     keeps: Callable[[PublicKey], bool] | None = None,
+    reach: Callable[[bool], None] | None = None,
 ) -> None:
     """Bring the tunnel up, say so, and leave a helper; with ``foreground`` be it to the end.
 
-    ``keeps``: see ``lifecycle.bring_up``.
+    ``keeps``: see ``lifecycle.bring_up``.  ``reach`` finds the way to the other side, and is told
+    whether the tunnel was up or closed before; where it was not and that fails, it is taken down.
     """
     is_fresh = False
+    was_open = Journal(config.name).is_open
     with _stoppable():
         try:
             is_fresh = lifecycle.bring_up(role, config, device, plan, keeps=keeps)
+            if reach is not None:
+                _reach_or_end(config.name, reach, was_open=was_open)
             helper = _as_far_as_possible(config.name, helper)
             if not foreground:
                 _hand_over(config.name, helper)
@@ -98,6 +104,16 @@ def run_tunnel(
                 click.echo(f"{config.name} is down")
             if not foreground:
                 raise click.Abort from None
+
+
+def _reach_or_end(name: str, reach: Callable[[bool], None], *, was_open: bool) -> None:
+    try:
+        reach(was_open)
+    except FlowShieldError:
+        # What was closed stays closed.
+        if not was_open:
+            lifecycle.take_down(name)
+        raise
 
 
 def _as_far_as_possible(name: str, helper: Settings) -> Settings:

@@ -83,16 +83,20 @@ def up(
     with --provider it is that one's. CONF is the tunnel's name then, or left out. It is paid for
     while it is used, out of a channel that is opened for it, and closed at fs-tunnel down. Up to
     two more stand by, each with an equal part of the budget: the tunnel moves to the next when one
-    is lost.
+    is lost. Of a provider behind a NAT it is bought through a full node; then both sides call each
+    other, or it is said why that cannot work.
     """
-    market = None
+    market, reach = None, None
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
     if any(buying[each] for each in ("providers", "budget", "max_price", "countries")):
-        from fs_tunnel.cli.buying import buy  # noqa: PLC0415 - the chain's library takes its time
+        # The chain's library takes its time.
+        from fs_tunnel.cli.buying import buy  # noqa: PLC0415
+        from fs_tunnel.cli.reaching import reach_of  # noqa: PLC0415
 
         require_net_admin("fs-tunnel up")
         files = buy(conf, protection, **buying)
         conf, market = str(files.conf), str(files.start)
+        reach = reach_of(files)
     if conf is None:
         raise UsageError(
             "name a CONF, or buy a tunnel with --max-price and --budget; see fs-tunnel up --help"
@@ -108,6 +112,7 @@ def up(
         hooks.surround(config, plan),
         Settings(agent=agent, market=market),
         foreground=foreground,
+        reach=reach,
     )
 
 

@@ -68,6 +68,7 @@ class Market:
     internet: Namespace
     folder: Path
     price: str  # whole tokens for a GiB
+    wan: str = "wan"  # the provider's uplink
     symbol: str = ""
     extra: dict[str, str] = field(default_factory=dict)
     at_first: dict[str, int] = field(default_factory=dict)
@@ -113,7 +114,7 @@ class Market:
         conf, sale = self.folder / f"{SOLD}.conf", self.folder / "sale.toml"
         return self.ok(
             self.provider,
-            *("serve", "--wan", "wan", "--allow-dest", "203.0.113.0/24", "--no-dns"),
+            *("serve", "--wan", self.wan, "--allow-dest", "203.0.113.0/24", "--no-dns"),
             *("--market", sale, conf),
         )
 
@@ -209,12 +210,16 @@ def market(price: str = "10") -> Iterator[Market]:
         provider.ip("route", "add", "default", "via", WEB)
         internet.ip("route", "add", "198.51.100.0/24", "via", PROVIDER_WAN)
         provider.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-        scene = Market(topology, client, provider, internet, folder, price)
-        start_chain(scene)
-        start_web(scene)
-        _write_sale(scene)
-        make_wallet(scene)
-        yield scene
+        yield furnished(Market(topology, client, provider, internet, folder, price))
+
+
+def furnished(scene: Market) -> Market:
+    """With a chain, a web server, something to sell, and a wallet with money."""
+    start_chain(scene)
+    start_web(scene)
+    _write_sale(scene)
+    make_wallet(scene)
+    return scene
 
 
 def start_chain(scene: Market) -> None:

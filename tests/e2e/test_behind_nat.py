@@ -1,0 +1,170 @@
+"""``up`` buys of a provider behind a NAT, through a full node, and reaches it from behind another.
+
+client 192.168.1.2 - NAT 203.0.113.10 - full nodes, chain, web - NAT 203.0.113.20 - 192.168.2.2
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from fs_wire import stun
+from tests.e2e.announced import network, verb
+from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market, furnished, make_keystore
+from tests.e2e.test_failover import left
+from tests.e2e.test_finding import settings, up
+from tests.interop.nats import (
+    CLIENT_INSIDE,
+    CLIENT_OUTSIDE,
+    PORT,
+    PROVIDER_INSIDE,
+    PROVIDER_OUTSIDE,
+    home,
+)
+from tests.netns.capture import Capture
+from tests.netns.served import expect_ok
+from tests.netns.topology import Topology
+from tests.netns.waiting import wait_until
+
+MIB = 1 << 20
+FULL_NODES = ("203.0.113.1", "203.0.113.2")
+LIBP2P = 4001
+pytestmark = pytest.mark.netns
+
+
+@contextmanager
+def behind_nats(client_nat: str, provider_nat: str) -> Iterator[tuple[Market, list[str]]]:
+    """The provider is served, and known to two full nodes; also their addresses."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fs-e2e-") as made,
+        Topology() as topology,
+        ExitStack() as stack,
+    ):
+        folder = Path(made)
+        folder.chmod(0o711)  # the agents' books are in it
+        internet = topology.namespace("inet")
+        internet.ip("link", "add", "bridge", "type", "bridge")
+        for address in (WEB, *FULL_NODES):
+            internet.ip("address", "add", f"{address}/24", "dev", "bridge")
+        internet.ip("link", "set", "bridge", "up")
+        client = home(topology, internet, "cli", client_nat, CLIENT_OUTSIDE, CLIENT_INSIDE)
+        provider = home(topology, internet, "prov", provider_nat, PROVIDER_OUTSIDE, PROVIDER_INSIDE)
+        provider.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        scene = furnished(Market(topology, client, provider, internet, folder, "10", "lan"))
+        stack.callback(scene.fs_tunnel, provider, "down", SOLD)
+        stack.callback(scene.fs_tunnel, client, "down", NAME)
+        full_nodes: list[str] = []
+        for each in FULL_NODES:
+            full_nodes.append(start_full_node(scene, each, full_nodes))
+        sell(scene, full_nodes)
+        scene.serve()
+        wait_until(
+            lambda: network(scene)["relays"] and network(scene)["full_nodes"] == 2,
+            what="full nodes know the provider, and pass clients on",
+            seconds=90,
+        )
+        scene.begin()
+        yield scene, full_nodes
+
+
+def start_full_node(scene: Market, address: str, known: list[str]) -> str:
+    """``fs-tunnel fullnode`` as anybody runs it; where it is reached."""
+    told = scene.folder / f"{address}.out"
+    bootstrap = [word for each in known for word in ("--bootstrap", each)]
+    with told.open("wb") as out:
+        process = scene.internet.start(
+            *(sys.executable, "-m", "fs_tunnel.cli.main", "fullnode", "--json"),
+            *("--folder", str(scene.folder / f"full-{address}"), *bootstrap),
+            *("--listen", f"/ip4/{address}/tcp/{LIBP2P}", "--settings", str(scene.settings)),
+            env=scene.env,
+            stdout=out,
+        )
+
+    def ready() -> list[str]:
+        assert process.poll() is None
+        said = [json.loads(each) for each in told.read_text().splitlines(keepends=False)]
+        return next((each["addresses"] for each in said if each["event"] == "ready"), [])
+
+    found = wait_until(ready, what=f"the full node of {address} listens", seconds=60)
+    return str(found[0])
+
+
+def sell(scene: Market, full_nodes: list[str]) -> None:
+    """Behind a NAT: no place of sale, and the tunnel where the NAT would be."""
+    sale = scene.folder / "sale.toml"
+    text = sale.read_text()
+    text = text.replace(f"{PROVIDER}:{SALES}", f"0.0.0.0:{SALES}")
+    text = text.replace(f"{PROVIDER}:{PORT}", f"{PROVIDER_OUTSIDE}:{PORT}")
+    sale.write_text(
+        f'{text}country = "DE"\nclients = 20\nrelay = true\n\n[network]\n'
+        f'bootstrap = {json.dumps(full_nodes)}\nlisten = ["/ip4/0.0.0.0/tcp/{LIBP2P}"]\n'
+    )
+    for words in (("stake", "120", scene.symbol, "--yes"), ("announce", "--yes")):
+        expect_ok(verb(scene, *words))
+
+
+def buy(scene: Market, full_nodes: list[str]) -> tuple[int, str, str]:
+    make_keystore(scene)
+    done = up(scene, settings(scene, full_nodes), "--country", "DE", "--max-price", "20/GiB")
+    return done.code, done.out, done.err
+
+
+def is_datagram(data: bytes) -> bool:
+    return any(kind == "udp" for _, kind, _ in left([data]))
+
+
+def test_it_is_bought_through_a_full_node_and_reached_through_both_nats() -> None:
+    with behind_nats("steady", "steady") as (scene, full_nodes):
+        with Capture(scene.client, "lan") as uplink:
+            code, out, err = buy(scene, full_nodes)
+            assert code == 0, err
+            assert out.count("is open, with 5 ") == 1
+            assert scene.fetch(4 * MIB) == 4 * MIB
+            frames = [frame.data for frame in uplink.frames() if frame.outgoing and frame.data]
+        # The tunnel's first datagram leaves once the kill switch is closed.
+        closed = next(at for at in range(len(frames)) if is_datagram(frames[at]))
+        before = left(frames[:closed])
+        assert {kind for _, kind, _ in before} == {"tcp"}
+        # libp2p's own hole punching would dial them.
+        assert not {place for place, _, _ in before} & {PROVIDER_INSIDE, PROVIDER_OUTSIDE}
+        behind = left(frames[closed:])
+        (relay,) = {place for place, kind, _ in behind if kind == "tcp"}
+        assert behind == {
+            (relay, "tcp", LIBP2P),
+            *((each, "udp", stun.PORT) for each in FULL_NODES),
+            (PROVIDER_OUTSIDE, "udp", PORT),
+        }
+        assert relay in FULL_NODES
+        rules = scene.client.run("nft", "list", "table", "inet", f"fs_{NAME}")
+        assert f"{PROVIDER_OUTSIDE} . {PORT}" in rules
+        assert not any(f"{each} ." in rules for each in FULL_NODES)
+        wait_until(lambda: int(scene.money(NAME)["paid"]["units"]) > 0, what="it is paid")
+        assert "over (done)" in scene.down()
+        paid = scene.money(SOLD)["paid"]["units"]
+        wait_until(lambda: scene.gained("provider") == int(paid), what="books agree")
+        wait_until(lambda: scene.gained("client") == -int(paid), what="the rest comes back")
+
+
+def test_it_says_plainly_when_it_cannot_and_nothing_stays() -> None:
+    with behind_nats("symmetric", "symmetric") as (scene, full_nodes):
+        code, _, err = buy(scene, full_nodes)
+        assert code == 1
+        assert "cannot: both sides' NATs are symmetric; choose another provider" in err
+        assert "fs-tunnel market settle brings the money back" in err
+        assert "The session is over" in err
+        assert not list((scene.folder / "state" / "market").glob(f"{NAME}.[cjks]*"))
+        assert scene.fs_tunnel(scene.client, "status", NAME).code == 3
+        assert f"fs_{NAME}" not in scene.client.run("nft", "list", "tables")
+        # Nothing was promised, so that only the payer's own close brings it back.
+        settled = scene.ok(
+            scene.client,
+            *("market", "settle", "--yes", "--settings", scene.settings),
+            *("--wallet", scene.folder / "wallet.json"),
+            *("--password-file", scene.folder / "password"),
+        )
+        assert "closing" in settled
+        assert scene.gained("provider") == 0

@@ -15,8 +15,8 @@ import pytest
 from fs_wire import stun
 from tests.e2e.announced import network, verb
 from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market, furnished, make_keystore
-from tests.e2e.test_failover import left
 from tests.e2e.test_finding import settings, up
+from tests.e2e.uplink import left
 from tests.interop.nats import (
     CLIENT_INSIDE,
     CLIENT_OUTSIDE,

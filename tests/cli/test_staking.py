@@ -57,7 +57,7 @@ class Scene:
         )
 
     def listed(self) -> list[dict[str, Any]]:
-        done = self.run("market", "list", "--settings", str(self.settings), "--json")
+        done = self.run("market", "list", "--chain", "--settings", str(self.settings), "--json")
         return list(json.loads(done.stdout)["providers"])
 
     def tokens(self) -> int:

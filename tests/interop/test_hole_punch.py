@@ -62,7 +62,8 @@ def test_a_ping_through_both_nats(our_engine: Engine, client_nat: str, provider_
         assert (endpoint.port == PORT) == (provider_nat != "symmetric")
         scene.client.ping(scene.provider.v4, count=3)
         scene.provider.ping(scene.client.v6)
-        assert said == []
+        # The provider may still have called when its link was taken away.
+        assert set(said) <= {"the engine ended"}
 
 
 @pytest.mark.parametrize(

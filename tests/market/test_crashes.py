@@ -21,7 +21,7 @@ def _addresses(contracts: Deployed) -> list[Address]:
 
 # A commit and a sending have two steps each; the least that a scenario can consist of.
 @pytest.mark.parametrize(
-    ("scenario", "least"), [("settlement", 10), ("transfer", 30), ("staking", 60)]
+    ("scenario", "least"), [("settlement", 10), ("transfer", 30), ("staking", 30)]
 )
 def test_killed_at_every_step(scenario: str, least: int, dev: Dev, tmp_path: Path) -> None:
     secret = os.urandom(32)

@@ -58,8 +58,8 @@ def found_among_sybils(folder: Path) -> tuple[bytes | None, bytes]:
             await client.connect(address_of(other), 10)
             for each in (provider, client):
                 await eventually(each.dht.connected)
-            await provider.dht.put(key_of(bob), bob.record().raw, 6)
-            return await client.dht.get(key_of(bob), 6)
+            await provider.dht.put(key_of(bob), bob.record().raw, 20)
+            return await client.dht.get(key_of(bob), 20)
 
     return run(lambda: trio.run(main)), bob.record().raw
 

@@ -168,3 +168,16 @@ def test_it_says_plainly_when_it_cannot_and_nothing_stays() -> None:
         )
         assert "closing" in settled
         assert scene.gained("provider") == 0
+
+
+def test_a_port_that_is_forwarded_needs_no_meeting() -> None:
+    with behind_nats("symmetric", "open") as (scene, full_nodes):
+        with Capture(scene.client, "lan") as uplink:
+            code, _, err = buy(scene, full_nodes)
+            assert code == 0, err
+            assert scene.fetch(MIB) == MIB
+            frames = [frame.data for frame in uplink.frames() if frame.outgoing and frame.data]
+        assert {place for place in left(frames) if place[1] == "udp"} == {
+            (PROVIDER_OUTSIDE, "udp", PORT)
+        }
+        assert "over (done)" in scene.down()

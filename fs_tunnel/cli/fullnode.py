@@ -158,7 +158,7 @@ async def _run(plan: _Plan) -> signal.Signals:
                 work += [plan.page.serve(node.catalogue, connection, market, view.network)]
             _tell_ready(await node.host.info(), len(view), plan)
             notify("READY=1")
-            await _done_before(ended, _all(*work))
+            await _done_before(ended, all_of(*work))
             notify("STOPPING=1")
             return await ended
 
@@ -193,8 +193,16 @@ async def _done_before(
     return False
 
 
-async def _all(*work: Coroutine[Any, Any, None]) -> None:
-    await asyncio.gather(*work)
+async def all_of(*work: Coroutine[Any, Any, None]) -> None:
+    """Until all are done, or one fails; however it ends, none of them runs on."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for each in tasks:
+            if not each.cancelling():  # who ends already is not disturbed in that
+                each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Teller:

@@ -36,6 +36,7 @@ from fs_net.core.questions import (
 )
 from fs_net.core.records import network_id
 from fs_net.host import Host
+from fs_tunnel.cli.fullnode import all_of
 from tests.net.fullnode.databases import postgresql
 from tests.net.fullnode.scene import as_batch
 from tests.net.test_host import Program
@@ -271,3 +272,36 @@ def test_settings_without_a_registry_are_refused(market: Market, tmp_path: Path)
     path.write_text(market.settings.read_text() + "\n[network]\nbootstrap = 5\n")
     code, why = refused(replace(market, settings=path), tmp_path / "full")
     assert (code, "network.bootstrap" in why) == (2, True)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_nothing_runs_on_when_the_work_ends(is_cancelled: bool) -> None:
+    """A server that is ending would be cut off by the end of the loop, and complain."""
+    turns = 5
+    ended: list[str] = []
+
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    async def fails() -> None:
+        raise OSError
+
+    async def ends_slowly() -> None:
+        try:
+            await waits()
+        finally:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            ended.append("slowly")
+
+    async def scene() -> None:
+        work = asyncio.create_task(all_of(waits() if is_cancelled else fails(), ends_slowly()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if is_cancelled:
+            work.cancel()
+        with pytest.raises(asyncio.CancelledError if is_cancelled else OSError):
+            await work
+        assert ended == ["slowly"]
+
+    asyncio.run(scene())

@@ -177,13 +177,13 @@ class Market:
 
         return wait_until(found, what=f"the agent of {name} is {state}", seconds=40)
 
-    def fetching(self, count: int) -> "Fetching":
-        """A download in the background, over one TCP connection."""
+    def fetching(self, count: int, *options: str) -> "Fetching":
+        """A download in the background, over one TCP connection; options are curl's."""
         target = self.folder / "fetched.bin"
         target.unlink(missing_ok=True)
         process = self.client.start(
             *("curl", "-sS", "--max-time", "100", "-o", str(target)),
-            *("-r", f"0-{count - 1}", f"http://{WEB}/file.bin"),
+            *("-r", f"0-{count - 1}", *options, f"http://{WEB}/file.bin"),
         )
         return Fetching(process, target, count)
 
@@ -210,14 +210,14 @@ def market(price: str = "10") -> Iterator[Market]:
         internet.ip("route", "add", "198.51.100.0/24", "via", PROVIDER_WAN)
         provider.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         scene = Market(topology, client, provider, internet, folder, price)
-        _start_chain(scene)
-        _start_web(scene)
+        start_chain(scene)
+        start_web(scene)
         _write_sale(scene)
-        _make_wallet(scene)
+        make_wallet(scene)
         yield scene
 
 
-def _start_chain(scene: Market) -> None:
+def start_chain(scene: Market) -> None:
     directory = scene.folder / "chain"
     chain = scene.internet.start(
         *(sys.executable, "-m", "fs_tunnel.cli.main", "chain", "dev"),
@@ -232,7 +232,7 @@ def _start_chain(scene: Market) -> None:
     assert chain.poll() is None
 
 
-def _start_web(scene: Market) -> None:
+def start_web(scene: Market) -> None:
     site = scene.folder / "site"
     site.mkdir()
     with (site / "file.bin").open("wb") as file:
@@ -252,7 +252,7 @@ def _start_web(scene: Market) -> None:
 def _write_sale(scene: Market) -> None:
     chain = scene.folder / "chain"
     told = tomllib.loads(scene.settings.read_text())
-    scene.symbol = _symbol(scene)
+    scene.symbol = symbol_of(scene)
     (chain / "node.key").touch(mode=0o600)
     (chain / "node.key").write_text(secrets.token_hex(32) + "\n")
     sale = scene.folder / "sale.toml"
@@ -275,7 +275,7 @@ def _write_sale(scene: Market) -> None:
     )
 
 
-def _symbol(scene: Market) -> str:
+def symbol_of(scene: Market) -> str:
     said = json.loads(
         scene.ok(
             scene.client,
@@ -301,7 +301,7 @@ def make_keystore(scene: Market, name: str = "client") -> Path:
     return wallet
 
 
-def _make_wallet(scene: Market) -> None:
+def make_wallet(scene: Market) -> None:
     scene.ok(
         scene.client,
         *("wallet", "deposit", "100", scene.symbol, "--yes", "--settings", scene.settings),

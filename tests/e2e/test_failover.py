@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import Ether
 
 from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market, market
+from tests.e2e.uplink import left
 from tests.netns.capture import Capture
 from tests.netns.topology import Namespace, unique_name
 from tests.netns.waiting import wait_until
@@ -153,18 +152,6 @@ def test_the_tunnel_moves_to_who_stands_by_and_nothing_leaks(
     in_all = paid + int(before["paid"]["units"])
     wait_until(lambda: made.gained("provider") == in_all, what="the first is paid")
     assert not list((made.folder / "state" / "market").glob(f"{NAME}.[cjks]*"))
-
-
-def left(frames: list[bytes]) -> set[tuple[str, str, int]]:
-    """Where packets went, but for what keeps the link alive."""
-    found = set()
-    for data in frames:
-        packet = Ether(data)
-        if IP not in packet:
-            continue
-        kind = "udp" if UDP in packet else "tcp" if TCP in packet else "other"
-        found.add((str(packet[IP].dst), kind, int(packet[IP].payload.dport)))
-    return found
 
 
 def test_who_leaves_is_left_and_a_share_that_is_spent_too(

@@ -7,10 +7,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, what: str, seconds: float = 20.0) -> T:
+def wait_until(
+    condition: Callable[[], T], *, what: str, seconds: float = 20.0, every: float = 0.02
+) -> T:
     """Return the first true value of ``condition``; AssertionError names ``what`` at the deadline.
 
-    The deadline is generous because it only bounds failures: a passing test leaves at once.
+    The deadline is generous because it only bounds failures: a passing test leaves at once. Who
+    asks somebody that refuses to be asked often, asks ``every`` so many seconds.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -19,4 +22,4 @@ def wait_until(condition: Callable[[], T], *, what: str, seconds: float = 20.0) 
             return value
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds:g} s: {what} (last value: {value!r})")
-        time.sleep(0.02)
+        time.sleep(every)

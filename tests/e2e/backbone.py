@@ -1,0 +1,98 @@
+"""A market in which everybody has a namespace of their own, on links to one router.
+
+internet  203.0.113.80, chain and web, and the router
+  192.0.2.0/24      full nodes, a /28 each
+  198.51.100.0/24   providers, a /28 each
+  203.0.113.0/28    the client
+"""
+
+import asyncio
+import contextlib
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fs_market.chain import Chain
+from fs_market.contracts import Erc20
+from fs_market.core.ethereum import Address
+from fs_market.journal import Journal
+from fs_market.sender import Patience, Sender
+from fs_market.settings import read
+from fs_market.transactions import Call
+from fs_market.wallet import Wallet, parse_secret
+from tests.e2e.market import WEB, Market, start_chain, start_web, symbol_of
+from tests.netns.topology import Namespace, Topology
+
+COIN, TOKENS = 10**18, 1_000 * 10**6
+FULL_NODES, PROVIDERS, CLIENT = "192.0.2", "198.51.100", "203.0.113"
+
+
+@contextlib.contextmanager
+def backbone() -> Iterator[Market]:
+    """The router, a chain, a web server and the client; whatever was started ends with it."""
+    with tempfile.TemporaryDirectory(prefix="fs-e2e-") as made, Topology() as topology:
+        folder = Path(made)
+        folder.chmod(0o711)  # the agents' books are in it
+        internet = topology.namespace("inet")
+        internet.ip("address", "add", f"{WEB}/32", "dev", "lo")
+        internet.sysctl("net/ipv4/ip_forward", 1)
+        scene = Market(topology, internet, internet, internet, folder, "10")
+        client, _ = joined(scene, "cli", CLIENT, 0)
+        scene.client = client
+        start_chain(scene)
+        start_web(scene)
+        scene.symbol = symbol_of(scene)
+        yield scene
+
+
+def joined(scene: Market, role: str, network: str, number: int) -> tuple[Namespace, str]:
+    """A namespace on a link of its own to the router, and its address."""
+    namespace = scene.topology.namespace(role)
+    router, address = f"{network}.{16 * number + 1}", f"{network}.{16 * number + 2}"
+    scene.topology.link(
+        *(namespace, "eth0", [f"{address}/28"]),
+        *(scene.internet, f"{role}{number}", [f"{router}/28"]),
+    )
+    namespace.ip("route", "add", "default", "via", router)
+    return namespace, address
+
+
+def host_of(scene: Market, where: Namespace, name: str) -> Market:
+    """The same market as a host of its own has it, whose files no other host's commands see."""
+    folder = scene.folder / name
+    folder.mkdir()
+    own = {f"FS_TUNNEL_{each.upper()}_DIR": str(folder / each) for each in ("state", "run")}
+    return replace(scene, provider=where, extra={**scene.extra, **own})
+
+
+def open_accounts(scene: Market, names: Sequence[str]) -> None:
+    """Accounts with coin and tokens, whose keys lie beside those of the chain's own."""
+    wallets = []
+    for name in names:
+        key = scene.folder / "chain" / f"{name}.key"
+        key.touch(mode=0o600)
+        key.write_text(secrets.token_hex(32) + "\n")
+        wallets.append(wallet_of(scene, name).address)
+    with scene.internet.entered():
+        asyncio.run(_fund(scene, wallets))
+
+
+async def _fund(scene: Market, accounts: Sequence[Address]) -> None:
+    settings = read(scene.settings)
+    async with (
+        Chain(settings.rpc, settings.chain_id, confirmations=1) as chain,
+        Journal(scene.folder / "funds.journal", chain.genesis) as journal,
+    ):
+        rich = wallet_of(scene, "deployer")
+        sender = Sender(chain, journal, rich, settings.fees, Patience(poll=0.05))
+        coin = Erc20(chain, settings.token)
+        for each in accounts:
+            await sender.carry_out(f"coin:{each}", Call(each, value=COIN))
+            await sender.carry_out(f"tokens:{each}", coin.mint(each, TOKENS))
+
+
+def wallet_of(scene: Market, name: str) -> Wallet:
+    """An account of this chain, by its name."""
+    return Wallet(parse_secret((scene.folder / "chain" / f"{name}.key").read_text().strip()))

@@ -1,0 +1,109 @@
+"""Providers on hosts of their own, by the verbs that a user types."""
+
+import os
+import secrets
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.backbone import PROVIDERS, host_of, joined, wallet_of
+from tests.e2e.market import PAYMENT, SALES, WEB, Market, make_keystore
+from tests.netns.served import expect_ok, host_state
+from tests.netns.topology import Namespace, unique_name
+from tests.netns.waiting import wait_until
+
+TUNNEL = 51820
+_CLIENTS = 100
+
+
+@dataclass(frozen=True)
+class Seller:
+    """Its account in the chain's folder is named as it is; ``host`` has its tunnel."""
+
+    name: str
+    host: Market
+    namespace: Namespace
+    address: str
+    country: str
+    tunnel: str
+    at_first: str  # what stood in its namespace
+
+    @property
+    def folder(self) -> Path:
+        return self.host.folder / self.name
+
+    @property
+    def account(self) -> str:
+        return str(wallet_of(self.host, self.name).address)
+
+    def write_settings(self, price: str, bootstrap: str) -> None:
+        """``price`` is for a GiB, in whole tokens."""
+        host, key = self.host, self.folder / "node.key"
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_text(secrets.token_hex(32) + "\n")
+        (self.folder / "sale.toml").write_text(
+            f"{host.settings.read_text()}\n[provider]\n"
+            f'listen = "{self.address}:{SALES}"\nendpoint = "{self.address}:{TUNNEL}"\n'
+            f'price = "{price} {host.symbol}/GiB"\ncountry = "{self.country}"\n'
+            f'key_file = "{host.folder / "chain" / f"{self.name}.key"}"\n'
+            f'node_key_file = "{key}"\npayment_port = {PAYMENT}\nclients = {_CLIENTS}\n'
+            f'\n[network]\nbootstrap = ["{bootstrap}"]\n'
+        )
+
+    def market(self, *words: str) -> None:
+        """``fs-tunnel market``, which must succeed."""
+        done = self.host.fs_tunnel(
+            self.namespace,
+            *("market", *words, "--yes", "--settings", str(self.folder / "sale.toml")),
+            *("--wallet", make_keystore(self.host, self.name)),
+            *("--password-file", self.host.folder / "password"),
+        )
+        expect_ok(done)
+
+    def stand(self) -> None:
+        """With a stake and in the Registry."""
+        self.market("stake", str(_CLIENTS), self.host.symbol)
+        self.market("announce")
+
+    def serve(self) -> None:
+        conf = self.folder / f"{self.tunnel}.conf"
+        if not conf.exists():
+            key = self.host.ok(self.namespace, "genkey").strip()
+            conf.touch(mode=0o600)
+            conf.write_text(
+                f"[Interface]\nPrivateKey = {key}\nAddress = 10.66.0.1/24\nListenPort = {TUNNEL}\n"
+            )
+        self.host.ok(
+            self.namespace,
+            *("serve", "--allow-dest", f"{WEB}/32", "--no-dns"),
+            *("--market", self.folder / "sale.toml", conf),
+        )
+
+    def down(self) -> None:
+        self.host.ok(self.namespace, "down", self.tunnel)
+
+    def kill(self) -> None:
+        """As a power cut does; what the kernel has stays."""
+        for pid in self.namespace.pids():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not self.namespace.pids(), what=f"{self.name} is dead")
+
+    def money(self) -> dict[str, Any]:
+        return self.host.money(self.tunnel)
+
+    def is_gone(self) -> bool:
+        """Whether nothing of it is left where it served."""
+        return not self.namespace.pids() and host_state(self.namespace) == self.at_first
+
+
+def seller(scene: Market, number: int, country: str) -> Seller:
+    """A host that is there; nothing is served."""
+    name = f"provider{number}"
+    namespace, address = joined(scene, "prov", PROVIDERS, number)
+    # What it serves leaves this as it is.
+    namespace.sysctl("net/ipv4/ip_forward", 1)
+    host = host_of(scene, namespace, name)
+    tunnel = unique_name("sell")
+    return Seller(name, host, namespace, address, country, tunnel, host_state(namespace))

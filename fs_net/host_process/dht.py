@@ -139,7 +139,9 @@ class Dht:
         store.put(key, best)
         return best
 
-    async def _with_others(self, name: str, speak: Callable[[ID], Awaitable[None]]) -> None:
+    async def _with_others(
+        self, name: str, speak: Callable[[ID], Awaitable[None]], points: Iterable[int] = _POINTS
+    ) -> None:
         """Speak to connected peers that serve the DHT, and to those near other points."""
         spoken_to: set[ID] = set()
         limit = trio.CapacityLimiter(_AT_ONCE)
@@ -161,7 +163,7 @@ class Dht:
                 speak_to(await self.service.peer_routing.find_closest_peers_network(point))
 
             speak_to(self.connected())
-            for difference in _POINTS:
+            for difference in points:
                 nursery.start_soon(walk_to, point_of(name, difference))
 
     def connected(self) -> list[ID]:
@@ -178,12 +180,30 @@ class Dht:
         return bool(await _within(deadline, self.service.provide(key)))
 
     async def find_providers(self, key: str, deadline: float) -> list[PeerInfo]:
-        """Who serves ``key``, each once; as many as were found within the deadline."""
+        """Who serves ``key``, each once; as many as were found within the deadline.
+
+        Connected peers are asked by us: KadDHT knows nothing until it gave up on those that are
+        dead, and asks nobody any more once it found somebody.
+        """
         found: dict[ID, PeerInfo] = {}
-        with trio.move_on_after(deadline):
+
+        def take(peers: Iterable[PeerInfo]) -> None:
+            for peer in peers:
+                found.setdefault(peer.peer_id, peer)
+
+        async def look_up() -> None:
             for _ in range(_ASKED):
-                for peer in await self.service.find_providers(key):
-                    found.setdefault(peer.peer_id, peer)
+                take(await self.service.find_providers(key))
+
+        async def ask(peer: ID) -> None:
+            store = self.service.provider_store
+            told, _ = await store._get_providers_from_peer_with_closers(peer, key.encode())
+            take(told)
+
+        with trio.move_on_after(deadline):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(look_up)
+                nursery.start_soon(self._with_others, key, ask, ())
         return list(found.values())
 
     async def find_peer(self, peer: ID, deadline: float) -> PeerInfo | None:

@@ -177,13 +177,13 @@ class Market:
 
         return wait_until(found, what=f"the agent of {name} is {state}", seconds=40)
 
-    def fetching(self, count: int, *options: str) -> "Fetching":
-        """A download in the background, over one TCP connection; options are curl's."""
+    def fetching(self, count: int, *options: str, name: str = "file.bin") -> "Fetching":
+        """A download in the background, over one TCP connection; ``options`` are curl's."""
         target = self.folder / "fetched.bin"
         target.unlink(missing_ok=True)
         process = self.client.start(
             *("curl", "-sS", "--max-time", "100", "-o", str(target)),
-            *("-r", f"0-{count - 1}", *options, f"http://{WEB}/file.bin"),
+            *("-r", f"0-{count - 1}", *options, f"http://{WEB}/{name}"),
         )
         return Fetching(process, target, count)
 

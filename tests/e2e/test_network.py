@@ -34,6 +34,7 @@ class Network:
     """All that runs; ``figures`` are seconds."""
 
     market: Market
+    bootstrap: str  # the address that everybody has of the first full node
     nodes: list[FullNode]
     sellers: list[Seller]
     figures: dict[str, float] = field(default_factory=dict)
@@ -54,12 +55,12 @@ def net() -> Iterator[Network]:
             standing = [together.submit(each.stand) for each in sellers]
             wallet = together.submit(make_wallet, market)
             others = [start_full_node(market, each, first.multiaddr) for each in (1, 2)]
-            for each in (wallet, *standing):
-                each.result()
+            for begun in (wallet, *standing):
+                begun.result()
         market.at_first = dict.fromkeys(("client", *(each.name for each in sellers)), 0)
         market.at_first["client"] = market.gained("client")
         try:
-            yield Network(market, [first, *others], sellers)
+            yield Network(market, first.multiaddr, [first, *others], sellers)
         finally:
             market.fs_tunnel(market.client, "down", NAME)
             for each in sellers:
@@ -115,9 +116,7 @@ def tunnel_is_bought(net: Network) -> None:
     """Found over libp2p, in one country, below a price; two more stand by."""
     market, started = net.market, time.monotonic()
     conf = market.folder / "client.toml"
-    conf.write_text(
-        f"{market.settings.read_text()}\n[network]\nbootstrap = [{net.nodes[0].multiaddr!r}]\n"
-    )
+    conf.write_text(f"{market.settings.read_text()}\n[network]\nbootstrap = [{net.bootstrap!r}]\n")
     said = market.ok(
         market.client,
         *("up", "--country", "DE", "--max-price", "20/GiB", "--budget"),
@@ -137,8 +136,8 @@ def long_download(market: Market) -> Fetching:
     """Over one connection, slow enough to outlast all; curl ends where nothing comes."""
     fetching = market.fetching(
         256 * MIB,
-        *("--limit-rate", "256K", "--max-time", "900"),
-        *("--speed-limit", "1", "--speed-time", f"{PAUSE}"),
+        *("--max-time", "900", "--speed-limit", "1", "--speed-time", f"{PAUSE}"),
+        name="file.bin?every=0.25",
     )
     goes_on(fetching)
     return fetching
@@ -171,13 +170,16 @@ def bootstrap_dies(net: Network, bootstrap: FullNode) -> None:
 
 
 def node_is_cut_off(net: Network, changing: Seller) -> None:
-    """A provider changes its price meanwhile; the node learns of it once it is back."""
+    """A provider changes its price meanwhile; the node learns of it once it is back.
+
+    Of the full nodes that the provider can reach then, none is in its settings.
+    """
     cut, other = net.nodes
     before = cut.view()[changing.account]
     router_link = "full1"
     net.market.internet.ip("link", "set", router_link, "down")
     changing.down()
-    changing.write_settings(CHANGED, net.nodes[0].multiaddr)
+    changing.write_settings(CHANGED, net.bootstrap)
     changing.market("announce")
     changing.serve()
     wait_until(

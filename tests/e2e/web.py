@@ -1,7 +1,12 @@
-"""``python -m tests.e2e.web ADDRESS PORT``: files of a directory, with ranges, many at a time."""
+"""``python -m tests.e2e.web ADDRESS PORT``: files of a directory, with ranges, many at a time.
+
+``FILE?every=0.25`` comes 64 KiB at a time, with so many seconds in between: a client that reads
+slowly has the kernel take much at once instead, and nothing for long.
+"""
 
 import re
 import sys
+import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -10,18 +15,20 @@ _CHUNK = 1 << 16
 
 class _Handler(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
-        path = Path(self.path.lstrip("/")).name
-        size = Path(path).stat().st_size
+        name, _, pause = self.path.lstrip("/").partition("?every=")
+        path = Path(Path(name).name)
+        size = path.stat().st_size
         wanted = re.fullmatch(r"bytes=0-(\d+)", self.headers.get("Range", ""))
         length = min(size, int(wanted[1]) + 1) if wanted else size
         self.send_response(206 if wanted else 200)
         self.send_header("Content-Length", str(length))
         self.end_headers()
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             while length:
                 chunk = file.read(min(length, _CHUNK))
                 self.wfile.write(chunk)
                 length -= len(chunk)
+                time.sleep(float(pause or 0))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         """Requests are not logged."""

@@ -18,6 +18,7 @@ from fs_net.core.records import ProviderRecord, network_id, parse_untrusted
 from fs_net.host_process import dht as dht_module
 from fs_net.host_process import guards
 from fs_net.host_process.dht import RecordValidator
+from fs_net.host_process.dht_service import FULL_NODES
 from tests.net.host.stage import Stage, address_of, eventually, run
 from tests.net.world import NETWORK, NOW, Provider
 
@@ -179,3 +180,26 @@ def test_each_full_node_is_found_once_and_none_is_missed(
 def test_asking_once_would_miss_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dht_module, "_ASKED", 1)
     assert len(found_full_nodes(tmp_path, monkeypatch)) == 1
+
+
+def test_connected_full_nodes_are_found_whoever_else_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> tuple[set[bytes], set[bytes]]:
+        stage = Stage(tmp_path)
+        full, provider = stage.node(), stage.node(is_full_node=False)
+
+        async def hang(_: str, count: int = 20) -> list[PeerInfo]:
+            await trio.sleep_forever()
+            raise AssertionError
+
+        async with full.running(), provider.running():
+            monkeypatch.setattr(provider.dht.service, "find_providers", hang)
+            await provider.connect(address_of(full), 10)
+            await eventually(lambda: bool(provider.dht.connected()))
+            await full.dht.provide(FULL_NODES, 5)
+            found = {peer for peer, addresses in await provider.find_full_nodes(1) if addresses}
+            return found, {full.host.get_id().to_bytes()}
+
+    found, expected = run(lambda: trio.run(main))
+    assert found == expected

@@ -8,11 +8,14 @@ internet  203.0.113.80, chain and web, and the router
 
 import asyncio
 import contextlib
+import json
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from eth_keyfile.keyfile import create_keyfile_json
 
 from fs_market.chain import Chain
 from fs_market.contracts import Erc20
@@ -21,11 +24,12 @@ from fs_market.journal import Journal
 from fs_market.sender import Patience, Sender
 from fs_market.settings import read
 from fs_market.transactions import Call
-from fs_market.wallet import Wallet, parse_secret
+from fs_market.wallet import Wallet, parse_secret, write_once
 from tests.e2e.market import WEB, Market, start_chain, start_web, symbol_of
 from tests.netns.topology import Namespace, Topology
 
 COIN, TOKENS = 10**18, 1_000 * 10**6
+_SCRYPT_N = 2
 FULL_NODES, PROVIDERS, CLIENT = "192.0.2", "198.51.100", "203.0.113"
 
 
@@ -68,12 +72,17 @@ def host_of(scene: Market, where: Namespace, name: str) -> Market:
 
 
 def open_accounts(scene: Market, names: Sequence[str]) -> None:
-    """Accounts with coin and tokens, whose keys lie beside those of the chain's own."""
+    """Accounts with coin and tokens, whose keys lie beside those of the chain's own.
+
+    Their keystores cost nothing to open: ``wallet import`` makes them so that each takes a second.
+    """
+    password = (scene.folder / "password").read_text().strip().encode()
     wallets = []
     for name in names:
-        key = scene.folder / "chain" / f"{name}.key"
-        key.touch(mode=0o600)
-        key.write_text(secrets.token_hex(32) + "\n")
+        secret = secrets.token_bytes(32)
+        write_once(scene.folder / "chain" / f"{name}.key", secret.hex().encode() + b"\n")
+        keystore = create_keyfile_json(secret, password, 3, "scrypt", _SCRYPT_N)
+        write_once(scene.folder / f"{name}.json", json.dumps(keystore).encode() + b"\n")
         wallets.append(wallet_of(scene, name).address)
     with scene.internet.entered():
         asyncio.run(_fund(scene, wallets))

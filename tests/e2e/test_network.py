@@ -249,19 +249,22 @@ def books_agree(net: Network, chosen: Seller) -> None:
     for name, units in paid.items():
         assert units > 0
         wait_until(lambda at=name: market.gained(at) == paid[at], what=f"{name} is paid")  # type: ignore[misc]
-    assert -market.gained("client") == sum(paid.values()) + still_deposited(market)
+    orders = orders_of(market)
+    held = sum(int(each["deposit"]["units"]) for each in orders if each["state"] == "open")
+    assert -market.gained("client") == sum(paid.values()) + held, (paid, orders)
 
 
-def still_deposited(market: Market) -> int:
-    """In channels with those who only stood by, until they are settled."""
+def orders_of(market: Market) -> list[dict[str, Any]]:
+    """The client's channels; that with who only stood by is open until it is settled."""
     said = json.loads(
         market.ok(
             *(market.client, "market", "orders", "--json", "--settings", market.settings),
             *("--wallet", market.folder / "wallet.json"),
         )
     )
-    open_ones = [each for each in said["orders"] if each["state"] != "closed"]
-    return sum(int(each["deposit"]["units"]) for each in open_ones)
+    orders = said["orders"]
+    assert isinstance(orders, list)
+    return orders
 
 
 def nothing_is_left(net: Network, before: str) -> None:

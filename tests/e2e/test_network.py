@@ -25,7 +25,7 @@ PRICES = "10", "11", "12", "13", "14"
 CHANGED = "9"
 UNIT = 10**6  # base units of the token
 BUDGET = 30
-PAUSE = 10  # seconds without a byte after which curl gives up
+PAUSE = 20  # seconds without a byte after which curl gives up
 pytestmark = pytest.mark.netns
 
 

@@ -25,7 +25,7 @@ PRICES = "10", "11", "12", "13", "14"
 CHANGED = "9"
 UNIT = 10**6  # base units of the token
 BUDGET = 30
-PAUSE = 10  # seconds without a byte after which curl gives up
+PAUSE = 20  # seconds without a byte after which curl gives up
 pytestmark = pytest.mark.netns
 
 
@@ -250,12 +250,12 @@ def books_agree(net: Network, chosen: Seller) -> None:
         assert units > 0
         wait_until(lambda at=name: market.gained(at) == paid[at], what=f"{name} is paid")  # type: ignore[misc]
     orders = orders_of(market)
-    held = sum(int(each["deposit"]["units"]) for each in orders if each["state"] == "open")
+    held = sum(unclaimed(each) for each in orders if each["state"] == "open")
     assert -market.gained("client") == sum(paid.values()) + held, (paid, orders)
 
 
 def orders_of(market: Market) -> list[dict[str, Any]]:
-    """The client's channels; that with who only stood by is open until it is settled."""
+    """The client's channels; those of who stood by, or died, are open until they are settled."""
     said = json.loads(
         market.ok(
             *(market.client, "market", "orders", "--json", "--settings", market.settings),
@@ -265,6 +265,10 @@ def orders_of(market: Market) -> list[dict[str, Any]]:
     orders = said["orders"]
     assert isinstance(orders, list)
     return orders
+
+
+def unclaimed(order: dict[str, Any]) -> int:
+    return int(order["deposit"]["units"]) - int(order["claimed"]["units"])
 
 
 def nothing_is_left(net: Network, before: str) -> None:

@@ -38,6 +38,17 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Repeat what many processes and real networks take part in; each repetition is told.
+
+    On a busy machine a deadline of the program itself, of libp2p or of a chain may pass.
+    """
+    for item in items:
+        is_network = item.nodeid.startswith(("tests/market/", "tests/net/"))
+        if is_network or item.get_closest_marker("netns") is not None:
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip netns tests where they cannot run; fail them where a root user forgot a package."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-PYTEST = (sys.executable, "-u", "-m", "pytest", "-rs", "--durations=15", "--durations-min=5")
+PYTEST = (sys.executable, "-u", "-m", "pytest", "-rsR", "--durations=15", "--durations-min=5")
 COMPUTING = tuple(f"tests/{name}" for name in ("fuzz", "market", "net", "proto", "wire"))
 WATCHING = tuple(f"tests/{name}" for name in ("dataplane", "interop", "leaks"))
 OWN_DIRECTORIES = ("/run/fs-tunnel", "/run/netns", "/run/wireguard", "/var/lib/fs-tunnel")

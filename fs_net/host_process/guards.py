@@ -5,7 +5,7 @@ Each guard stands against a defect that a test shows; without it that test fails
 
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -119,22 +119,6 @@ async def dial(host: BasicHost, peer: PeerInfo) -> None:
         else:
             return
     raise failure
-
-
-def dial_none_but(host: BasicHost, chosen: Container[ID]) -> None:
-    """Let the host dial no other peers.
-
-    By itself it dials whom the DHT names, where the DHT says; that may be in our own network.
-    """
-    network: Any = host.get_network()
-    dial_peer = network.dial_peer
-
-    async def dial_chosen(peer: ID) -> Any:
-        if peer not in chosen:
-            raise SwarmException("nobody chose this peer")
-        return await dial_peer(peer)
-
-    network.dial_peer = dial_chosen
 
 
 class _Ignored(Exception):

@@ -62,11 +62,8 @@ class Node:
         self.sessions = Sessions(self.host, self._on_session)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
         # Who listens nowhere is a client, which needs no more than the circuit.
-        is_client = not settings.listen
-        self.relay = Relay(self.host, relays=settings.is_full_node, punches=not is_client)
-        self._chosen: set[ID] = set()  # by the program
-        if is_client:
-            guards.dial_none_but(self.host, self._chosen)
+        punches = bool(settings.listen)
+        self.relay = Relay(self.host, relays=settings.is_full_node, punches=punches)
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
         self._listed: list[bytes] = []  # as far as they were told
@@ -262,8 +259,6 @@ class Node:
 
     async def _connect(self, peer: PeerInfo) -> None:
         """Where nobody dials that peer already with other addresses."""
-        if not self._settings.listen:
-            self._chosen.add(peer.peer_id)
         async with self._dials.setdefault(peer.peer_id, trio.Lock()):
             if peer.peer_id not in self.host.get_connected_peers():
                 await guards.dial(self.host, peer)

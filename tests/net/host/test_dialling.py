@@ -51,23 +51,6 @@ def test_a_peer_that_moved_is_reached(before: str, tmp_path: Path) -> None:
     assert run(lambda: connects(stage.node(), stage.node(), before))
 
 
-def test_a_client_dials_those_alone_whom_it_chose(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-
-    def scene() -> bool:
-        async def main() -> bool:
-            client, bob = stage.node(is_full_node=False, listen=()), stage.node()
-            async with client.running(), bob.running():
-                with pytest.raises(SwarmException, match="nobody chose"):  # as its DHT would
-                    await client.host.connect(peer_of(bob))
-                await client.connect(address_of(bob), 20)
-                return bob.host.get_id() in client.host.get_connected_peers()
-
-        return trio.run(main)
-
-    assert run(scene)
-
-
 def test_of_several_addresses_one_that_answers_is_enough(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
 

@@ -178,10 +178,9 @@ def test_others_are_found_through_the_one_that_is_named(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         lying, _, first = await scene.full_node()
         lying.lie = lambda _: []
-        honest, host, _ = await scene.full_node([first])
-        while len(await host.find_full_nodes(3)) < 1:  # noqa: ASYNC110 - the DHT is waited for
-            await asyncio.sleep(0.1)
-        search, outcome = await scene.search([first], only_named=False)
+        honest, _, _ = await scene.full_node([first])
+        while not honest.asked:  # a full node tells the DHT of itself every half minute
+            search, outcome = await scene.search([first], only_named=False)
         assert len(outcome.matches) == 3
         assert len(honest.asked) == 1
         (report,) = [each for each in outcome.reports if search.names[each.node] == first]

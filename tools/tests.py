@@ -19,7 +19,7 @@ from typing import IO
 
 PYTEST = (sys.executable, "-u", "-m", "pytest", "-rsR", "--durations=15", "--durations-min=5")
 COMPUTING = tuple(f"tests/{name}" for name in ("fuzz", "market", "net", "proto", "wire"))
-WATCHING = tuple(f"tests/{name}" for name in ("dataplane", "interop", "leaks"))
+WATCHING = tuple(f"tests/{name}" for name in ("dataplane", "e2e", "interop", "leaks"))
 OWN_DIRECTORIES = ("/run/fs-tunnel", "/run/netns", "/run/wireguard", "/var/lib/fs-tunnel")
 _NICENESS = ("nice", "-n", "5")
 _MOUNT = (

@@ -142,7 +142,7 @@ class LiveCatalogue:
 
     def statistics(self) -> Statistics:
         if self._statistics is None:
-            self._statistics = _statistics_of(self._candidates.values(), self._now)
+            self._statistics = statistics_of(self._candidates.values(), self._now)
         return self._statistics
 
     async def uptime(self, address: bytes, since: int, step: int) -> Sequence[UptimePoint]:
@@ -250,7 +250,8 @@ def _difference(before: Candidate | None, found: Candidate) -> ChangeKind | None
     return ChangeKind.HEARTBEAT if found.entry.heartbeat else ChangeKind.SILENT
 
 
-def _statistics_of(candidates: Collection[Candidate], now: int) -> Statistics:
+def statistics_of(candidates: Collection[Candidate], now: int) -> Statistics:
+    """The network that these are, at ``now`` in ms."""
     live = [each for each in candidates if each.entry.heartbeat]
     records = [each.entry.record.content for each in live]
     countries = Counter(each.country.decode() for each in live)

@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median_low
 
 from fs_net.core.index import Entry
 from fs_net.core.matching import Candidate, Match, Order, Wishes, match
@@ -21,6 +20,7 @@ from fs_net.fullnode.catalogue import (
     Token,
     UptimePoint,
 )
+from fs_net.fullnode.live import statistics_of
 from tests.net.world import HOUR, NOW, Provider
 
 TOKEN = Token("USDC", 6)
@@ -73,7 +73,7 @@ class Fair:
         return ProviderView(found, self.first_seen[address]) if found else None
 
     def statistics(self) -> Statistics:
-        return self._statistics(self.now, list(self.candidates.values()))
+        return statistics_of(self.candidates.values(), self.now)
 
     async def uptime(self, address: bytes, since: int, step: int) -> Sequence[UptimePoint]:
         self.asked["uptime"] += 1
@@ -103,7 +103,7 @@ class Fair:
         share, moments = 0.45, []
         for at in range(since + step, self.now + 1, step):
             share = min(1.0, share + drawn.uniform(-0.015, 0.028))
-            moments.append(self._statistics(at, everybody[: max(1, int(len(everybody) * share))]))
+            moments.append(statistics_of(everybody[: max(1, int(len(everybody) * share))], at))
         return moments
 
     async def changes(self) -> AsyncIterator[Change]:
@@ -129,23 +129,6 @@ class Fair:
         self.version += 1
         for queue in self._listeners:
             queue.put_nowait(Change(self.version, kind, provider))
-
-    def _statistics(self, at: int, candidates: Sequence[Candidate]) -> Statistics:
-        live = [each for each in candidates if each.entry.heartbeat]
-        records = [each.entry.record.content for each in live]
-        return Statistics(
-            at=at,
-            providers=len(candidates),
-            live=len(live),
-            slots=sum(each.slots for each in records),
-            free_slots=sum(each.free_slots for each in live),
-            stake=sum(each.listing.stake for each in candidates),
-            median_per_gib=median_low(each.price_per_gib for each in records) if live else None,
-            median_per_hour=median_low(each.price_per_hour for each in records) if live else None,
-            countries=tuple(
-                Counter(each.country.decode() for each in live).most_common(),
-            ),
-        )
 
 
 def fair(count: int, now: int = NOW) -> tuple[Fair, list[Provider]]:

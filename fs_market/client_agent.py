@@ -148,6 +148,7 @@ class ClientAgent:
         self, gateway: Route, engine: Engine, provider: PublicKey, is_enough: Callable[[], bool]
     ) -> Ended:
         self._engine, self._provider = engine, provider
+        await self._count()  # an earlier process may have died with counts that it kept nowhere
         tasks = [
             asyncio.create_task(self._stay_connected(gateway)),
             asyncio.create_task(self._hear_engine(engine)),

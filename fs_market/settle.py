@@ -99,9 +99,13 @@ class Settler:
     async def settle_due(
         self, fee: int, is_session_over: Callable[[bytes], bool] = lambda _channel: False
     ) -> dict[bytes, Action]:
-        """Do for each channel of ours what the policy says; what failed is tried next time."""
+        """Do for each channel of ours what the policy says.
+
+        ChainError where one of them failed, once all were tried: ask again.
+        """
         accounts = await self._journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYEE))
-        done = {}
+        done: dict[bytes, Action] = {}
+        failure: ChainError | None = None
         for account in accounts:
             try:
                 done[account.channel] = await self._settle(
@@ -111,6 +115,9 @@ class Settler:
                 raise
             except ChainError as error:
                 log.warning("channel %s: %s", account.channel.hex(), error)
+                failure = error
+        if failure is not None:
+            raise failure
         return done
 
     async def _settle(self, account: Account, fee: int, *, is_over: bool) -> Action:

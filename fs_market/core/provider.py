@@ -55,6 +55,7 @@ from fs_market.errors import Reason, Refused, StateError
 from fs_tunnel.types import PublicKey
 
 UNPAID_FOR = 60.0  # seconds without credit, or without the last voucher
+FAREWELL_FOR = 10.0  # seconds for a client that has paid all to hear so: it asks again every three
 
 
 class State(Enum):
@@ -95,7 +96,7 @@ class Timer(IntEnum):
     """Why the session must be looked at."""
 
     TICK = 0  # seconds cost, too
-    UNPAID = 1  # credit has ended, or the session has, and no voucher came
+    UNPAID = 1  # credit has ended, or the session has, and no voucher or farewell came
 
 
 class ProviderSession(Session[Timer, ProviderBooks]):
@@ -302,6 +303,7 @@ class ProviderSession(Session[Timer, ProviderBooks]):
         books.take_voucher(voucher, now, self.round_trip)
         self._has_warned, self._owes_record = False, True
         self._count_and_tell()
+        self._expect_farewell(now)
 
     def _take_acceptance_untrusted(self, acceptance: ReceiptAcceptance, now: float) -> None:
         self._check_channel(acceptance.channel)
@@ -329,6 +331,7 @@ class ProviderSession(Session[Timer, ProviderBooks]):
         if self.state is State.CLOSING:
             if self._is_counted and not self._has_closed_books:
                 self._close_books()
+                self._expect_farewell(now)
             return
         books = self._open_books
         if not self._is_counted:
@@ -371,6 +374,11 @@ class ProviderSession(Session[Timer, ProviderBooks]):
         self._has_closed_books = True
         self._offer_receipt(final=True)
         self._send_statement()
+
+    def _expect_farewell(self, now: float) -> None:
+        """Who has paid all may be gone with its tunnel before its last word left it."""
+        if self._has_closed_books and self._open_books.is_paid:
+            self._timers.start(Timer.UNPAID, now + FAREWELL_FOR)
 
     def _look_at_the_calendar(self, now: float) -> None:
         ends = self._open_books.record.terms.expires_at - STOP_BEFORE_EXPIRY

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _QUOTE_SECONDS = 86_400  # who stands by is ordered when another provider dies
 _LOOK_AT_CHAIN_EVERY = 1.0  # seconds
 _SETTLE_EVERY = 600.0  # seconds, and whenever a session ends
+_SETTLE_AGAIN = 5.0  # seconds after the chain failed, and twice as many each time that it does
 _LAST_VOUCHERS, _LAST_SETTLEMENT = 6.0, 10.0  # seconds, at the end
 _BACKLOG = 1024
 _BIND_AGAIN_FOR = 10.0  # seconds: an address may not be there yet
@@ -229,12 +230,19 @@ async def _bound(agent: ProviderAgent, address: str, port: int) -> asyncio.Serve
 
 
 async def _settle(settler: Settler, agent: ProviderAgent, cost: int, wanted: asyncio.Event) -> None:
+    failures = 0
     while True:
+        delay = _SETTLE_EVERY
+        if failures:
+            delay = min(_SETTLE_AGAIN * 2 ** (failures - 1), delay)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_EVERY):
+            async with asyncio.timeout(delay):
                 await wanted.wait()
         wanted.clear()
         try:
             await settler.settle_due(cost, agent.is_over)
         except ChainError as error:
             log.warning("%s", error)
+            failures += 1
+        else:
+            failures = 0

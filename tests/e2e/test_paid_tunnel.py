@@ -28,7 +28,10 @@ def end(scene: Market) -> dict[str, int]:
     def settled() -> bool:
         return not scene.money(SOLD)["clients"] and scene.gained("provider") > 0
 
-    wait_until(settled, what="the provider has settled")
+    try:
+        wait_until(settled, what="the provider has settled", seconds=40)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {scene.money(SOLD)}") from None
     paid = int(scene.money(SOLD)["paid"]["units"])
     assert scene.gained("provider") == paid
     assert scene.gained("client") == -paid

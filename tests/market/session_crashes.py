@@ -258,7 +258,7 @@ def play(session: Session, victim: str, step: int) -> bool:
 def main() -> None:
     victim, first, stride, url, token, channels, directory = sys.argv[1:]
     # Nobody is away for long here, and a test is to wait for nobody.
-    client.ASK_AGAIN_AFTER, provider.UNPAID_FOR = 0.2, 4.0
+    client.ASK_AGAIN_AFTER, provider.UNPAID_FOR, provider.FAREWELL_FOR = 0.2, 4.0, 1.0
     for module in (client, provider):
         module.TICK = 0.1  # type: ignore[attr-defined]
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until somebody listens to it

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fs_market import voucher_book
 from fs_market.contracts import Channels
 from fs_market.core.channels import ChannelStatus
+from fs_market.errors import NodeRefused
 from fs_market.settle import Action, SettlementPolicy, Settler, decide
 from fs_market.wallet import Wallet
 from tests.market.conftest import Dev
@@ -117,6 +118,45 @@ def test_redeemed_closed_and_written_down(dev: Dev, tmp_path: Path) -> None:
             account = await us.journal.do(lambda db: voucher_book.account(db, channel))
             assert account is not None
             assert account.is_closed
+
+    asyncio.run(run())
+
+
+def test_one_channel_that_fails_keeps_no_other_waiting_and_is_told(
+    dev: Dev, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payee, rich = new_wallet(), new_wallet()
+    dev.fund(payee.address)
+    dev.fund(rich.address)
+
+    async def run() -> None:
+        async with (
+            party(dev.url, dev.chain_id, rich, tmp_path / "payer") as payer,
+            party(dev.url, dev.chain_id, payee, tmp_path / "payee") as us,
+        ):
+            channels = Channels(us.chain, dev.contracts.channels)
+            settler = Settler(us.journal, channels, us.sender, SettlementPolicy(threshold=1))
+            found = []
+            for amount in (40, 60):
+                terms, key = await open_channel(payer, payee, dev.contracts, 1000)
+                signed = voucher(dev.chain_id, dev.contracts, terms, key, amount)
+                await keep(us.journal, terms, signed)
+                found.append(signed.channel)
+            status = channels.status
+
+            async def first_fails(channel: bytes) -> ChannelStatus | None:
+                if channel == min(found):
+                    raise NodeRefused("busy")
+                return await status(channel)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(channels, "status", first_fails)
+                with pytest.raises(NodeRefused):
+                    await settler.settle_due(0, lambda _channel: True)
+            assert 0 < await channels.balance_of(payee.address) < 100
+            done = await settler.settle_due(0, lambda _channel: True)
+            assert done == {min(found): Action.CLOSE}
+            assert await channels.balance_of(payee.address) == 100
 
     asyncio.run(run())
 

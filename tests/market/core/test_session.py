@@ -9,6 +9,7 @@ from fs_market.core.client import State as ClientState
 from fs_market.core.messages import serialize
 from fs_market.core.offers import STOP_BEFORE_EXPIRY
 from fs_market.core.prices import Price
+from fs_market.core.provider import FAREWELL_FOR
 from fs_market.core.provider import State as ProviderState
 from fs_market.core.receipts import (
     FIRST_RECEIPT,
@@ -49,6 +50,22 @@ def test_a_session_from_quote_to_close() -> None:
     assert world.provider.paid == world.client.promised == world.claimed == due
     assert not world.client.refused
     assert not world.provider.refused
+
+
+def test_a_client_whose_last_word_is_lost_is_not_waited_for_once_it_has_paid() -> None:
+    world = served()
+    world.download(3 * MIB)
+    world.client.close(world.now)
+    while world.client.state is not ClientState.OVER:
+        world.run(world.alice)
+        world.run(world.bob)
+        world.deliver(world.alice if world.alice.outbox else world.bob)
+    world.alice.outbox.clear()  # its farewell, with the tunnel
+    world.pass_time(FAREWELL_FOR - 1, deliver=False)
+    assert world.provider.state is ProviderState.CLOSING
+    world.pass_time(2, deliver=False)
+    assert world.endings(world.bob) == [Reason.DONE]
+    assert world.claimed == world.price.cost(world.served_bytes, world.provider.usage.seconds)
 
 
 def test_the_price_of_time_alone() -> None:

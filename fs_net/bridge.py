@@ -53,6 +53,7 @@ class Settings:
     max_connections: int = 1000
     max_memory: int = 1 << 30  # bytes; beyond it the process ends, and is started again
     max_per_place: int = 64  # of those that come in from one IPv4 address or /64 of IPv6
+    named: tuple[str, ...] = ()  # where one that listens nowhere may dial in its own networks
 
     def to_value(self) -> list[Any]:
         return [getattr(self, name) for name in self.__slots__]

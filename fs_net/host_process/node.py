@@ -22,6 +22,7 @@ from fs_net.host_process import guards, identity
 from fs_net.host_process.dht import Dht
 from fs_net.host_process.dht_service import FULL_NODES
 from fs_net.host_process.door import Door
+from fs_net.host_process.gate import ClientGate
 from fs_net.host_process.guards import GuardedPubsub
 from fs_net.host_process.link import Link, Method
 from fs_net.host_process.local import find_local_peers
@@ -62,8 +63,11 @@ class Node:
         self.sessions = Sessions(self.host, self._on_session)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
         # Who listens nowhere is a client, which needs no more than the circuit.
-        punches = bool(settings.listen)
-        self.relay = Relay(self.host, relays=settings.is_full_node, punches=punches)
+        is_client = not settings.listen
+        self.relay = Relay(self.host, relays=settings.is_full_node, punches=not is_client)
+        if is_client:
+            network: Any = self.host.get_network()
+            network.connection_gate = ClientGate((*settings.bootstrap, *settings.named))
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
         self._listed: list[bytes] = []  # as far as they were told

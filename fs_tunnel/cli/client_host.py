@@ -16,8 +16,13 @@ _MAX_MEMORY = 512 << 20  # bytes
 
 
 @asynccontextmanager
-async def client_host(network: bytes, processes: ForkServer) -> AsyncIterator[Host]:
-    """It ends with the block; NetError where it does not start."""
+async def client_host(
+    network: bytes, processes: ForkServer, named: Sequence[str]
+) -> AsyncIterator[Host]:
+    """It ends with the block; NetError where it does not start.
+
+    ``named`` are the multiaddrs of full nodes that the user chose: it dials nobody else nearby.
+    """
     with tempfile.TemporaryDirectory(prefix="fs-tunnel-") as folder:
         settings = Settings(
             folder,
@@ -25,6 +30,7 @@ async def client_host(network: bytes, processes: ForkServer) -> AsyncIterator[Ho
             listen=(),
             max_connections=_MAX_CONNECTIONS,
             max_memory=_MAX_MEMORY,
+            named=tuple(named),
         )
         host = Host(settings, _Mute(), processes)
         await host.start()
@@ -46,7 +52,7 @@ class Relayed:
     async def route(self, relays: Sequence[str]) -> AsyncIterator[PeerRoute]:
         """Through the first full node that leads there, of these multiaddrs."""
         behind = f"{CIRCUIT}p2p/{name_of(self._peer)}"
-        async with client_host(self._network, self._processes) as host:
+        async with client_host(self._network, self._processes, relays) as host:
             yield PeerRoute(host, self._peer, [f"{each}{behind}" for each in relays])
 
 

@@ -52,7 +52,7 @@ class Finder:
             tell({"error": str(error)})
 
     async def _search(self) -> dict[str, Any]:
-        async with client_host(self._network, self._processes) as host:
+        async with client_host(self._network, self._processes, self._full_nodes) as host:
             search = Search(host, self._discovery, self._listings, _Asking(), SystemRandom())
             if self._provider:
                 await search.find(self._provider, self._full_nodes)

@@ -97,7 +97,8 @@ class Scene:
     ) -> tuple[Search, Outcome]:
         self._count += 1
         folder = str(self._folder / str(self._count))
-        host = Host(Settings(folder, NETWORK, (), max_connections=50), Nobody())
+        settings = Settings(folder, NETWORK, (), max_connections=50, named=tuple(named))
+        host = Host(settings, Nobody())
         await host.start()
         try:
             listings = Listings()

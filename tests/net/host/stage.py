@@ -74,6 +74,7 @@ class Stage:
         listen: tuple[str, ...] = LOOPBACK,
         max_connections: int = 100,
         max_per_place: int = 100,
+        named: tuple[str, ...] = (),
     ) -> Node:
         self._count += 1
         settings = Settings(
@@ -84,6 +85,7 @@ class Stage:
             topics=(TOPIC,),
             max_connections=max_connections,
             max_per_place=max_per_place,
+            named=named,
         )
         return Node(settings, Program())
 

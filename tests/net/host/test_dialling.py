@@ -1,5 +1,6 @@
 """A peer is dialled where we are told that it is, whatever was heard of it before."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from libp2p.network.exceptions import SwarmException
 from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr
 
+from fs_net.host_process.gate import ClientGate
 from fs_net.host_process.node import Node
 from tests.net.host.stage import Stage, address_of, peer_of, run
 
@@ -49,6 +51,50 @@ def peer_of_dead(bob: Node) -> PeerInfo:
 def test_a_peer_that_moved_is_reached(before: str, tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     assert run(lambda: connects(stage.node(), stage.node(), before))
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_client_dials_nearby_only_whom_the_user_named(is_named: bool, tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def scene() -> bool:
+        async def main() -> bool:
+            bob = stage.node()
+            async with bob.running():
+                named = (address_of(bob),) if is_named else ()
+                client = stage.node(is_full_node=False, listen=(), named=named)
+                async with client.running():
+                    with contextlib.suppress(SwarmException):
+                        await client.host.connect(peer_of(bob))  # as its DHT would
+                    return bob.host.get_id() in client.host.get_connected_peers()
+
+        return trio.run(main)
+
+    assert run(scene) == is_named
+
+
+@pytest.mark.parametrize(
+    ("address", "is_allowed"),
+    [
+        ("/ip4/198.51.100.7/tcp/4001", True),
+        ("/ip6/2001:db8::7/udp/4001/quic-v1", True),
+        ("/ip4/192.168.1.1/tcp/80", False),
+        ("/ip4/192.168.1.5/tcp/80", True),  # it was named, with another port
+        ("/ip4/169.254.169.254/tcp/80", False),
+        ("/ip4/100.64.0.1/tcp/80", False),
+        ("/ip4/0.0.0.0/tcp/22", False),  # on Linux that is this host
+        ("/ip6/::1/tcp/22", False),
+        ("/ip6/fd00::1/tcp/80", False),
+        ("/ip6/::ffff:192.168.1.1/tcp/80", False),
+        ("/dns4/node.example/tcp/4001", True),
+        ("/dns4/other.example/tcp/4001", False),
+        ("/dns6/node.example/tcp/4001", False),
+        ("/ip4/192.168.1.1/tcp/80/p2p/12D3KooWJwktR4GFSBs35xkykSRwRLAk2MqPCtAmkeLdPy9rnMbR", False),
+    ],
+)
+def test_what_is_near(address: str, is_allowed: bool) -> None:
+    gate = ClientGate(["/ip4/192.168.1.5/tcp/4001", "/dns4/node.example/tcp/4001"])
+    assert trio.run(gate.is_allowed, Multiaddr(address)) == is_allowed
 
 
 def test_of_several_addresses_one_that_answers_is_enough(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Where a client's host dials: the internet, and of its own networks only what the user named.
+
+A search walks the DHT, which means that libp2p dials whom strangers name, where they say.  What is
+closed to the internet, such as a router's own pages, is not to be reached through us.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+
+from libp2p.network.connection_gate import ConnectionGate
+from multiaddr import Multiaddr
+
+# Of IANA's special-purpose registries (RFC 6890) those that lead somewhere near.
+_NEAR = [
+    ip_network(each)
+    for each in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
+        *("::/127", "::ffff:0:0/96", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+]
+
+
+class ClientGate(ConnectionGate):
+    """libp2p asks it before it dials an address."""
+
+    def __init__(self, named: Iterable[str]) -> None:
+        """``named`` are the multiaddrs that the user chose, whose hosts may be anywhere."""
+        super().__init__()
+        self._named = {_host_of(Multiaddr(each)) for each in named}
+
+    async def is_allowed(self, remote_addr: Multiaddr) -> bool:
+        """Whether to dial it."""
+        kind, host = first = _host_of(remote_addr)
+        if first in self._named:
+            return True
+        # To look up a name that a stranger chose would already tell the resolver of it.
+        return kind in ("ip4", "ip6") and not any(ip_address(host) in each for each in _NEAR)
+
+
+def _host_of(address: Multiaddr) -> tuple[str, str]:
+    """What it begins with: ip4, ip6 or a kind of DNS, and its value."""
+    protocol, value = next(iter(address.items()))
+    return protocol.name, str(value)

@@ -60,11 +60,6 @@ def entry(db: sqlite3.Connection, channel: bytes) -> Entry | None:
     return _entry(row)
 
 
-def latest(db: sqlite3.Connection) -> Entry | None:
-    """The session that was begun last."""
-    return next(iter(latest_first(db)), None)
-
-
 def latest_first(db: sqlite3.Connection) -> list[Entry]:
     """All sessions, the one that was begun last before the others."""
     rows = db.execute("SELECT channel, record, is_over FROM sessions ORDER BY rowid DESC")

@@ -45,7 +45,9 @@ ALLOWED = (
 )
 
 
-class _Compare(ctypes.Structure):
+class Compare(ctypes.Structure):
+    """A condition on an argument: scmp_arg_cmp of libseccomp's seccomp.h."""
+
     _fields_ = (
         ("argument", ctypes.c_uint),
         ("op", ctypes.c_int),
@@ -73,27 +75,25 @@ def restrict() -> bool:
         for call in ALLOWED:
             _allow(library, context, call)
         for family in FAMILIES:
-            _allow(library, context, "socket", _Compare(0, _EQUAL, family))
-        _allow(library, context, "socketpair", _Compare(0, _EQUAL, socket.AF_UNIX))
+            _allow(library, context, "socket", Compare(0, _EQUAL, family))
+        _allow(library, context, "socketpair", Compare(0, _EQUAL, socket.AF_UNIX))
         # Threads and no processes.  clone3 hides its flags behind a pointer, and has to do without.
-        _allow(library, context, "clone", _Compare(0, _MASKED_EQUAL, _CLONE_THREAD, _CLONE_THREAD))
+        _allow(library, context, "clone", Compare(0, _MASKED_EQUAL, _CLONE_THREAD, _CLONE_THREAD))
         for option in (_PR_SET_NAME, _PR_SET_VMA):
-            _allow(library, context, "prctl", _Compare(0, _EQUAL, option))
+            _allow(library, context, "prctl", Compare(0, _EQUAL, option))
         # Asking for limits, and not setting them.
-        _allow(library, context, "prlimit64", _Compare(2, _EQUAL, 0))
+        _allow(library, context, "prlimit64", Compare(2, _EQUAL, 0))
         _check(library.seccomp_load(context))
     finally:
         library.seccomp_release(context)
     return True
 
 
-def _allow(
-    library: ctypes.CDLL, context: ctypes.c_void_p, name: str, *conditions: _Compare
-) -> None:
+def _allow(library: ctypes.CDLL, context: ctypes.c_void_p, name: str, *conditions: Compare) -> None:
     number = library.seccomp_syscall_resolve_name(name.encode())
     if number < 0:
         return  # another architecture's
-    array = (_Compare * len(conditions))(*conditions)
+    array = (Compare * len(conditions))(*conditions)
     _check(
         library.seccomp_rule_add_array(
             context, ctypes.c_uint32(_ALLOW), number, len(conditions), array

@@ -129,7 +129,7 @@ def test_it_is_bought_through_a_full_node_and_reached_through_both_nats() -> Non
         closed = next(at for at in range(len(frames)) if is_datagram(frames[at]))
         before = left(frames[:closed])
         assert {kind for _, kind, _ in before} == {"tcp"}
-        # libp2p's own hole punching, and what the DHT says of the provider, would have us dial them.
+        # libp2p's own hole punching, or what the DHT says of the provider, would dial these.
         assert not {place for place, _, _ in before} & {PROVIDER_INSIDE, PROVIDER_OUTSIDE}
         behind = left(frames[closed:])
         (relay,) = {place for place, kind, _ in behind if kind == "tcp"}

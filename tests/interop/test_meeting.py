@@ -80,8 +80,7 @@ def test_a_tunnel_is_bought_and_reached_through_two_nats(tmp_path: Path) -> None
                 wireguard_key=key_of(scene.client),
                 route=route,
             ) as buyer:
-                entry = await buyer.books.do(session_book.latest)
-                assert entry is not None
+                (entry,) = await buyer.books.do(session_book.latest_first)
 
                 async def ask(ours: Whereabouts) -> Whereabouts:
                     return await ask_to_meet(route, DOMAIN, key, NODE.address, entry.channel, ours)

@@ -159,8 +159,7 @@ async def bought(
 
 async def paying_agent(books: Journal, session_key: SigningKey) -> ClientAgent:
     """An agent that goes on where the journal ends, as after ``up``, or a crash."""
-    entry = await books.do(session_book.latest)
-    assert entry is not None
+    entry, *_ = await books.do(session_book.latest_first)
     record = from_bytes_untrusted(ClientRecord, entry.record)
     return ClientAgent(ClientSession(client_config(session_key), record), books)
 

@@ -219,8 +219,8 @@ class Session:
 
 
 async def client_record(us: Party) -> ClientRecord | None:
-    entry = await us.journal.do(session_book.latest)
-    return None if entry is None else from_bytes_untrusted(ClientRecord, entry.record)
+    entries = await us.journal.do(session_book.latest_first)
+    return from_bytes_untrusted(ClientRecord, entries[0].record) if entries else None
 
 
 def play(session: Session, victim: str, step: int) -> bool:

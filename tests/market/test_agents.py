@@ -86,8 +86,7 @@ def test_a_channel_that_had_its_session_has_no_second_one(tmp_path: Path) -> Non
         key = SigningKey(PrivateKey().secret)
         async with provider(tmp_path) as seller:
             async with bought(tmp_path, seller, session_key=key) as buyer:
-                entry = await buyer.books.do(session_book.latest)
-            assert entry is not None
+                entry, *_ = await buyer.books.do(session_book.latest_first)
             seller.chain.said.put_nowait((entry.channel, None))
             await until(lambda: seller.ended)
             record = from_bytes_untrusted(ClientRecord, entry.record)
@@ -122,8 +121,7 @@ def test_nobody_comes_with_the_key_of_another(tmp_path: Path, reserved: bool) ->
 def test_who_hangs_up_before_an_answer_does_no_harm(tmp_path: Path) -> None:
     async def play() -> None:
         async with provider(tmp_path) as seller, bought(tmp_path, seller) as buyer:
-            entry = await buyer.books.do(session_book.latest)
-            assert entry is not None
+            entry, *_ = await buyer.books.do(session_book.latest_first)
             ((_, core),) = seller.agent.books()
             await until(lambda: not seller.agent._connections)
             core.close(time.clock_gettime(time.CLOCK_BOOTTIME))  # which it has to be told of

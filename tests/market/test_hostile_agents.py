@@ -137,8 +137,7 @@ class Scene:
 
     async def last_order(self) -> Order:
         """As it went over the wire, in the clear."""
-        entry = await self.client.books.do(session_book.latest)
-        assert entry is not None
+        entry, *_ = await self.client.books.do(session_book.latest_first)
         record = from_bytes_untrusted(ClientRecord, entry.record)
         key, number = record.wireguard_key, record.orders
         digest = session_digest(DOMAIN, self.channel, key, number)

@@ -37,8 +37,7 @@ class Played:
 
 
 async def channel_of(buyer: Client) -> bytes:
-    entry = await buyer.books.do(session_book.latest)
-    assert entry is not None
+    (entry,) = await buyer.books.do(session_book.latest_first)
     return entry.channel
 
 

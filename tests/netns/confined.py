@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from fs_tunnel.linux import libc
+from fs_tunnel.linux.seccomp import Compare
 
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000  # seccomp.h of libseccomp
 _EQUAL, _MASKED_EQUAL = 4, 7
@@ -26,15 +27,6 @@ _CAPABILITIES = (
     *("SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW"),
 )
 _LAST_CAPABILITY = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
-
-
-class _Compare(ctypes.Structure):
-    _fields_ = (
-        ("argument", ctypes.c_uint),
-        ("op", ctypes.c_int),
-        ("first", ctypes.c_uint64),
-        ("second", ctypes.c_uint64),
-    )
 
 
 def settings(unit: Path) -> dict[str, list[str]]:
@@ -87,10 +79,10 @@ def _filter(calls: set[str], families: list[int]) -> None:
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(_ERRNO | errno.EPERM))
 
-    def rule(action: int, name: str, *conditions: _Compare) -> None:
+    def rule(action: int, name: str, *conditions: Compare) -> None:
         number = library.seccomp_syscall_resolve_name(name.encode())
         if number >= 0:
-            array = (_Compare * len(conditions))(*conditions)
+            array = (Compare * len(conditions))(*conditions)
             done = library.seccomp_rule_add_array(
                 context, ctypes.c_uint32(action), number, len(conditions), array
             )
@@ -101,12 +93,12 @@ def _filter(calls: set[str], families: list[int]) -> None:
     for call in calls - special:
         rule(_ALLOW, call)
     for protection in (0, _WRITE, _EXEC):
-        rule(_ALLOW, "mmap", _Compare(2, _MASKED_EQUAL, both, protection))
+        rule(_ALLOW, "mmap", Compare(2, _MASKED_EQUAL, both, protection))
     for call in ("mprotect", "pkey_mprotect"):
-        rule(_ALLOW, call, _Compare(2, _MASKED_EQUAL, _EXEC, 0))
+        rule(_ALLOW, call, Compare(2, _MASKED_EQUAL, _EXEC, 0))
     for family in families:
-        rule(_ALLOW, "socket", _Compare(0, _EQUAL, family))
-    rule(_ALLOW, "clone", _Compare(0, _MASKED_EQUAL, _NAMESPACES, 0))
+        rule(_ALLOW, "socket", Compare(0, _EQUAL, family))
+    rule(_ALLOW, "clone", Compare(0, _MASKED_EQUAL, _NAMESPACES, 0))
     rule(_ERRNO | errno.ENOSYS, "clone3")  # as systemd: its flags lie where no filter sees them
     assert library.seccomp_load(context) == 0
     library.seccomp_release(context)

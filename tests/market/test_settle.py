@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from fs_market.settle import Action, SettlementPolicy, Settler, decide
 from fs_market.wallet import Wallet
 from tests.market.conftest import Dev
 from tests.market.nodes import rpc
-from tests.market.parties import WINDOW, keep, new_wallet, open_channel, party, voucher
+from tests.market.parties import WINDOW, Party, keep, new_wallet, open_channel, party, voucher
 
 POLICY = SettlementPolicy(threshold=1000, fee_share=Fraction(1, 10), margin=60)
 NOW, LATER = 10_000, 20_000
@@ -85,16 +87,23 @@ def test_money_is_neither_burned_nor_left(
         assert due <= fee
 
 
-def test_redeemed_closed_and_written_down(dev: Dev, tmp_path: Path) -> None:
-    payee, rich = new_wallet(), new_wallet()
+@asynccontextmanager
+async def payer_and_payee(dev: Dev, folder: Path) -> AsyncIterator[tuple[Party, Party]]:
+    """Both have what gas costs."""
+    rich, payee = new_wallet(), new_wallet()
     dev.fund(payee.address)
     dev.fund(rich.address)
+    async with (
+        party(dev.url, dev.chain_id, rich, folder / "payer") as payer,
+        party(dev.url, dev.chain_id, payee, folder / "payee") as us,
+    ):
+        yield payer, us
 
+
+def test_redeemed_closed_and_written_down(dev: Dev, tmp_path: Path) -> None:
     async def run() -> None:
-        async with (
-            party(dev.url, dev.chain_id, rich, tmp_path / "payer") as payer,
-            party(dev.url, dev.chain_id, payee, tmp_path / "payee") as us,
-        ):
+        async with payer_and_payee(dev, tmp_path) as (payer, us):
+            rich, payee = payer.wallet, us.wallet
             channels = Channels(us.chain, dev.contracts.channels)
             settler = Settler(us.journal, channels, us.sender, SettlementPolicy(threshold=100))
             terms, key = await open_channel(payer, payee, dev.contracts, 1000)
@@ -125,15 +134,9 @@ def test_redeemed_closed_and_written_down(dev: Dev, tmp_path: Path) -> None:
 def test_one_channel_that_fails_keeps_no_other_waiting_and_is_told(
     dev: Dev, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payee, rich = new_wallet(), new_wallet()
-    dev.fund(payee.address)
-    dev.fund(rich.address)
-
     async def run() -> None:
-        async with (
-            party(dev.url, dev.chain_id, rich, tmp_path / "payer") as payer,
-            party(dev.url, dev.chain_id, payee, tmp_path / "payee") as us,
-        ):
+        async with payer_and_payee(dev, tmp_path) as (payer, us):
+            payee = us.wallet
             channels = Channels(us.chain, dev.contracts.channels)
             settler = Settler(us.journal, channels, us.sender, SettlementPolicy(threshold=1))
             found = []
@@ -163,15 +166,9 @@ def test_one_channel_that_fails_keeps_no_other_waiting_and_is_told(
 
 def test_notice_by_the_payer_is_answered_in_time(dev: Dev, tmp_path: Path) -> None:
     """What is below every threshold is redeemed before the payer takes it back; gas is told."""
-    payee, rich = new_wallet(), new_wallet()
-    dev.fund(payee.address)
-    dev.fund(rich.address)
-
     async def run() -> None:
-        async with (
-            party(dev.url, dev.chain_id, rich, tmp_path / "payer") as payer,
-            party(dev.url, dev.chain_id, payee, tmp_path / "payee") as us,
-        ):
+        async with payer_and_payee(dev, tmp_path) as (payer, us):
+            payee = us.wallet
             channels = Channels(us.chain, dev.contracts.channels)
             terms, key = await open_channel(payer, payee, dev.contracts, 1000)
             signed = voucher(dev.chain_id, dev.contracts, terms, key, 5)

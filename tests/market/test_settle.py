@@ -166,6 +166,7 @@ def test_one_channel_that_fails_keeps_no_other_waiting_and_is_told(
 
 def test_notice_by_the_payer_is_answered_in_time(dev: Dev, tmp_path: Path) -> None:
     """What is below every threshold is redeemed before the payer takes it back; gas is told."""
+
     async def run() -> None:
         async with payer_and_payee(dev, tmp_path) as (payer, us):
             payee = us.wallet

@@ -119,7 +119,7 @@ def test_a_dozen_would_do_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_streams_have_a_share_and_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dht_service, "_PATIENCE", 0.5)
+    monkeypatch.setattr(dht_service, "_PATIENCE", 3.0)
 
     async def main() -> tuple[int, int]:
         full = Stage(tmp_path).node()

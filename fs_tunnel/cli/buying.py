@@ -5,9 +5,13 @@ comes from strangers is read by agents, which have no rights (``deals``).
 
 Each has an equal part of the budget, and more channels than parts are never begun: where a quote
 was accepted, there is a channel, or may be, and only its provider can serve it.
+
+Whether a provider behind a NAT can be reached shows when its tunnel is there, and its channel open.
+Where it cannot, that part of the budget stays with it, and the place is bought of the next.
 """
 
 import asyncio
+import pwd
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -30,7 +34,7 @@ from fs_tunnel.cli.market_files import MarketFiles, agent_user, write_private
 from fs_tunnel.cli.money import Market
 from fs_tunnel.cli.places import Place
 from fs_tunnel.cli.providers import Provider, parse_provider, places_of
-from fs_tunnel.cli.reaching import relay_endpoint
+from fs_tunnel.cli.reaching import Unreachable, reach_of, relay_endpoint
 from fs_tunnel.cli.standbys import StandBy, Standbys
 from fs_tunnel.cli.text import warn
 from fs_tunnel.cli.wishes import parse_price
@@ -43,6 +47,7 @@ from fs_tunnel.types import PrivateKey, PublicKey
 
 DEFAULT_NAME = "paid"
 _MOST_PLACES = 3  # of one tunnel, with those who stand by
+_COMES_BACK = "comes back by fs-tunnel market settle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +68,98 @@ class Purchase:
     yes: bool
 
 
-def buy(name: str | None, protection: Protection, **options: Any) -> MarketFiles:
-    """Return the files of a tunnel that is paid for; nothing is bought where it is up or blocks.
+class Buying:
+    """Buys of one provider after the other, until the tunnel of one can be reached."""
 
-    ``protection`` is what the tunnel is to have wherever it moves.
-    """
-    looking = Looking(**{each: options.pop(each) for each in Looking.__slots__})
-    purchase = Purchase(looking=looking, **options)
-    name = check_name(name or DEFAULT_NAME)
-    files = MarketFiles(name)
-    if TunnelJournal(name).is_open:
-        if files.read_start() is None or not files.conf.exists():
-            raise UsageError(f"{name} is up, and not bought; choose another name")
-        found = standbys.read(files.standbys)
-    elif not purchase.max_price or not purchase.budget:
-        raise UsageError("say what it may cost, with --max-price and --budget")
-    elif purchase.providers and looking.is_particular:
-        raise UsageError("--provider names one already; leave it out, or the other wishes")
-    else:
-        found = asyncio.run(_Purchasing(files, purchase).run())
-    if found is not None:
-        standbys.write(files.standbys, found.protected(protection))
-    return files
-
-
-class _Purchasing:
-    """Finds a place with one provider, and channels with those who stand by."""
-
-    def __init__(self, files: MarketFiles, purchase: Purchase) -> None:
-        self._files, self._purchase = files, purchase
+    def __init__(self, name: str | None, protection: Protection, **options: Any) -> None:
+        """``protection`` is what the tunnel is to have wherever it moves."""
+        looking = Looking(**{each: options.pop(each) for each in Looking.__slots__})
+        self._purchase = Purchase(looking=looking, **options)
+        self._name, self._protection = check_name(name or DEFAULT_NAME), protection
+        self._files = MarketFiles(self._name)
+        self._payer: Payer | None = None
+        self._providers: list[Provider] = []  # where to negotiate, the best first
         self._records: list[Signed[ProviderRecord]] = []  # of all that suit
+        self._failed: set[str] = set()  # places that are not asked again
+        self._passed_over: list[Signed[ProviderRecord]] = []  # bought of, and out of reach
+        self._chosen: Deal | None = None
+        self._others: list[Deal] = []  # of whom it can be bought instead, the best first
 
-    async def run(self) -> Standbys:
+    def buy(self) -> MarketFiles:
+        """Return the files of a tunnel that is paid for; one that is up or blocks is left alone.
+
+        MarketError where nobody has a place.
+        """
+        purchase, files = self._purchase, self._files
+        if TunnelJournal(self._name).is_open:
+            if files.read_start() is None or not files.conf.exists():
+                raise UsageError(f"{self._name} is up, and not bought; choose another name")
+            found = standbys.read(files.standbys)
+        elif not purchase.max_price or not purchase.budget:
+            raise UsageError("say what it may cost, with --max-price and --budget")
+        elif purchase.providers and purchase.looking.is_particular:
+            raise UsageError("--provider names one already; leave it out, or the other wishes")
+        else:
+            found = asyncio.run(self._run())
+        if found is not None:
+            standbys.write(files.standbys, found.protected(self._protection))
+        return files
+
+    def reach(self) -> Callable[[bool], None] | None:
+        """What reaches the provider of the tunnel that was bought; see ``reaching.reach_of``.
+
+        Who is out of reach is passed over before Unreachable is raised.
+        """
+        reach = reach_of(self._files)
+        if reach is None:
+            self._lock()
+            return None
+
+        def reach_or_pass_over(was_there: bool) -> None:
+            try:
+                reach(was_there)
+            except Unreachable as error:
+                self._pass_over(error)
+                raise
+            self._lock()
+
+        return reach_or_pass_over
+
+    def go_on(self, error: Unreachable) -> None:
+        """Say why the one before was passed over; MarketError where nobody is left to buy of."""
+        if not self._others or self._chosen is None:
+            if len(self._passed_over) < 2:
+                raise error
+            raise MarketError(
+                f"{error.why}. {len(self._passed_over)} were bought of, and none is reached: what "
+                f"lies in their channels {_COMES_BACK}"
+            )
+        heard = "its session is over" if error.is_over else "it did not hear that we leave"
+        warn(
+            f"{self._chosen.provider.place} is passed over: {error.why}; {heard}, and what lies in "
+            f"its channel {_COMES_BACK}"
+        )
+
+    def _lock(self) -> None:
+        """With ``-f`` this process lasts as long as the tunnel."""
+        if self._payer is not None:
+            self._payer.lock()
+
+    def _pass_over(self, error: Unreachable) -> None:
+        """Write it down before anything else happens: its channel has a part of the budget."""
+        record = self._chosen and self._chosen.provider.record
+        if not record:
+            return
+        self._passed_over.append(record)
+        if self._others:
+            begun = next((each.provider.record for each in self._others if each.is_committed), None)
+            choices.write(self._files, self._records, begun, self._passed_over)
+            for each in (self._files.start, self._files.standbys):
+                each.unlink(missing_ok=True)
+        elif error.is_over:
+            self._files.forget_keys()
+
+    async def _run(self) -> Standbys:
         purchase, files = self._purchase, self._files
         user = agent_user(purchase.market_user)
         files.prepare(user)
@@ -105,65 +170,116 @@ class _Purchasing:
             assert purchase.budget is not None
             token = market.token
             price = parse_price(purchase.max_price, token)
-            payer = Payer(wallet, purchase.password_file, price, purchase.lifetime, purchase.yes)
-            budget = token.parse(purchase.budget).units
-            providers = await self._providers(market, payer)
-            most = 1 if purchase.no_failover else _MOST_PLACES
-            # Whom only full nodes pass us on to can be the first, and nobody who stands by.
-            ready = {each.name for each in providers if not each.peer}
-            most = max(1, min(most, len(ready) + any(each.peer for each in providers)))
-            start = {
-                "uid": user.pw_uid,
-                "gid": user.pw_gid,
-                "books": str(files.books),
-                "token": {
-                    "symbol": token.symbol,
-                    "decimals": token.decimals,
-                    "address": str(token.address),
-                },
-                "chain_id": market.settings.chain_id,
-                "channels": str(market.settings.channels),
-                "genesis": market.chain.genesis.hex(),
-                "payer": str(payer.account),
-                "wireguard_key": PublicKey(public_key(private.raw)).to_base64(),
-                "budget": str(budget // most),
-                "network": finding.network_of(market.settings).hex(),
-                "relays": self._relays(),
-            }
-            accounts = await market.journal.do(
-                lambda db: voucher_book.open_accounts(db, Side.PAYER)
+            payer = self._payer = self._payer or Payer(
+                wallet, purchase.password_file, price, purchase.lifetime, purchase.yes
             )
-            known = {each.terms.session_key for each in accounts}
-            deals: list[Deal] = []
-            for provider in providers:
-                try:
-                    deals.append(self._deal(provider, start, payer, market, known))
-                except MarketError as error:
-                    if len(providers) == 1:
-                        raise
-                    warn(f"{provider.place}: {error}")
-            chosen, place = await _first_place(deals, most, self._note)
+            budget = token.parse(purchase.budget).units
+            if not self._providers:
+                self._providers = await self._find(market, payer)
+            most = 1 if purchase.no_failover else _parts(self._providers)
+            deals = await self._deals(market, payer, user, private, budget // most)
+            parts = most - len(self._passed_over)
+            chosen, place = await self._first_place(deals, parts)
             waiting, names = [], {chosen.provider.name}
             for deal in deals[deals.index(chosen) + 1 :]:
                 if deal.provider.peer or deal.provider.name in names:
                     continue
-                if not _has_part(deal, deals, len(names), most):
+                if not _has_part(deal, deals, len(names), parts):
                     continue
                 if found := await _stand_by(deal):
                     waiting.append(found)
                     names.add(deal.provider.name)
+        self._chosen = chosen
+        self._others = [
+            each
+            for each in self._unasked(deals)
+            if each.provider.name != chosen.provider.name and _has_part(each, deals, 0, parts)
+        ]
         places.take(files, private, place, chosen.start)
         return Standbys(chosen.provider.place, waiting=tuple(waiting))
 
-    async def _providers(self, market: Market, payer: Payer) -> list[Provider]:
+    async def _deals(
+        self,
+        market: Market,
+        payer: Payer,
+        user: pwd.struct_passwd,
+        private: PrivateKey,
+        part: int,
+    ) -> list[Deal]:
+        """One with each who is not passed over, for so many base units, the best first."""
+        token, settings = market.token, market.settings
+        start = {
+            "uid": user.pw_uid,
+            "gid": user.pw_gid,
+            "books": str(self._files.books),
+            "token": {
+                "symbol": token.symbol,
+                "decimals": token.decimals,
+                "address": str(token.address),
+            },
+            "chain_id": settings.chain_id,
+            "channels": str(settings.channels),
+            "genesis": market.chain.genesis.hex(),
+            "payer": str(payer.account),
+            "wireguard_key": PublicKey(public_key(private.raw)).to_base64(),
+            "budget": str(part),
+            "network": finding.network_of(settings).hex(),
+            "relays": self._relays(),
+        }
+        accounts = await market.journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYER))
+        known = {each.terms.session_key for each in accounts}
+        passed_over = {str(Address(each.content.provider)) for each in self._passed_over}
+        deals: list[Deal] = []
+        for provider in self._providers:
+            if provider.name in passed_over:
+                continue
+            try:
+                deals.append(self._deal(provider, start, payer, market, known))
+            except MarketError as error:
+                if len(self._providers) == 1:
+                    raise
+                warn(f"{provider.place}: {error}")
+        return deals
+
+    async def _first_place(self, deals: Sequence[Deal], parts: int) -> tuple[Deal, Place]:
+        """Of the first that has one; MarketError where none does, or no part is left for it."""
+        last: tuple[Deal, MarketError] | None = None
+        for each in self._unasked(deals):
+            if not _has_part(each, deals, 0, parts):
+                continue
+            if last is not None:
+                _warn_of(*last)
+            try:
+                return each, await each.buy_place(self._note)
+            except MarketError as error:
+                self._failed.add(each.provider.place)
+                last = each, error
+        is_committed = any(each.is_committed for each in deals)
+        if self._passed_over and not is_committed:
+            self._files.forget_keys()
+        rest = f"what lies in channels {_COMES_BACK}"
+        if last is None:
+            raise MarketError(f"none of those that suit is left to buy of; {rest}")
+        deal, why = last
+        asked = len(self._failed) + len(self._passed_over)
+        if asked == 1:
+            raise why
+        raise MarketError(
+            f"none of {asked} has a place; the last, {deal.provider.place}: {why}"
+            + (f". Also, {rest}" if is_committed or self._passed_over else "")
+        )
+
+    def _unasked(self, deals: Sequence[Deal]) -> list[Deal]:
+        return [each for each in deals if each.provider.place not in self._failed]
+
+    async def _find(self, market: Market, payer: Payer) -> list[Provider]:
         """Where to negotiate, the best first."""
         purchase, begun = self._purchase, choices.read(self._files)
+        self._passed_over = list(begun.passed_over)
         if begun.chosen is not None:
-            chosen = begun.records[begun.chosen]
-            click.echo(
-                f"going on with {Address(chosen.content.provider)}, where a channel was begun"
-            )
-            self._records = [chosen, *begun.runners_up]
+            self._records = list(begun.in_order)
+            chosen = Address(self._records[0].content.provider)
+            click.echo(f"going on with {chosen}, where a channel was begun")
             return [place for record in self._records for place in places_of(record)]
         found: list[Provider] = []
         for each in dict.fromkeys(purchase.providers or (None,)):
@@ -178,7 +294,7 @@ class _Purchasing:
             self._records += records
             found += [place for record in records for place in places_of(record)]
         if self._records:
-            choices.write(self._files, self._records)
+            choices.write(self._files, self._records, passed_over=self._passed_over)
         return found
 
     def _relays(self) -> list[str]:
@@ -190,7 +306,7 @@ class _Purchasing:
     def _note(self, provider: Provider) -> None:
         """With this one, and no other, a channel is about to be opened."""
         if provider.record is not None:
-            choices.write(self._files, self._records, provider.record)
+            choices.write(self._files, self._records, provider.record, self._passed_over)
 
     def _deal(
         self,
@@ -218,25 +334,27 @@ class _Purchasing:
         return load(conf).interface.private_key
 
 
-async def _first_place(
-    deals: Sequence[Deal], most: int, note: Callable[[Provider], None]
-) -> tuple[Deal, Place]:
-    """Of the first that has one; MarketError where none does, or the budget lies in channels."""
-    for each in deals:
-        try:
-            return each, await each.buy_place(note)
-        except MarketError as error:
-            following = next(iter(deals[deals.index(each) + 1 :]), None)
-            if following is None or not _has_part(following, deals, 0, most):
-                raise
-            warn(f"{each.provider.place}: {error}")
-    raise MarketError("none of those that suit says where it negotiates; widen the wishes")
+def _parts(providers: Sequence[Provider]) -> int:
+    """Into how many parts the budget goes.
+
+    Whom only full nodes pass us on to can be the first, and nobody who stands by.  Where it is out
+    of reach, the next needs a part, also where that one is no other.
+    """
+    names = {each.name for each in providers}
+    ready = {each.name for each in providers if not each.peer}
+    parts = max(len(ready) + (len(ready) < len(names)), min(2, len(names)))
+    return max(1, min(_MOST_PLACES, parts))
 
 
-def _has_part(deal: Deal, deals: Sequence[Deal], taken: int, most: int) -> bool:
+def _warn_of(deal: Deal, error: MarketError) -> None:
+    rest = f"; what lies in its channel {_COMES_BACK}" if deal.is_committed else ""
+    warn(f"{deal.provider.place} is passed over: {error}{rest}")
+
+
+def _has_part(deal: Deal, deals: Sequence[Deal], taken: int, parts: int) -> bool:
     """Whether a part of the budget is there for this one: its own from before, or a free one."""
     committed = {each.provider.name for each in deals if each.is_committed}
-    return taken < most and (deal.provider.name in committed or len(committed) < most)
+    return taken < parts and (deal.provider.name in committed or len(committed) < parts)
 
 
 async def _stand_by(deal: Deal) -> StandBy | None:

@@ -61,6 +61,10 @@ class Payer:
             self._key = await keystores.unlock(self.wallet, password)
         return self._key
 
+    def lock(self) -> None:
+        """Forget what was unlocked, where no more money is to move."""
+        self._key = None
+
 
 class Deal:
     """With one provider: what its agent asks for is looked at again, and done."""

@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from fs_tunnel import settings
-from fs_tunnel.cli import standbys
 from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.cli.market_files import MarketFiles
 from fs_tunnel.cli.spending import summary
@@ -26,7 +25,6 @@ def down(conf: str) -> None:
     name = settings.tunnel_name(conf)
     files = MarketFiles(name)
     role = (files.read_start() or {}).get("role")
-    found = standbys.read(files.standbys) if role == "client" else None
     told = _dismiss_agent(name) if role else None
     click.echo(f"{name} is down" if take_down(name) else f"{name} was not up")
     if told is not None:
@@ -35,7 +33,7 @@ def down(conf: str) -> None:
         files.start.unlink()
     elif told is not None and told["state"] == "over":
         files.forget_keys()
-        if found is not None and (found.waiting or found.moves):
+        if told.get("elsewhere"):
             click.echo("channels of other providers may be open: fs-tunnel market settle")
 
 

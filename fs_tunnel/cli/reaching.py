@@ -39,6 +39,23 @@ _LOOK_EVERY = 0.1  # seconds
 _SESSION_LASTS = 180 * 10**9  # ns, by WireGuard's Reject-After-Time
 
 
+class Unreachable(MarketError):
+    """There is no way to a provider that was bought of, and nothing of its tunnel is up.
+
+    ``is_over`` says whether it heard that the session is over; its channel is open in any case.
+    """
+
+    def __init__(self, why: str, *, is_over: bool) -> None:
+        self.why, self.is_over = why, is_over
+        became = (
+            "The session is over, and nothing is up; fs-tunnel market settle brings the money back"
+            if is_over
+            else "What was bought stays: fs-tunnel up again goes on with it, "
+            "fs-tunnel market settle brings the money back"
+        )
+        super().__init__(f"{why}. {became}")
+
+
 def relay_endpoint(address: str) -> Endpoint | None:
     """Where a full node listens, by its multiaddr; None where that is not TCP at an IP address."""
     matched = _RELAY.fullmatch(address)
@@ -56,7 +73,8 @@ def reach_of(files: MarketFiles) -> Callable[[bool], None] | None:
     """What reaches the provider of a tunnel that is up; None where its place leads there.
 
     MarketError says plainly why it cannot, and what becomes of the money.  It is told whether the
-    tunnel was there before: if not, it ends the session with a provider that cannot be reached.
+    tunnel was there before: if not, it ends the session with a provider that cannot be reached, and
+    raises Unreachable.
     """
     start = files.read_start()
     if start is None or not start.get("relay"):
@@ -87,10 +105,8 @@ class _Reaching:
             try:
                 return await self._meet(relay, mark)
             except (OSError, TimeoutError) as error:
-                raise MarketError(
-                    f"the full node at {relay} does not pass us on ({error or 'no answer'}); "
-                    "fs-tunnel up again goes on with what was bought"
-                ) from None
+                why = f"the full node at {relay} does not pass us on ({error or 'no answer'})"
+                raise self._failure(why, is_over=False) from None
 
     async def _meet(self, relay: Endpoint, mark: int) -> Endpoint | None:
         async with AsyncExitStack() as stack:
@@ -126,27 +142,15 @@ class _Reaching:
         try:
             return await reach(engine, _Gate(self._name), self._provider, servers, ask)
         except MarketError as error:
-            if self._was_there:
-                raise MarketError(
-                    f"{error}. Nothing leaves: fs-tunnel up again, or fs-tunnel down {self._name}"
-                ) from None
-            raise MarketError(f"{error}. {await self._leave(agent, heard)}") from None
+            is_over = not self._was_there and await _leave(agent, heard)
+            raise self._failure(str(error), is_over=is_over) from None
 
-    async def _leave(self, agent: Conversation, heard: AsyncIterator[dict[str, Any]]) -> str:
-        """End the session, if the provider hears it; what became of the money."""
-        agent.say({"leave": True})
-        said = None
-        with contextlib.suppress(MarketError):
-            said = await anext(heard, None)
-        if said != {"left": True}:
-            return (
-                "What was bought stays: fs-tunnel up again goes on with it, "
-                "fs-tunnel market settle brings the money back"
+    def _failure(self, why: str, *, is_over: bool) -> MarketError:
+        if self._was_there:
+            return MarketError(
+                f"{why}. Nothing leaves: fs-tunnel up again, or fs-tunnel down {self._name}"
             )
-        self._files.forget_keys()
-        return (
-            "The session is over, and nothing is up; fs-tunnel market settle brings the money back"
-        )
+        return Unreachable(why, is_over=is_over)
 
     def _has_session(self) -> bool:
         peers = UapiClient(self._name).get().peers
@@ -188,6 +192,14 @@ class _Gate:
 
     def _change(self, endpoint: Endpoint) -> PermittedEndpoint:
         return PermittedEndpoint(table_of(self._name), endpoint.ip, endpoint.port)
+
+
+async def _leave(agent: Conversation, heard: AsyncIterator[dict[str, Any]]) -> bool:
+    """End the session; whether the provider heard it."""
+    agent.say({"leave": True})
+    with contextlib.suppress(MarketError):
+        return await anext(heard, None) == {"left": True}
+    return False
 
 
 async def _hear(engine: EngineLink) -> None:

@@ -1,6 +1,7 @@
 """``fs-tunnel up``: become a client."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -18,6 +19,8 @@ from fs_tunnel.linux.kill_switch import LAN, Inbound
 from fs_tunnel.linux.plans import Protection, full_tunnel_versions
 from fs_tunnel.linux.remote_login import remote_login
 from fs_tunnel.types import IPNetwork
+
+Reach = Callable[[bool], None]
 
 
 @click.command()
@@ -86,34 +89,54 @@ def up(
     is lost. Of a provider behind a NAT it is bought through a full node; then both sides call each
     other, or it is said why that cannot work.
     """
-    market, reach = None, None
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
-    if any(buying[each] for each in ("providers", "budget", "max_price", "countries")):
-        # The chain's library takes its time.
-        from fs_tunnel.cli.buying import buy  # noqa: PLC0415
-        from fs_tunnel.cli.reaching import reach_of  # noqa: PLC0415
 
-        require_net_admin("fs-tunnel up")
-        files = buy(conf, protection, **buying)
-        conf, market = str(files.conf), str(files.start)
-        reach = reach_of(files)
-    if conf is None:
+    def bring_up(conf: str, market: str | None = None, reach: Reach | None = None) -> None:
+        config = read_config("up", conf, allow_hooks=allow_hooks)
+        if not force:
+            _keep_remote_login(config, protection)
+        device, plan = client_tunnel(config, protection)
+        run_tunnel(
+            "up",
+            config,
+            device,
+            hooks.surround(config, plan),
+            Settings(agent=agent, market=market),
+            foreground=foreground,
+            reach=reach,
+        )
+
+    if any(buying[each] for each in ("providers", "budget", "max_price", "countries")):
+        _buy(bring_up, conf, protection, buying)
+    elif conf is not None:
+        bring_up(conf)
+    else:
         raise UsageError(
             "name a CONF, or buy a tunnel with --max-price and --budget; see fs-tunnel up --help"
         )
-    config = read_config("up", conf, allow_hooks=allow_hooks)
-    if not force:
-        _keep_remote_login(config, protection)
-    device, plan = client_tunnel(config, protection)
-    run_tunnel(
-        "up",
-        config,
-        device,
-        hooks.surround(config, plan),
-        Settings(agent=agent, market=market),
-        foreground=foreground,
-        reach=reach,
-    )
+
+
+def _buy(
+    bring_up: Callable[[str, str, Reach | None], None],
+    name: str | None,
+    protection: Protection,
+    options: dict[str, Any],
+) -> None:
+    """Bring up the tunnel of the first provider that has a place, and can be reached."""
+    # The chain's library takes its time.
+    from fs_tunnel.cli.buying import Buying  # noqa: PLC0415
+    from fs_tunnel.cli.reaching import Unreachable  # noqa: PLC0415
+
+    require_net_admin("fs-tunnel up")
+    buying = Buying(name, protection, **options)
+    while True:
+        files = buying.buy()
+        try:
+            bring_up(str(files.conf), str(files.start), buying.reach())
+        except Unreachable as error:
+            buying.go_on(error)
+        else:
+            return
 
 
 def _keep_remote_login(config: TunnelConfig, protection: Protection) -> None:

@@ -47,7 +47,7 @@ from fs_tunnel.types import PrivateKey, PublicKey
 
 DEFAULT_NAME = "paid"
 _MOST_PLACES = 3  # of one tunnel, with those who stand by
-_COMES_BACK = "comes back by fs-tunnel market settle"
+_COMES_BACK = "comes back by fs-tunnel market settle, once no tunnel is in use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Buying:
         self._payer: Payer | None = None
         self._providers: list[Provider] = []  # where to negotiate, the best first
         self._records: list[Signed[ProviderRecord]] = []  # of all that suit
-        self._failed: set[str] = set()  # places that are not asked again
+        self._failed: list[Provider] = []  # who is not asked again
         self._passed_over: list[Signed[ProviderRecord]] = []  # bought of, and out of reach
         self._chosen: Deal | None = None
         self._others: list[Deal] = []  # of whom it can be bought instead, the best first
@@ -252,7 +252,7 @@ class Buying:
             try:
                 return each, await each.buy_place(self._note)
             except MarketError as error:
-                self._failed.add(each.provider.place)
+                self._failed.append(each.provider)
                 last = each, error
         is_committed = any(each.is_committed for each in deals)
         if self._passed_over and not is_committed:
@@ -270,7 +270,7 @@ class Buying:
         )
 
     def _unasked(self, deals: Sequence[Deal]) -> list[Deal]:
-        return [each for each in deals if each.provider.place not in self._failed]
+        return [each for each in deals if each.provider not in self._failed]
 
     async def _find(self, market: Market, payer: Payer) -> list[Provider]:
         """Where to negotiate, the best first."""

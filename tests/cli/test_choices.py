@@ -23,11 +23,11 @@ def test_what_was_written_is_read_in_its_order(files: MarketFiles) -> None:
     assert choices.read(files) == choices.Choices(())
     choices.write(files, records)
     assert choices.read(files) == choices.Choices(tuple(records))
-    assert choices.read(files).runners_up == tuple(records)
+    assert choices.read(files).in_order == tuple(records)
     choices.write(files, records, records[1])
     found = choices.read(files)
     assert found.chosen == 1
-    assert found.runners_up == (records[0], records[2])
+    assert found.in_order == (records[1], records[0], records[2])
     assert stat.S_IMODE(files.choices.stat().st_mode) == 0o600
     files.forget_keys()
     assert choices.read(files) == choices.Choices(())
@@ -39,6 +39,18 @@ def test_the_chosen_one_is_kept_wherever_it_stood(files: MarketFiles) -> None:
     found = choices.read(files)
     assert len(found.records) == 33
     assert found.chosen is not None and found.records[found.chosen] == records[99]
+
+
+def test_who_is_out_of_reach_is_kept_too(files: MarketFiles) -> None:
+    records = [Provider(number).record() for number in range(1, 41)]
+    choices.write(files, records[:3], passed_over=records[1:2])
+    found = choices.read(files)
+    assert (found.chosen, found.passed_over) == (None, (records[1],))
+    assert found.in_order == tuple(records[:3])
+    choices.write(files, records, records[2], [records[39], records[0]])
+    found = choices.read(files)
+    assert found.passed_over == (records[39], records[0])
+    assert found.in_order[0] == records[2] and len(found.records) == 33
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"records": ["00"], "chosen": null}'])

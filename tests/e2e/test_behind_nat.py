@@ -1,6 +1,7 @@
 """``up`` buys of a provider behind a NAT, through a full node, and reaches it from behind another.
 
 client 192.168.1.2 - NAT 203.0.113.10 - full nodes, chain, web - NAT 203.0.113.20 - 192.168.2.2
+                                          203.0.113.30, who is behind none
 """
 
 import json
@@ -14,7 +15,9 @@ import pytest
 
 from fs_wire import stun
 from tests.e2e.announced import network, verb
+from tests.e2e.backbone import host_of, open_accounts
 from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market, furnished, make_keystore
+from tests.e2e.sellers import TUNNEL, Seller
 from tests.e2e.test_finding import settings, up
 from tests.e2e.uplink import left
 from tests.interop.nats import (
@@ -26,12 +29,13 @@ from tests.interop.nats import (
     home,
 )
 from tests.netns.capture import Capture
-from tests.netns.served import expect_ok
-from tests.netns.topology import Topology
+from tests.netns.served import expect_ok, host_state
+from tests.netns.topology import Topology, unique_name
 from tests.netns.waiting import wait_until
 
 MIB = 1 << 20
 FULL_NODES = ("203.0.113.1", "203.0.113.2")
+OPEN = "203.0.113.30"  # a provider behind no NAT
 LIBP2P = 4001
 pytestmark = pytest.mark.netns
 
@@ -107,9 +111,10 @@ def sell(scene: Market, full_nodes: list[str]) -> None:
         expect_ok(verb(scene, *words))
 
 
-def buy(scene: Market, full_nodes: list[str]) -> tuple[int, str, str]:
+def buy(scene: Market, full_nodes: list[str], *options: str) -> tuple[int, str, str]:
     make_keystore(scene)
-    done = up(scene, settings(scene, full_nodes), "--country", "DE", "--max-price", "20/GiB")
+    wishes = ("--country", "DE", "--max-price", "20/GiB", *options)
+    done = up(scene, settings(scene, full_nodes), *wishes)
     return done.code, done.out, done.err
 
 
@@ -149,25 +154,78 @@ def test_it_is_bought_through_a_full_node_and_reached_through_both_nats() -> Non
         wait_until(lambda: scene.gained("client") == -int(paid), what="the rest comes back")
 
 
-def test_it_says_plainly_when_it_cannot_and_nothing_stays() -> None:
+def test_who_is_out_of_reach_is_passed_over_and_without_another_nothing_stays() -> None:
     with behind_nats("symmetric", "symmetric") as (scene, full_nodes):
+        at_first = host_state(scene.client)
         code, _, err = buy(scene, full_nodes)
         assert code == 1
         assert "cannot: both sides' NATs are symmetric; choose another provider" in err
         assert "fs-tunnel market settle brings the money back" in err
         assert "The session is over" in err
-        assert not list((scene.folder / "state" / "market").glob(f"{NAME}.[cjks]*"))
-        assert scene.fs_tunnel(scene.client, "status", NAME).code == 3
-        assert f"fs_{NAME}" not in scene.client.run("nft", "list", "tables")
+        assert_nothing_stays(scene, at_first)
+
+        other = sell_in_the_open(scene, full_nodes)
+        code, out, err = buy(scene, full_nodes, "--order", "price")
+        assert code == 0, err
+        (passed,) = (each for each in err.splitlines() if "is passed over" in each)
+        assert "both sides' NATs are symmetric" in passed
+        assert "its session is over" in passed and "fs-tunnel market settle" in passed
+        assert out.count("is open, with 2.5 ") == 2  # one in two halves of the budget each
+        assert scene.fetch(MIB) == MIB
+        (peer,) = scene.status(scene.client, NAME)["peers"]
+        assert peer["endpoint"] == f"{OPEN}:{TUNNEL}"
+        rules = scene.client.run("nft", "list", "table", "inet", f"fs_{NAME}")
+        assert OPEN in rules
+        assert not any(each in rules for each in (*FULL_NODES, PROVIDER_OUTSIDE, PROVIDER_INSIDE))
+        told = scene.wait_for_agent(NAME, "served")
+        (before,) = told["elsewhere"]
+        assert int(before["paid"]["units"]) == 0
+        assert int(before["deposit"]["units"]) + int(told["deposit"]["units"]) == 5 * 10**6
+        assert told["failover"]["waiting"] == []
+        said = scene.down()
+        assert "over (done)" in said and "fs-tunnel market settle" in said
+        assert_nothing_stays(scene, at_first)
         # Nothing was promised, so that only the payer's own close brings it back.
-        settled = scene.ok(
-            scene.client,
-            *("market", "settle", "--yes", "--settings", scene.settings),
-            *("--wallet", scene.folder / "wallet.json"),
-            *("--password-file", scene.folder / "password"),
-        )
-        assert "closing" in settled
+        assert settle(scene).count("closing") == 2
         assert scene.gained("provider") == 0
+        other.down()
+
+
+def sell_in_the_open(scene: Market, full_nodes: list[str]) -> Seller:
+    """Another provider, a little dearer, and behind no NAT."""
+    where = scene.topology.namespace("next")
+    scene.topology.link(where, "wan", [f"{OPEN}/24"], scene.internet, "next", [])
+    scene.internet.ip("link", "set", "next", "master", "bridge")
+    where.ip("route", "add", "default", "via", WEB)
+    where.sysctl("net/ipv4/ip_forward", 1)
+    open_accounts(scene, ["next"])
+    host = host_of(scene, where, "next")
+    other = Seller("next", host, where, OPEN, "DE", unique_name("next"), host_state(where))
+    other.write_settings("11", full_nodes[0])
+    other.stand()
+    other.serve()
+    wait_until(
+        lambda: other.money()["network"].get("full_nodes"),
+        what="a full node knows the other",
+        seconds=60,
+    )
+    return other
+
+
+def settle(scene: Market) -> str:
+    """``market settle`` by the client; what it said."""
+    return scene.ok(
+        scene.client,
+        *("market", "settle", "--yes", "--settings", scene.settings),
+        *("--wallet", scene.folder / "wallet.json"),
+        *("--password-file", scene.folder / "password"),
+    )
+
+
+def assert_nothing_stays(scene: Market, at_first: str) -> None:
+    assert not list((scene.folder / "state" / "market").glob(f"{NAME}.[cjks]*"))
+    assert scene.fs_tunnel(scene.client, "status", NAME).code == 3
+    assert host_state(scene.client) == at_first
 
 
 def test_a_port_that_is_forwarded_needs_no_meeting() -> None:

@@ -147,9 +147,9 @@ class Buying:
 
     def _pass_over(self, error: Unreachable) -> None:
         """Write it down before anything else happens: its channel has a part of the budget."""
-        record = self._chosen and self._chosen.provider.record
-        if not record:
-            return
+        assert self._chosen is not None
+        record = self._chosen.provider.record
+        assert record is not None  # a peer is known by its record alone
         self._passed_over.append(record)
         if self._others:
             begun = next((each.provider.record for each in self._others if each.is_committed), None)

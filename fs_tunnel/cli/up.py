@@ -87,7 +87,7 @@ def up(
     while it is used, out of a channel that is opened for it, and closed at fs-tunnel down. Up to
     two more stand by, each with an equal part of the budget: the tunnel moves to the next when one
     is lost. Of a provider behind a NAT it is bought through a full node; then both sides call each
-    other, or it is said why that cannot work.
+    other, or it is said why that cannot work, and the next is bought of.
     """
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
 

@@ -275,6 +275,7 @@ def test_who_has_no_place_is_named_and_not_asked_again(
     assert world.asked == [0, 1, 2]
     assert world.in_channels == BUDGET
     said = capsys.readouterr().err.splitlines()
+    assert not files.start.exists() and not files.standbys.exists()
     assert said[0].startswith("fs-tunnel: warning: 192.0.2.1:4700 is passed over: nothing came")
     assert "fs-tunnel market settle" in said[0]
 
@@ -301,7 +302,7 @@ def test_after_a_crash_the_part_of_who_was_passed_over_is_not_spent_twice(
         buy(nobody_else, dies=True)
     buy(nobody_else)
     assert nobody_else.in_channels == BUDGET
-    assert nobody_else.up == 1
+    assert (nobody_else.up, nobody_else.asked) == (1, [0, 1])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

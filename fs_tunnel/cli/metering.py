@@ -91,7 +91,7 @@ class EngineLink:
         return Endpoint.parse(told["endpoint"]) if told.get("endpoint") else None
 
     async def call(self, peer: PublicKey, endpoints: Sequence[Endpoint]) -> bool:
-        """Send an initiation to all of these; whether there is a session, and nothing was sent."""
+        """Send an initiation to all of these; whether a session is fresh, and nothing was sent."""
         reply = await self._ask(
             {"op": "call", "peer": peer.to_base64(), "endpoints": list(map(str, endpoints))}
         )

@@ -17,7 +17,7 @@ from typing import Any
 from fs_market.errors import MarketError
 from fs_market.meetings import Whereabouts
 from fs_net.core.punch import stun_servers
-from fs_tunnel import lifecycle
+from fs_tunnel import control, lifecycle
 from fs_tunnel.cli.conversation import Conversation, conversation, senseless
 from fs_tunnel.cli.market_files import MarketFiles, write_private
 from fs_tunnel.cli.metering import EngineLink
@@ -36,7 +36,6 @@ _RELAY = re.compile(r"/ip([46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+"
 _CONNECT_WITHIN = 5.0  # seconds
 _BY_ITSELF_WITHIN = 1.0  # seconds: one round trip, where the provider's port is forwarded
 _LOOK_EVERY = 0.1  # seconds
-_SESSION_LASTS = 180 * 10**9  # ns, by WireGuard's Reject-After-Time
 
 
 class Unreachable(MarketError):
@@ -94,8 +93,11 @@ class _Reaching:
             self._keep(answered)
 
     async def _reach(self) -> Endpoint | None:
+        since = time.time_ns() if self._was_there else 0
+        if self._was_there and await asyncio.to_thread(self._knock):
+            return None
         for _ in range(round(_BY_ITSELF_WITHIN / _LOOK_EVERY)):
-            if await asyncio.to_thread(self._has_session):
+            if await asyncio.to_thread(self._has_session, since):
                 return None
             await asyncio.sleep(_LOOK_EVERY)
         relay = relay_endpoint(self._start["relay"])
@@ -152,11 +154,22 @@ class _Reaching:
             )
         return Unreachable(why, is_over=is_over)
 
-    def _has_session(self) -> bool:
-        peers = UapiClient(self._name).get().peers
-        before = time.time_ns() - _SESSION_LASTS
+    def _knock(self) -> bool:
+        """Call the provider where it was; whether a session is fresh.
+
+        An older one tells nothing: a NAT may have forgotten the tunnel since.
+        """
+        peer = self._provider.to_base64()
+        with control.connect(self._name) as engine:
+            was = engine.request("status")["peers"].get(peer, {}).get("endpoint")
+            if was is None:
+                return False
+            return engine.request("call", peer=peer, endpoints=[was])["has_session"] is True
+
+    def _has_session(self, since: int) -> bool:
         return any(
-            each.public_key == self._provider and each.last_handshake_ns > before for each in peers
+            each.public_key == self._provider and each.last_handshake_ns > since
+            for each in UapiClient(self._name).get().peers
         )
 
     def _keep(self, answered: Endpoint) -> None:

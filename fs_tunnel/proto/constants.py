@@ -31,6 +31,7 @@ JITTER_MILLISECONDS = 334  # exclusive bound of what is added to a retransmissio
 PADDING_MULTIPLE = 16
 MIN_INITIATION_INTERVAL = 1 / 50  # initiations of one peer closer together are dropped
 MIN_CALL_INTERVAL = 0.1  # initiations to several endpoints closer together are not sent
+CALL_ANSWERED_FOR = 15.0  # seconds from a handshake: an older session may lead nowhere by now
 MAX_STAGED_PACKETS = 128  # packets of one peer that wait for its handshake
 HANDSHAKES_AT_ONCE = 64  # handshake messages taken before other events are looked at
 MAX_QUEUED_HANDSHAKES = 4096  # handshake messages that wait for the CPU

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto import tai64n
 from fs_tunnel.proto.constants import (
+    CALL_ANSWERED_FOR,
     MAX_HANDSHAKE_ATTEMPTS,
     MAX_STAGED_PACKETS,
     MIN_CALL_INTERVAL,
@@ -58,6 +59,7 @@ class Peer:
         "_cookies",
         "_staged",
         "_latest_initiation",
+        "_latest_completion",
         "_latest_stamp",
         "_attempts",
         "_rx_bytes",
@@ -86,7 +88,7 @@ class Peer:
         self._sessions = Sessions()
         self._cookies = CookieGenerator(public_key.raw)
         self._staged: deque[bytes] = deque()
-        self._latest_initiation = float("-inf")
+        self._latest_initiation = self._latest_completion = float("-inf")
         self._latest_stamp = 0
         self._attempts = 0
         # Of handshake messages; the packet path counts transport.
@@ -200,12 +202,12 @@ class Peer:
             self.send_keepalive(now)
 
     def call(self, endpoints: Sequence[Endpoint], now: float) -> bool:
-        """Send one initiation to all of these, unless there is a session; whether there is one.
+        """Send one initiation to all of these, unless a session is fresh; whether one is.
 
         It opens our NAT towards each, and where the other side does the same, one gets through:
-        whoever answers is the endpoint.
+        whoever answers is the endpoint.  An older session is kept meanwhile.
         """
-        if self._sessions.current is not None:
+        if now - self._latest_completion < CALL_ANSWERED_FOR and self._sessions.current is not None:
             return True
         if now - self._latest_initiation < MIN_CALL_INTERVAL:
             return False
@@ -392,6 +394,7 @@ class Peer:
     def _handshake_complete(self, now: float) -> None:
         self.timers.fire(Event.HANDSHAKE_COMPLETE, now)
         self._attempts = 0
+        self._latest_completion = now
         self.latest_handshake_ns = self._switch.wall_time_ns()
 
     def _authenticated(

@@ -3,7 +3,7 @@
 import pytest
 
 from fs_tunnel.errors import UsageError
-from fs_tunnel.proto.constants import MIN_CALL_INTERVAL
+from fs_tunnel.proto.constants import CALL_ANSWERED_FOR, MIN_CALL_INTERVAL
 from fs_tunnel.proto.observer import Observer
 from fs_tunnel.types import Endpoint
 from fs_wire import stun
@@ -101,6 +101,24 @@ def test_calls_are_not_sent_too_often() -> None:
     assert len(world.alice.device.take_datagrams()) == 2  # where it was, and this one
     world.alice.peer.call([SEEN], world.now + 2 * MIN_CALL_INTERVAL)
     assert len(world.alice.device.take_datagrams()) == 2
+
+
+def test_an_old_session_is_no_answer_to_a_call_and_stays_until_there_is_another() -> None:
+    world = World()
+    alice, bob = world.alice, world.bob
+    alice.peer.call([bob.endpoint], world.now)
+    world.collect()
+    world.settle()
+    world.now += CALL_ANSWERED_FOR - 1
+    assert alice.peer.call([SEEN], world.now)
+    world.now += 2
+    assert not alice.peer.call([SEEN], world.now)
+    world.collect()
+    assert SEEN in {each.destination for each in world.wire}
+    packet = world.send(alice, b"meanwhile")
+    world.settle()
+    assert bob.received == [packet]
+    assert alice.peer.call([SEEN], world.now)
 
 
 def test_both_call_at_once_and_have_one_session() -> None:

@@ -15,7 +15,7 @@ from fs_market.core.ethereum import Address
 from fs_market.core.units import Token
 from fs_market.errors import MarketError
 from fs_net.core.records import ProviderRecord, Signed
-from fs_tunnel.cli import buying, choices, standbys, up
+from fs_tunnel.cli import buying, choices, money, standbys, up
 from fs_tunnel.cli.market_files import MarketFiles
 from fs_tunnel.cli.places import Place, parse_place_untrusted
 from fs_tunnel.cli.providers import Provider as Named
@@ -140,7 +140,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MarketFiles:
     monkeypatch.setattr(up, "require_net_admin", lambda _: None)
     monkeypatch.setattr(buying, "Deal", Deal)
     monkeypatch.setattr(buying, "Payer", lambda wallet, *_: Payer(wallet, Deal.world))
-    monkeypatch.setattr(buying.money, "opened", opened)
+    monkeypatch.setattr(money, "opened", opened)
     monkeypatch.setattr(buying, "choose", chosen)
     monkeypatch.setattr(buying, "reach_of", reach_of)
     return MarketFiles(NAME)

@@ -7,9 +7,8 @@ import json
 from dataclasses import astuple, dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fs_market.abi import Abi, Event
 from fs_market.answers import Log
 from fs_market.chain import Chain
 from fs_market.core.channels import ChannelStatus, Terms
@@ -19,6 +18,9 @@ from fs_market.core.vouchers import Voucher
 from fs_market.errors import AmountError, MalformedAnswer
 from fs_market.transactions import Call
 
+if TYPE_CHECKING:
+    from fs_market.abi import Abi, Event
+
 _CLOSED = 2  # IChannels.Status
 
 
@@ -26,7 +28,7 @@ _CLOSED = 2  # IChannels.Status
 class Artefact:
     """What the compiler made of a contract."""
 
-    abi: Abi
+    abi: "Abi"
     bytecode: bytes
 
     def deployment(self, *args: Any) -> Call:
@@ -36,6 +38,8 @@ class Artefact:
 
 @cache
 def artefact(name: str) -> Artefact:
+    from fs_market.abi import Abi  # noqa: PLC0415 - its codec takes its time to import
+
     text = resources.files("fs_market.artefacts").joinpath(f"{name}.json").read_text()
     found = json.loads(text)
     return Artefact(Abi(found["abi"]), bytes.fromhex(found["bytecode"].removeprefix("0x")))
@@ -48,7 +52,7 @@ class _Contract:
         self._chain, self.address = chain, address
         self._abi = artefact(self.artefact_name).abi
 
-    def event(self, log: Log) -> Event:
+    def event(self, log: Log) -> "Event":
         """A log of this contract as an event; MalformedAnswer where it is none of its."""
         return self._abi.event(log)
 

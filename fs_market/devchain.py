@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from fs_market import recursion_limit_kept
 from fs_market.answers import check_depth_untrusted
 from fs_market.core.ethereum import Address
 from fs_market.errors import ChainError, MalformedAnswer
@@ -42,8 +43,9 @@ class DevChain:
 
     def __init__(self) -> None:
         try:
+            with recursion_limit_kept():
+                from web3 import Web3  # noqa: PLC0415
             from eth_tester import EthereumTester, PyEVMBackend  # noqa: PLC0415
-            from web3 import Web3  # noqa: PLC0415
             from web3.providers.eth_tester import EthereumTesterProvider  # noqa: PLC0415
         except ImportError:
             raise ChainError(

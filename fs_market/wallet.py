@@ -9,22 +9,17 @@ Keystores have the form that wallets exchange: Web3 Secret Storage, version 3, w
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from eth_account import Account as EthAccount
-from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
-
-from fs_market import RECURSION_LIMIT
+from fs_market import recursion_limit_kept
 from fs_market.answers import check_depth_untrusted
 from fs_market.core.ethereum import Address
 from fs_market.core.signatures import SigningKey
 from fs_market.errors import MalformedAnswer, WalletError, WrongPassword
 from fs_market.fees import Fees
 from fs_market.transactions import Call, Signed
-
-sys.setrecursionlimit(RECURSION_LIMIT)
 
 SECRET_LEN = 32
 _SCRYPT_N = 2**18  # 256 MiB and most of a second for each guess
@@ -35,15 +30,15 @@ _MAX_KEYSTORE = 64 << 10  # bytes
 class Wallet:
     """An unlocked account; whoever holds it can move the money."""
 
-    __slots__ = ("_key", "_signer")
+    __slots__ = ("_key", "_secret")
 
     def __init__(self, secret: bytes) -> None:
         """``secret`` is 32 bytes; WalletError where it is no key of the curve."""
         try:
             self._key = SigningKey(secret)
-            self._signer = EthAccount.from_key(secret)
         except ValueError:
             raise WalletError("that is no private key; copy 64 hexadecimal digits") from None
+        self._secret = secret
 
     @property
     def address(self) -> Address:
@@ -69,7 +64,11 @@ class Wallet:
         }
         if call.receiver is not None:
             fields["to"] = str(call.receiver)
-        signed = self._signer.sign_transaction(fields)
+        # It takes half a second; a chain that it can be sent to has imported it.
+        with recursion_limit_kept():
+            from eth_account import Account  # noqa: PLC0415
+
+        signed = Account.sign_transaction(fields, self._secret)
         return Signed(bytes(signed.raw_transaction), bytes(signed.hash), fees)
 
     def __repr__(self) -> str:
@@ -92,7 +91,7 @@ async def create(path: Path, secret: bytes, password: str) -> Wallet:
     """Write a keystore that only its owner can read; WalletError where there is one already."""
     wallet = Wallet(secret)
     keystore = await asyncio.to_thread(
-        create_keyfile_json, secret, password.encode(), 3, "scrypt", _SCRYPT_N
+        _library().create_keyfile_json, secret, password.encode(), 3, "scrypt", _SCRYPT_N
     )
     await asyncio.to_thread(write_once, path, json.dumps(keystore).encode() + b"\n")
     return wallet
@@ -116,7 +115,7 @@ async def open_keystore(path: Path, password: str) -> bytes:
     """The secret in a keystore of this program, or of another wallet."""
     keystore = _read(path)
     try:
-        return await asyncio.to_thread(decode_keyfile_json, keystore, password.encode())
+        return await asyncio.to_thread(_library().decode_keyfile_json, keystore, password.encode())
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         # Its own text may quote what was given; "MAC mismatch" is all that is told apart.
         if "MAC" in str(error):
@@ -176,6 +175,13 @@ def write_once(path: Path, content: bytes) -> None:
         raise _exists(path) from None
     except OSError as error:
         raise WalletError(f"{path}: {error.strerror}; name another file") from None
+
+
+def _library() -> ModuleType:
+    """What encrypts keystores. It takes half a second, and most commands open none."""
+    with recursion_limit_kept():
+        from eth_keyfile import keyfile  # noqa: PLC0415
+    return keyfile
 
 
 def _exists(path: Path) -> WalletError:

@@ -11,11 +11,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Protocol
 
 import uvloop
 
-from fs_tunnel.cli import buying_agent, finding_agent, meeting_agent, selling_agent
 from fs_tunnel.cli.telling import tell
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.daemon import system_log
@@ -29,13 +29,14 @@ class _Work(Protocol):
 
 _MAX_START = 1 << 20  # bytes
 _MAX_FILES = 16_384  # connections, mostly
-_ROLES: dict[str, Callable[[dict[str, Any]], _Work]] = {
-    "provider": selling_agent.Seller,
-    "negotiate": buying_agent.Negotiator,
-    "order": buying_agent.Orderer,
-    "meet": meeting_agent.Asker,
-    "client": buying_agent.Payer,
-    "find": finding_agent.Finder,
+# Classes of modules of fs_tunnel.cli: none pays for the libraries of another.
+_ROLES = {
+    "provider": ("selling_agent", "Seller"),
+    "negotiate": ("buying_agent", "Negotiator"),
+    "order": ("buying_agent", "Orderer"),
+    "meet": ("meeting_agent", "Asker"),
+    "client": ("buying_agent", "Payer"),
+    "find": ("finding_agent", "Finder"),
 }
 
 log = logging.getLogger("fs_tunnel.agent")
@@ -50,7 +51,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(levelname)s %(message)s")
     logging.getLogger("web3").setLevel(logging.WARNING)
     try:
-        work = _ROLES[start["role"]](start)
+        work = _make(*_ROLES[start["role"]])(start)
         allow_files(_MAX_FILES)
         become(start["uid"], start["gid"], start["parent"])
         uvloop.run(work.run(_sockets(start)))
@@ -61,6 +62,14 @@ def main() -> None:
     except (OSError, TimeoutError) as error:
         log.error("the agent ends: %s", error or type(error).__name__)
         sys.exit(1)
+
+
+def _make(module: str, name: str) -> Callable[[dict[str, Any]], _Work]:
+    """By root, since nobody else may be able to read the program."""
+    made: Callable[[dict[str, Any]], _Work] = getattr(
+        import_module(f"fs_tunnel.cli.{module}"), name
+    )
+    return made
 
 
 def _sockets(start: dict[str, Any]) -> dict[str, socket.socket]:

@@ -9,14 +9,17 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from fs_market.abi import Event
 from fs_market.answers import Log
 from fs_market.chain import Chain
 from fs_market.contracts import Channels
 from fs_market.errors import ChainError, DeepReorg
 from fs_market.follower import Follower
 from fs_net.fullnode.catalogue import OrderState, OrderView
+
+if TYPE_CHECKING:
+    from fs_market.abi import Event
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +90,7 @@ class OrderIndex:
         elif channel in self._orders:
             self._orders[channel] = _changed(self._orders[channel], event)
 
-    async def _open(self, channel: bytes, event: Event) -> None:
+    async def _open(self, channel: bytes, event: "Event") -> None:
         payer, payee = event.args["payer"].raw, event.args["payee"].raw
         self._orders[channel] = OrderView(
             channel=channel,
@@ -111,7 +114,7 @@ class OrderIndex:
         return self._block_time[1]
 
 
-def _changed(order: OrderView, event: Event) -> OrderView:
+def _changed(order: OrderView, event: "Event") -> OrderView:
     args = event.args
     match event.name:
         case "ToppedUp":

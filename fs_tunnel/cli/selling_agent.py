@@ -59,7 +59,11 @@ class Seller:
         self._market, self._sold = read(conf), read_provider(conf)
         self._account = Wallet(parse_secret(read_secret(conf.parent / self._sold.key_file)))
         self._node = SigningKey(parse_secret(read_secret(conf.parent / self._sold.node_key_file)))
-        self._announcement = Announcement(conf, self._market, self._sold)
+        market = self._market
+        self._chain = Chain(market.rpc, market.chain_id, confirmations=market.confirmations)
+        self._channels = Channels(self._chain, market.channels)
+        self._coin = Erc20(self._chain, market.token)
+        self._announcement = Announcement(conf, market, self._sold)
         self._announcement.prepare(start["uid"], start["gid"])
         self._books = Path(start["books"])
         self._wireguard_key = PublicKey.from_base64(start["wireguard_key"])
@@ -77,11 +81,10 @@ class Seller:
         engine, market = EngineLink(), self._market
         await engine.open(sockets)
         async with (
-            Chain(market.rpc, market.chain_id, confirmations=market.confirmations) as chain,
+            self._chain as chain,
             Journal(self._books / "sessions.journal", chain.genesis) as journal,
         ):
-            channels = Channels(chain, market.channels)
-            token = await Erc20(chain, market.token).describe()
+            channels, token = self._channels, await self._coin.describe()
             min_deposit, settle_above, cost = self._sold.amounts_in(token)
             sender = Sender(chain, journal, self._account, market.fees, Patience(poll=0.5))
             settler = Settler(journal, channels, sender, SettlementPolicy(settle_above))

@@ -3,8 +3,6 @@
 import json
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from fs_market.core.ethereum import Address
 from fs_market.core.signatures import message_digest, recover_untrusted
 from fs_market.errors import MarketError, Refused
@@ -13,7 +11,7 @@ from fs_tunnel.errors import UsageError
 
 _MAX_ANSWER = 8192  # bytes
 _MAX_MESSAGE = 1024
-_DEADLINE = aiohttp.ClientTimeout(total=20)  # seconds
+_DEADLINE = 20.0  # seconds
 _LOW_V = 27
 
 
@@ -32,10 +30,12 @@ def recover(message: bytes, signature: bytes) -> bytes:
 
 async def ask(url: str, account: Address) -> str:
     """The message that the node at ``url`` wants signed, checked to be of it and for us."""
-    origin = _origin(url)
+    import aiohttp  # noqa: PLC0415 - it takes its time, and whoever recovers needs it not
+
+    origin, deadline = _origin(url), aiohttp.ClientTimeout(total=_DEADLINE)
     try:
         async with (
-            aiohttp.ClientSession(timeout=_DEADLINE) as session,
+            aiohttp.ClientSession(timeout=deadline) as session,
             session.get(
                 f"{origin}/api/v1/sign-in", params={"address": str(account)}, allow_redirects=False
             ) as answer,

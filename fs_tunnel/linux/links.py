@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from socket import AF_INET, AF_INET6
-from typing import Any, ClassVar, Self
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fs_tunnel.errors import PrivilegeError, SystemChangeError
 from fs_tunnel.linux.change import Change
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
 
 MAIN_TABLE = 254
 RULE_PRIORITY = 5220
@@ -91,7 +91,7 @@ class Address(Change):
             if ip.link_lookup(ifname=self.ifname):
                 ip.addr("del", **self._arguments(ip))
 
-    def _arguments(self, ip: IPRoute) -> dict[str, Any]:
+    def _arguments(self, ip: "IPRoute") -> dict[str, Any]:
         interface = ip_interface(self.address)
         arguments: dict[str, Any] = {
             "index": index_of(ip, self.ifname),
@@ -117,6 +117,8 @@ class Route(Change):
 
     def do(self) -> None:
         with _netlink(f"routing {self.network} to {self.ifname}") as ip:
+            from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
+
             try:
                 ip.route("add", **self._arguments(ip))
             except NetlinkError as error:
@@ -128,7 +130,7 @@ class Route(Change):
             if ip.link_lookup(ifname=self.ifname):
                 ip.route("del", **self._arguments(ip))
 
-    def _is_ours(self, ip: IPRoute) -> bool:
+    def _is_ours(self, ip: "IPRoute") -> bool:
         # Somebody else's route to the same network is not replaced: it could not be restored.
         network = ip_network(self.network)
         here = str(network.network_address)
@@ -139,7 +141,7 @@ class Route(Change):
             )
         )
 
-    def _arguments(self, ip: IPRoute) -> dict[str, Any]:
+    def _arguments(self, ip: "IPRoute") -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "dst": self.network,
             "family": _family(self.network),
@@ -308,7 +310,7 @@ def table_in_use(table: int) -> bool:
         )
 
 
-def index_of(ip: IPRoute, ifname: str) -> int:
+def index_of(ip: "IPRoute", ifname: str) -> int:
     """The index of an interface; SystemChangeError where it is gone."""
     found = ip.link_lookup(ifname=ifname)
     if not found:
@@ -316,7 +318,7 @@ def index_of(ip: IPRoute, ifname: str) -> int:
     return int(found[0])
 
 
-def _name_of(ip: IPRoute, index: int) -> str:
+def _name_of(ip: "IPRoute", index: int) -> str:
     (link,) = ip.get_links(index)
     return str(link.get_attr("IFLA_IFNAME"))
 
@@ -326,7 +328,11 @@ def _family(network: str) -> int:
 
 
 @contextmanager
-def _netlink(doing: str, forgiven: frozenset[int] = frozenset()) -> Iterator[IPRoute]:
+def _netlink(doing: str, forgiven: frozenset[int] = frozenset()) -> Iterator["IPRoute"]:
+    # It takes a sixth of a second; who only looks at tunnels does not pay for it.
+    from pyroute2 import IPRoute  # noqa: PLC0415
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
+
     try:
         with IPRoute() as ip:
             yield ip

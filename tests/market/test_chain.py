@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_market import answers
-from fs_market.chain import Chain, _failure
+from fs_market.chain import Chain
 from fs_market.contracts import Channels, Erc20
 from fs_market.core.channels import Terms
 from fs_market.core.ethereum import Address
@@ -28,6 +28,7 @@ from fs_market.errors import (
     Reverted,
     WrongChain,
 )
+from fs_market.rpc import _failure
 from fs_tunnel.errors import UsageError
 from tests.market.conftest import Dev
 from tests.market.nodes import ANVIL_CHAIN_ID, Anvil, between
@@ -197,7 +198,7 @@ def test_a_foreign_receipt_block_or_log_is_refused(node: Anvil) -> None:
 
 
 def test_an_answer_without_end_is_cut_off(node: Anvil, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fs_market.chain._MAX_ANSWER", 10_000)
+    monkeypatch.setattr("fs_market.rpc._MAX_ANSWER", 10_000)
     with between(node.url) as liar:
         liar.fault = answering("eth_getCode", result("0x" + "00" * 10_000))
         with pytest.raises(NodeUnreachable):

@@ -136,7 +136,7 @@ def test_a_failed_look_loses_nothing(
             async with party(
                 faulty.url, ANVIL_CHAIN_ID, alice, tmp_path / "j", confirmations=CONFIRMATIONS
             ) as us:
-                us.chain._attempts = 1
+                us.chain._rpc.attempts = 1
                 follower, token = await follow(us, on_anvil)
                 told = Told()
                 told.hear(await follower.poll())

@@ -1,0 +1,43 @@
+"""Commands that need no library that takes long to import do not import it."""
+
+import subprocess
+import sys
+
+PROBE = """
+import contextlib, io, sys
+from importlib import import_module
+from pkgutil import iter_modules
+import fs_tunnel.cli
+from fs_tunnel.cli.main import VERBS, cli
+from fs_tunnel.errors import FlowShieldError
+
+HEAVY = {
+    *("aiohttp", "eth_abi", "eth_account", "eth_keyfile", "eth_tester", "eth_utils", "fastapi"),
+    *("jinja2", "libp2p", "psycopg", "py_ecc", "pydantic", "pyroute2", "requests", "sqlalchemy"),
+    *("starlette", "trio", "uvicorn", "web3"),
+}
+
+def look(what):
+    if found := HEAVY & set(sys.modules):
+        sys.exit(f"{what} imports {', '.join(sorted(found))}")
+
+def run(*words):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(FlowShieldError):
+        cli.main(words, standalone_mode=False)
+    look(" ".join(words))
+
+run("status")
+for verb in VERBS:
+    run(verb, "--help")
+for module in iter_modules(fs_tunnel.cli.__path__):
+    import_module(f"fs_tunnel.cli.{module.name}")
+    look(module.name)
+assert "fs_tunnel.engine" in sys.modules and "fs_market.contracts" in sys.modules
+"""
+
+
+def test_nothing_heavy_is_imported_before_it_is_used() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -8,14 +8,11 @@ internet  203.0.113.80, chain and web, and the router
 
 import asyncio
 import contextlib
-import json
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from eth_keyfile.keyfile import create_keyfile_json
 
 from fs_market.chain import Chain
 from fs_market.contracts import Erc20
@@ -24,12 +21,19 @@ from fs_market.journal import Journal
 from fs_market.sender import Patience, Sender
 from fs_market.settings import read
 from fs_market.transactions import Call
-from fs_market.wallet import Wallet, parse_secret, write_once
-from tests.e2e.market import WEB, Market, start_chain, start_web, symbol_of
+from fs_market.wallet import write_once
+from tests.e2e.market import (
+    WEB,
+    Market,
+    account_of,
+    make_keystore,
+    start_chain,
+    start_web,
+    symbol_of,
+)
 from tests.netns.topology import Namespace, Topology
 
 COIN, TOKENS = 10**18, 1_000 * 10**6
-_SCRYPT_N = 2
 FULL_NODES, PROVIDERS, CLIENT = "192.0.2", "198.51.100", "203.0.113"
 
 
@@ -72,18 +76,12 @@ def host_of(scene: Market, where: Namespace, name: str) -> Market:
 
 
 def open_accounts(scene: Market, names: Sequence[str]) -> None:
-    """Accounts with coin and tokens, whose keys lie beside those of the chain's own.
-
-    Their keystores cost nothing to open: ``wallet import`` makes them so that each takes a second.
-    """
-    password = (scene.folder / "password").read_text().strip().encode()
-    wallets = []
+    """Accounts with coin and tokens, whose keys lie beside those of the chain's own."""
     for name in names:
         secret = secrets.token_bytes(32)
         write_once(scene.folder / "chain" / f"{name}.key", secret.hex().encode() + b"\n")
-        keystore = create_keyfile_json(secret, password, 3, "scrypt", _SCRYPT_N)
-        write_once(scene.folder / f"{name}.json", json.dumps(keystore).encode() + b"\n")
-        wallets.append(wallet_of(scene, name).address)
+        make_keystore(scene, name)
+    wallets = [account_of(scene, each).address for each in names]
     with scene.internet.entered():
         asyncio.run(_fund(scene, wallets))
 
@@ -94,14 +92,9 @@ async def _fund(scene: Market, accounts: Sequence[Address]) -> None:
         Chain(settings.rpc, settings.chain_id, confirmations=1) as chain,
         Journal(scene.folder / "funds.journal", chain.genesis) as journal,
     ):
-        rich = wallet_of(scene, "deployer")
+        rich = account_of(scene, "deployer")
         sender = Sender(chain, journal, rich, settings.fees, Patience(poll=0.05))
         coin = Erc20(chain, settings.token)
         for each in accounts:
             await sender.carry_out(f"coin:{each}", Call(each, value=COIN))
             await sender.carry_out(f"tokens:{each}", coin.mint(each, TOKENS))
-
-
-def wallet_of(scene: Market, name: str) -> Wallet:
-    """An account of this chain, by its name."""
-    return Wallet(parse_secret((scene.folder / "chain" / f"{name}.key").read_text().strip()))

@@ -3,6 +3,7 @@
 client  198.51.100.2 --- 198.51.100.1  provider  203.0.113.1 --- 203.0.113.80  internet: chain, web
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,7 +18,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from eth_keyfile.keyfile import create_keyfile_json
+
+from fs_market.chain import Chain
+from fs_market.contracts import Channels
+from fs_market.core.ethereum import Address
+from fs_market.settings import read
+from fs_market.wallet import Wallet, parse_secret, write_once
+from fs_tunnel.cli.spending import told_of
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
@@ -26,6 +36,7 @@ PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
 RPC = f"http://{WEB}:8545"
 WINDOW = 1 << 20
+_SCRYPT_N = 2
 NAME, SOLD = unique_name("paid"), unique_name("sale")
 
 
@@ -140,10 +151,10 @@ class Market:
         return found
 
     def money(self, name: str) -> dict[str, Any]:
-        """What an agent says of its money."""
-        where = self.client if name == NAME else self.provider
-        told = self.status(where, name)["market"]
-        assert isinstance(told, dict)
+        """What an agent says of its money: as ``status --json`` has it, which takes longer."""
+        with patch.dict(os.environ, self.env):
+            told = told_of(name)
+        assert told is not None
         return told
 
     def begin(self) -> None:
@@ -153,15 +164,9 @@ class Market:
 
     def gained(self, name: str) -> int:
         """By how many base units an account's ledger in the contract grew, as the chain has it."""
-        keystore = make_keystore(self, name)
-        said = json.loads(
-            self.ok(
-                self.internet,
-                *("wallet", "balance", "--json", "--settings", self.settings),
-                *("--wallet", keystore),
-            )
-        )
-        return int(said["channels"]["units"]) - self.at_first[name]
+        with self.internet.entered():
+            ledger = asyncio.run(_ledger_of(self.settings, account_of(self, name).address))
+        return ledger - self.at_first[name]
 
     def signal_agent(self, name: str, number: signal.Signals) -> int:
         """Send a signal to an agent; its pid."""
@@ -292,18 +297,33 @@ def symbol_of(scene: Market) -> str:
 
 
 def make_keystore(scene: Market, name: str = "client") -> Path:
+    """It costs nothing to open: ``wallet import`` makes them so that each takes a second."""
     wallet = scene.folder / ("wallet.json" if name == "client" else f"{name}.json")
     password = scene.folder / "password"
     if not password.exists():
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16) + "\n")
     if not wallet.exists():
-        scene.ok(
-            scene.internet,
-            *("wallet", "import", "--key-file", scene.folder / "chain" / f"{name}.key"),
-            *("--wallet", wallet, "--password-file", password),
+        keystore = create_keyfile_json(
+            secret_of(scene, name), password.read_text().strip().encode(), 3, "scrypt", _SCRYPT_N
         )
+        write_once(wallet, json.dumps(keystore).encode() + b"\n")
     return wallet
+
+
+def account_of(scene: Market, name: str) -> Wallet:
+    """An account of this chain, by its name."""
+    return Wallet(secret_of(scene, name))
+
+
+def secret_of(scene: Market, name: str) -> bytes:
+    return parse_secret((scene.folder / "chain" / f"{name}.key").read_text().strip())
+
+
+async def _ledger_of(conf: Path, account: Address) -> int:
+    settings = read(conf)
+    async with Chain(settings.rpc, settings.chain_id, confirmations=1) as chain:
+        return await Channels(chain, settings.channels).balance_of(account)
 
 
 def make_wallet(scene: Market) -> None:

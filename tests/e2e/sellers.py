@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.backbone import PROVIDERS, host_of, joined, wallet_of
-from tests.e2e.market import PAYMENT, SALES, WEB, Market, make_keystore
+from tests.e2e.backbone import PROVIDERS, host_of, joined
+from tests.e2e.market import PAYMENT, SALES, WEB, Market, account_of, make_keystore
 from tests.netns.served import expect_ok, host_state
 from tests.netns.topology import Namespace, unique_name
 from tests.netns.waiting import wait_until
@@ -35,7 +35,7 @@ class Seller:
 
     @property
     def account(self) -> str:
-        return str(wallet_of(self.host, self.name).address)
+        return str(account_of(self.host, self.name).address)
 
     def write_settings(self, price: str, bootstrap: str) -> None:
         """``price`` is for a GiB, in whole tokens."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from fs_market.wallet import Wallet, parse_secret
-from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market
+from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WEB, Market, account_of
 from tests.netns.served import Finished
 from tests.netns.topology import REPOSITORY
 from tests.netns.waiting import wait_until
@@ -21,8 +20,7 @@ pytestmark = pytest.mark.netns
 
 
 def address_of(scene: Market, name: str) -> str:
-    secret = (scene.folder / "chain" / f"{name}.key").read_text().strip()
-    return str(Wallet(parse_secret(secret)).address)
+    return str(account_of(scene, name).address)
 
 
 @pytest.fixture(scope="module")

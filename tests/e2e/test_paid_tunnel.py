@@ -101,6 +101,7 @@ def test_whoever_is_killed_the_books_agree(scene: Market, side: str, moment: str
     scene.up()
     scene.wait_for_agent(NAME, "served")
     state = "served" if side == NAME else "ready"
+    fetched = 64 * MIB if moment == "busy" else 4 * MIB
     if moment == "busy":
         fetching = scene.fetching(64 * MIB)
         for step in (1, 2):
@@ -113,10 +114,15 @@ def test_whoever_is_killed_the_books_agree(scene: Market, side: str, moment: str
         killed = scene.signal_agent(side, signal.SIGKILL)
         if moment == "idle":
             scene.wait_for_agent(side, state, but=killed)
-            scene.fetch(4 * MIB)
+            fetched += scene.fetch(4 * MIB)
         else:
             scene.wait_for_agent(side, state, but=killed)
-    wait_until(lambda: scene.money(NAME)["state"] == "served", what="it is served", seconds=40)
+
+    def counted() -> bool:
+        ours = scene.money(NAME)
+        return ours["state"] == "served" and ours["bytes"] >= fetched - WINDOW
+
+    wait_until(counted, what="it is served, and has counted", seconds=40)
     theirs, ours = scene.money(SOLD)["bytes"], scene.money(NAME)["bytes"]
     paid = end(scene)["paid"]
     risk = 3 if moment == "busy" else 2  # windows: one in flight, and one for each that was killed

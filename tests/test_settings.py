@@ -110,9 +110,10 @@ def test_nobody_is_waited_for_after_the_deadline(monkeypatch: pytest.MonkeyPatch
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
+    others = set(threading.enumerate())
     with pytest.raises(SystemChangeError, match=r"slow.example has no address: no answer within"):
         settings.resolve(config("slow.example:7"))
-    lookers = [each for each in threading.enumerate() if each is not threading.main_thread()]
+    lookers = set(threading.enumerate()) - others
     assert lookers
     assert all(each.daemon for each in lookers)
     released.set()

@@ -14,6 +14,7 @@ from fs_tunnel.helper.protocol import MAX_REQUEST_BYTES
 from fs_tunnel.helper.service import run
 from fs_tunnel.helper.settings import parse_settings_untrusted
 from fs_tunnel.lifecycle import End, require_net_admin
+from fs_tunnel.linux import links
 from fs_tunnel.linux.daemon import daemon, system_log
 from fs_tunnel.observe import logs
 
@@ -41,6 +42,7 @@ def main() -> None:
         program="fs-tunnel",
         tunnel=name,
     )
+    links.load()
     with daemon(_PROGRAM) as ready:
         end = run(name, settings, ready=ready, endings=_ENDINGS, is_daemon=True)
     if end in (End.CLOSED, End.UNDONE):

@@ -310,6 +310,11 @@ def table_in_use(table: int) -> bool:
         )
 
 
+def load() -> None:
+    """Have the library in memory: who has to clean up may outlive the files of the program."""
+    import pyroute2  # noqa: F401, PLC0415
+
+
 def index_of(ip: "IPRoute", ifname: str) -> int:
     """The index of an interface; SystemChangeError where it is gone."""
     found = ip.link_lookup(ifname=ifname)

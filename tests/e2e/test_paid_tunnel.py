@@ -118,11 +118,16 @@ def test_whoever_is_killed_the_books_agree(scene: Market, side: str, moment: str
         else:
             scene.wait_for_agent(side, state, but=killed)
 
-    def counted() -> bool:
-        ours = scene.money(NAME)
-        return ours["state"] == "served" and ours["bytes"] >= fetched - WINDOW
+    def settled_down() -> bool:
+        """It is served, all was counted, and no voucher is under way."""
+        ours, clients = scene.money(NAME), scene.money(SOLD)["clients"].values()
+        return (
+            ours["state"] == "served"
+            and ours["bytes"] >= fetched - WINDOW
+            and [each["paid"] for each in clients] == [ours["paid"]]
+        )
 
-    wait_until(counted, what="it is served, and has counted", seconds=40)
+    wait_until(settled_down, what="it is served, and all is counted", seconds=40)
     theirs, ours = scene.money(SOLD)["bytes"], scene.money(NAME)["bytes"]
     paid = end(scene)["paid"]
     risk = 3 if moment == "busy" else 2  # windows: one in flight, and one for each that was killed

@@ -383,12 +383,11 @@ def test_the_lower_of_two_does_not_overrule_the_upper() -> None:
 # Locks.
 
 
-def test_two_commands_on_one_tunnel_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "_LOCK_DEADLINE", 0.0)
+def test_two_commands_on_one_tunnel_wait_for_each_other() -> None:
     with state.locked("alice"):
         with (
             pytest.raises(SystemChangeError, match=r"at work on alice; wait"),
-            state.locked("alice"),
+            state.locked("alice", 0.0),
         ):
             raise AssertionError("both have it")
         with state.locked("bob"):
@@ -399,7 +398,6 @@ def test_two_commands_on_one_tunnel_wait_for_each_other(monkeypatch: pytest.Monk
 
 def test_a_users_command_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be a command of ours, for another tunnel."""
-    monkeypatch.setattr(state, "_LOCK_DEADLINE", 0.0)
 
     @dataclass(frozen=True)
     class Command(Thing):

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from eth_keyfile.keyfile import create_keyfile_json
 
@@ -27,7 +26,6 @@ from fs_market.contracts import Channels
 from fs_market.core.ethereum import Address
 from fs_market.settings import read
 from fs_market.wallet import Wallet, parse_secret, write_once
-from fs_tunnel.cli.spending import told_of
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
@@ -151,10 +149,10 @@ class Market:
         return found
 
     def money(self, name: str) -> dict[str, Any]:
-        """What an agent says of its money: as ``status --json`` has it, which takes longer."""
-        with patch.dict(os.environ, self.env):
-            told = told_of(name)
-        assert told is not None
+        """What an agent says of its money."""
+        where = self.client if name == NAME else self.provider
+        told = self.status(where, name)["market"]
+        assert isinstance(told, dict)
         return told
 
     def begin(self) -> None:

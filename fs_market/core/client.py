@@ -52,6 +52,9 @@ from fs_market.errors import Reason, Refused, StateError
 ASK_AGAIN_AFTER = 3.0  # seconds without an answer
 GIVE_UP_AFTER = 60.0  # seconds without an answer
 STARVED_AFTER = 30.0  # seconds without service, though all is paid
+# Another order is on its way, or will be: a voucher that came with it is out of turn while the
+# provider, started again, asks the chain.
+_ASKED_AGAIN = (Reason.RATE_LIMITED, Reason.REPLAYED, Reason.UNEXPECTED)
 
 
 class State(Enum):
@@ -325,7 +328,7 @@ class ClientSession(Session[Timer, ClientBooks]):
             return  # who is served goes by statements, or by silence
         if reason is Reason.NO_CHANNEL:  # the provider's view of the chain is behind ours
             self._timers.stop(Timer.GIVE_UP)
-        elif reason not in (Reason.RATE_LIMITED, Reason.REPLAYED):  # another order is on its way
+        elif reason not in _ASKED_AGAIN:
             self._end(reason)
 
     # Payment.

@@ -40,6 +40,9 @@ class Agent:
         self._process: asyncio.subprocess.Process | None = None
         self._content = b""
         self._told: dict[str, Any] | None = None
+        self._has_told = False  # the process of now, which hears signals from then on
+        self._can_start = True
+        self._is_leaving = asyncio.Event()
         self._is_dismissed = False
 
     @property
@@ -48,7 +51,10 @@ class Agent:
         if not self._content:
             return None
         pid = self._process.pid if self._process is not None else None
-        return {**(self._told or {"state": "starting"}), "pid": pid}
+        told = self._told or {"state": "starting"}
+        if pid is not None and not self._has_told:
+            told = {**told, "state": "starting"}  # after a crash: the rest is of the one before
+        return {**told, "pid": pid}
 
     def supervise(self, file: str | None) -> None:
         """Run an agent by this file, unless one does by the same content; None: without one."""
@@ -59,13 +65,15 @@ class Agent:
         if self._task is not None:
             self._task.cancel()
         before, self._content, self._is_dismissed = self._task, content, False
-        self._told = None
+        self._is_leaving.clear()
+        self._told, self._can_start = None, True
         self._task = asyncio.create_task(self._run(content, before)) if content else None
 
     async def dismiss(self) -> dict[str, Any] | None:
         """Have it end its business and itself; what it said last."""
-        self._is_dismissed = True
+        self._is_leaving.set()
         await self._wait_until_it_hears()
+        self._is_dismissed = True
         process, task = self._process, self._task
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -77,9 +85,13 @@ class Agent:
         return self.told
 
     async def _wait_until_it_hears(self) -> None:
-        """A signal to a program that is being read would end it before it has begun."""
+        """A signal to a program that is being read would end it before it has begun.
+
+        One that crashed is started once more, for its business is not ended.
+        """
         for _ in range(round(_STARTING / _LOOK_EVERY)):
-            if self._told is not None or self._process is None:
+            is_over = self._task is None or self._task.done()
+            if self._has_told or is_over or not self._can_start:
                 break
             await asyncio.sleep(_LOOK_EVERY)
 
@@ -103,9 +115,17 @@ class Agent:
                     return
                 log.warning("the agent of %s ended; it is started again", self._name)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
+                self._can_start = False
                 log.error("the agent of %s cannot be started: %s", self._name, error)
             delay = delay_after(clock() - began, delay)
-            await asyncio.sleep(delay)
+            await self._pause(delay)
+
+    async def _pause(self, seconds: float) -> None:
+        """Shorter where it is to end its business first."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_leaving.wait()
+        await asyncio.sleep(min(seconds, _LOOK_EVERY))
 
     async def _run_once(self, raw: bytes) -> int:
         content = json.loads(raw)
@@ -122,6 +142,7 @@ class Agent:
         finally:
             for sock in sockets.values():
                 sock.close()
+        self._can_start = True
         try:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -133,14 +154,14 @@ class Agent:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-            self._process = None
+            self._process, self._has_told = None, False
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
         with contextlib.suppress(ValueError):  # a line that is too long, or no JSON
             while line := await stream.readline():
                 said = json.loads(line)
                 if isinstance(said, dict):
-                    self._told = said
+                    self._told, self._has_told = said, True
                     self._on_told(said)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fs_market.core.accounting import ANY, Increment
 from fs_market.core.client import State as ClientState
-from fs_market.core.messages import serialize
+from fs_market.core.messages import Refusal, serialize
 from fs_market.core.offers import STOP_BEFORE_EXPIRY
 from fs_market.core.prices import Price
 from fs_market.core.provider import FAREWELL_FOR
@@ -66,6 +66,18 @@ def test_a_client_whose_last_word_is_lost_is_not_waited_for_once_it_has_paid() -
     world.pass_time(2, deliver=False)
     assert world.endings(world.bob) == [Reason.DONE]
     assert world.claimed == world.price.cost(world.served_bytes, world.provider.usage.seconds)
+
+
+def test_a_voucher_that_came_out_of_turn_ends_nothing() -> None:
+    world = served()
+    world.download(3 * MIB)
+    world.crash(world.alice)
+    world.client.connect(world.now)
+    # The provider, started again, asks the chain: it takes the order, and not yet the voucher.
+    world.client.receive(serialize(Refusal(Reason.UNEXPECTED)), world.now)
+    assert world.client.state is ClientState.ORDERING
+    world.connect()
+    assert world.states == (ClientState.SERVED, ProviderState.SERVING)
 
 
 def test_the_price_of_time_alone() -> None:

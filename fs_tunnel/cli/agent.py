@@ -15,7 +15,13 @@ from typing import Any, Protocol
 
 import uvloop
 
-from fs_tunnel.cli import buying_agent, finding_agent, meeting_agent, selling_agent
+from fs_tunnel.cli import (
+    buying_agent,
+    finding_agent,
+    meeting_agent,
+    prepaying_agent,
+    selling_agent,
+)
 from fs_tunnel.cli.telling import tell
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.daemon import system_log
@@ -32,6 +38,7 @@ _MAX_FILES = 16_384  # connections, mostly
 _ROLES: dict[str, Callable[[dict[str, Any]], _Work]] = {
     "provider": selling_agent.Seller,
     "negotiate": buying_agent.Negotiator,
+    "prepay": prepaying_agent.Prepayer,
     "order": buying_agent.Orderer,
     "meet": meeting_agent.Asker,
     "client": buying_agent.Payer,

@@ -82,6 +82,17 @@ class ClientAgent:
         buyer = replace(buyer, only_reserves=True)
         await self._agree(route, buyer, lambda: self._is_reserved)
 
+    async def prepay(self, route: Route, buyer: Buyer) -> Tunnel:
+        """Buy as ``negotiate`` does, and wait until the provider confirms what was paid ahead.
+
+        For a ``PrepaidSession``. MarketError where nothing comes of it.
+        """
+        await self._agree(
+            route, buyer, lambda: self._configured is not None and self.session.is_confirmed
+        )
+        assert self._configured is not None
+        return self._configured
+
     async def order(self, stream: Stream) -> Tunnel:
         """Take up what was reserved, over this connection alone.
 

@@ -111,7 +111,10 @@ class ProviderAgent:
                 each.cancel()
 
     async def close(self, within: float) -> None:
-        """Ask all clients for their last voucher, and wait for the ends of their sessions."""
+        """Ask clients for their last voucher, and wait for the ends of their sessions.
+
+        Those who have paid ahead are served on by the next process.
+        """
         await self._sessions.close(within)
 
     def hang_up(self) -> None:

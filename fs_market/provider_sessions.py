@@ -139,11 +139,15 @@ class ProviderSessions:
         session.task.add_done_callback(self._note_failure)
 
     async def close(self, within: float) -> None:
-        """Ask all clients for their last voucher, and wait for the ends of their sessions."""
-        for session in self.by_channel.values():
+        """Ask all clients for their last voucher, and wait for the ends of their sessions.
+
+        Who has paid ahead is left as a crash would leave him, to be served by the next process.
+        """
+        closing = [each for each in self.by_channel.values() if not each.core.is_paid_ahead]
+        for session in closing:
             with session.guarded():
                 session.core.close(now())
-        tasks = [each.task for each in self.by_channel.values() if each.task is not None]
+        tasks = [each.task for each in closing if each.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=within)
 

@@ -215,6 +215,16 @@ class ClientSession(Session[Timer, ClientBooks]):
         """Base units that were signed for in total."""
         return self._books.promised if self._books else 0
 
+    @property
+    def is_confirmed(self) -> bool:
+        """The provider says that it has all that was promised, and serves for it."""
+        said = self._books.statement if self._books else None
+        return (
+            said is not None
+            and not (said.suspended or said.final)
+            and 0 < said.paid == self.promised
+        )
+
     # Messages of the provider.
 
     def _handle_untrusted(self, message: Message, now: float) -> None:
@@ -318,7 +328,7 @@ class ClientSession(Session[Timer, ClientBooks]):
         verify_close_untrusted(message, self._config.domain, books.offer.node)
         reason = known_reason(message.reason)
         if message.final:
-            self._end(reason)
+            self._end(reason, is_signed=True)
         elif self.state is not State.ORDERING:
             self.close(now, reason)
 
@@ -425,14 +435,19 @@ class ClientSession(Session[Timer, ClientBooks]):
     def _journal(self) -> None:
         self._outbox.journal(self._channel, to_bytes(self._open_books.record))
 
-    def _end(self, reason: Reason) -> None:
+    def _end(self, reason: Reason, *, is_signed: bool = False) -> None:
+        """``is_signed``: the provider has signed that it is over."""
         self._go(State.OVER)
         self._timers.stop_all()
         self._stopwatch.stop()
         if self._books is not None:
-            self._books.change(is_over=True)
+            self._books.change(is_over=self._is_final(is_signed=is_signed))
             self._journal()
         self._outbox.tell(Ended(reason, self.usage, self.promised))
+
+    def _is_final(self, *, is_signed: bool) -> bool:  # noqa: ARG002 - for who pays ahead
+        """Whether a session that ends here is not to be taken up again."""
+        return True
 
     def _go(self, state: State) -> None:
         assert state in TRANSITIONS[self.state], f"{self.state} to {state}"

@@ -214,6 +214,7 @@ class ProviderSession(Session[Timer, ProviderBooks]):
             return
         self._pass_time(now)
         self._open_books.read(up=rx_bytes, down=tx_bytes)
+        self._open_books.note_use(now, self.round_trip)
         self._is_counted = True
         self._keep_books()
         self._update(now)
@@ -243,6 +244,11 @@ class ProviderSession(Session[Timer, ProviderBooks]):
     def session_key(self) -> Address | None:
         """Who signs for the client; None before its order."""
         return self._books.record.terms.session_key if self._books else None
+
+    @property
+    def is_paid_ahead(self) -> bool:
+        """What is paid is not used: the client is owed service, not asked for a voucher."""
+        return self._books is not None and self._books.is_paid_ahead
 
     @property
     def paid(self) -> int:

@@ -99,6 +99,23 @@ class ProviderBooks:
     def take_voucher(self, voucher: Voucher, now: float, round_trip: float) -> None:
         """A voucher that was verified: more is paid, and the window may grow."""
         self.change(voucher=(voucher,))
+        self._grow(self.paid, now, round_trip)
+
+    def note_use(self, now: float, round_trip: float) -> None:
+        """Of what was paid ahead, what is used counts as if it were paid by now.
+
+        Who pays all at once sends no voucher with which the window could grow.
+        """
+        used, exposure = self._cost(self.usage), self.window.exposure(self._price)
+        if self._ahead < exposure:
+            return
+        if self.window.grown_at > used:
+            self.window = replace(self.window, grown_at=used)
+        elif used - self.window.grown_at >= exposure:
+            self._grow(used, now, round_trip)
+
+    def _grow(self, settled: int, now: float, round_trip: float) -> None:
+        """``settled`` base units are paid, and for what was used."""
         used = self.usage.bytes
         rate = 0.0
         if self._rate_from is not None and now > self._rate_from[0]:
@@ -106,13 +123,28 @@ class ProviderBooks:
         self._rate_from = (now, used)
         if self.is_final:
             self.window = self.window.after_payment(
-                self.paid, self._price, self._increment, rate, round_trip
+                settled, self._price, self._increment, rate, round_trip
             )
 
     @property
     def is_paid(self) -> bool:
-        """All that was counted is paid."""
-        return self.paid >= self._cost(self.usage)
+        """All that was counted is paid, or as much of it as the deposit can pay for."""
+        return self.paid >= min(self._cost(self.usage), self.deposit)
+
+    @property
+    def is_paid_ahead(self) -> bool:
+        """More is paid than used, by what nobody who counts is ever ahead: the largest window.
+
+        After a crash, a record may be behind a voucher by so much.
+        """
+        offer = self.record.quote.terms
+        largest = Window(offer.max_window_bytes, offer.max_window_seconds)
+        return self._ahead > largest.exposure(self._price)
+
+    @property
+    def _ahead(self) -> int:
+        """Base units that are paid and not used."""
+        return self.paid - self._cost(self.usage)
 
     @property
     def is_spent(self) -> bool:

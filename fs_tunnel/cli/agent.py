@@ -33,6 +33,7 @@ _MAX_FILES = 16_384  # connections, mostly
 _ROLES = {
     "provider": ("selling_agent", "Seller"),
     "negotiate": ("buying_agent", "Negotiator"),
+    "prepay": ("prepaying_agent", "Prepayer"),
     "order": ("buying_agent", "Orderer"),
     "meet": ("meeting_agent", "Asker"),
     "client": ("buying_agent", "Payer"),

@@ -23,6 +23,7 @@ import click
 from fs_market import voucher_book
 from fs_market import wallet as keystores
 from fs_market.core.ethereum import Address
+from fs_market.core.prices import Price
 from fs_market.core.signatures import SigningKey
 from fs_market.errors import MarketError
 from fs_market.voucher_book import Side
@@ -163,7 +164,7 @@ class Buying:
         purchase, files = self._purchase, self._files
         user = agent_user(purchase.market_user)
         files.prepare(user)
-        private = self._private_key()
+        private = private_key(files)
         wallet = purchase.wallet_file or money.default_wallet()
         async with money.opened(purchase.settings_file, purchase.rpc, wallet) as market:
             assert purchase.max_price is not None
@@ -207,27 +208,14 @@ class Buying:
         part: int,
     ) -> list[Deal]:
         """One with each who is not passed over, for so many base units, the best first."""
-        token, settings = market.token, market.settings
         start = {
-            "uid": user.pw_uid,
-            "gid": user.pw_gid,
-            "books": str(self._files.books),
-            "token": {
-                "symbol": token.symbol,
-                "decimals": token.decimals,
-                "address": str(token.address),
-            },
-            "chain_id": settings.chain_id,
-            "channels": str(settings.channels),
-            "genesis": market.chain.genesis.hex(),
-            "payer": str(payer.account),
+            **start_of(self._files, user, market, payer.account),
             "wireguard_key": PublicKey(public_key(private.raw)).to_base64(),
             "budget": str(part),
-            "network": finding.network_of(settings).hex(),
+            "network": finding.network_of(market.settings).hex(),
             "relays": self._relays(),
         }
-        accounts = await market.journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYER))
-        known = {each.terms.session_key for each in accounts}
+        known = await known_keys(market)
         passed_over = {str(Address(each.content.provider)) for each in self._passed_over}
         deals: list[Deal] = []
         for provider in self._providers:
@@ -281,18 +269,7 @@ class Buying:
             chosen = Address(self._records[0].content.provider)
             click.echo(f"going on with {chosen}, where a channel was begun")
             return [place for record in self._records for place in places_of(record)]
-        found: list[Provider] = []
-        for each in dict.fromkeys(purchase.providers or (None,)):
-            if each is not None and not each.startswith("0x"):
-                found.append(parse_provider(each))
-                continue
-            wanted = Address.parse(each) if each is not None else None
-            records = await choose(
-                *(market, purchase.looking, payer.max_price, wanted),
-                *(purchase.settings_file, purchase.market_user),
-            )
-            self._records += records
-            found += [place for record in records for place in places_of(record)]
+        found, self._records = await find_providers(market, purchase, payer.max_price)
         if self._records:
             choices.write(self._files, self._records, passed_over=self._passed_over)
         return found
@@ -316,22 +293,76 @@ class Buying:
         market: Market,
         known: Collection[Address],
     ) -> Deal:
-        """With a key for this session alone; that of one that was cut short is used again."""
-        file = self._files.session_key_of(provider.name)
-        if not file.exists():
-            keystores.write_once(file, secrets.token_hex(32).encode() + b"\n")
-        key = SigningKey(keystores.parse_secret(money.read_secret(file)))
-        start = {**start, "session_key_file": str(file)}
-        is_committed = key.address in known
-        return Deal(provider, start, key.address, payer, market, is_committed=is_committed)
+        key, named = session_key(self._files, provider)
+        is_committed = key in known
+        return Deal(provider, {**start, **named}, key, payer, market, is_committed=is_committed)
 
-    def _private_key(self) -> PrivateKey:
-        """For this tunnel alone, wherever it moves; that of one that was cut short again."""
-        conf = self._files.conf
-        if not conf.exists():
-            key = PrivateKey(secrets.token_bytes(32))
-            write_private(conf, f"[Interface]\nPrivateKey = {key.to_base64()}\n".encode())
-        return load(conf).interface.private_key
+
+def start_of(
+    files: MarketFiles, user: pwd.struct_passwd, market: Market, payer: Address
+) -> dict[str, Any]:
+    """What an agent is told of its user, its books, and where and by whom money is paid."""
+    token = market.token
+    return {
+        "uid": user.pw_uid,
+        "gid": user.pw_gid,
+        "books": str(files.books),
+        "token": {
+            "symbol": token.symbol,
+            "decimals": token.decimals,
+            "address": str(token.address),
+        },
+        "chain_id": market.settings.chain_id,
+        "channels": str(market.settings.channels),
+        "genesis": market.chain.genesis.hex(),
+        "payer": str(payer),
+    }
+
+
+async def known_keys(market: Market) -> set[Address]:
+    """The session keys for which channels were opened, or nearly."""
+    accounts = await market.journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYER))
+    return {each.terms.session_key for each in accounts}
+
+
+async def find_providers(
+    market: Market, purchase: Purchase, max_price: Price
+) -> tuple[list[Provider], list[Signed[ProviderRecord]]]:
+    """Those that are named, or else suit, the best first, and the records of those found."""
+    found: list[Provider] = []
+    all_records: list[Signed[ProviderRecord]] = []
+    for each in dict.fromkeys(purchase.providers or (None,)):
+        if each is not None and not each.startswith("0x"):
+            found.append(parse_provider(each))
+            continue
+        wanted = Address.parse(each) if each is not None else None
+        records = await choose(
+            *(market, purchase.looking, max_price, wanted),
+            *(purchase.settings_file, purchase.market_user),
+        )
+        all_records += records
+        found += [place for record in records for place in places_of(record)]
+    return found, all_records
+
+
+def session_key(files: MarketFiles, provider: Provider) -> tuple[Address, dict[str, str]]:
+    """A key for this session alone, and how its agent is told where it lies.
+
+    That of a session that was cut short is used again.
+    """
+    file = files.session_key_of(provider.name)
+    if not file.exists():
+        keystores.write_once(file, secrets.token_hex(32).encode() + b"\n")
+    key = SigningKey(keystores.parse_secret(money.read_secret(file)))
+    return key.address, {"session_key_file": str(file)}
+
+
+def private_key(files: MarketFiles) -> PrivateKey:
+    """For this tunnel alone, wherever it moves; that of one that was cut short again."""
+    if not files.conf.exists():
+        key = PrivateKey(secrets.token_bytes(32))
+        write_private(files.conf, f"[Interface]\nPrivateKey = {key.to_base64()}\n".encode())
+    return load(files.conf).interface.private_key
 
 
 def _parts(providers: Sequence[Provider]) -> int:

@@ -47,7 +47,7 @@ from fs_tunnel.types import PublicKey
 
 log = logging.getLogger(__name__)
 
-_NEGOTIATE_WITHIN = 180.0  # seconds, without what the user and the chain take
+NEGOTIATE_WITHIN = 180.0  # seconds, without what the user and the chain take
 _FAREWELL = 10.0  # seconds for the last voucher
 _MAX_ANSWER = 1 << 16  # bytes
 
@@ -113,8 +113,8 @@ class Negotiator(Client):
             if record is not None and record.is_over:
                 record = None
             agent = ClientAgent(ClientSession(self.config, record), journal)
-            buyer = Buyer(_consider, _have_opened)
-            ending = asyncio.get_running_loop().call_later(_NEGOTIATE_WITHIN, agent.close)
+            buyer = Buyer(consider, have_opened)
+            ending = asyncio.get_running_loop().call_later(NEGOTIATE_WITHIN, agent.close)
             if not self._only_reserves:
                 place = await agent.negotiate(route, buyer)
                 _tell_place(place, route.relay if isinstance(route, PeerRoute) else None)
@@ -224,24 +224,25 @@ async def _address_of(route: TcpRoute) -> str:
     return str(found[0][4][0])
 
 
+def place_to_json(place: Tunnel) -> dict[str, Any]:
+    """As ``places.parse_place_untrusted`` reads it."""
+    return {
+        "wireguard_key": place.wireguard_key.to_base64(),
+        "endpoint": str(place.endpoint),
+        "addresses": [str(each) for each in place.addresses],
+        "dns": [str(each) for each in place.dns],
+        "gateway": str(place.gateway),
+        "payment_port": place.payment_port,
+        "mtu": place.mtu,
+    }
+
+
 def _tell_place(place: Tunnel, relay: str | None = None) -> None:
-    tell(
-        {
-            "configured": {
-                "wireguard_key": place.wireguard_key.to_base64(),
-                "endpoint": str(place.endpoint),
-                "addresses": [str(each) for each in place.addresses],
-                "dns": [str(each) for each in place.dns],
-                "gateway": str(place.gateway),
-                "payment_port": place.payment_port,
-                "mtu": place.mtu,
-                "relay": relay,
-            }
-        }
-    )
+    tell({"configured": {**place_to_json(place), "relay": relay}})
 
 
-async def _consider(session: ClientSession, quote: Quote) -> None:
+async def consider(session: ClientSession, quote: Quote) -> None:
+    """Accept the quote as ``up`` says; MarketError where it is not wanted."""
     answer = await _ask({"quote": to_bytes(quote).hex()})
     accepted = answer.get("accept")
     if accepted is None:
@@ -253,11 +254,12 @@ async def _consider(session: ClientSession, quote: Quote) -> None:
     )
 
 
-async def _have_opened(wanted: OpenChannel) -> None:
+async def have_opened(wanted: OpenChannel) -> None:
+    """Have ``up`` open the channel; MarketError where it is not."""
     terms = to_bytes(wanted.terms).hex()
     answer = await _ask({"open": {"terms": terms, "deposit": str(wanted.deposit)}})
     if answer.get("opened") is not True:
-        raise MarketError("the channel was not opened; run fs-tunnel up again")
+        raise MarketError("the channel was not opened; run the command again")
 
 
 async def _ask(question: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,14 @@
 """``fs-tunnel config``: look at a tunnel's file before it is used."""
 
-import io
-import sys
 from pathlib import Path
 
 import click
-import segno
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.private_file import write_privately
+from fs_tunnel.cli.qr_code import qr_code, show, write_picture
 from fs_tunnel.cli.text import warn
 from fs_tunnel.config import TunnelConfig, permission_warning, render
-from fs_tunnel.errors import UsageError
 
 
 @click.group()
@@ -40,16 +36,11 @@ def check(conf: str) -> None:
 @click.argument("conf", shell_complete=complete_conf)
 def qr(png: Path | None, conf: str) -> None:
     """Show CONF as a QR code, which WireGuard's apps read. It holds the private key."""
-    try:
-        code = segno.make(render(settings.read(conf)), micro=False, error="l", boost_error=False)
-    except segno.DataOverflowError:
-        raise UsageError("too large for a QR code; leave out peers, or copy the file") from None
+    code = qr_code(render(settings.read(conf)))
     if png is None:
-        code.terminal(out=sys.stdout, compact=True)
+        show(code)
         return
-    picture = io.BytesIO()
-    code.save(picture, kind="png", scale=8)
-    write_privately(png, picture.getvalue())
+    write_picture(code, png, "png")
     click.echo(f"{png} holds the private key: delete it once it was read")
 
 

@@ -17,7 +17,7 @@ from fs_market import voucher_book
 from fs_market import wallet as keystores
 from fs_market.core.channels import Terms, channel_id, channels_domain
 from fs_market.core.ethereum import Address
-from fs_market.core.messages import Quote, offer_digest
+from fs_market.core.messages import Quote, QuoteTerms, offer_digest
 from fs_market.core.prices import Price
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.signatures import verify_untrusted
@@ -103,23 +103,22 @@ class Deal:
     async def buy_place(self, note: Callable[[Provider], None]) -> Place:
         """MarketError where there is none; ``note`` is called before money moves."""
         self._note = note
-        told = await self._negotiate("configured", only_reserves=False)
+        told = await self._negotiate("configured", role="negotiate", only_reserves=False)
         if self.provider.peer:
             self.start["relay"] = _relay_untrusted(told, self.start["relays"])
         return parse_place_untrusted(told, self.start["tunnel_key"])
 
     async def reserve(self) -> StandBy:
         """A channel with it, for later; MarketError where there is none."""
-        address = await self._negotiate("reserved", only_reserves=True)
+        address = await self._negotiate("reserved", role="negotiate", only_reserves=True)
         if not isinstance(address, str):
             raise senseless()
         check_host(address, self.provider.port)
         return StandBy(self.provider.place, address, self.provider.port, self.start)
 
-    async def _negotiate(self, end: str, *, only_reserves: bool) -> Any:
+    async def _negotiate(self, end: str, **what: Any) -> Any:
         """Hold the agent's conversation with it; what it says in the end."""
         where = {"host": self.provider.host, "port": self.provider.port}
-        what = {"role": "negotiate", "only_reserves": only_reserves}
         async with conversation({**self.start, **where, **what}) as agent:
             async for said in agent.hear():
                 match said:
@@ -145,10 +144,12 @@ class Deal:
             raise MarketError("the agent took another node's quote; update this program")
         domain = channels_domain(market.settings.chain_id, market.settings.channels)
         verify_untrusted(offer_digest(domain, offer.digest), quote.signature, offer.node)
+        expires_at = int(time.time()) + max(
+            parse_seconds(payer.lifetime), offer.close_window + 1800
+        )
         click.echo(
             f"provider {offer.node}: {offer.price.format(token)}, paid to {offer.payee}\n"
-            f"at risk at first: {format_bytes(offer.increment_bytes)} or "
-            f"{offer.increment_seconds} s"
+            + self._risk(offer, expires_at)
         )
         ready = await market.channels.balance_of(payer.account)
         if ready < deposit:
@@ -157,18 +158,26 @@ class Deal:
                 f"wanted; fs-tunnel wallet deposit {token.format(deposit - ready)}"
             )
         money.ask(
-            f"Open a channel with {token.format(deposit)} of {payer.account}? "
-            "What is not used comes back.",
+            self._question(f"{token.format(deposit)} of {payer.account}"),
             is_given=payer.is_agreed,
         )
         self._quote, self.is_committed = quote, True
         self._note(self.provider)
-        lasting = parse_seconds(payer.lifetime)
         return {
             "deposit": str(deposit),
-            "expires_at": int(time.time()) + max(lasting, offer.close_window + 1800),
+            "expires_at": expires_at,
             "salt": secrets.token_hex(32),
         }
+
+    def _risk(self, offer: QuoteTerms, expires_at: int) -> str:
+        """What may be lost, before it is agreed upon; ``expires_at`` is a Unix time."""
+        return (
+            f"at risk at first: {format_bytes(offer.increment_bytes)} or "
+            f"{offer.increment_seconds} s"
+        )
+
+    def _question(self, amount: str) -> str:
+        return f"Open a channel with {amount}? What is not used comes back."
 
     async def _open(self, raw: bytes, deposit: int) -> None:
         """Have the channel opened, if it is what was agreed upon; once, whatever happened."""

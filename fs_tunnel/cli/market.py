@@ -33,6 +33,7 @@ from fs_tunnel.cli.market_options import (
     yes_option,
 )
 from fs_tunnel.cli.money import Market, amount_json
+from fs_tunnel.cli.prepay import prepay
 from fs_tunnel.cli.providers import parse_provider
 from fs_tunnel.cli.text import align, tell_progress, warn
 from fs_tunnel.cli.wishes import make_wishes, parse_price
@@ -47,7 +48,7 @@ def market() -> None:
     """Find providers, look after what was bought, and become a provider."""
 
 
-for _command in staking.COMMANDS:
+for _command in (prepay, *staking.COMMANDS):
     market.add_command(_command)
 
 
@@ -114,7 +115,7 @@ def settle(password_file: Path | None, yes: bool, **options: Any) -> None:
     """Get back what lies in channels whose provider does not close them.
 
     A channel is closed in two steps: the wish, and once the provider had its time to claim, the
-    end. Repeat the command then. Do not ask for a tunnel that is in use.
+    end. Repeat the command then. It ends tunnels that are in use, and places that were prepaid.
     """
     asyncio.run(_settle(password_file, yes, **options))
 

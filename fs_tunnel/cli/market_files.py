@@ -22,7 +22,15 @@ _USERS = ("flowshield",)  # who made one for the agent gets it; else nobody
 
 
 def agent_user(wanted: int) -> pwd.struct_passwd:
-    """The user of that number, or where it is 0 the one for agents; SystemChangeError for none."""
+    """The user of that number, or where it is 0 the one for agents; SystemChangeError for none.
+
+    Who is not root can only be who he is.
+    """
+    if (ours := os.geteuid()) != 0:
+        try:
+            return pwd.getpwuid(ours)
+        except KeyError:
+            raise SystemChangeError(f"no user has the number {ours}; add one") from None
     if wanted:
         return pwd.getpwuid(wanted)
     for name in _USERS:
@@ -36,8 +44,9 @@ def agent_user(wanted: int) -> pwd.struct_passwd:
 class MarketFiles:
     """The files of one tunnel. SystemChangeError where they cannot be written."""
 
-    def __init__(self, name: str) -> None:
-        self._name, self._directory = name, state_directory() / "market"
+    def __init__(self, name: str, directory: Path | None = None) -> None:
+        """``directory``: another than ``market`` of the state directory."""
+        self._name, self._directory = name, directory or state_directory() / "market"
         self.start = self._directory / f"{name}.json"
         self.conf = self._directory / f"{name}.conf"
         self.choices = self._directory / f"{name}.choices"
@@ -48,8 +57,9 @@ class MarketFiles:
         """Make the directories; the agent gets past ours, and sees nothing in it."""
         try:
             self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-            for each in (self._directory, self._directory.parent):
-                each.chmod(0o711)
+            if user.pw_uid != os.geteuid():
+                for each in (self._directory, self._directory.parent):
+                    each.chmod(0o711)
             self.books.mkdir(mode=0o700, exist_ok=True)
             if self.books.stat().st_uid != user.pw_uid:
                 _give(self.books, user)

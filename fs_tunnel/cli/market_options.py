@@ -107,22 +107,7 @@ def wishes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        yes_option,
-        settings_options,
-        password_option,
-        wallet_option,
-        MARKET_USER,
-        click.option(
-            "--for",
-            "lifetime",
-            metavar="TIME",
-            default="1 d",
-            show_default=True,
-            help="How long the channel is to last.",
-        ),
-        click.option("--budget", metavar="AMOUNT", help='The most to pay: "5 USDC".'),
-        click.option("--choose", is_flag=True, help="Ask which of the best to buy of."),
-        wishes_options,
+        *_paying_options("1 d", "How long the channel is to last.", 'The most to pay: "5 USDC".'),
         click.option(
             "--no-failover",
             is_flag=True,
@@ -138,3 +123,37 @@ def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def prepaying_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        *_paying_options(
+            "30 d", "How long it can be used: what is left then is lost.", 'What to pay: "5 USDC".'
+        ),
+        click.option(
+            "--provider",
+            "providers",
+            multiple=True,
+            metavar="HOST:PORT|0x…|FILE",
+            help="Buy of this one; more of them are asked where it has no place.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _paying_options(lifetime: str, until: str, amount: str) -> tuple[Callable[..., Any], ...]:
+    """Of whom is bought, by whom, and within which limits."""
+    return (
+        yes_option,
+        settings_options,
+        password_option,
+        wallet_option,
+        MARKET_USER,
+        click.option(
+            "--for", "lifetime", metavar="TIME", default=lifetime, show_default=True, help=until
+        ),
+        click.option("--budget", metavar="AMOUNT", help=amount),
+        click.option("--choose", is_flag=True, help="Ask which of the best to buy of."),
+        wishes_options,
+    )

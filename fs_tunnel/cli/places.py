@@ -6,6 +6,7 @@ from typing import Any
 
 from fs_market.errors import MarketError
 from fs_tunnel.cli.market_files import MarketFiles, write_private
+from fs_tunnel.config import MAX_MTU, MIN_MTU
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.types import Endpoint, IPAddress, PrivateKey, PublicKey
 
@@ -23,6 +24,7 @@ class Place:
     dns: tuple[IPAddress, ...]
     gateway: IPAddress
     payment_port: int
+    mtu: int
 
 
 def parse_place_untrusted(told: object, tunnel_key: str | None = None) -> Place:
@@ -41,6 +43,7 @@ def parse_place_untrusted(told: object, tunnel_key: str | None = None) -> Place:
             dns=_addresses(told["dns"]),
             gateway=_address(told["gateway"]),
             payment_port=int(told["payment_port"]),
+            mtu=int(told["mtu"]),
         )
         outside = ip_address(endpoint.ip)
     except (KeyError, TypeError, ValueError, FlowShieldError):
@@ -49,6 +52,7 @@ def parse_place_untrusted(told: object, tunnel_key: str | None = None) -> Place:
         place is None
         or not place.addresses
         or not 0 < place.payment_port < 1 << 16
+        or not MIN_MTU <= place.mtu <= MAX_MTU
         or endpoint.scope_id
         or outside.is_loopback
         or outside.is_multicast
@@ -74,13 +78,17 @@ def take(files: MarketFiles, private: PrivateKey, place: Place, start: dict[str,
     )
 
 
-def conf_lines(private: PrivateKey, place: Place) -> list[str]:
-    """A wg-quick file: a full tunnel to this place."""
+def conf_lines(private: PrivateKey | None, place: Place, *interface: str) -> list[str]:
+    """A wg-quick file: a full tunnel to this place.
+
+    ``interface`` are more lines of the section of that name; without ``private`` one is missing.
+    """
     return [
         "[Interface]",
-        f"PrivateKey = {private.to_base64()}",
+        *([f"PrivateKey = {private.to_base64()}"] if private else []),
         f"Address = {', '.join(f'{each}/{each.max_prefixlen}' for each in place.addresses)}",
         *([f"DNS = {', '.join(map(str, place.dns))}"] if place.dns else []),
+        *interface,
         "[Peer]",
         f"PublicKey = {place.wireguard_key.to_base64()}",
         f"Endpoint = {place.endpoint}",

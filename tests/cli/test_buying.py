@@ -130,6 +130,7 @@ PLACE = parse_place_untrusted(
         "dns": [],
         "gateway": "10.66.0.1",
         "payment_port": 4701,
+        "mtu": 1420,
     }
 )
 

@@ -15,6 +15,7 @@ from fs_net.fullnode.http.query import Search
 _MOST_PLACES = 6  # of a price in a column; its title has all
 _NOTHING = "\N{EN DASH}"
 _GIBS, _HOURS = 100, 24  # that the budget of a command is for
+_GIBS_AHEAD = 10  # of one that is paid before it is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Row:
     services: tuple[str, ...]
     score: str
     terms: str  # options of what it may cost
+    terms_ahead: str  # the same, for who pays ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,11 @@ def alone(candidate: Candidate) -> Match:
 def command(row: Row) -> str:
     """What buys a tunnel of this provider."""
     return f"fs-tunnel up --provider {row.address} {row.terms}"
+
+
+def prepay_command(row: Row) -> str:
+    """What pays this provider ahead, for an app that cannot."""
+    return f"fs-tunnel market prepay --provider {row.address} {row.terms_ahead} --qr"
 
 
 def discovery_command(search: Search, found: Sequence[Match], token: Token) -> str:
@@ -192,6 +199,7 @@ def _row(found: Match, token: Token, gib_places: int, hour_places: int) -> Row:
         services=services_of(record.services),
         score=f"{found.score / PERCENT:.0f}",
         terms=_terms(record.price_per_gib, record.price_per_hour, token),
+        terms_ahead=_terms(record.price_per_gib, record.price_per_hour, token, _GIBS_AHEAD),
     )
 
 
@@ -204,10 +212,10 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def _terms(per_gib: int, per_hour: int, token: Token) -> str:
+def _terms(per_gib: int, per_hour: int, token: Token, gibs: int = _GIBS) -> str:
     parts = ((per_gib, "GiB"), (per_hour, "h"))
     price = " + ".join(f"{format_amount(units, token)}/{unit}" for units, unit in parts if units)
-    budget = _GIBS * per_gib + _HOURS * per_hour or 10**token.decimals
+    budget = gibs * per_gib + _HOURS * per_hour or 10**token.decimals
     return f"--max-price {shlex.quote(price)} --budget {shlex.quote(format_amount(budget, token))}"
 
 

@@ -102,10 +102,11 @@ class Pages:
             uptime = await catalogue.uptime(provider, since, _SPAN.step)
             prices = await catalogue.prices(provider, since)
             (row,) = rows.rows([rows.alone(view.candidate)], node.token)
+            said = node.describer.provider(view)
             return self._page(
                 "provider.html",
                 row=row,
-                said=node.describer.provider(view),
+                said=said,
                 since=since,
                 now=now,
                 step=_SPAN.step,
@@ -114,6 +115,8 @@ class Pages:
                 price_table=node.describer.prices(prices).prices[::-1],
                 reasons=await self._reasons(provider),
                 command=rows.command(row),
+                # An app gets through no NAT.
+                prepay_command=rows.prepay_command(row) if said.sales else "",
             )
 
         return await node.answer(request, ("page", provider), make)

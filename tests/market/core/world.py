@@ -121,8 +121,9 @@ class World:
         increment: Increment = INCREMENT,
         tolerance_ppm: int = 10_000,
         slow_disks: bool = False,
+        buyer: type[ClientSession] = ClientSession,
     ) -> None:
-        self.now = 1000.0
+        self.now, self.buyer = 1000.0, buyer
         self.deposit, self.slow_disks = deposit, slow_disks
         self.is_on_chain = self.hides_channel = False
         self.status = ChannelStatus(deposit)
@@ -139,7 +140,7 @@ class World:
             quote_seconds=60,
         )
         self.may_check = True
-        self.alice = Side("alice", ClientSession(self.client_config))
+        self.alice = Side("alice", buyer(self.client_config))
         self.bob = Side("bob", self.new_provider())
         self.settled: Voucher | None = None
         self.sent_by: dict[str, list[Message]] = {"alice": [], "bob": []}
@@ -197,7 +198,7 @@ class World:
             case Journal():
                 side.disk = event.record
                 side.session.journalled(event.number)
-            case OpenChannel():
+            case OpenChannel() if self.client.state is ClientState.OPENING:
                 self.is_on_chain = True
                 self.client.opened(self.now)
             case QuoteReceived():
@@ -350,7 +351,7 @@ class World:
             side.peer = None
         if side is self.alice:
             record = from_bytes_untrusted(ClientRecord, side.disk) if side.disk else None
-            side.session = ClientSession(self.client_config, record)
+            side.session = self.buyer(self.client_config, record)
         else:
             kept = from_bytes_untrusted(ProviderRecord, side.disk) if side.disk else None
             side.session = self.new_provider(kept)

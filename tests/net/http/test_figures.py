@@ -121,6 +121,18 @@ def test_a_command_says_what_was_searched_for() -> None:
     assert words[18:] == ["--max-price", price, "--budget", budget]
 
 
+def test_a_command_pays_ahead_for_ten_gib_and_a_day() -> None:
+    catalogue, providers = fair(3)
+    view = catalogue.provider(providers[0].address)
+    assert view is not None
+    (row,) = rows.rows([rows.alone(view.candidate)], TOKEN)
+    offer = view.candidate.entry.record.content
+    words = shlex.split(rows.prepay_command(row))
+    assert words[:5] == ["fs-tunnel", "market", "prepay", "--provider", row.address]
+    budget = 10 * offer.price_per_gib + 24 * offer.price_per_hour
+    assert words[5:] == ["--max-price", row.exact, "--budget", format_amount(budget, TOKEN), "--qr"]
+
+
 @given(st.lists(st.integers(0, MAX_AMOUNT), min_size=1, max_size=9), TOKENS)
 def test_amounts_of_a_column_end_alike(amounts: list[int], token: Token) -> None:
     lengths = {len(each.partition(".")[2]) for each in rows.aligned(amounts, token)}

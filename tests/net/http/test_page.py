@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -136,6 +136,8 @@ def test_all_can_be_read_without_script(chromium: Browser, scene: Scene) -> None
         expect(page.get_by_text(command)).to_be_visible()
         page.locator("tbody a").first.click()
         expect(page.get_by_text(re.compile("fs-tunnel up --provider 0x"))).to_be_visible()
+        expect(page.get_by_text(re.compile("fs-tunnel market prepay .* --qr"))).to_be_visible()
+        expect(page.get_by_text("trusted with the whole budget")).to_be_visible()
         page.get_by_text("Keys and signed bytes").click()
         expect(page.get_by_text("WireGuard key")).to_be_visible()
         expect(page.get_by_role("button", name="Copy")).to_have_count(0)
@@ -168,6 +170,25 @@ def test_the_command_is_copied(chromium: Browser, scene: Scene) -> None:
         assert copied.lower().startswith(f"fs-tunnel up --provider {address}")
         assert "--max-price '" in copied
         assert "--budget '" in copied
+        page.locator("section", has_text="On a phone").get_by_role("button").click()
+        expect(page.get_by_text("Copied")).to_have_count(2)
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.lower().startswith(f"fs-tunnel market prepay --provider {address}")
+        assert copied.endswith("--qr")
+
+
+def test_nobody_is_sent_by_an_app_to_a_provider_behind_a_nat(
+    chromium: Browser, scene: Scene
+) -> None:
+    alice = scene.live()
+    candidate = scene.catalogue.candidates[alice.address]
+    signed = candidate.entry.record
+    hidden = replace(signed, content=replace(signed.content, sales=()))
+    scene.catalogue.add(alice, replace(candidate, entry=replace(candidate.entry, record=hidden)))
+    with chromium.context() as context:
+        page = opened(context, f"{scene.url}/providers/0x{alice.address.hex()}")
+        expect(page.get_by_text("fs-tunnel up --provider")).to_be_visible()
+        expect(page.get_by_text("market prepay")).to_have_count(0)
 
 
 def test_the_keyboard_reaches_map_filters_and_list(chromium: Browser, scene: Scene) -> None:

@@ -27,6 +27,7 @@ from fs_tunnel.cli.providers import Provider
 from fs_tunnel.config import load
 from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.types import KEY_LEN, PublicKey
+from tests.cli.test_places import TOLD as PLACE_TOLD
 
 TOKEN = Token("FST", 6, Address(bytes(20)))
 NODE = Address(bytes(range(20)))
@@ -34,13 +35,8 @@ CHANNEL = bytes(range(32))
 PAYER = Address(b"\1" * 20)
 THEIRS = PublicKey(bytes(range(KEY_LEN))).to_base64()
 TOLD: dict[str, Any] = {
+    **PLACE_TOLD,
     "wireguard_key": PublicKey(b"\2" * KEY_LEN).to_base64(),
-    "endpoint": "192.0.2.1:51820",
-    "addresses": ["10.66.0.2", "fd66::2"],
-    "dns": ["10.66.0.1"],
-    "gateway": "10.66.0.1",
-    "payment_port": 4701,
-    "mtu": 1420,
     "channel": CHANNEL.hex(),
     "node": str(NODE),
     "paid": 5_000_000,

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from fs_market import session_book
 from fs_market.core.accounting import CLOSED
-from fs_market.core.client import ClientSession, State
+from fs_market.core.client import ClientSession
+from fs_market.core.client_states import State
 from fs_market.core.liveness import LOOK_EVERY, Liveness
 from fs_market.core.messages import Quote, Tunnel
 from fs_market.core.records import ClientRecord

@@ -24,7 +24,8 @@ from fs_market.core.messages import (
     serialize,
 )
 from fs_market.core.offers import ProviderConfig
-from fs_market.core.provider import ProviderSession, State
+from fs_market.core.provider import ProviderSession
+from fs_market.core.provider_states import State
 from fs_market.core.rendezvous import Rendezvous
 from fs_market.core.vouchers import Voucher
 from fs_market.errors import MalformedMessage, Reason, Refused

@@ -19,7 +19,8 @@ from fs_market.core.accounting import CLOSED
 from fs_market.core.channels import ChannelStatus
 from fs_market.core.offers import ProviderConfig
 from fs_market.core.places import Place
-from fs_market.core.provider import ProviderSession, State
+from fs_market.core.provider import ProviderSession
+from fs_market.core.provider_states import State
 from fs_market.core.records import ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.session import (

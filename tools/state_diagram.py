@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from fs_market.core import client, provider
+from fs_market.core import client_states, provider_states
 from fs_tunnel.proto.timers import DURATIONS, JITTERED, TRANSITIONS, Action, Event, Timer
 
 S = TypeVar("S", bound=Enum)
@@ -45,16 +45,16 @@ def render_sessions() -> str:
         [
             "# The states of a paid session",
             "",
-            "Made by `python -m tools.state_diagram` from `fs_market/core/client.py` and",
-            "`fs_market/core/provider.py`.",
+            "Made by `python -m tools.state_diagram` from `fs_market/core/client_states.py` and",
+            "`fs_market/core/provider_states.py`.",
             "",
             "## The client",
             "",
-            *_states(client.TRANSITIONS),
+            *_states(client_states.TRANSITIONS),
             "",
             "## The provider",
             "",
-            *_states(provider.TRANSITIONS),
+            *_states(provider_states.TRANSITIONS),
             "",
         ]
     )

@@ -5,14 +5,15 @@ by its own count: ``SetLimits.credit_low`` wakes it for bytes, a tick for time. 
 answered with a ``Statement`` of the provider's count, which ``client_books`` judges.  The engine's
 credit is the user's budget, so that nothing runs away between two looks.
 
-``TRANSITIONS`` has the states.  Whatever arrives never raises: what is refused is counted.
+``client_states`` has the states.  Whatever arrives never raises: what is refused is counted.
 """
 
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 from fs_market.core.accounting import CLOSED
 from fs_market.core.channels import Terms, channel_id
 from fs_market.core.client_books import ClientBooks
+from fs_market.core.client_states import TRANSITIONS, State
 from fs_market.core.messages import (
     Close,
     Message,
@@ -55,38 +56,6 @@ STARVED_AFTER = 30.0  # seconds without service, though all is paid
 # Another order is on its way, or will be: a voucher that came with it is out of turn while the
 # provider, started again, asks the chain.
 _ASKED_AGAIN = (Reason.RATE_LIMITED, Reason.REPLAYED, Reason.UNEXPECTED)
-
-
-class State(Enum):
-    """Where a session of the client is."""
-
-    IDLE = "idle"
-    QUOTING = "quoting"
-    QUOTED = "quoted"
-    OPENING = "opening"
-    ORDERING = "ordering"
-    SERVED = "served"
-    CLOSING = "closing"
-    OVER = "over"
-
-
-TRANSITIONS: dict[State, dict[State, str]] = {
-    State.IDLE: {State.QUOTING: "connect", State.OVER: "close"},
-    State.QUOTING: {State.QUOTED: "Quote within the limits", State.OVER: "Refusal, silence, close"},
-    State.QUOTED: {State.OPENING: "accept", State.OVER: "close"},
-    State.OPENING: {State.ORDERING: "opened", State.OVER: "close"},
-    State.ORDERING: {
-        State.SERVED: "PeerConfig",
-        State.CLOSING: "close, after service",
-        State.OVER: "Refusal, silence, close, final Close",
-    },
-    State.SERVED: {
-        State.CLOSING: "close, Close, budget spent",
-        State.OVER: "final Close, counts disagree, starved, silence",
-    },
-    State.CLOSING: {State.OVER: "all is paid, final Close, counts disagree, silence"},
-    State.OVER: {},
-}
 
 
 class Timer(IntEnum):

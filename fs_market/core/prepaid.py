@@ -9,7 +9,8 @@ What was promised stays bought until the provider signs that it is over: silence
 anybody could have written, leaves the record as it is, to be taken up again with the same voucher.
 """
 
-from fs_market.core.client import ASK_AGAIN_AFTER, GIVE_UP_AFTER, ClientSession, State, Timer
+from fs_market.core.client import ASK_AGAIN_AFTER, GIVE_UP_AFTER, ClientSession, Timer
+from fs_market.core.client_states import State
 from fs_market.core.messages import PeerConfig, ReceiptOffer, Statement
 from fs_market.errors import Reason, Refused
 

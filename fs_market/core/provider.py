@@ -7,12 +7,12 @@ bytes; a tick looks at the clock.  Without credit only the payment port passes, 
 counted; a voucher brings service back, silence ends the session.
 
 What arrives never raises: ``inspection`` looks at it, what is refused is counted, and its sender is
-told.  ``TRANSITIONS`` has the states.  The session knows no connection: any may bring its messages,
-and what it says goes to where its last order came from.
+told.  The session knows no connection: any may bring its messages, and what it says goes to where
+its last order came from.
 """
 
 from collections.abc import Callable
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 from fs_market.core.accounting import CLOSED
 from fs_market.core.channels import ChannelStatus, channel_id
@@ -36,6 +36,7 @@ from fs_market.core.offers import (
 )
 from fs_market.core.places import Place
 from fs_market.core.provider_books import ProviderBooks
+from fs_market.core.provider_states import TRANSITIONS, State
 from fs_market.core.records import ProviderRecord
 from fs_market.core.schema import to_bytes
 from fs_market.core.session import (
@@ -58,37 +59,6 @@ UNPAID_FOR = 60.0  # seconds without credit, or without the last voucher
 FAREWELL_FOR = 10.0  # seconds for a client that has paid all to hear so: it asks again every three
 
 
-class State(Enum):
-    """Where a session of the provider is."""
-
-    QUOTING = "quoting"
-    CHECKING = "checking"
-    SERVING = "serving"
-    SUSPENDED = "suspended"
-    CLOSING = "closing"
-    OVER = "over"
-
-
-TRANSITIONS: dict[State, dict[State, str]] = {
-    State.QUOTING: {State.CHECKING: "Order for a quote of ours"},
-    State.CHECKING: {
-        State.SERVING: "channel_found",
-        State.QUOTING: "channel_missing, before any service",
-        State.OVER: "channel_missing, after service; had_ended",
-    },
-    State.SERVING: {
-        State.SUSPENDED: "credit ends",
-        State.CLOSING: "Close, deposit spent, channel expires",
-        State.OVER: "channel closes",
-    },
-    State.SUSPENDED: {
-        State.SERVING: "Voucher",
-        State.CLOSING: "Close, deposit spent, channel expires, unpaid",
-        State.OVER: "channel closes",
-    },
-    State.CLOSING: {State.OVER: "final Close, silence, channel closes"},
-    State.OVER: {},
-}
 _ACTIVE = (State.SERVING, State.SUSPENDED, State.CLOSING)
 
 

@@ -24,7 +24,8 @@ from typing import Any
 from fs_market import session_book
 from fs_market.client_agent import Buyer, ClientAgent
 from fs_market.core.channels import channels_domain
-from fs_market.core.client import ClientSession, State
+from fs_market.core.client import ClientSession
+from fs_market.core.client_states import State
 from fs_market.core.ethereum import Address
 from fs_market.core.messages import Quote, Tunnel
 from fs_market.core.prices import Price

@@ -18,7 +18,7 @@ from fs_market.contracts import Channels, Erc20
 from fs_market.core.channels import channels_domain
 from fs_market.core.offers import ProviderConfig
 from fs_market.core.places import Place
-from fs_market.core.provider import State
+from fs_market.core.provider_states import State
 from fs_market.core.signatures import SigningKey
 from fs_market.core.units import Token
 from fs_market.errors import ChainError

@@ -15,7 +15,8 @@ from fs_market import session_book
 from fs_market.client_agent import Buyer, ClientAgent
 from fs_market.core.accounting import Increment
 from fs_market.core.channels import ChannelStatus, channel_id, channels_domain
-from fs_market.core.client import ClientSession, State
+from fs_market.core.client import ClientSession
+from fs_market.core.client_states import State
 from fs_market.core.ethereum import Address, keccak
 from fs_market.core.messages import Quote, Tunnel
 from fs_market.core.offers import ProviderConfig

@@ -13,7 +13,8 @@ from fs_market import session_book, voucher_book
 from fs_market.buying import ask_for_quote
 from fs_market.client_agent import ClientAgent
 from fs_market.core.accounting import CLOSED
-from fs_market.core.client import ClientSession, State
+from fs_market.core.client import ClientSession
+from fs_market.core.client_states import State
 from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted
 from fs_market.core.signatures import SigningKey

@@ -16,7 +16,7 @@ from coincurve import PrivateKey
 
 from fs_market import session_book
 from fs_market.core.channels import channels_domain
-from fs_market.core.client import State
+from fs_market.core.client_states import State
 from fs_market.core.framing import frame
 from fs_market.core.messages import (
     Close,

@@ -15,7 +15,8 @@ from coincurve import PrivateKey
 from fs_market import session_book
 from fs_market.client_agent import Buyer, ClientAgent
 from fs_market.core.channels import ChannelStatus
-from fs_market.core.client import ClientSession, State
+from fs_market.core.client import ClientSession
+from fs_market.core.client_states import State
 from fs_market.core.liveness import SILENT_AFTER
 from fs_market.core.messages import Quote
 from fs_market.core.records import ClientRecord

@@ -15,7 +15,7 @@ from fs_market.core.messages import (
     session_digest,
     sign_close,
 )
-from fs_market.core.provider import State as ProviderState
+from fs_market.core.provider_states import State as ProviderState
 from fs_market.core.signatures import SigningKey
 from fs_market.core.vouchers import sign_voucher
 from fs_market.errors import Reason

@@ -6,10 +6,10 @@ import pytest
 from coincurve import PrivateKey
 
 from fs_market.core.channels import channels_domain
-from fs_market.core.client import State as ClientState
+from fs_market.core.client_states import State as ClientState
 from fs_market.core.messages import Close, Message, Order, parse_untrusted, sign_close
 from fs_market.core.messages import serialize as wire
-from fs_market.core.provider import State as ProviderState
+from fs_market.core.provider_states import State as ProviderState
 from fs_market.core.records import ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted, to_bytes
 from fs_market.core.session import CheckChannel, Configure, Journal, Settle

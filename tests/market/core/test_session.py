@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from fs_market.core.accounting import ANY, Increment
-from fs_market.core.client import State as ClientState
+from fs_market.core.client_states import State as ClientState
 from fs_market.core.messages import Refusal, serialize
 from fs_market.core.offers import STOP_BEFORE_EXPIRY
 from fs_market.core.prices import Price
 from fs_market.core.provider import FAREWELL_FOR
-from fs_market.core.provider import State as ProviderState
+from fs_market.core.provider_states import State as ProviderState
 from fs_market.core.receipts import (
     FIRST_RECEIPT,
     bucket_of,

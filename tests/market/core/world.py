@@ -13,14 +13,14 @@ from coincurve import PrivateKey
 from fs_market.core.accounting import ANY, Increment, Window
 from fs_market.core.channels import ChannelStatus, channels_domain
 from fs_market.core.client import ClientSession
-from fs_market.core.client import State as ClientState
+from fs_market.core.client_states import State as ClientState
 from fs_market.core.ethereum import Address, keccak
 from fs_market.core.messages import Message, Refusal, parse_untrusted, serialize
 from fs_market.core.offers import ProviderConfig
 from fs_market.core.places import Place
 from fs_market.core.prices import Price
 from fs_market.core.provider import ProviderSession
-from fs_market.core.provider import State as ProviderState
+from fs_market.core.provider_states import State as ProviderState
 from fs_market.core.purchase import ClientConfig
 from fs_market.core.records import ClientRecord, ProviderRecord
 from fs_market.core.schema import from_bytes_untrusted

@@ -5,6 +5,7 @@ the files named there, gives up root for good, and only then opens its books and
 it tells of itself are lines of JSON on its standard output. SIGTERM has it finish its business.
 """
 
+import codecs
 import json
 import logging
 import os
@@ -53,6 +54,7 @@ def main() -> None:
     logging.getLogger("web3").setLevel(logging.WARNING)
     try:
         work = _make(*_ROLES[start["role"]])(start)
+        codecs.lookup("idna")  # asyncio's, for every host; it is a file of Python's
         allow_files(_MAX_FILES)
         become(start["uid"], start["gid"], start["parent"])
         uvloop.run(work.run(_sockets(start)))

@@ -13,6 +13,11 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+# What the market imports only where it is used would else be read by every process anew.
+import eth_account  # noqa: F401
+
+import fs_market.abi
+import fs_market.rpc  # noqa: F401
 from fs_market.chain import Chain
 from fs_market.journal import Journal
 from fs_market.stream import Stream

@@ -6,6 +6,7 @@ It mines each transaction as it comes, keeps all in memory, and forgets it at th
 import ast
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -127,6 +128,11 @@ def served(chain: DevChain, port: int = 0, address: str = "127.0.0.1") -> Iterat
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     chain: DevChain
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who hangs up, or is cut off, is no fault of the chain: nothing is printed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

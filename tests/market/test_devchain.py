@@ -88,6 +88,21 @@ def test_only_this_host_reaches_it(dev: Dev) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("error", "is_told"), [(ConnectionResetError(), False), (ValueError("a defect"), True)]
+)
+def test_who_hangs_up_leaves_no_trace(
+    bare: DevChain, error: Exception, is_told: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with devchain._Server(("127.0.0.1", 0), devchain._Handler) as server:
+        server.chain = bare
+        try:
+            raise error
+        except Exception:  # noqa: BLE001 - the server is called while it is handled
+            server.handle_error(None, ("127.0.0.1", 1))
+    assert ("a defect" in capfd.readouterr().err) == is_told
+
+
 def test_a_taken_port_is_told(bare: DevChain, dev: Dev) -> None:
     port = urlsplit(dev.url).port
     assert port is not None

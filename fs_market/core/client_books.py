@@ -72,8 +72,7 @@ class ClientBooks:
 
     def take_statement_untrusted(self, statement: Statement) -> None:
         """Believe a statement, or raise Refused (COUNTS_DISAGREE)."""
-        if statement.paid > self.promised:
-            raise _disagree("a voucher that was never signed")
+        self.check_paid_untrusted(statement)
         before, self.statement = self.statement, statement
         if self._adopts:
             self._adopt(statement)
@@ -82,6 +81,11 @@ class ClientBooks:
         except Refused:
             self.statement = before
             raise
+
+    def check_paid_untrusted(self, statement: Statement) -> None:
+        """Refused (COUNTS_DISAGREE) where more is said to be paid than was promised."""
+        if statement.paid > self.promised:
+            raise _disagree("a voucher that was never signed")
 
     def check_counts(self, total_bytes: int, seconds: int) -> None:
         """Refused (COUNTS_DISAGREE) where even a window in flight does not explain a claim."""

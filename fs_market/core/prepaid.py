@@ -12,7 +12,7 @@ anybody could have written, leaves the record as it is, to be taken up again wit
 from fs_market.core.client import ASK_AGAIN_AFTER, GIVE_UP_AFTER, ClientSession, Timer
 from fs_market.core.client_states import State
 from fs_market.core.messages import PeerConfig, ReceiptOffer, Statement
-from fs_market.errors import Reason, Refused
+from fs_market.errors import Reason
 
 
 class PrepaidSession(ClientSession):
@@ -51,10 +51,7 @@ class PrepaidSession(ClientSession):
         """Of a statement, only what is paid; a receipt is of what we have not seen."""
         if isinstance(claim, ReceiptOffer):
             return
-        if claim.paid > self.promised:
-            raise Refused(
-                Reason.COUNTS_DISAGREE, "the provider claims a voucher that was never signed"
-            )
+        self._open_books.check_paid_untrusted(claim)
         self._open_books.statement = claim
         if self.is_confirmed:
             self._timers.stop_all()

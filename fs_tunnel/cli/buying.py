@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -53,7 +53,7 @@ _COMES_BACK = "comes back by fs-tunnel market settle, once no tunnel is in use"
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What ``market_options.buying_options`` brought."""
+    """What the options of ``market_options`` brought."""
 
     providers: tuple[str, ...]
     no_failover: bool
@@ -68,14 +68,24 @@ class Purchase:
     rpc: str | None
     yes: bool
 
+    @classmethod
+    def of(cls, **options: Any) -> Self:
+        """Of all that was given, what belongs to the search apart."""
+        looking = Looking(**{each: options.pop(each) for each in Looking.__slots__})
+        return cls(looking=looking, **options)
+
+    def check_wishes(self) -> None:
+        """UsageError where a provider is named, and looked for."""
+        if self.providers and self.looking.is_particular:
+            raise UsageError("--provider names one already; leave it out, or the other wishes")
+
 
 class Buying:
     """Buys of one provider after the other, until the tunnel of one can be reached."""
 
     def __init__(self, name: str | None, protection: Protection, **options: Any) -> None:
         """``protection`` is what the tunnel is to have wherever it moves."""
-        looking = Looking(**{each: options.pop(each) for each in Looking.__slots__})
-        self._purchase = Purchase(looking=looking, **options)
+        self._purchase = Purchase.of(**options)
         self._name, self._protection = check_name(name or DEFAULT_NAME), protection
         self._files = MarketFiles(self._name)
         self._payer: Payer | None = None
@@ -98,9 +108,8 @@ class Buying:
             found = standbys.read(files.standbys)
         elif not purchase.max_price or not purchase.budget:
             raise UsageError("say what it may cost, with --max-price and --budget")
-        elif purchase.providers and purchase.looking.is_particular:
-            raise UsageError("--provider names one already; leave it out, or the other wishes")
         else:
+            purchase.check_wishes()
             found = asyncio.run(self._run())
         if found is not None:
             standbys.write(files.standbys, found.protected(self._protection))
@@ -215,7 +224,7 @@ class Buying:
             "network": finding.network_of(market.settings).hex(),
             "relays": self._relays(),
         }
-        known = await known_keys(market)
+        known = await _known_keys(market)
         passed_over = {str(Address(each.content.provider)) for each in self._passed_over}
         deals: list[Deal] = []
         for provider in self._providers:
@@ -319,7 +328,7 @@ def start_of(
     }
 
 
-async def known_keys(market: Market) -> set[Address]:
+async def _known_keys(market: Market) -> set[Address]:
     """The session keys for which channels were opened, or nearly."""
     accounts = await market.journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYER))
     return {each.terms.session_key for each in accounts}

@@ -25,7 +25,6 @@ from fs_market.errors import MarketError
 from fs_net.core.records import ProviderRecord, parse_untrusted
 from fs_tunnel.cli import buying, money
 from fs_tunnel.cli.buying import Purchase
-from fs_tunnel.cli.choosing import Looking
 from fs_tunnel.cli.conversation import printable, senseless
 from fs_tunnel.cli.deals import Deal, Payer
 from fs_tunnel.cli.market_files import MarketFiles, agent_user
@@ -54,8 +53,7 @@ def prepay(output: Path, theirs: PublicKey | None, **options: Any) -> Prepaid:
 
     ``theirs``: the public key of who keeps the private one; None: make both.
     """
-    looking = Looking(**{each: options.pop(each) for each in Looking.__slots__})
-    purchase = Purchase(looking=looking, no_failover=True, **options)
+    purchase = Purchase.of(no_failover=True, **options)
     wallet = purchase.wallet_file or money.default_wallet()
     # An agent without rights must get to its books, and does not get into a home.
     parent = state_directory() if os.geteuid() == 0 else wallet.parent
@@ -65,8 +63,7 @@ def prepay(output: Path, theirs: PublicKey | None, **options: Any) -> Prepaid:
         raise UsageError(f"{output} is there already; name another file, or remove it")
     if begun is None and not (purchase.max_price and purchase.budget):
         raise UsageError("say what it may cost, with --max-price, and what to pay, with --budget")
-    if purchase.providers and looking.is_particular:
-        raise UsageError("--provider names one already; leave it out, or the other wishes")
+    purchase.check_wishes()
     return asyncio.run(_Prepaying(files, purchase, wallet, theirs).run(begun))
 
 

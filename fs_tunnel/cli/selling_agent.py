@@ -233,11 +233,8 @@ async def _bound(agent: ProviderAgent, address: str, port: int) -> asyncio.Serve
 
 
 async def _settle(settler: Settler, agent: ProviderAgent, cost: int, wanted: asyncio.Event) -> None:
-    failures = 0
+    delay, again = _SETTLE_EVERY, _SETTLE_AGAIN
     while True:
-        delay = _SETTLE_EVERY
-        if failures:
-            delay = min(_SETTLE_AGAIN * 2 ** (failures - 1), delay)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await wanted.wait()
@@ -246,6 +243,6 @@ async def _settle(settler: Settler, agent: ProviderAgent, cost: int, wanted: asy
             await settler.settle_due(cost, agent.is_over)
         except ChainError as error:
             log.warning("%s", error)
-            failures += 1
+            delay, again = again, min(2 * again, _SETTLE_EVERY)
         else:
-            failures = 0
+            delay, again = _SETTLE_EVERY, _SETTLE_AGAIN

@@ -20,26 +20,27 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
-from fs_tunnel import control, known_endpoints, uapi
+from fs_tunnel import known_endpoints
 from fs_tunnel.config import TunnelConfig
-from fs_tunnel.errors import (
+from fs_tunnel.linux.firewall.nft import has_table, table_of
+from fs_tunnel.linux.firewall.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.firewall.permitted_negotiation import PermittedNegotiation
+from fs_tunnel.linux.journal.change import Change
+from fs_tunnel.linux.journal.journal import Journal, journalled
+from fs_tunnel.linux.journal.state import helper_alone, locked
+from fs_tunnel.linux.routing.links import Link, Unreachable, exists
+from fs_tunnel.linux.splits import splits
+from fs_tunnel.linux.systemd import failed
+from fs_wire import control, uapi
+from fs_wire.errors import (
     ControlError,
     FlowShieldError,
     NotRunningError,
     PrivilegeError,
     SystemChangeError,
 )
-from fs_tunnel.linux import splits
-from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.journal import Journal, journalled
-from fs_tunnel.linux.links import Link, Unreachable, exists
-from fs_tunnel.linux.nft import has_table, table_of
-from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
-from fs_tunnel.linux.permitted_negotiation import PermittedNegotiation
-from fs_tunnel.linux.state import helper_alone, locked
-from fs_tunnel.linux.systemd import failed
-from fs_tunnel.types import Endpoint, PublicKey
-from fs_tunnel.uapi import DeviceStatus, DeviceUpdate, UapiClient
+from fs_wire.types import Endpoint, PublicKey
+from fs_wire.uapi import DeviceStatus, DeviceUpdate, UapiClient
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
-from fs_tunnel import control, lifecycle
-from fs_tunnel.errors import FlowShieldError, SystemChangeError, UsageError
+from fs_tunnel import lifecycle
 from fs_tunnel.helper import protocol
 from fs_tunnel.helper.agents import Agent
 from fs_tunnel.helper.clients import keep_endpoints
@@ -25,9 +24,11 @@ from fs_tunnel.helper.permissions import Permissions
 from fs_tunnel.helper.settings import Settings
 from fs_tunnel.helper.supervisor import Supervisor
 from fs_tunnel.lifecycle import End
-from fs_tunnel.linux.journal import Journal
-from fs_tunnel.linux.state import helper_alone
-from fs_tunnel.unix_socket import listen_privately, peer_uid
+from fs_tunnel.linux.journal.journal import Journal
+from fs_tunnel.linux.journal.state import helper_alone
+from fs_wire import control
+from fs_wire.errors import FlowShieldError, SystemChangeError, UsageError
+from fs_wire.unix_socket import listen_privately, peer_uid
 
 log = logging.getLogger(__name__)
 

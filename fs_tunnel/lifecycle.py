@@ -40,7 +40,8 @@ from fs_wire.errors import (
     SystemChangeError,
 )
 from fs_wire.types import Endpoint, PublicKey
-from fs_wire.uapi import DeviceStatus, DeviceUpdate, UapiClient
+from fs_wire.uapi import DeviceStatus, DeviceUpdate
+from fs_wire.uapi_client import UapiClient, is_answered
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +239,7 @@ def after_the_end(name: str) -> End:
         journal = Journal(name)
         if not journal.is_open:
             return End.TAKEN_DOWN
-        if uapi.is_answered(name):
+        if is_answered(name):
             return End.STARTED
         if any(isinstance(change, Unreachable) for change in journal.changes):
             return End.CLOSED
@@ -249,7 +250,7 @@ def after_the_end(name: str) -> End:
 
 def is_missed(name: str) -> bool:
     """Whether a tunnel that is to be up has no engine."""
-    return Journal(name).is_open and not uapi.is_answered(name)
+    return Journal(name).is_open and not is_answered(name)
 
 
 def _running_client(journal: Journal) -> DeviceStatus:
@@ -266,7 +267,7 @@ def _open_process(name: str) -> int:
             return os.pidfd_open(int(control.status(name)["pid"]))
         except (ControlError, NotRunningError, ProcessLookupError):
             # It may be about to end, or too busy to answer.
-            if not uapi.is_answered(name):
+            if not is_answered(name):
                 break
             if time.monotonic() > deadline:
                 raise
@@ -402,7 +403,7 @@ def _undo_quietly(journal: Journal, *, keep_closed: bool) -> None:
 def _wait_for_end(name: str) -> None:
     """Return when no engine answers, and remove the sockets of one that was killed."""
     deadline = time.monotonic() + _ENGINE_DEADLINE
-    while uapi.is_answered(name):
+    while is_answered(name):
         if time.monotonic() > deadline:
             raise SystemChangeError(f"the engine of {name} does not end; kill it by its process id")
         time.sleep(0.05)

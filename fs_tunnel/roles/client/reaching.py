@@ -31,7 +31,7 @@ from fs_tunnel.roles.punching import reach, whereabouts_from_json, whereabouts_t
 from fs_wire import control
 from fs_wire.errors import UsageError
 from fs_wire.types import Endpoint, PublicKey
-from fs_wire.uapi import UapiClient
+from fs_wire.uapi_client import UapiClient
 
 _RELAY = re.compile(r"/ip([46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+")
 _CONNECT_WITHIN = 5.0  # seconds

@@ -45,8 +45,8 @@ def render_sessions() -> str:
         [
             "# The states of a paid session",
             "",
-            "Made by `python -m tools.state_diagram` from `fs_market/core/client_states.py` and",
-            "`fs_market/core/provider_states.py`.",
+            "`python -m tools.state_diagram` makes this file from `client_states.py` and",
+            "`provider_states.py` in `fs_market/core/session/`.",
             "",
             "## The client",
             "",

@@ -52,7 +52,8 @@ HABITS = [
         "where-if",
         rf"^(?:And |But |So )?Where\b(?! to\b){_NO_QUESTION}|[,;:] where\b"
         r"|\b(?:also|only|even|except) where\b"
-        r"|\bwhere (?:there (?:is|are|was|were)|nothing|nobody|none|not)\b",
+        r"|\bwhere (?:there (?:is|are|was|were)|nothing|nobody|none|not)\b"
+        r"|\b(?:\w+Error|None|True|False|nothing|empty) where\b",
         "a condition begins with 'if'; a place gets a sentence of its own",
     ),
     Habit(
@@ -157,8 +158,8 @@ def judge(texts: Iterable[Text]) -> Iterator[Hit]:
 
 
 def within(place: str, places: Iterable[str]) -> bool:
-    """Whether a file or verb is one of these places, or below one."""
-    return any(place == each or place.startswith((f"{each}/", f"{each} ")) for each in places)
+    """Whether a file, or the help, is one of these places or below one."""
+    return any(place == each or place.startswith(f"{each}/") for each in places)
 
 
 def counts(texts: Iterable[Text]) -> Counter[str]:
@@ -177,13 +178,13 @@ def folder_of(place: str) -> str:
 def main(arguments: list[str]) -> int:
     """Show hits, or count them."""
     if arguments == ["--count"]:
-        found = counts(all_texts())
+        found = counts(all_texts(lambda place: True))
         for folder, number in sorted(found.items()):
             print(f"{number:6}  {folder}")
         print(f"{found.total():6}  in all")
         return 0
     places = [each.rstrip("/") for each in arguments] or CLEAN
-    hits = list(judge(text for text in all_texts() if within(text.place, places)))
+    hits = list(judge(all_texts(lambda place: within(place, places))))
     for hit in hits:
         print(hit)
     return 1 if hits else 0

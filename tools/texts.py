@@ -8,7 +8,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -43,13 +43,15 @@ class Text:
     words: str
 
 
-def all_texts() -> Iterator[Text]:
-    """Everything that a reader of this repository reads."""
+def all_texts(is_wanted: Callable[[str], bool]) -> Iterator[Text]:
+    """The prose of all files, and of the help, whose place is wanted."""
     paths = {path for pattern in SOURCES for path in REPOSITORY.glob(pattern)}
     for path in sorted(paths):
-        if "node_modules" not in path.parts:
-            yield from texts_of(path.relative_to(REPOSITORY).as_posix(), path.read_text())
-    yield from help_texts()
+        place = path.relative_to(REPOSITORY).as_posix()
+        if is_wanted(place):
+            yield from texts_of(place, path.read_text())
+    if is_wanted(HELP):
+        yield from help_texts()
 
 
 def texts_of(place: str, source: str) -> Iterator[Text]:

@@ -21,13 +21,13 @@ BEGIN = "<!-- made by `python -m tools.import_diagram` -->\n"
 END = "<!-- end of what is made -->\n"
 
 
-def render(graph: ImportGraph) -> str:
+def render(imports: ImportGraph) -> str:
     """The diagram in Mermaid: packages as boxes, their rooms inside, a line for each."""
     lines = ["```mermaid", "flowchart TD"]
     for package in PACKAGES:
-        rooms = rooms_of(graph, package)
+        rooms = rooms_of(imports, package)
         if rooms:
-            arrows = reduced(imports_among(graph, rooms))
+            arrows = reduced(imports_among(imports, rooms))
             boxes = {room: room.replace(".", "_") for room in rooms}
             lines.append(f"  subgraph {package}")
             lines += [
@@ -35,7 +35,7 @@ def render(graph: ImportGraph) -> str:
                 for room, box in boxes.items()
             ]
             lines.append("  end")
-    arrows = reduced(imports_among(graph, PACKAGES))
+    arrows = reduced(imports_among(imports, PACKAGES))
     lines += [f"  {package}{_arrow(arrows[package])}" for package in PACKAGES]
     return "\n".join([*lines, "```", ""])
 
@@ -45,19 +45,19 @@ def _arrow(targets: Iterable[str]) -> str:
     return f" --> {names}" if names else ""
 
 
-def rooms_of(graph: ImportGraph, package: str) -> list[str]:
+def rooms_of(imports: ImportGraph, package: str) -> list[str]:
     """The folders of a package; a module without children is no room."""
-    return sorted(child for child in graph.find_children(package) if graph.find_children(child))
+    return sorted(child for child in imports.find_children(package) if imports.find_children(child))
 
 
-def imports_among(graph: ImportGraph, places: Sequence[str]) -> dict[str, set[str]]:
+def imports_among(imports: ImportGraph, places: Sequence[str]) -> dict[str, set[str]]:
     """For each place, the other places from which a module of it imports a module."""
-    modules = {place: {place, *graph.find_descendants(place)} for place in places}
+    modules = {place: {place, *imports.find_descendants(place)} for place in places}
     imported = {
         place: {
             target
             for module in modules[place]
-            for target in graph.find_modules_directly_imported_by(module)
+            for target in imports.find_modules_directly_imported_by(module)
         }
         for place in places
     }
@@ -100,10 +100,15 @@ def replaced(text: str, diagram: str) -> str:
     return before + begin + diagram + end + after
 
 
+def graph() -> ImportGraph:
+    """What each module imports."""
+    return build_graph(*PACKAGES, cache_dir=None)
+
+
 def main() -> int:
     """Rewrite the diagram, or with ``--check`` compare it."""
     text = DOCUMENT.read_text()
-    made = replaced(text, render(build_graph(*PACKAGES, cache_dir=None)))
+    made = replaced(text, render(graph()))
     if "--check" not in sys.argv[1:]:
         DOCUMENT.write_text(made)
     elif made != text:

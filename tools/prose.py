@@ -59,22 +59,22 @@ HABITS = [
     Habit(
         "who-without-antecedent",
         rf"^(?:And |But |So )?Who\b{_NO_QUESTION}|[;:] who\b{_NO_QUESTION}"
-        r"|\b(?:to|for|from|by|with|than|against|so|that|because|since) who\b",
+        r"|\b(?:to|for|from|by|with|than|against|[Ss]o|that|because|since) who\b",
         "say who it is: 'you', 'a client', 'anyone who'",
     ),
     Habit(
         "buy-of",
-        r"\b(?:buys?|buying|bought|sells?|selling|sold) of\b",
+        r"(?i)\b(?:buys?|buying|bought|sells?|selling|sold) of\b",
         "you buy from a provider and sell to a client",
     ),
     Habit(
         "ask-for-names",
-        r"\bask(?:s|ed|ing)? (?:\w+ )?for (?:\w+ )?names?\b|\bquestions? for (?:a |the )?names?\b",
+        r"(?i)\b(?:ask(?:s|ed|ing)?|questions?) (?:\w+ )?for (?:a name|names)\b(?! of)",
         "a program resolves names",
     ),
     Habit(
         "lies-in",
-        rf"\b(?:{_MONEY}|{_THINGS}) (?:lies?|lay)"
+        rf"(?i)\b(?:{_MONEY}|{_THINGS}) (?:lies?|lay)"
         r" (?:in|there|ready|on|under|below|beside|behind|at|with|within|unencrypted)\b",
         "money and files are somewhere; they do not lie there",
     ),
@@ -85,19 +85,19 @@ HABITS = [
     ),
     Habit(
         "headless",
-        r"\bthe (?:last|first|other|former|latter) (?:two|three)"
+        r"(?i)\bthe (?:last|first|other|former|latter) (?:two|three)"
         r"(?=[,.;:)]| (?:is|are|was|were|has|have|do|does|must|may|can|will|of|in|for)\b)"
         r"|\bthose (?:that|who) are (?:here|there)\b|\bwhat (?:stays|remains) of\b",
         "name the things",
     ),
     Habit(
         "is-to-be",
-        r"\b(?:is|are|was|were) to be\b",
+        r"(?i)\b(?:is|are|was|were) to be\b",
         "say who does it, with 'must' or 'will'",
     ),
     Habit(
         "it-is-said",
-        r"\bit is (?:said|told|shown|asked) (?:why|what|how|that|whether|when|who|where)\b"
+        r"(?i)\bit is (?:said|told|shown|asked) (?:why|what|how|that|whether|when|who|where)\b"
         r"|\bnothing (?:is|was) (?:heard|known|said) of\b",
         "name the one that says it",
     ),
@@ -114,12 +114,12 @@ HABITS = [
     ),
     Habit(
         "one-a",
-        r"\bone (?:small )?(?:process|engine|file|module|helper|agent|unit|journal) an? \w+",
+        r"(?i)\bone (?:small )?(?:process|engine|file|module|helper|agent|unit|journal) an? \w+",
         "one for each",
     ),
     Habit(
         "node-of-a-chain",
-        r"\bnodes? of (?:the|an?|its|their|that|this|each|any|another) chain\b|\bchain's nodes?\b",
+        r"(?i)\bnodes? of (?:the|an?|its|their|that|this|each|any|another) chain\b|\bchain's nodes?\b",
         "the glossary calls it a chain node",
     ),
     Habit(

@@ -27,17 +27,18 @@ def render(imports: ImportGraph) -> str:
     for package in PACKAGES:
         rooms = rooms_of(imports, package)
         if rooms:
-            arrows = reduced(imports_among(imports, rooms))
-            boxes = {room: room.replace(".", "_") for room in rooms}
             lines.append(f"  subgraph {package}")
-            lines += [
-                f"    {box}[{room.rpartition('.')[2]}]{_arrow(boxes[each] for each in arrows[room])}"
-                for room, box in boxes.items()
-            ]
+            for room, targets in reduced(imports_among(imports, rooms)).items():
+                name = room.rpartition(".")[2]
+                lines.append(f"    {_box(room)}[{name}]{_arrow(map(_box, targets))}")
             lines.append("  end")
     arrows = reduced(imports_among(imports, PACKAGES))
     lines += [f"  {package}{_arrow(arrows[package])}" for package in PACKAGES]
     return "\n".join([*lines, "```", ""])
+
+
+def _box(room: str) -> str:
+    return room.replace(".", "_")
 
 
 def _arrow(targets: Iterable[str]) -> str:

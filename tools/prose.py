@@ -119,7 +119,8 @@ HABITS = [
     ),
     Habit(
         "node-of-a-chain",
-        r"(?i)\bnodes? of (?:the|an?|its|their|that|this|each|any|another) chain\b|\bchain's nodes?\b",
+        r"(?i)\bnodes? of (?:the|an?|its|their|that|this|each|any|another) chain\b"
+        r"|\bchain's nodes?\b",
         "the glossary calls it a chain node",
     ),
     Habit(
@@ -152,7 +153,7 @@ def judge(texts: Iterable[Text]) -> Iterator[Hit]:
             for habit, pattern in _COMPILED:
                 if pattern.search(sentence):
                     yield Hit(text, sentence, habit.name, habit.reason)
-            length = len(re.findall(r"\w[\w'’/.:-]*", sentence))
+            length = len(re.findall(r"\w[\w'/.:-]*", sentence))
             if length > LONGEST:
                 yield Hit(text, sentence, "long", f"{length} words; one fact a sentence")
 
@@ -178,7 +179,7 @@ def folder_of(place: str) -> str:
 def main(arguments: list[str]) -> int:
     """Show hits, or count them."""
     if arguments == ["--count"]:
-        found = counts(all_texts(lambda place: True))
+        found = counts(all_texts(lambda _: True))
         for folder, number in sorted(found.items()):
             print(f"{number:6}  {folder}")
         print(f"{found.total():6}  in all")

@@ -92,9 +92,8 @@ def _of_command(place: str, command: click.Command) -> Iterator[Text]:
         for _, words in _paragraphs(1, (whole or "").replace("\f", "").splitlines()):
             yield Text(place, 0, _plain(words))
     for parameter in command.params:
-        words = getattr(parameter, "help", None)
-        if words:
-            yield Text(place, 0, f"{parameter.opts[0]}: {_plain(words)}")
+        if isinstance(parameter, click.Option) and parameter.help:
+            yield Text(place, 0, f"{parameter.opts[0]}: {_plain(parameter.help)}")
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
@@ -104,7 +103,9 @@ def _of_command(place: str, command: click.Command) -> Iterator[Text]:
 
 
 def _in_markdown(source: str) -> Iterator[tuple[int, str]]:
-    source = re.sub(r"<!--.*?-->", lambda found: "\n" * found[0].count("\n"), source, flags=re.S)
+    source = re.sub(
+        r"<!--.*?-->", lambda found: "\n" * found[0].count("\n"), source, flags=re.DOTALL
+    )
     lines, fenced = source.splitlines(), False
     for number, line in enumerate(lines):
         fence = line.lstrip().startswith("```")

@@ -44,13 +44,17 @@ class Habit:
 
 
 _NO_QUESTION = r"(?!.*\?[\"')]*$)"
+_ASKING = r"who|whom|what|how|why|when|where|which|within|for|by"
+_GOES_ON = rf"(?:{_ASKING}|and|or|as|if|in|on|at|to|with|both)\b"
 _MONEY = r"money|deposits?|amounts?|coins?|tokens?|funds|balance|stake|rest|budget"
 _THINGS = r"it|what|which|records?|files?|keys?|keystore|journals?|programs?|modules?"
 
 HABITS = [
     Habit(
         "where-if",
-        rf"^(?:And |But |So )?Where\b(?! to\b){_NO_QUESTION}|[,;:] where\b"
+        # "Where it is, and how large." has no main clause: it says what something tells.
+        rf"^(?:And |But |So )?Where\b[^;:]*, (?!{_GOES_ON}){_NO_QUESTION}"
+        rf"|[;:] where\b[^,;:]*, (?!{_GOES_ON})|, where\b(?![^,;:]*, and\b)"
         r"|\b(?:also|only|even|except) where\b"
         r"|\bwhere (?:there (?:is|are|was|were)|nothing|nobody|none|not)\b"
         r"|\b(?:\w+Error|None|True|False|nothing|empty) where\b",
@@ -58,7 +62,7 @@ HABITS = [
     ),
     Habit(
         "who-without-antecedent",
-        rf"^(?:And |But |So )?Who\b{_NO_QUESTION}|[;:] who\b{_NO_QUESTION}"
+        rf"^(?:And |But |So )?Who\b(?![^,]*, and (?:{_ASKING})\b){_NO_QUESTION}|; who\b"
         r"|\b(?:to|for|from|by|with|than|against|[Ss]o|that|because|since) who\b",
         "say who it is: 'you', 'a client', 'anyone who'",
     ),
@@ -80,7 +84,7 @@ HABITS = [
     ),
     Habit(
         "stands-in",
-        r"\b(?:stands?|stood) (?:in(?! for)|at|there|where|beside|under|below|above)\b",
+        r"\b(?:stands?|stood) (?:in(?! for| \w+ place)|at|there|where|beside|under|below|above)\b",
         "what is written somewhere 'is' there",
     ),
     Habit(
@@ -92,7 +96,8 @@ HABITS = [
     ),
     Habit(
         "is-to-be",
-        r"(?i)\b(?:is|are|was|were) to be\b",
+        r"(?i)\bwhat (?:is|are|was|were) to be\b"
+        r"|\b(?:an?|the) (?!one )\w+ (?:is|are|was|were) to be\b",
         "say who does it, with 'must' or 'will'",
     ),
     Habit(
@@ -125,7 +130,7 @@ HABITS = [
     ),
     Habit(
         "node-alone",
-        r"(?<!full[ -])(?<!Full[ -])(?<!chain[ -])\bnodes?\b(?! keys?\b)",
+        r"(?<!full[ -])(?<!Full[ -])(?<!chain[ -])(?<![./])\bnodes?\b(?! keys?\b|\.\w)",
         "the glossary has full nodes and chain nodes",
     ),
 ]

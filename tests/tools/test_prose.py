@@ -10,6 +10,7 @@ EXAMPLES = {
     "where-if": (
         [
             "Where a provider does not close it, settle.",
+            "Nothing depends on it: where it was killed, the next one goes on.",
             "Names are resolved by resolvconf, where it runs.",
             "It is empty where nobody asked.",
             "ControlError where it refuses.",
@@ -18,6 +19,10 @@ EXAMPLES = {
         [
             "Where is a voucher checked?",
             "Where to change what",
+            "Where a provider negotiates.",
+            "Where it listens, and how many may come.",
+            "One provider: its name, where it takes orders, and its key.",
+            "The client's side: where the provider answered.",
             "It says where the file is.",
             "If a provider does not close it, settle.",
         ],
@@ -25,11 +30,17 @@ EXAMPLES = {
     "who-without-antecedent": (
         [
             "Who pays gets an address.",
-            "It is told: who asks learns nothing.",
+            "It is told; who asks learns nothing.",
             "This is bad for who forwards it.",
             "So who has heard it is told why.",
         ],
-        ["Who may do that?", "Anyone who pays gets an address.", "It knows who asked."],
+        [
+            "Who may do that?",
+            "Who pays, and within which limits.",
+            "It needs: who pays, and when.",
+            "Anyone who pays gets an address.",
+            "It knows who asked.",
+        ],
     ),
     "buy-of": (
         ["The next place is bought of another.", "Ask which of the best to buy of."],
@@ -49,15 +60,20 @@ EXAMPLES = {
     ),
     "stands-in": (
         ["It stands in the Registry.", "The reason stands at its line."],
-        ["FST stands for the token.", "A provider stands by.", "This stands in for the chain."],
+        [
+            "FST stands for the token.",
+            "A provider stands by.",
+            "This stands in for the chain.",
+            "It stands in its place.",
+        ],
     ),
     "headless": (
         ["The last two are optional.", "Those that are here may stay.", "What stays of a command"],
         ["The last two bytes are a counter.", "The first three words count."],
     ),
     "is-to-be": (
-        ["A port is to be forwarded."],
-        ["You must forward a port.", "It has to be short."],
+        ["A port is to be forwarded.", "What is to be done?"],
+        ["You must forward a port.", "It has to be short.", "One that is to be opened."],
     ),
     "it-is-said": (
         ["Then it is said why.", "It ends if nothing is heard of a provider."],
@@ -81,7 +97,13 @@ EXAMPLES = {
     ),
     "node-alone": (
         ["A node answers.", "Ask several nodes."],
-        ["A full node answers.", "Ask chain nodes.", "The node key signs.", "It needs Node."],
+        [
+            "A full node answers.",
+            "Ask chain nodes.",
+            "The node key signs.",
+            "See https://node.example now.",
+            "It needs Node.",
+        ],
     ),
 }
 

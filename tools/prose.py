@@ -17,7 +17,7 @@ from tools.texts import HELP, Text, all_texts, sentences
 
 CLEAN = [
     "ARCHITECTURE.md",
-    "contracts/SPEC.md",
+    "contracts",
     "docs/benchmarks.md",
     "docs/decisions",
     "docs/dependencies.md",
@@ -27,9 +27,15 @@ CLEAN = [
     "docs/threat-model.md",
     "docs/timers.md",
     "docs/where.md",
+    "tools/bench",
+    "tools/browser.py",
+    "tools/demo.py",
+    "tools/gas.py",
     "tools/import_diagram.py",
     "tools/prose.py",
+    "tools/state_diagram.py",
     "tools/texts.py",
+    "tools/wire.py",
 ]
 LONGEST = 35  # words of a sentence; aim at twenty
 

@@ -8,7 +8,7 @@ import pytest
 PROBE = """
 import asyncio, sys, tempfile
 from pathlib import Path
-from fs_market import wallet
+from fs_market.money import wallet
 from fs_market.chain.chain import Chain
 from fs_market.core.wire.ethereum import Address
 from fs_market.chain.fees import Fees

@@ -45,12 +45,24 @@ class PathKeys(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """Authentic transport messages of one peer, with their headers and tags, since it was added."""
+    """Authentic messages of one peer since it was added; bytes include headers and tags.
 
-    rx_bytes: int
-    tx_bytes: int
-    rx_packets: int
-    tx_packets: int
+    The packet path counts transport messages, the control plane handshake messages.
+    """
+
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    rx_packets: int = 0
+    tx_packets: int = 0
+
+    def plus(self, more: "Counters") -> "Counters":
+        """Return the sums of both."""
+        return Counters(
+            self.rx_bytes + more.rx_bytes,
+            self.tx_bytes + more.tx_bytes,
+            self.rx_packets + more.rx_packets,
+            self.tx_packets + more.tx_packets,
+        )
 
 
 class Activity(NamedTuple):

@@ -1,6 +1,6 @@
-"""Transport sessions: one keypair seals and opens packets; three sessions rotate per peer.
+"""Transport sessions: a keypair seals and opens packets, and each peer has up to three sessions.
 
-Source: WireGuard paper, sections 5.4.6 and 6.2; the rotation is the Linux driver's.
+Source: WireGuard paper, sections 5.4.6 and 6.2.  The rotation of the three is the Linux driver's.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,12 @@ _nonce = Struct("<IQ").pack  # 4 zero bytes, then the counter: RFC 8439 with Wir
 
 
 class Keypair:
-    """One session's two keys, its sending counter and its replay window."""
+    """One session's two keys, its sending counter and its replay window.
 
-    # The packet path uses libcrypto rather than libsodium: it is several times as fast from Python.
+    Times are seconds of the device's clock.
+    """
+
+    # This uses libcrypto and not libsodium: from Python, it is several times as fast.
     __slots__ = (
         "local_index",
         "remote_index",
@@ -50,26 +53,30 @@ class Keypair:
         self._window = ReplayWindow()
 
     def may_send(self, now: float) -> bool:
-        """Whether a packet may be sealed at ``now``."""
+        """Return whether a packet may be sealed at ``now``."""
         return (
             now - self.created < REJECT_AFTER_TIME and self.sending_counter < REJECT_AFTER_MESSAGES
         )
 
     def seal(self, padded: bytes) -> bytes:
-        """Return the datagram that carries ``padded``; SessionExpired once counters run out."""
+        """Return the datagram that carries a padded packet; empty, it is a keepalive.
+
+        Raise SessionExpired if the counters have run out.
+        """
         counter = self.sending_counter
         if counter >= REJECT_AFTER_MESSAGES:
-            raise SessionExpired("the keypair has sealed all the messages it may")
+            raise SessionExpired("the keypair has sealed as many messages as it may")
         self.sending_counter = counter + 1
         return transport_header(self.remote_index, counter) + self._seal(
             _nonce(0, counter), padded, None
         )
 
     def open_untrusted(self, datagram: bytes, counter: int, now: float) -> bytes:
-        """Return the padded packet inside a transport message (empty for a keepalive).
+        """Return the padded packet inside a transport message; a keepalive has an empty one.
 
-        SessionExpired past the key's limits, AuthenticationFailed for a wrong tag, ReplayDetected
-        for a counter seen before or too old; the window moves only for what is authentic.
+        Raise SessionExpired if the keypair is too old or the counter too high, AuthenticationFailed
+        if the tag does not verify, and ReplayDetected if the counter was seen or is too old.  Only
+        an authentic message moves the replay window.
         """
         if now - self.created >= REJECT_AFTER_TIME or counter >= REJECT_AFTER_MESSAGES:
             raise SessionExpired("the keypair is too old to receive with")
@@ -83,19 +90,25 @@ class Keypair:
         return padded
 
     def wants_rekey_after_sending(self, now: float) -> bool:
-        """Section 6.2: after so many messages, or, on the initiator, after so much time."""
+        """Return whether a session that seals should be renewed (section 6.2).
+
+        Either side renews it after REKEY_AFTER_MESSAGES, the initiator after REKEY_AFTER_TIME too.
+        """
         return self.sending_counter > REKEY_AFTER_MESSAGES or (
             self.is_initiator and now - self.created >= REKEY_AFTER_TIME
         )
 
     def wants_rekey_after_receiving(self, now: float) -> bool:
-        """Section 6.2: an initiator that only receives renews before the key is rejected."""
+        """Return whether a session that only receives should be renewed (section 6.2).
+
+        The initiator renews it in time, before its keys are rejected.
+        """
         return self.is_initiator and now - self.created >= REKEY_WHEN_RECEIVING_AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A keypair of the packet path, as the control plane remembers it."""
+    """What the control plane remembers of a keypair; the packet path has the keys."""
 
     local_index: int
     is_initiator: bool
@@ -104,9 +117,9 @@ class Session:
 class Sessions:
     """The previous, current and next session of one peer.
 
-    ``next`` is a responder's: it becomes current when the first packet under it arrives, which is
-    the proof that the initiator has it too.  Each method returns the sessions that fell out, whose
-    keys and indices the caller frees.
+    A responder has a ``next`` session.  It becomes current when the first packet under it arrives,
+    which proves that the initiator has its keys too.  Each method returns the sessions that fell
+    out; the caller erases their keys and frees their indices.
     """
 
     __slots__ = ("previous", "current", "next")
@@ -117,9 +130,9 @@ class Sessions:
         self.next: Session | None = None
 
     def begin_session(self, session: Session) -> list[Session]:
-        """Install a handshake's result."""
+        """Take in the session that a handshake led to."""
         if session.is_initiator:
-            # An unconfirmed next one is younger than the current: keep it for what is under way.
+            # An unconfirmed ``next`` is younger than ``current``: keep it for packets on their way.
             kept, dropped = (
                 (self.next, self.current) if self.next is not None else (self.current, None)
             )
@@ -131,13 +144,13 @@ class Sessions:
         return [each for each in fallen if each is not None]
 
     def confirm(self, session: Session) -> list[Session]:
-        """The first packet under ``next`` came; call it only with that session."""
+        """Make ``session``, which must be ``next``, current: its first packet has come."""
         fallen = [self.previous] if self.previous is not None else []
         self.previous, self.current, self.next = self.current, session, None
         return fallen
 
     def clear(self) -> list[Session]:
-        """Forget all of them."""
+        """Forget all sessions."""
         fallen = [each for each in (self.previous, self.current, self.next) if each is not None]
         self.previous = self.current = self.next = None
         return fallen

@@ -1,7 +1,7 @@
 /* The Python type `Path`: the tables of a packet path, its threads, and all methods of the type.
  *
- * A method is a row of PATH_METHODS and a small function `Path_NAME`.  module_path.c checks how many
- * arguments were given and finds the peer; the function reads the rest with `read_...`.
+ * A method is a row of PATH_METHODS and a small function `Path_NAME`.  module_path.c checks how
+ * many arguments were given and finds the peer; the function reads the rest with `read_...`.
  */
 #ifndef FS_MODULE_PATH_H
 #define FS_MODULE_PATH_H

@@ -20,7 +20,7 @@ class _Family(Generic[V]):
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self._tables: dict[int, dict[int, V]] = {}
-        # (how far to shift an address, table), longest prefix first: what a look-up walks.
+        # A look-up walks these: (bits to shift an address by, table), the longest prefix first.
         self.lengths: list[tuple[int, dict[int, V]]] = []
 
     def insert(self, prefix: int, length: int, value: V) -> V | None:
@@ -60,7 +60,7 @@ class AllowedIPs(Generic[V]):
         self._owned: dict[V, dict[IPNetwork, None]] = {}  # in the order of insertion
 
     def insert(self, network: IPNetwork, value: V) -> None:
-        """Give ``network`` to ``value``, taking it from whoever had it."""
+        """Give ``network`` to ``value``, and take it from the owner before."""
         family, prefix = self._place(network)
         before = family.insert(prefix, network.prefixlen, value)
         if before is not None and before != value:
@@ -80,7 +80,7 @@ class AllowedIPs(Generic[V]):
         return True
 
     def discard(self, network: IPNetwork) -> None:
-        """Take ``network`` from whoever has it."""
+        """Take ``network`` from its owner, if it has one."""
         family, prefix = self._place(network)
         owner = family.get(prefix, network.prefixlen)
         if owner is not None:

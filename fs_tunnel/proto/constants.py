@@ -27,7 +27,7 @@ NEW_HANDSHAKE_AFTER = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT
 MAX_HANDSHAKE_ATTEMPTS = int(REKEY_ATTEMPT_TIME / REKEY_TIMEOUT)
 
 # Implementation constants: those of the Linux driver, unless a comment says otherwise.
-JITTER_MILLISECONDS = 334  # exclusive bound of what is added to a retransmission
+JITTER_MILLISECONDS = 334  # a retransmission is delayed by a random time below this
 PADDING_MULTIPLE = 16
 MIN_INITIATION_INTERVAL = 1 / 50  # an initiation sooner after the peer's latest is dropped
 MIN_CALL_INTERVAL = 0.1  # ours: a call sooner after our latest initiation is not sent

@@ -134,7 +134,7 @@ class Device:
         del self._by_number[peer.number]
 
     def allow(self, peer: Peer, network: IPNetwork) -> None:
-        """Route ``network`` to ``peer``, taking it from whoever had it."""
+        """Route ``network`` to ``peer``, and take it from the peer that had it."""
         self.allowed_ips.insert(network, peer)
         self._path.allow(network, peer.number)
 

@@ -4,8 +4,7 @@ The packet path moves the endpoint of a peer to wherever an authentic message ca
 WireGuard paper, section 2.1).  That is not always the best place.  Anyone between the two sides can
 forward one authentic packet and so become the endpoint.  If this happened to both sides and the one
 in between then left, neither side would ever reach the other again.  So every retry of a handshake
-changes over to the other place: from where the peer was heard last to where it was configured to
-be, and back.
+changes over to the other place: from the endpoint heard last to the configured endpoint, and back.
 """
 
 from fs_tunnel.proto.path import LocalAddress, PacketPath

@@ -1,7 +1,7 @@
 """The sessions of one peer, kept in step with the packet path and the table of indices.
 
-``Sessions`` says which of three sessions is used; the keyring does what follows from it: it tells
-the packet path which keys to add, to use and to erase, and frees the index of an erased session.
+``Sessions`` says which of three sessions is used.  The keyring puts this into effect: it tells the
+packet path which keys to add, to use and to erase, and it frees the index of an erased session.
 """
 
 from typing import Generic, TypeVar

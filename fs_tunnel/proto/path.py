@@ -207,7 +207,7 @@ class PacketPath(Protocol):
     # Cryptokey routing.
 
     def allow(self, network: IPNetwork, peer: int) -> None:
-        """Route ``network`` to ``peer``, and take it from whoever had it."""
+        """Route ``network`` to ``peer``, and take it from the peer that had it."""
 
     def disallow(self, network: IPNetwork) -> None:
         """Route ``network`` to nobody."""

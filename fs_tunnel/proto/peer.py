@@ -1,4 +1,4 @@
-"""One peer: its handshake, its sessions, its timers, and what to do when one of these speaks.
+"""One peer: its handshake, its sessions and its timers, and how it acts on each of them.
 
 A peer never reads a clock or a socket.  It writes datagrams and drops into the ``Switch`` that it
 shares with its device.  It writes keys into the packet path, which does not tell of every packet:

@@ -4,7 +4,7 @@ A call sends one and the same initiation to every endpoint at which the peer may
 opens our own NAT towards that endpoint.  The other side does the same, so that soon a copy finds
 both NATs open.  The endpoint that answers is the peer's from then on.
 
-Whoever calls knows the endpoints already; ``observer`` finds out those of our own side.
+The caller has learned the endpoints before; ``observer`` finds out those of our own side.
 """
 
 from collections.abc import Sequence

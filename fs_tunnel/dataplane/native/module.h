@@ -21,7 +21,7 @@ struct bytes {
 };
 
 /* Values from Python.  Each function returns false with a Python exception: TypeError for another
- * type, OverflowError for a number that does not fit, and what else is said there. */
+ * type, OverflowError for a number that does not fit, or the error that is named there. */
 bool read_flag(PyObject *value, bool *flag);
 bool read_seconds(PyObject *value, double *seconds);
 bool read_word(PyObject *value, uint32_t *word);

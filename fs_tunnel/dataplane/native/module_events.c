@@ -1,4 +1,4 @@
-/* Methods of `Path` that say what happened: events, and what was dropped. */
+/* Methods of `Path` that report events and drops. */
 #include "module_path.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-/* Methods of `Path` that handle packets on Python's own thread: what the control plane sends, and
- * for tests what the packet threads do. */
+/* Methods of `Path` that handle packets on Python's own thread.  Some send packets of the control
+ * plane.  The others do for tests what the packet threads do. */
 #include "module_path.h"
 
 #include <stdlib.h>
 
-/* What the worker makes. */
+/* The output of the worker. */
 
 static PyObject *write_run(const struct worker *worker, const struct run *run)
 {
@@ -59,7 +59,7 @@ PyObject *Path_take_frames(const struct call *call)
     return take_list(&call->self->frames);
 }
 
-/* What the control plane sends. */
+/* Packets of the control plane. */
 
 /* Bytes of at most `most`; `refusal` is the text of the ValueError for more. */
 static bool read_at_most(PyObject *value, size_t most, const char *refusal, struct bytes *bytes)
@@ -98,7 +98,7 @@ PyObject *Path_not_sent(const struct call *call)
     Py_RETURN_NONE;
 }
 
-/* What the packet threads do. */
+/* For tests: the work of the packet threads. */
 
 PyObject *Path_receive_frame(const struct call *call)
 {

@@ -76,7 +76,7 @@ enum subject { PATH, PEER };
 PATH_METHODS(DECLARE_METHOD)
 #undef DECLARE_METHOD
 
-/* Makes `self->worker` put what it makes into `datagrams` and `frames`. */
+/* Makes `self->worker` put its output into `datagrams` and `frames`. */
 void path_keep_packets(Path *self);
 
 #endif

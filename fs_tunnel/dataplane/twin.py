@@ -14,15 +14,15 @@ from itertools import count
 
 from fs_tunnel.dataplane import offload
 from fs_tunnel.dataplane.rows import Bucket, PeerRow, SessionRow
-from fs_tunnel.errors import (
+from fs_tunnel.proto.allowed_ips import AllowedIPs
+from fs_tunnel.proto.constants import MAX_QUEUED_HANDSHAKES, PADDING_MULTIPLE
+from fs_tunnel.proto.errors import (
     AuthenticationFailed,
     MalformedMessage,
     ProtocolError,
     ReplayDetected,
     SessionExpired,
 )
-from fs_tunnel.proto.allowed_ips import AllowedIPs
-from fs_tunnel.proto.constants import MAX_QUEUED_HANDSHAKES, PADDING_MULTIPLE
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import (
     MIN_TRANSPORT_LEN,
@@ -48,7 +48,7 @@ from fs_tunnel.proto.path import (
     SessionConfirmed,
 )
 from fs_tunnel.proto.session import Keypair
-from fs_tunnel.types import Endpoint, IPNetwork
+from fs_wire.types import Endpoint, IPNetwork
 
 MAX_QUEUED_EVENTS = 4096  # with so many waiting, a packet without a session is dropped
 MIN_RENEWAL_GAP = 0.1  # seconds between two HandshakeWanted that sending to one peer causes

@@ -10,9 +10,9 @@ address, and that address does not ask too often (WireGuard paper, section 5.3).
 from collections import Counter, deque
 from typing import NamedTuple
 
-from fs_tunnel.errors import AuthenticationFailed, MalformedMessage
 from fs_tunnel.proto.constants import LOADED_ABOVE_QUEUED, LOADED_FOR, MAX_QUEUED_HANDSHAKES
 from fs_tunnel.proto.cookie import CookieChecker
+from fs_tunnel.proto.errors import AuthenticationFailed, MalformedMessage
 from fs_tunnel.proto.handshake import Entropy
 from fs_tunnel.proto.messages import (
     CookieReply,
@@ -23,7 +23,7 @@ from fs_tunnel.proto.messages import (
 )
 from fs_tunnel.proto.path import HandshakeReceived, LocalAddress, Outgoing
 from fs_tunnel.proto.ratelimit import HandshakeRateLimiter
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 _Message = Initiation | Response | CookieReply
 _COOKIE_DEMANDED = "cookie_demanded"

@@ -7,7 +7,7 @@ peers there are.
 
 from typing import Generic, TypeVar
 
-from fs_tunnel.types import IPNetwork
+from fs_wire.types import IPNetwork
 
 V = TypeVar("V")
 

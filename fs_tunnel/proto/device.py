@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
-from fs_tunnel.errors import AuthenticationFailed, FlowShieldError, ReplayDetected
 from fs_tunnel.proto.admission import Admission, QueuedHandshake
 from fs_tunnel.proto.allowed_ips import AllowedIPs
 from fs_tunnel.proto.constants import HANDSHAKES_AT_ONCE, MAX_QUEUED_HANDSHAKES
+from fs_tunnel.proto.errors import AuthenticationFailed, ReplayDetected
 from fs_tunnel.proto.handshake import Entropy, open_initiation
 from fs_tunnel.proto.indices import IndexTable
 from fs_tunnel.proto.messages import CookieReply, Initiation, Response
@@ -44,8 +44,9 @@ from fs_tunnel.proto.peer import Peer
 from fs_tunnel.proto.session import Session
 from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import IDLE
-from fs_tunnel.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 from fs_wire import stun
+from fs_wire.errors import FlowShieldError
+from fs_wire.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 
 
 class Device:

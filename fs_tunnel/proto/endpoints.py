@@ -8,7 +8,7 @@ changes over to the other place: from the endpoint heard last to the configured 
 """
 
 from fs_tunnel.proto.path import LocalAddress, PacketPath
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 
 class PeerEndpoints:

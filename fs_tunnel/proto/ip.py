@@ -1,6 +1,6 @@
 """The header fields that a tunnel reads in the packets inside it: RFC 791, 8200 and 9293."""
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 
 _V4_HEADER = 20
 _V6_HEADER = 40

@@ -7,7 +7,7 @@ bytes.  Source: WireGuard paper, section 5.4.
 from dataclasses import dataclass
 from struct import Struct
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 
 INITIATION_TYPE = 1
 RESPONSE_TYPE = 2

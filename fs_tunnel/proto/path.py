@@ -14,7 +14,7 @@ of the device's clock, and 0.0 stands for never.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from fs_tunnel.types import Endpoint, IPNetwork
+from fs_wire.types import Endpoint, IPNetwork
 
 
 class LocalAddress(NamedTuple):

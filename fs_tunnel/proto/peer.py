@@ -9,11 +9,11 @@ driver's send.c, receive.c and timers.c.
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto import punching
 from fs_tunnel.proto.constants import MAX_HANDSHAKE_ATTEMPTS, MAX_STAGED_PACKETS, REKEY_TIMEOUT
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.endpoints import PeerEndpoints
+from fs_tunnel.proto.errors import AuthenticationFailed
 from fs_tunnel.proto.handshake import Handshake, OpenedInitiation, SessionKeys
 from fs_tunnel.proto.keyring import Keyring
 from fs_tunnel.proto.messages import (
@@ -29,7 +29,7 @@ from fs_tunnel.proto.switch import Switch
 from fs_tunnel.proto.tai64n import Stamps
 from fs_tunnel.proto.timers import Event, PeerTimers, Timer
 from fs_tunnel.proto.traffic import Traffic
-from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PresharedKey, PublicKey
+from fs_wire.types import NO_PRESHARED_KEY, Endpoint, PresharedKey, PublicKey
 
 
 class Peer:

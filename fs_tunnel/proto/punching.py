@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fs_tunnel.proto.constants import CALL_ANSWERED_FOR, MIN_CALL_INTERVAL
 from fs_tunnel.proto.path import Outgoing
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 
 class Callee(Protocol):

@@ -7,7 +7,7 @@ with one address of a /64 can use them all.  Numbers are those of the Linux driv
 from collections import OrderedDict
 from ipaddress import IPv6Address
 
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 HANDSHAKES_PER_SECOND = 20
 BURST = 5

@@ -1,7 +1,7 @@
 """A call reaches all of a peer's endpoints, and one answer makes a session."""
 
 from fs_tunnel.proto.constants import CALL_ANSWERED_FOR, MIN_CALL_INTERVAL
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 from tests.proto.world import World
 
 SEEN = Endpoint("203.0.113.7", 40000)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from fs_tunnel.dataplane.keypair import Keypair
 from fs_tunnel.proto.ip import parse_inner_untrusted, tcp_ports
 from fs_tunnel.proto.path import Limits, LocalAddress
-from fs_tunnel.proto.session import Keypair
 from fs_wire.types import Endpoint
 
 MIN_BURST = 128 << 10  # bytes: one frame is up to 64 KiB, and takes more on the wire

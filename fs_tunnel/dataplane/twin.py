@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from fs_tunnel.dataplane import offload
+from fs_tunnel.dataplane.keypair import Keypair
 from fs_tunnel.dataplane.rows import Bucket, PeerRow, SessionRow
 from fs_tunnel.proto.allowed_ips import AllowedIPs
 from fs_tunnel.proto.constants import MAX_QUEUED_HANDSHAKES, PADDING_MULTIPLE
@@ -47,7 +48,6 @@ from fs_tunnel.proto.path import (
     PathKeys,
     SessionConfirmed,
 )
-from fs_tunnel.proto.session import Keypair
 from fs_wire.types import Endpoint, IPNetwork
 
 MAX_QUEUED_EVENTS = 4096  # with so many waiting, a packet without a session is dropped

@@ -73,7 +73,7 @@ class Stage:
         network: bytes = NETWORK,
         listen: tuple[str, ...] = LOOPBACK,
         max_connections: int = 100,
-        max_per_place: int = 100,
+        max_per_source: int = 100,
         named: tuple[str, ...] = (),
     ) -> Node:
         self._count += 1
@@ -84,7 +84,7 @@ class Stage:
             is_full_node=is_full_node,
             topics=(TOPIC,),
             max_connections=max_connections,
-            max_per_place=max_per_place,
+            max_per_source=max_per_source,
             named=named,
         )
         return Node(settings, Program())

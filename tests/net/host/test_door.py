@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from fs_net.host_process.door import Door, place_of
+from fs_net.core.sources import source_of
+from fs_net.host_process.door import Door
 from fs_net.host_process.node import Node
 from tests.net.host.stage import Stage, address_of, eve, eventually, run
 
@@ -74,7 +75,7 @@ def refused(full: Node, stack: ExitStack, place: str, count: int) -> int:
 
 def test_a_place_has_its_share_and_no_more(tmp_path: Path) -> None:
     async def main() -> tuple[int, int, int]:
-        full = Stage(tmp_path).node(max_connections=20, max_per_place=8)
+        full = Stage(tmp_path).node(max_connections=20, max_per_source=8)
         async with full.running():
             with ExitStack() as stack:
                 crowd = await trio.to_thread.run_sync(refused, full, stack, "127.0.0.2", 30)
@@ -91,7 +92,7 @@ def test_over_quic_as_well(tmp_path: Path) -> None:
     async def main() -> int:
         stage = Stage(tmp_path)
         quic = ("/ip4/127.0.0.1/udp/0/quic-v1",)
-        full = stage.node(listen=quic, max_per_place=1)
+        full = stage.node(listen=quic, max_per_source=1)
         guests = [stage.node(listen=quic) for _ in range(3)]
         async with full.running(), guests[0].running(), guests[1].running(), guests[2].running():
             for guest in guests[:2]:
@@ -107,6 +108,6 @@ def test_over_quic_as_well(tmp_path: Path) -> None:
 
 
 def test_what_one_host_may_have_all_of_is_one_place() -> None:
-    assert place_of("192.0.2.1") == place_of("::ffff:192.0.2.1") == "192.0.2.1"
-    assert place_of("2001:db8::1") == place_of("2001:db8::ffff:1%eth0")
-    assert place_of("2001:db8::1") != place_of("2001:db8:0:1::1")
+    assert source_of("192.0.2.1") == source_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert source_of("2001:db8::1") == source_of("2001:db8::ffff:1%eth0")
+    assert source_of("2001:db8::1") != source_of("2001:db8:0:1::1")

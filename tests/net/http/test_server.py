@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 
+from fs_net.core.sources import source_of
 from fs_net.fullnode.http import server
 from fs_net.fullnode.http.app import create_app
 from fs_net.fullnode.http.server import listen, serve
 from fs_net.fullnode.http.settings import ServerSettings
 from fs_net.fullnode.http.sign_in import Site
-from fs_net.fullnode.http.visitors import Limits, source_of
+from fs_net.fullnode.http.visitors import Limits
 from tests.net.http.fair import TOKEN, Book, fair
 from tests.net.http.stage import LOOPBACK, NO_LIMITS
 from tests.net.http.wallets import recover

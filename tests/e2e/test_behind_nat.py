@@ -159,7 +159,7 @@ def test_who_is_out_of_reach_is_passed_over_and_without_another_nothing_stays() 
         at_first = host_state(scene.client)
         code, _, err = buy(scene, full_nodes)
         assert code == 1
-        assert "cannot: both sides' NATs are symmetric; choose another provider" in err
+        assert "hole punching cannot work: both NATs are symmetric; choose another provider" in err
         assert "fs-tunnel market settle brings the money back" in err
         assert "The session is over" in err
         assert_nothing_stays(scene, at_first)
@@ -168,7 +168,7 @@ def test_who_is_out_of_reach_is_passed_over_and_without_another_nothing_stays() 
         code, out, err = buy(scene, full_nodes, "--order", "price")
         assert code == 0, err
         (passed,) = (each for each in err.splitlines() if "is passed over" in each)
-        assert "both sides' NATs are symmetric" in passed
+        assert "both NATs are symmetric" in passed
         assert "its session is over" in passed and "fs-tunnel market settle" in passed
         assert out.count("is open, with 2.5 ") == 2  # one in two halves of the budget each
         assert scene.fetch(MIB) == MIB

@@ -95,7 +95,7 @@ def test_where_nobody_answers_the_gate_is_closed_again() -> None:
 @pytest.mark.parametrize("theirs", [SYMMETRIC, Whereabouts((), Mapping.SYMMETRIC)])
 def test_what_is_hopeless_is_not_tried(theirs: Whereabouts) -> None:
     engine = PlayedEngine()
-    with pytest.raises(MarketError, match="both sides' NATs are symmetric"):
+    with pytest.raises(MarketError, match="both NATs are symmetric"):
         asyncio.run(call_peer(engine, KEY, SYMMETRIC, theirs))
     assert engine.called == []
 

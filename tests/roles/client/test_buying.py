@@ -31,7 +31,7 @@ NAME, BUDGET = "bought", 6_000_000
 NODE = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 KINDS = ("ready", "silent", "full", "behind a NAT", "out of reach", "deaf")
 PEERS = ("behind a NAT", "out of reach", "deaf")
-HOPELESS = "cannot: both sides' NATs are symmetric; choose another provider"
+HOPELESS = "hole punching cannot work: both NATs are symmetric; choose another provider"
 
 
 class Killed(BaseException):
@@ -227,7 +227,7 @@ def test_who_stands_by_takes_the_place_of_who_is_out_of_reach(
     assert world.up == 1
     assert world.deposits == [(0, BUDGET // 3), (1, BUDGET // 3), (2, BUDGET // 3)]
     (said,) = capsys.readouterr().err.splitlines()
-    assert "is passed over: cannot: both sides' NATs are symmetric" in said
+    assert "is passed over: hole punching cannot work: both NATs are symmetric" in said
     assert "its session is over" in said and "fs-tunnel market settle" in said
     found, start = standbys.read(files.standbys), files.read_start()
     assert found is not None and start is not None

@@ -128,7 +128,7 @@ def test_all_can_be_read_without_script(chromium: Browser, scene: Scene) -> None
     with chromium.context(has_script=False) as context:
         page = opened(context, scene.url)
         page.locator("select[name=country]").select_option("DE")
-        page.get_by_label("USDC a GiB, at most").fill("0.09")
+        page.get_by_label("Price of a GiB, at most (USDC)").fill("0.09")
         page.get_by_role("button", name="Show").click()
         assert "country=DE" in page.url
         expect(page.get_by_role("row").nth(1)).to_contain_text("Germany")
@@ -164,7 +164,7 @@ def test_the_command_is_copied(chromium: Browser, scene: Scene) -> None:
     with chromium.context() as context:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = opened(context, f"{scene.url}/providers/{address}")
-        page.locator("section", has_text="Use it").get_by_role("button").click()
+        page.locator("section", has_text="Buy a tunnel").get_by_role("button").click()
         expect(page.get_by_text("Copied")).to_be_visible()
         copied = page.evaluate("navigator.clipboard.readText()")
         assert copied.lower().startswith(f"fs-tunnel up --provider {address}")

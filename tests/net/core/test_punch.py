@@ -1,4 +1,4 @@
-"""What is known of a NAT, what is said of it, and when a side calls."""
+"""What is known about a NAT, how it is explained, and when a side calls."""
 
 from itertools import pairwise, product
 

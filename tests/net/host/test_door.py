@@ -1,4 +1,4 @@
-"""Whoever was let in and left makes room; nobody takes the room of others."""
+"""A peer that leaves makes room for another, and no peer takes the room of others."""
 
 import socket
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.net.host.stage import Stage, address_of, eve, eventually, run
 
 
 def accepted(folder: Path, most: int, guests: int) -> int:
-    """How many were accepted of so many who came one after another, and left."""
+    """Return how many guests were accepted, if each came after the one before had left."""
 
     async def main() -> int:
         full = Stage(folder).node(max_connections=most)
@@ -26,7 +26,7 @@ def accepted(folder: Path, most: int, guests: int) -> int:
                     try:
                         with trio.fail_after(2):
                             await guest.meet(full)
-                    except Exception:  # noqa: BLE001 - however libp2p puts it
+                    except Exception:  # noqa: BLE001 - libp2p has many errors for it
                         break
                     count += 1
                     await guest.host.disconnect(full.host.get_id())
@@ -51,7 +51,7 @@ def test_the_library_alone_would_accept_nobody_any_more(
 
 
 def knocks(full: Node, place: str, count: int) -> Iterator[socket.socket]:
-    """Connections that say nothing, and count all the same."""
+    """Open connections that say nothing, and yet count."""
     port = int(address_of(full).split("/tcp/")[1].split("/")[0])
     for _ in range(count):
         yield socket.create_connection(("127.0.0.1", port), source_address=(place, 0))
@@ -68,7 +68,7 @@ def is_refused(knocking: socket.socket) -> bool:
 
 
 def refused(full: Node, stack: ExitStack, place: str, count: int) -> int:
-    """How many of so many were turned away."""
+    """Return how many connections were refused."""
     came = [stack.enter_context(each) for each in knocks(full, place, count)]
     return sum(map(is_refused, came))
 

@@ -1,4 +1,4 @@
-"""The page in Debian's Chromium: what people see, with and without script, hands or eyes."""
+"""The page in Debian's Chromium, as people use it: with and without script, mouse or eyesight."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tools.world_map import PACKAGES
 
 DEADLINE = 20_000  # ms
 expect.set_options(timeout=DEADLINE)
-# What deserves no look at the network: data of the page itself.
+# These URLs need no network, because they are data of the page itself.
 LOOPBACK = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
@@ -31,7 +31,7 @@ class Scene:
     book: Book
 
     def live(self) -> Provider:
-        """One that the list's first page shows."""
+        """Return a provider on the list's first page."""
         return next(
             each
             for each in self.providers
@@ -60,7 +60,7 @@ def axe() -> str:
 
 
 def opened(context: BrowserContext, url: str) -> Page:
-    """A page that fails its test where it has an error, or looks elsewhere."""
+    """Open a page that fails its test if it has an error, or loads from elsewhere."""
     page = context.new_page()
     page.set_default_timeout(DEADLINE)
     faults: list[str] = []
@@ -90,7 +90,7 @@ def test_axe_finds_nothing(
     with chromium.context(size, is_dark=is_dark) as context:
         for path in pages(scene):
             page = opened(context, scene.url + path)
-            # By the debugger, since the page's own policy lets no other script in.
+            # The debugger adds the script, because the page's policy allows no other script.
             page.evaluate(axe)
             for part in page.locator("summary").all():
                 part.click()

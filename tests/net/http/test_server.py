@@ -1,4 +1,4 @@
-"""The socket that strangers reach."""
+"""The socket that strangers can reach."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ FEW = Limits(requests=0.001, requests_burst=1)
 
 @asynccontextmanager
 async def running(limits: Limits = NO_LIMITS, proxy: str | None = None) -> AsyncIterator[int]:
-    """A node's port."""
+    """Run a full node's server and yield its port."""
     listener = listen(LOOPBACK, 0)
     port: int = listener.getsockname()[1]
     settings = ServerSettings(Site(f"http://{LOOPBACK}:{port}", 1), NETWORK, proxy, limits)
@@ -89,7 +89,7 @@ def test_one_address_holds_few_connections(monkeypatch: pytest.MonkeyPatch) -> N
                 writer.close()
                 await writer.wait_closed()
             answered: list[int] = []
-            while not answered:  # the server sees in its own time that they are gone
+            while not answered:  # the server needs a moment to see that they are gone
                 with suppress(httpx.TransportError):
                     answered = await statuses(port, "")
             assert answered == [200]

@@ -1,7 +1,7 @@
 """All errors that fs_net raises on purpose, below ``fs_wire.errors.FlowShieldError``.
 
-FlowShieldError └── NetError                    base of all others
-(exit 1)
+FlowShieldError
+└── NetError                    base of all others                                (exit 1)
     ├── Refused                 a stranger's bytes broke a rule; ``reason`` is counted
     ├── HostGone                the network process ended before it answered
     ├── HostTimeout             the network process, or a peer, did not answer in time

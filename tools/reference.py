@@ -1,7 +1,7 @@
 """Write docs/reference.md from each command's --help.
 
-python -m tools.reference            rewrite the document python -m tools.reference --check    exit
-with 1 if the document is out of date
+python -m tools.reference            rewrite the document
+python -m tools.reference --check    exit with 1 if the document is out of date
 """
 
 import sys

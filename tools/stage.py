@@ -1,7 +1,7 @@
 """The stage of the demo: three namespaces, two links and a folder, which all vanish at the end.
 
-client ------------------------ provider ----------------------- internet 198.51.100.2   the wire
-198.51.100.1  203.0.113.1   203.0.113.80, a web server
+client ------------------------ provider ----------------------- internet
+198.51.100.2   the wire   198.51.100.1  203.0.113.1   203.0.113.80, a web server
 """
 
 import contextlib

@@ -66,7 +66,7 @@ class SignIn:
         """Return the account that signed; Problem if message, signature or time is wrong."""
         account, issued, nonce = self._read_untrusted(message)
         if not issued <= now < issued + MESSAGE_LIFETIME:
-            raise Problem(401, "the message is older than five minutes; ask for another")
+            raise Problem(401, "the message is not from the last five minutes; ask for another")
         if self._nonces.has(nonce):
             raise Problem(401, "the message was used before; ask for another")
         if self._nonces.is_full(now) or self._closed.is_full(now):

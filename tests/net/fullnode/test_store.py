@@ -193,7 +193,7 @@ def test_a_password_does_not_stand_on_a_command_line() -> None:
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     async def nothing(_: Store) -> None: ...
 
-    with pytest.raises(StoreFailed, match=r"no-such-folder.*look"):
+    with pytest.raises(StoreFailed, match=r"no-such-folder.*check"):
         run(f"sqlite:///{tmp_path}/no-such-folder/store", nothing)
-    with pytest.raises(StoreFailed, match="look whether it runs"):
+    with pytest.raises(StoreFailed, match="check that it runs"):
         run(f"postgresql://bob@/name?host={tmp_path}", nothing)

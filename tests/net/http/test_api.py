@@ -170,7 +170,7 @@ def test_one_search_serves_all_who_ask_at_once(house: House) -> None:
         ("max_per_gib=0.0000001", "6 decimals"),
         ("max_per_gib=1 EUR", "USDC"),
         ("max_per_gib=1e5", "USDC"),
-        ("max_per_hour=" + "9" * 55, "less than"),
+        ("max_per_hour=" + "9" * 55, "at most"),
         ("min_uptime=101", "min_uptime"),
         ("min_uptime=nan", "min_uptime"),
         ("port=65536", "port"),

@@ -137,7 +137,7 @@ def test_all_can_be_read_without_script(chromium: Browser, scene: Scene) -> None
         page.locator("tbody a").first.click()
         expect(page.get_by_text(re.compile("fs-tunnel up --provider 0x"))).to_be_visible()
         expect(page.get_by_text(re.compile("fs-tunnel market prepay .* --qr"))).to_be_visible()
-        expect(page.get_by_text("trusted with the whole budget")).to_be_visible()
+        expect(page.get_by_text("You trust the provider with the whole budget")).to_be_visible()
         page.get_by_text("Keys and signed bytes").click()
         expect(page.get_by_text("WireGuard key")).to_be_visible()
         expect(page.get_by_role("button", name="Copy")).to_have_count(0)
@@ -228,7 +228,7 @@ def test_a_browsers_wallet_signs_in(chromium: Browser, scene: Scene) -> None:
         page.get_by_role("button", name="Sign in with the wallet").click()
         expect(page.get_by_text(alice.address)).to_be_visible()
         expect(page.locator("tbody tr")).to_have_count(5)
-        expect(page.get_by_text("A WireGuard app alone cannot use it")).to_be_visible()
+        expect(page.get_by_text("A WireGuard app alone cannot use the channel")).to_be_visible()
         (cookie,) = context.cookies()
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"

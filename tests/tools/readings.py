@@ -1,5 +1,6 @@
 """Readings that nobody measured, and what is said of them."""
 
+from tools.bench import targets
 from tools.bench.figures import Reading
 
 

@@ -15,9 +15,7 @@ import pytest
 from fs_tunnel.engine import pumps
 from tests.interop.eve import COOKIE_REPLY, RESPONSE, Initiation
 from tests.netns.topology import REPOSITORY, run
-from tests.tools.readings import (
-    readings,
-)
+from tests.tools.readings import readings, results
 from tools.bench import (
     __main__,
     fairness,

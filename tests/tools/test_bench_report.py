@@ -6,9 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.tools.readings import (
-    readings,
-)
+from tests.tools.readings import readings, results
 from tools.bench import (
     __main__,
     plot,

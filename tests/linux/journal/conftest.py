@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.journal.played import Host
+from fs_tunnel.linux.journal import kinds
+from tests.linux.journal.played import Host, Lasting, Setting, Thing
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ NAME, SOLD = unique_name("paid"), unique_name("sale")
 
 @dataclass(frozen=True)
 class Fetching:
-    """A download that goes on: ``count`` bytes are wanted."""
+    """A download that is running; ``count`` bytes are wanted."""
 
     process: "subprocess.Popen[bytes]"
     target: Path
@@ -51,7 +51,7 @@ class Fetching:
         return self.target.stat().st_size if self.target.exists() else 0
 
     def stalled(self) -> int:
-        """Wait until nothing has come for two seconds; how many bytes had."""
+        """Wait until no byte has come for two seconds; return the bytes that came before."""
         seen, since = self.done, time.monotonic()
         deadline = since + 30
         while time.monotonic() < deadline:
@@ -69,7 +69,7 @@ class Fetching:
 
 @dataclass(eq=False)
 class Market:
-    """The scene; the chain runs, and nothing is served yet."""
+    """The scene: the chain runs, and nothing is served yet."""
 
     topology: Topology
     client: Namespace
@@ -110,7 +110,7 @@ class Market:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def ok(self, where: Namespace, *arguments: str | Path) -> str:
-        """``fs-tunnel``, and it must succeed; what it said."""
+        """Run ``fs-tunnel``, which must succeed; return its output."""
         finished = self.fs_tunnel(where, *arguments)
         expect_ok(finished)
         return finished.out
@@ -141,7 +141,7 @@ class Market:
         return self.ok(self.client, "down", NAME)
 
     def status(self, where: Namespace, name: str) -> dict[str, Any]:
-        """What ``status --json`` says of a tunnel."""
+        """Return what ``status --json`` says about a tunnel."""
         tunnels = json.loads(self.ok(where, "status", "--json", name))["tunnels"]
         assert isinstance(tunnels, list)
         found = tunnels[0]
@@ -149,31 +149,31 @@ class Market:
         return found
 
     def money(self, name: str) -> dict[str, Any]:
-        """What an agent says of its money."""
+        """Return what an agent says about its money."""
         where = self.client if name == NAME else self.provider
         told = self.status(where, name)["market"]
         assert isinstance(told, dict)
         return told
 
     def begin(self) -> None:
-        """From here on, accounts are told as they change."""
+        """Note the accounts now, so that ``gained`` can compare."""
         self.at_first = dict.fromkeys(("client", "provider"), 0)
         self.at_first = {name: self.gained(name) for name in self.at_first}
 
     def gained(self, name: str) -> int:
-        """By how many base units an account's ledger in the contract grew, as the chain has it."""
+        """Return how many base units an account in the contract has gained, from the chain."""
         with self.internet.entered():
             ledger = asyncio.run(_ledger_of(self.settings, account_of(self, name).address))
         return ledger - self.at_first[name]
 
     def signal_agent(self, name: str, number: signal.Signals) -> int:
-        """Send a signal to an agent; its pid."""
+        """Send a signal to an agent; return its pid."""
         pid = int(self.money(name)["pid"])
         os.kill(pid, number)
         return pid
 
     def wait_for_agent(self, name: str, state: str, *, but: int = 0) -> dict[str, Any]:
-        """Wait until an agent is in that state, and is another process than ``but``."""
+        """Wait until an agent is in that state, and is not the process ``but``."""
 
         def found() -> dict[str, Any]:
             told = self.money(name)
@@ -182,7 +182,7 @@ class Market:
         return wait_until(found, what=f"the agent of {name} is {state}", seconds=40)
 
     def fetching(self, count: int, *options: str, name: str = "file.bin") -> "Fetching":
-        """A download in the background, over one TCP connection; ``options`` are curl's."""
+        """Start a download in the background over one TCP connection; ``options`` are curl's."""
         target = self.folder / "fetched.bin"
         target.unlink(missing_ok=True)
         process = self.client.start(
@@ -192,7 +192,7 @@ class Market:
         return Fetching(process, target, count)
 
     def fetch(self, count: int) -> int:
-        """Download so many bytes through the tunnel; how many came."""
+        """Download so many bytes through the tunnel; return how many came."""
         done = self.client.run(
             *("curl", "-sS", "--max-time", "60", "-o", "/dev/null", "-w", "%{size_download}"),
             *("-r", f"0-{count - 1}", f"http://{WEB}/file.bin"),
@@ -202,7 +202,7 @@ class Market:
 
 @contextlib.contextmanager
 def market(price: str = "10") -> Iterator[Market]:
-    """Build the scene; whatever was started in it ends with it."""
+    """Build the scene; everything that was started in it ends with the block."""
     with tempfile.TemporaryDirectory(prefix="fs-e2e-") as made, Topology() as topology:
         folder = Path(made)
         folder.chmod(0o711)  # the agents' books are in it
@@ -217,7 +217,7 @@ def market(price: str = "10") -> Iterator[Market]:
 
 
 def furnished(scene: Market) -> Market:
-    """With a chain, a web server, something to sell, and a wallet with money."""
+    """Add a chain, a web server, an offer, and a wallet with money."""
     start_chain(scene)
     start_web(scene)
     _write_sale(scene)
@@ -295,7 +295,7 @@ def symbol_of(scene: Market) -> str:
 
 
 def make_keystore(scene: Market, name: str = "client") -> Path:
-    """It costs nothing to open: ``wallet import`` makes them so that each takes a second."""
+    """Make a keystore that opens quickly; those of ``wallet import`` take a second each."""
     wallet = scene.folder / ("wallet.json" if name == "client" else f"{name}.json")
     password = scene.folder / "password"
     if not password.exists():
@@ -310,7 +310,7 @@ def make_keystore(scene: Market, name: str = "client") -> Path:
 
 
 def account_of(scene: Market, name: str) -> Wallet:
-    """An account of this chain, by its name."""
+    """Return an account of this chain, by its name."""
     return Wallet(secret_of(scene, name))
 
 

@@ -1,4 +1,4 @@
-"""A provider that sells as its systemd unit lets it: no capability or system call is missing."""
+"""A provider sells under its systemd unit, which lacks no capability and no system call."""
 
 import signal
 import subprocess
@@ -50,7 +50,7 @@ def test_it_sells_and_announces_within_its_unit(scene: Market) -> None:
     alice = start_full_node(scene, "alice", 4001)
     announced(scene, alice.address)
     scene.begin()
-    for _ in range(2):  # the second time, the books belong to the agent
+    for _ in range(2):  # at the second start, the books belong to the agent already
         process = serve(scene)
         scene.wait_for_agent(SOLD, "ready")
         alice.wait_for_more()

@@ -42,7 +42,7 @@ DOMAIN = channels_domain(31337, Address(keccak(b"channels")[12:]))
 TOKEN, PAYEE, PAYER = (Address(keccak(each)[12:]) for each in (b"token", b"payee", b"payer"))
 GATEWAY = ip_address("127.0.0.1")
 PROVIDER_KEY, CLIENT_KEY = PublicKey(keccak(b"provider")), PublicKey(keccak(b"client"))
-PRICE = Price(1 << 30, 0)  # a unit a byte
+PRICE = Price(1 << 30, 0)  # one base unit for a byte
 DEPOSIT = 100 * MIB
 NODE = SigningKey(PrivateKey().secret)
 
@@ -114,7 +114,7 @@ async def provider(
         try:
             yield Provider(agent, engine, chain, books, port, ended, running)
             if running.done():
-                running.result()  # what has ended it
+                running.result()  # raises the error that ended it
         finally:
             running.cancel()
             server.close()
@@ -159,7 +159,7 @@ async def bought(
 
 
 async def paying_agent(books: Journal, session_key: SigningKey) -> ClientAgent:
-    """An agent that goes on where the journal ends, as after ``up``, or a crash."""
+    """Make an agent that continues where the journal ends, as after ``up`` or a crash."""
     entry, *_ = await books.do(session_book.latest_first)
     record = from_bytes_untrusted(ClientRecord, entry.record)
     return ClientAgent(ClientSession(client_config(session_key), record), books)
@@ -167,7 +167,7 @@ async def paying_agent(books: Journal, session_key: SigningKey) -> ClientAgent:
 
 @dataclass
 class Served:
-    """A client that pays for what passes both engines."""
+    """A client that pays for the traffic of both engines."""
 
     seller: Provider
     agent: ClientAgent
@@ -177,7 +177,7 @@ class Served:
     paying: "asyncio.Task[Ended]"
 
     async def download(self, total: int) -> None:
-        """So many bytes, as credit permits them."""
+        """Download so many bytes, as fast as the credit permits."""
         async with asyncio.timeout(20):
             while total:
                 passed = self.seller.engine.pass_bytes(self.key, total)
@@ -188,7 +188,7 @@ class Served:
                 await asyncio.sleep(0.01)
 
     async def end(self) -> Ended:
-        """Close, and hear how it ended."""
+        """Close, and return how the session ended."""
         self.agent.close()
         async with asyncio.timeout(20):
             return await self.paying
@@ -216,5 +216,5 @@ async def served_client(
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - of many objects, without events
+        while not condition():  # noqa: ASYNC110 - many objects, which give no event
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Two nodes on one link find each other by multicast DNS, with nothing else to go by."""
+"""Two peers on one link find each other by multicast DNS, without any other address."""
 
 import asyncio
 from contextlib import ExitStack

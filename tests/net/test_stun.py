@@ -40,7 +40,7 @@ def test_what_would_amplify_or_means_nothing_has_no_answer() -> None:
         ):
             for data in (b"", b"\x01" * 44, small, stun.answer(TRANSACTION, Endpoint("::1", 1))):
                 client.send(data)
-            client.send(stun.request(TRANSACTION))  # which comes after them
+            client.send(stun.request(TRANSACTION))  # this valid request comes after them
             assert await _received(client) is not None
             assert server.counts == {"malformed": 4, "answered": 1}
 
@@ -76,7 +76,7 @@ def test_one_source_has_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
             for _ in range(8):
                 client.send(stun.request(TRANSACTION))
             async with asyncio.timeout(10):
-                while server.counts.total() < 8:  # noqa: ASYNC110 - of a socket
+                while server.counts.total() < 8:  # noqa: ASYNC110 - a socket gives no event
                     await asyncio.sleep(0.01)
             assert server.counts == {"answered": 3, "rate limited": 5}
 

@@ -1,4 +1,4 @@
-"""What a node may answer, and what it may not; contracts' errors by their names."""
+"""Which answers of a chain node are accepted or refused, and contract errors by their names."""
 
 import asyncio
 import json
@@ -257,12 +257,12 @@ def test_a_secret_in_the_url_is_not_told() -> None:
 
 @pytest.fixture(params=["anvil", "eth-tester"])
 def contracts(request: pytest.FixtureRequest) -> tuple[str, int, Deployed]:
-    """The same contracts on two chains that tell of a revert in two ways."""
+    """The same contracts on two chains that report a revert in two ways."""
     if request.param == "anvil":
         node: Anvil = request.getfixturevalue("node")
         return node.url, ANVIL_CHAIN_ID, request.getfixturevalue("on_anvil")
     dev: Dev = request.getfixturevalue("dev")
-    dev.fund(SOMEBODY)  # it does not even simulate for whoever has nothing
+    dev.fund(SOMEBODY)  # the chain does not even simulate calls of an account without coin
     return dev.url, dev.chain_id, dev.contracts
 
 

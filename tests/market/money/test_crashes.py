@@ -1,4 +1,4 @@
-"""Killed at every step, books and chain agree after the restart."""
+"""After a kill at any step and a restart, books and chain agree."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def _addresses(contracts: Deployed) -> list[Address]:
     return [getattr(contracts, each.name) for each in fields(contracts)]
 
 
-# A commit and a sending have two steps each; the least that a scenario can consist of.
+# A commit and a sending have two steps each. These are the fewest steps of each scenario.
 @pytest.mark.parametrize(
     ("scenario", "least"), [("settlement", 10), ("transfer", 30), ("staking", 30)]
 )

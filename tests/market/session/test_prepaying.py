@@ -1,4 +1,4 @@
-"""Paying ahead over real sockets and journals: who is served once nobody of theirs is left."""
+"""Prepaying over real sockets and journals: the service goes on after the client's agent ends."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ async def prepaid_place(folder: Path, seller: Provider) -> AsyncIterator[Tunnel]
 
 
 async def use_up(engine: PlayedEngine) -> int:
-    """As many bytes as the provider lets pass, of a client that says nothing."""
+    """Return how many bytes the provider lets pass for a silent client."""
     total = 0
     while CLIENT_KEY in engine.peers:
         total += engine.pass_bytes(CLIENT_KEY, 64 << 10)
@@ -119,7 +119,7 @@ def test_a_provider_that_is_started_again_goes_on_with_it(tmp_path: Path) -> Non
 
 
 class Buying:
-    """An agent's process, but for the process: what it tells is in ``told``."""
+    """A buying agent without a process of its own; its messages are in ``told``."""
 
     def __init__(self, folder: Path, seller: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
         self.told: list[dict[str, Any]] = []
@@ -152,7 +152,7 @@ class Buying:
         self._books = folder / "sessions.journal"
 
     async def run(self) -> dict[str, Any]:
-        """What it tells in the end."""
+        """Run it, and return its last message."""
         self.told.clear()
         async with asyncio.timeout(20):
             await Prepayer(self._start).run({})
@@ -182,7 +182,7 @@ def test_the_agent_tells_the_same_place_until_it_is_over(
             async with asyncio.timeout(60):
                 await use_up(seller.engine)
             await until(lambda: seller.ended)
-            for _ in range(2):  # as the provider says it, and as it was written down
+            for _ in range(2):  # first from the provider, then from the journal
                 assert (await agent.run()).keys() == {"over"}
             assert (await agent.record()).is_over
             assert len(seller.chain.known) == 1

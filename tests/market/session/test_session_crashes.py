@@ -1,4 +1,4 @@
-"""Killed at every step of a whole session, books, engines and chain agree after the restart."""
+"""After a kill at any step of a session and a restart, books, engines and chain agree."""
 
 import asyncio
 import subprocess
@@ -11,10 +11,10 @@ import pytest
 from tests.market import parties
 from tests.market.nodes import ANVIL_CHAIN_ID, REPOSITORY, anvil
 
-SHARES = 2  # processes, which mostly wait: for disks, and for each other's retries
+SHARES = 2  # processes, which mostly wait for disks and for each other's retries
 
 
-# Each commit and each message that is sent has two steps, each that comes has one.
+# Each commit and each sent message has two steps, and each received message has one.
 @pytest.mark.parametrize(("victim", "least"), [("provider", 60), ("client", 50)])
 def test_killed_at_every_step(victim: str, least: int, tmp_path: Path) -> None:
     with ExitStack() as stack:

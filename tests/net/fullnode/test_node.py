@@ -1,4 +1,4 @@
-"""Full nodes on loopback: what one hears, all know; also after they could not hear each other."""
+"""Full nodes on loopback: all learn what one hears, even after a partition."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ async def eventually(condition: Callable[[], object], seconds: float = 30) -> No
 async def full_node(
     folder: Path, chain: Chain, *bootstrap: str, pace: Pace = QUICK
 ) -> AsyncIterator[FullNode]:
-    """Its clock stands still."""
+    """Run a full node whose clock stands still."""
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240 - of a disk that is near
     listen = ("/ip4/127.0.0.1/tcp/0",)
     topics = (batch.topic(NETWORK),)
@@ -97,7 +97,7 @@ def as_record(node: FullNode, provider: Provider) -> bytes:
 
 
 def test_a_partition_heals(tmp_path: Path) -> None:
-    """Both sides hear of other providers, and of one of them a later record each."""
+    """Each side hears of other providers, and of a later record of one shared provider."""
 
     async def scene() -> None:
         chain, providers = world(120)
@@ -119,7 +119,7 @@ def test_a_partition_heals(tmp_path: Path) -> None:
             for node in (a, b, c):
                 assert node.gatherer.index.records.get(both.address) == later
 
-            # Once more: the connection falls, and is opened again by itself.
+            # The connection breaks once more, and is opened again without help.
             await a.host.disconnect(b.host.peer)
             await eventually(lambda: b.host.peer in a.neighbours.connected)
 
@@ -143,7 +143,7 @@ def test_what_was_taken_is_there_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_the_dht_stores_for_whoever_is_listed(tmp_path: Path) -> None:
-    """Also in a network process that was started again."""
+    """A restarted network process does the same."""
 
     async def scene() -> None:
         chain, (bob, carol) = world(2)

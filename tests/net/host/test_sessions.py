@@ -1,4 +1,4 @@
-"""Sessions at the network process: their bounds, and what hostile peers make of them."""
+"""Sessions in the network process: their bounds, and what hostile peers try."""
 
 import contextlib
 import struct
@@ -30,13 +30,13 @@ def numbers(node: Node) -> list[int]:
 
 
 async def first(node: Node) -> int:
-    """The session that a peer has opened."""
+    """Return the number of the session that a peer has opened."""
     assert await eventually(lambda: numbers(node))
     return numbers(node)[0]
 
 
 def play(tmp_path: Path, scene: Callable[[Node, Eve], Awaitable[Any]]) -> Any:
-    """A scene with a node that serves sessions and a peer without manners."""
+    """Run a scene with a peer that serves sessions, and a peer that breaks rules."""
 
     async def main() -> Any:
         node = Stage(tmp_path).node()
@@ -83,7 +83,7 @@ def test_bytes_pass_both_ways_in_order_and_end(tmp_path: Path) -> None:
 def test_who_serves_none_refuses(tmp_path: Path) -> None:
     async def scene(node: Node, attacker: Eve) -> Any:
         program_of(node).serves_sessions = False
-        with contextlib.suppress(Exception):  # it may be over while it is negotiated
+        with contextlib.suppress(Exception):  # it may end while it is negotiated
             await attacker.open(node, PROTOCOL)
         assert await eventually(lambda: node.sessions.refused["not served"])
         return numbers(node)
@@ -122,7 +122,7 @@ def test_a_place_is_free_again_when_its_peer_is_gone(tmp_path: Path) -> None:
 
 
 def test_nothing_is_read_that_the_program_does_not_ask_for(tmp_path: Path) -> None:
-    """So that it waits at the peer: a sender with manners is stopped by the window."""
+    """The data waits at the peer, because the window stops an honest sender."""
 
     async def scene(node: Node, attacker: Eve) -> Any:
         stream = await attacker.open(node, PROTOCOL)
@@ -133,7 +133,7 @@ def test_nothing_is_read_that_the_program_does_not_ask_for(tmp_path: Path) -> No
         assert len(await node.sessions.read(number)) == SESSION_CHUNK
         return waiting
 
-    assert play(tmp_path, scene) <= WINDOW + 1024  # and what was said to negotiate
+    assert play(tmp_path, scene) <= WINDOW + 1024  # plus the bytes of negotiation
 
 
 @pytest.mark.parametrize("is_guarded", [True, False])
@@ -162,7 +162,7 @@ def test_quic_cuts_off_who_sends_what_nobody_reads(
 
 
 def test_quic_leaves_silence_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would reset a stream that says nothing for 30 s."""
+    """By itself, QUIC would reset a stream that is silent for 30 s."""
     make = QUICStream.__init__
 
     def impatient(self: QUICStream, *arguments: Any, **named: Any) -> None:
@@ -208,7 +208,7 @@ def test_a_huge_frame_ends_the_connection(tmp_path: Path) -> None:
 
 
 def test_windows_do_not_grow(tmp_path: Path) -> None:
-    """A reader that keeps up would be given 16 MiB, which one that stops then has to hold."""
+    """A fast reader would otherwise get a window of 16 MiB, and hold as much when it stops."""
 
     async def scene(node: Node, attacker: Eve) -> Any:
         stream = await attacker.open(node, PROTOCOL)
@@ -280,7 +280,7 @@ def test_we_open_few_ourselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider has a reservation alone, and knows whom it talks to all the same."""
+    """The provider has only a reservation, and still knows whom it talks to."""
 
     async def never(_: DCUtRProtocol) -> None:
         await trio.sleep_forever()
@@ -297,7 +297,7 @@ def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.Monke
             assert await provider.reserve(full.host.get_id().to_bytes(), 10)
             name = provider.host.get_id()
             circuit = Multiaddr(f"{address_of(full)}/p2p-circuit/p2p/{name}")
-            await client.relay._transport.dial(circuit)  # without a punch after it
+            await client.relay._transport.dial(circuit)  # no hole punching follows
             ours = await client.sessions.open(name.to_bytes(), 10)
             theirs = await first(provider)
             await client.sessions.write(ours, b"through the relay")
@@ -311,12 +311,12 @@ def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def waiting_at(node: Node) -> int:
-    """Bytes that peers sent and nobody read."""
+    """Return the bytes that peers sent and nobody read."""
     connections: Any = node.host.get_network().connections
     return sum(
         len(buffer)
         for each in connections.values()
         for one in (each if isinstance(each, list) else [each])
         for buffer in one.muxed_conn.stream_buffers.values()
-        if len(buffer) > 1024  # what libp2p itself says
+        if len(buffer) > 1024  # smaller buffers hold libp2p's own messages
     )

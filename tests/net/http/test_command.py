@@ -1,4 +1,4 @@
-"""``fs-tunnel wallet sign-in``: what it signs, and what it does not."""
+"""``fs-tunnel wallet sign-in``: what it signs, and what it refuses to sign."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ DEADLINE = 60  # seconds
 
 @contextmanager
 def keystore(directory: Path) -> Iterator[list[str]]:
-    """Options that name a wallet and its password."""
+    """Yield options for a wallet and its password."""
     password = directory / "password"
     password.touch(0o600)
     password.write_text(os.urandom(8).hex())

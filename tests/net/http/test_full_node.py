@@ -1,4 +1,4 @@
-"""API and page over what a real full node gathered."""
+"""API and page over data that a real full node gathered."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Which of those that were found are bought of, and in which order."""
+"""From which of the found providers a tunnel is bought, and in which order."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ class Market:
 
 
 class Scene:
-    """In the place of a search: providers of these prices."""
+    """Takes the place of a search that finds providers with these prices."""
 
     def __init__(self, prices: list[int]) -> None:
         self.asked: list[Query] = []
@@ -45,7 +45,7 @@ class Scene:
         return Finding(match(found, Wishes(), Order.PRICE), [HONEST] * 2, {}, used_dht=False)
 
     def choose(self, looking: Looking = ANYBODY, provider: Address | None = None) -> list[int]:
-        """The numbers of those that are to be asked, in their order."""
+        """Return the numbers of the providers to ask, in their order."""
         market: Any = Market()
         records = asyncio.run(choose(market, looking, Price(10**18, 10**17), provider, None, 0))
         return [int.from_bytes(each.content.provider, "big") for each in records]

@@ -1,4 +1,4 @@
-"""Providers in a table, with reasons; full nodes that disagree, in words."""
+"""Providers in a table, with reasons; and text about full nodes that disagree."""
 
 from dataclasses import replace
 from typing import Any

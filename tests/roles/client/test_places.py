@@ -1,4 +1,4 @@
-"""A place in a provider's tunnel: what is one, and the files that it becomes."""
+"""A place at a provider: which descriptions are valid, and the files that are made from it."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Those who stand by, and every move: what is written down is what is read."""
+"""Standbys and moves: what is written down can be read again."""
 
 from ipaddress import ip_network
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A channel without a place, which is ordered later, over a connection that others have made."""
+"""A channel without a place, which is ordered later over a connection that others have made."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ from tests.market.played import PlayedEngine
 
 @asynccontextmanager
 async def reserved(folder: Path, seller: Provider, key: SigningKey) -> AsyncIterator[Journal]:
-    """The books of a client with whom ``seller`` stands by."""
+    """Make the books of a client for which ``seller`` stands by."""
     async with Journal(folder / "client.journal", GENESIS) as books:
         agent = ClientAgent(ClientSession(client_config(key)), books)
 
@@ -82,7 +82,7 @@ def test_what_is_reserved_costs_no_place_until_it_is_ordered(tmp_path: Path) -> 
             async with asyncio.timeout(20):
                 place = await agent.order(await connection(seller))
             assert seller.engine.peers == {CLIENT_KEY: place.addresses}
-            # And again, as after a crash: the same place.
+            # A second time, as after a crash, gives the same place.
             agent = await paying_agent(books, key)
             async with asyncio.timeout(20):
                 assert await agent.order(await connection(seller)) == place
@@ -102,7 +102,7 @@ def test_who_hangs_up_may_be_asked_again_and_who_refuses_may_not(
             with pytest.raises(ConnectionError):
                 await agent.order(stream)
             assert not (await record(books)).is_over
-            later = time.time() + 1000  # when the quote has expired
+            later = time.time() + 1000  # the quote has expired by then
             monkeypatch.setattr(time, "time", lambda: later)
             agent = await paying_agent(books, key)
             async with asyncio.timeout(20):

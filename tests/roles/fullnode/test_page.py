@@ -1,4 +1,4 @@
-"""A full node's page with a chain behind it: who signs in sees what the chain says."""
+"""A full node's page with a chain: an account that signs in sees what the chain says."""
 
 import asyncio
 import json

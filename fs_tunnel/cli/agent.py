@@ -2,10 +2,10 @@
 
 The first line of its standard input is what it is to do, as JSON, from a file of root's. It reads
 the files named there, gives up root for good, and only then opens its books and the network. What
-it tells of itself are lines of JSON on its standard output. SIGTERM has it finish its business.
+it tells of itself are lines of JSON on its standard output: also why it cannot go on, if it cannot.
+SIGTERM has it finish its business.
 """
 
-import codecs
 import json
 import logging
 import os
@@ -22,6 +22,7 @@ from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.daemon import system_log
 from fs_tunnel.linux.process import allow_files
 from fs_tunnel.linux.unprivileged import become
+from fs_wire.failure import describe
 
 
 class _Work(Protocol):
@@ -54,7 +55,6 @@ def main() -> None:
     logging.getLogger("web3").setLevel(logging.WARNING)
     try:
         work = _make(*_ROLES[start["role"]])(start)
-        codecs.lookup("idna")  # asyncio's, for every host; it is a file of Python's
         allow_files(_MAX_FILES)
         become(start["uid"], start["gid"], start["parent"])
         uvloop.run(work.run(_sockets(start)))
@@ -63,8 +63,16 @@ def main() -> None:
         log.error("%s", error)
         sys.exit(error.exit_code)
     except (OSError, TimeoutError) as error:
-        log.error("the agent ends: %s", error or type(error).__name__)
-        sys.exit(1)
+        _end(f"the agent ends: {describe(error)}")
+    except Exception as error:
+        log.debug("where it ended", exc_info=True)
+        _end(f"the agent ended by mistake: {describe(error)}")
+
+
+def _end(why: str) -> None:
+    tell({"state": "failed", "error": why})
+    log.error("%s", why)
+    sys.exit(1)
 
 
 def _make(module: str, name: str) -> Callable[[dict[str, Any]], _Work]:

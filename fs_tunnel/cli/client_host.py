@@ -46,12 +46,13 @@ class Relayed:
     def __init__(self, start: dict[str, Any]) -> None:
         """While this is root: have what will start the host as the agent's user."""
         self._network, self._peer = bytes.fromhex(start["network"]), bytes.fromhex(start["peer"])
+        self._name = name_of(self._peer)
         self._processes = ForkServer(start["uid"], start["gid"])
 
     @asynccontextmanager
     async def route(self, relays: Sequence[str]) -> AsyncIterator[PeerRoute]:
         """Through the first full node that leads there, of these multiaddrs."""
-        behind = f"{CIRCUIT}p2p/{name_of(self._peer)}"
+        behind = f"{CIRCUIT}p2p/{self._name}"
         async with client_host(self._network, self._processes, relays) as host:
             yield PeerRoute(host, self._peer, [f"{each}{behind}" for each in relays])
 

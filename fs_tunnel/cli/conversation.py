@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fs_market.errors import MarketError
+from fs_wire.failure import printable
 
 # -P: not from the directory that root happens to stand in.
 _AGENT = (sys.executable, "-P", "-m", "fs_tunnel.cli.agent")
@@ -73,8 +74,3 @@ async def conversation(
 def senseless() -> MarketError:
     """What is raised where an agent says what none of ours would."""
     return MarketError("the agent makes no sense; see the system's log, and repeat")
-
-
-def printable(text: str, most: int = 1000) -> str:
-    """Of a text that a stranger may have written, what a terminal can be shown."""
-    return "".join(each if each.isprintable() else "?" for each in text[:most])

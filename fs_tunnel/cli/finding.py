@@ -24,10 +24,11 @@ from fs_net.core.records import MAX_SIGNED, network_id
 from fs_net.ports import Listing
 from fs_net.settings import parse_network
 from fs_tunnel.cli.chain_view import ChainListings
-from fs_tunnel.cli.conversation import conversation, printable, senseless
+from fs_tunnel.cli.conversation import conversation, senseless
 from fs_tunnel.cli.finding_agent import listing_to_json
 from fs_tunnel.cli.market_files import agent_user
 from fs_tunnel.errors import UsageError
+from fs_wire.failure import printable
 
 _MOST_ASKED_OF_THE_CHAIN = 2048  # providers in one search
 _AT_ONCE = 8  # of them

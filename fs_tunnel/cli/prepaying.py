@@ -25,7 +25,7 @@ from fs_market.errors import MarketError
 from fs_net.core.records import ProviderRecord, parse_untrusted
 from fs_tunnel.cli import buying, money
 from fs_tunnel.cli.buying import Purchase
-from fs_tunnel.cli.conversation import printable, senseless
+from fs_tunnel.cli.conversation import senseless
 from fs_tunnel.cli.deals import Deal, Payer
 from fs_tunnel.cli.market_files import MarketFiles, agent_user
 from fs_tunnel.cli.money import Market, amount_json
@@ -38,6 +38,7 @@ from fs_tunnel.errors import UsageError
 from fs_tunnel.linux.state import state_directory
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.types import PublicKey
+from fs_wire.failure import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fs_tunnel.helper.engine_sockets import connect_as_root
+from fs_tunnel.helper.last_words import LastWords, why_it_ended
 from fs_tunnel.helper.supervisor import FIRST_DELAY, delay_after
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class Agent:
                 log.warning("the agent of %s ended; it is started again", self._name)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 self._can_start = False
-                log.error("the agent of %s cannot be started: %s", self._name, error)
+                self._fail(f"it cannot be started: {error}")
             delay = delay_after(clock() - began, delay)
             await self._pause(delay)
 
@@ -127,8 +128,16 @@ class Agent:
                 await self._is_leaving.wait()
         await asyncio.sleep(min(seconds, _LOOK_EVERY))
 
+    def _fail(self, why: str) -> None:
+        """It said nothing of itself; the words are those of an agent that could."""
+        log.error("the agent of %s: %s", self._name, why)
+        self._told = {"state": "failed", "error": f"the agent: {why}"}
+
     async def _run_once(self, raw: bytes) -> int:
-        content = json.loads(raw)
+        with LastWords() as words:
+            return await self._run_with(json.loads(raw), words)
+
+    async def _run_with(self, content: dict[str, Any], words: LastWords) -> int:
         sockets = await asyncio.to_thread(connect_as_root, self._name)
         try:
             descriptors = {use: sock.fileno() for use, sock in sockets.items()}
@@ -136,10 +145,13 @@ class Agent:
                 *_AGENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # When debugging, its log goes where the helper's goes.
+                stderr=None if os.environ.get("FS_TUNNEL_DEBUG") else words.writer,
                 pass_fds=tuple(descriptors.values()),
                 limit=_MAX_LINE,
             )
         finally:
+            words.close_writer()
             for sock in sockets.values():
                 sock.close()
         self._can_start = True
@@ -149,7 +161,10 @@ class Agent:
             start = {**content, "sockets": descriptors, "parent": os.getpid()}
             process.stdin.write(json.dumps(start).encode() + b"\n")
             await self._listen(process.stdout)
-            return await process.wait()
+            status = await process.wait()
+            if status != 0 and not self._has_told:
+                self._fail(why_it_ended(status, words))
+            return status
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

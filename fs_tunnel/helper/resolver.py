@@ -67,8 +67,11 @@ def forwarder_config(settings: ResolverSettings, blocked: Collection[str], paren
     )
 
 
-def start(settings: ResolverSettings) -> "subprocess.Popen[str]":
-    """Start it; ConfigError for its block list, SystemChangeError where it cannot be started."""
+def start(settings: ResolverSettings, errors: int) -> "subprocess.Popen[str]":
+    """Start it, with a descriptor for its errors.
+
+    ConfigError for its block list, SystemChangeError where it cannot be started.
+    """
     blocked = (
         block_list.load(Path(settings.block_list)) if settings.block_list else frozenset[str]()
     )
@@ -85,7 +88,7 @@ def start(settings: ResolverSettings) -> "subprocess.Popen[str]":
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             cwd="/",
             env=environment,
             text=True,

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Sequence
 
 from fs_tunnel.errors import SystemChangeError
-from fs_tunnel.linux import libc
+from fs_tunnel.linux import late_imports, libc
 
 # The first of them that there is: Debian's dnsmasq-base makes one that owns nothing.
 _USERS = ("dnsmasq", "nobody")
@@ -56,8 +56,12 @@ def become_nobody(parent: int) -> None:
     become(user.pw_uid, user.pw_gid, parent)
 
 
-def become(uid: int, gid: int, parent: int) -> None:
-    """As ``become_nobody``, for another user; who is not root can only stay who he is."""
+def become(uid: int, gid: int, parent: int, *late: str) -> None:
+    """As ``become_nobody``, for another user; if this is not root, the user stays.
+
+    ``late`` are the modules that libraries would import afterwards, see ``late_imports``.
+    """
+    late_imports.load(*late)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if os.geteuid() == 0:
         os.setgroups([])

@@ -11,6 +11,9 @@ import pytest
 
 from tests.netns.served import Served, served, settle
 
+# Chains are for tests of the market and of the roles alike.
+pytest_plugins = ("tests.market.chains",)
+
 # Command and the apt package that has it.
 NETNS_TOOLS = {
     "ip": "iproute2",

@@ -12,9 +12,9 @@ import socket
 import sys
 from collections.abc import Callable
 
-from fs_tunnel.linux import libc
-from fs_tunnel.linux.unprivileged import become
+from fs_wire import libc
 from fs_wire.failure import describe
+from fs_wire.unprivileged import become
 
 _PID = 4  # bytes
 # What libp2p and its libraries import when they first need it.

@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from fs_tunnel.cli import standbys
-from fs_tunnel.cli.market_files import MarketFiles
-from fs_tunnel.cli.text import ago, human_bytes
+from fs_tunnel.console.text import ago, human_bytes
+from fs_tunnel.roles.client import standbys
+from fs_tunnel.roles.market_files import MarketFiles
 
 
 def told_of(name: str, said: dict[str, Any]) -> dict[str, Any] | None:

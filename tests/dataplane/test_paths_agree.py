@@ -17,8 +17,14 @@ from scapy.packet import Packet
 from fs_tunnel.dataplane.native import NativePath
 from fs_tunnel.dataplane.offload import PLAIN
 from fs_tunnel.dataplane.twin import Twin
-from fs_tunnel.proto.path import HandshakeReceived, HandshakesLost, Limits, LocalAddress, PathKeys
-from fs_tunnel.types import Endpoint
+from fs_tunnel.proto.path import (
+    HandshakeReceived,
+    HandshakesLost,
+    Limits,
+    LocalAddress,
+    PathKeys,
+)
+from fs_wire.types import Endpoint
 
 PLACES = (
     (Endpoint("192.0.2.1", 1000), LocalAddress(bytes([192, 0, 2, 9]), 2)),

@@ -21,11 +21,11 @@ from typing import Any
 
 from eth_keyfile.keyfile import create_keyfile_json
 
-from fs_market.chain import Chain
-from fs_market.contracts import Channels
-from fs_market.core.ethereum import Address
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Channels
+from fs_market.core.wire.ethereum import Address
+from fs_market.money.wallet import Wallet, parse_secret, write_once
 from fs_market.settings import read
-from fs_market.wallet import Wallet, parse_secret, write_once
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until

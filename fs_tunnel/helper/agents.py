@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fs_tunnel.helper.engine_sockets import connect_as_root
+from fs_tunnel.helper.last_words import LastWords, why_it_ended
 from fs_tunnel.helper.starts import AGENT, agent_input
 from fs_tunnel.helper.supervisor import FIRST_DELAY, delay_after
 
@@ -113,7 +115,7 @@ class Agent:
                 log.warning("the agent of %s ended, and starts again", self._name)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 self._can_start = False
-                log.error("the agent of %s cannot be started: %s", self._name, error)
+                self._fail(f"it cannot be started: {error}")
             delay = delay_after(clock() - began, delay)
             await self._pause(delay)
 
@@ -124,7 +126,16 @@ class Agent:
                 await self._is_leaving.wait()
         await asyncio.sleep(min(seconds, _LOOK_EVERY))
 
+    def _fail(self, why: str) -> None:
+        """Report a failure in the place of an agent that could not."""
+        log.error("the agent of %s: %s", self._name, why)
+        self._told = {"state": "failed", "error": f"the agent: {why}"}
+
     async def _run_once(self, raw: bytes) -> int:
+        with LastWords() as words:
+            return await self._run_with(raw, words)
+
+    async def _run_with(self, raw: bytes, words: LastWords) -> int:
         sockets = await asyncio.to_thread(connect_as_root, self._name)
         try:
             descriptors = {use: sock.fileno() for use, sock in sockets.items()}
@@ -132,10 +143,13 @@ class Agent:
                 *AGENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # In debugging, the agent's log goes where the helper's log goes.
+                stderr=None if os.environ.get("FS_TUNNEL_DEBUG") else words.writer,
                 pass_fds=tuple(descriptors.values()),
                 limit=_MAX_LINE,
             )
         finally:
+            words.close_writer()
             for sock in sockets.values():
                 sock.close()
         self._can_start = True
@@ -144,7 +158,10 @@ class Agent:
             assert process.stdout is not None
             process.stdin.write(agent_input(raw, descriptors))
             await self._listen(process.stdout)
-            return await process.wait()
+            status = await process.wait()
+            if status != 0 and not self._has_told:
+                self._fail(why_it_ended(status, words))
+            return status
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

@@ -63,8 +63,11 @@ def forwarder_config(settings: ResolverSettings, blocked: Collection[str], paren
     return CODEC.to_line(start).decode()
 
 
-def start(settings: ResolverSettings) -> "subprocess.Popen[str]":
-    """Start it; ConfigError if its block list is wrong, SystemChangeError if it cannot start."""
+def start(settings: ResolverSettings, errors: int) -> "subprocess.Popen[str]":
+    """Start it; ``errors`` is a descriptor for its error messages.
+
+    It raises ConfigError if the block list is wrong, and SystemChangeError if it cannot start.
+    """
     blocked = (
         block_list.load(Path(settings.block_list)) if settings.block_list else frozenset[str]()
     )
@@ -81,7 +84,7 @@ def start(settings: ResolverSettings) -> "subprocess.Popen[str]":
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             cwd="/",
             env=environment,
             text=True,

@@ -212,6 +212,7 @@ class _Helper:
                     "pid": os.getpid(),
                     "changes": self._permissions.in_force(),
                     "resolver": self._supervisor.pid,
+                    "resolver_failure": self._supervisor.failure,
                     "market": self._agent.told,
                     "failover": self._failover.told,
                 }

@@ -7,6 +7,7 @@ import os
 import subprocess
 
 from fs_tunnel.helper import resolver
+from fs_tunnel.helper.last_words import LastWords, why_it_ended
 from fs_tunnel.helper.settings import ResolverSettings
 from fs_wire.errors import FlowShieldError
 
@@ -29,6 +30,7 @@ class Supervisor:
         self._settings: ResolverSettings | None = None
         self._process: subprocess.Popen[str] | None = None
         self._task: asyncio.Task[None] | None = None
+        self.failure = ""  # why the resolver does not stay up; empty once it does
 
     @property
     def pid(self) -> int | None:
@@ -37,7 +39,7 @@ class Supervisor:
 
     def supervise(self, settings: ResolverSettings | None) -> None:
         """Run a resolver with these settings in place of the old one; it reads its list again."""
-        before, self._settings = self._task, settings
+        before, self._settings, self.failure = self._task, settings, ""
         if before is not None:
             before.cancel()
         self._task = asyncio.create_task(self._run(settings, before)) if settings else None
@@ -56,25 +58,37 @@ class Supervisor:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                await self._run_once(settings)
-                log.warning("the resolver of %s ended, and starts again", self._name)
+                self.failure = await self._run_once(settings)
             except FlowShieldError as error:
-                log.error("%s", error)
+                self.failure = str(error)
+            log.error("the resolver of %s: %s; it starts again", self._name, self.failure)
             delay = delay_after(asyncio.get_running_loop().time() - began, delay)
             await asyncio.sleep(delay)
 
-    async def _run_once(self, settings: ResolverSettings) -> None:
-        process = self._process = resolver.start(settings)
+    async def _run_once(self, settings: ResolverSettings) -> str:
+        """Run a resolver until it ends, and return why it ended."""
+        with LastWords() as words:
+            process = self._process = resolver.start(settings, words.writer)
+            words.close_writer()
+            return why_it_ended(await self._wait_for(process), words)
+
+    async def _wait_for(self, process: "subprocess.Popen[str]") -> int:
         ended = asyncio.Event()
         descriptor = os.pidfd_open(process.pid)
         loop = asyncio.get_running_loop()
         loop.add_reader(descriptor, ended.set)
+        settled = loop.call_later(_SETTLED_AFTER, self._settle)
         try:
             await ended.wait()
         finally:
+            settled.cancel()
             loop.remove_reader(descriptor)
             os.close(descriptor)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            process.wait()
+            status = process.wait()
             self._process = None
+        return status
+
+    def _settle(self) -> None:
+        self.failure = ""

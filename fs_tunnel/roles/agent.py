@@ -3,10 +3,9 @@
 Its standard input begins with two lines of JSON: ``fs_tunnel.helper.starts.Launch``, and one of
 ``fs_tunnel.roles.starts``. The agent reads the files named there as root, and then gives up root
 for good. Only after that does it open its books and the network. It reports on its standard output,
-in lines of JSON. On SIGTERM it finishes its business and ends.
+in lines of JSON, and also says there why it failed. On SIGTERM it finishes its business and ends.
 """
 
-import codecs
 import logging
 import os
 import socket
@@ -24,6 +23,7 @@ from fs_tunnel.linux.process import allow_files
 from fs_tunnel.roles.starts import AgentStart, parse_start
 from fs_tunnel.roles.telling import tell
 from fs_wire.errors import FlowShieldError
+from fs_wire.failure import describe
 from fs_wire.unprivileged import become
 
 
@@ -58,9 +58,6 @@ def main() -> None:
         launch = launches.CODEC.from_line(Launch, launch_line)
         start = parse_start(start_line)
         work = _make(*_ROLES[start.role])(start)
-        codecs.lookup(
-            "idna"
-        )  # asyncio needs it for each host name, and Python loads it from a file
         allow_files(_MAX_FILES)
         become(start.user.uid, start.user.gid, launch.parent)
         uvloop.run(work.run(_sockets(launch.sockets)))
@@ -69,8 +66,16 @@ def main() -> None:
         log.error("%s", error)
         sys.exit(error.exit_code)
     except (OSError, TimeoutError) as error:
-        log.error("the agent ends: %s", error or type(error).__name__)
-        sys.exit(1)
+        _end(f"the agent ends: {describe(error)}")
+    except Exception as error:
+        log.debug("where it ended", exc_info=True)
+        _end(f"the agent ended by mistake: {describe(error)}")
+
+
+def _end(why: str) -> None:
+    tell({"state": "failed", "error": why})
+    log.error("%s", why)
+    sys.exit(1)
 
 
 def _make(module: str, name: str) -> Callable[[AgentStart], _Work]:

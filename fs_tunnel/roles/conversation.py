@@ -13,6 +13,7 @@ from typing import Any
 from fs_market.errors import MarketError
 from fs_tunnel.helper.starts import AGENT, agent_input
 from fs_tunnel.roles.starts import CODEC, AgentStart
+from fs_wire.failure import printable
 
 _MAX_LINE = 1 << 20  # bytes
 
@@ -73,8 +74,3 @@ async def conversation(
 def senseless() -> MarketError:
     """The error for words that none of our agents says."""
     return MarketError("the agent makes no sense; see the system's log, and run the command again")
-
-
-def printable(text: str, most: int = 1000) -> str:
-    """The part of a stranger's text that a terminal can safely show."""
-    return "".join(each if each.isprintable() else "?" for each in text[:most])

@@ -47,12 +47,13 @@ class Relayed:
     def __init__(self, dealing: Dealing) -> None:
         """As root, start the process that will start the host as the agent's user."""
         self._network, self._peer = dealing.network, dealing.peer
+        self._name = name_of(self._peer)
         self._processes = ForkServer(dealing.user.uid, dealing.user.gid)
 
     @asynccontextmanager
     async def route(self, relays: Sequence[str]) -> AsyncIterator[PeerRoute]:
         """The way through the first full node that leads there, of these multiaddrs."""
-        behind = f"{CIRCUIT}p2p/{name_of(self._peer)}"
+        behind = f"{CIRCUIT}p2p/{self._name}"
         async with client_host(self._network, self._processes, relays) as host:
             yield PeerRoute(host, self._peer, [f"{each}{behind}" for each in relays])
 

@@ -26,10 +26,11 @@ from fs_net.ports import Listing
 from fs_net.settings import parse_network
 from fs_tunnel.roles.chain_view import ChainListings
 from fs_tunnel.roles.client.finding_agent import listing_to_json
-from fs_tunnel.roles.conversation import conversation, printable, senseless
+from fs_tunnel.roles.conversation import conversation, senseless
 from fs_tunnel.roles.market_files import agent_user
 from fs_tunnel.roles.starts import FindStart, User
 from fs_wire.errors import UsageError
+from fs_wire.failure import printable
 
 _MOST_ASKED_OF_THE_CHAIN = 2048  # providers in one search
 _AT_ONCE = 8  # of these questions

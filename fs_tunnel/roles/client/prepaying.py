@@ -34,11 +34,12 @@ from fs_tunnel.roles.client.places import Place, conf_lines, parse_place_untrust
 from fs_tunnel.roles.client.providers import Provider
 from fs_tunnel.roles.client.purchase import Purchase
 from fs_tunnel.roles.client.wishes import parse_price
-from fs_tunnel.roles.conversation import printable, senseless
+from fs_tunnel.roles.conversation import senseless
 from fs_tunnel.roles.market_files import MarketFiles, agent_user, unreadable
 from fs_tunnel.roles.open_market import Market
 from fs_tunnel.roles.starts import PrepayStart, Purse, User
 from fs_wire.errors import UsageError
+from fs_wire.failure import printable
 from fs_wire.types import PublicKey
 
 

@@ -4,6 +4,7 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 
+from fs_tunnel.config import read_at_most
 from fs_wire.errors import ConfigError
 
 MAX_FILE_BYTES = 32 << 20  # a million names
@@ -20,17 +21,8 @@ _OF_THE_HOST = frozenset(
 
 def load(path: Path) -> frozenset[str]:
     """Read and parse a file; ConfigError if it cannot be used."""
-    source = str(path)
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}; check the path", source=source
-        ) from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError("larger than 32 MiB; give a shorter list", source=source)
-    return parse(raw.decode("utf-8", "replace"), source=source)
+    raw = read_at_most(path, MAX_FILE_BYTES, "give a shorter list")
+    return parse(raw.decode("utf-8", "replace"), source=str(path))
 
 
 def parse(text: str, *, source: str) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """What each agent is told when it starts.
 
 A start is the second line of an agent's standard input; the first is ``fs_tunnel.helper.starts``'s
-``Launch``. ``role`` names the agent. The starts of a provider's agent, of a paying agent and of a
-prepaying agent also stand in a file of root's, so that the agent can be started again.
+``Launch``. ``role`` names the agent. A file of root's also has the start of a selling, paying or
+prepaying agent, so that the agent can be started again.
 """
 
 from dataclasses import dataclass

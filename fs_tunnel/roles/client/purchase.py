@@ -1,4 +1,4 @@
-"""What a user asks for who buys a tunnel."""
+"""What a user who buys a tunnel asks for."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Announcement:
-    """The section [network], its keys, and the provider's node in the network."""
+    """Announces a provider by the section [network] and its two keys."""
 
     def __init__(self, conf: Path, market: MarketSettings, sold: ProviderSettings) -> None:
         """Read all files, as long as this is root; ConfigError if something is missing."""

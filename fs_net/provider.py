@@ -83,7 +83,8 @@ class ProviderNode:
         """The provider's present standing in the network."""
         taken_by, connected, reason = self._core.describe()
         reservations = self._core.reservations
-        return Standing(self.host.peer, taken_by, connected, reason, reservations, self._failure)
+        failure = self._failure and (self.host.failure or self._failure)
+        return Standing(self.host.peer, taken_by, connected, reason, reservations, failure)
 
     async def run(self) -> None:
         """Announce until cancelled; no failure of the network ends this."""

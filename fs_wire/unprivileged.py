@@ -9,7 +9,7 @@ import resource
 import signal
 from collections.abc import Sequence
 
-from fs_wire import libc
+from fs_wire import late_imports, libc
 from fs_wire.errors import SystemChangeError
 
 # The first of them that there is: Debian's dnsmasq-base makes one that owns nothing.
@@ -56,8 +56,12 @@ def become_nobody(parent: int) -> None:
     become(user.pw_uid, user.pw_gid, parent)
 
 
-def become(uid: int, gid: int, parent: int) -> None:
-    """As ``become_nobody``, for another user; who is not root can only stay who he is."""
+def become(uid: int, gid: int, parent: int, *late: str) -> None:
+    """As ``become_nobody``, for another user; if this is not root, the user stays.
+
+    ``late`` are the modules that libraries would import afterwards, see ``late_imports``.
+    """
+    late_imports.load(*late)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if os.geteuid() == 0:
         os.setgroups([])

@@ -25,7 +25,7 @@ def down(conf: str) -> None:
     require_net_admin("fs-tunnel down")
     name = settings.tunnel_name(conf)
     files = MarketFiles(name)
-    role = (files.read_start() or {}).get("role")
+    role = files.role()
     told = _dismiss_agent(name) if role else None
     click.echo(f"{name} is down" if take_down(name) else f"{name} was not up")
     if told is not None:

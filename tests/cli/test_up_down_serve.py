@@ -127,7 +127,7 @@ def test_a_dead_engine_of_a_split_tunnel_leaves_nothing(scene: Served) -> None:
     kill_engine(scene, where, scene.client.name)
     assert process.wait(20) == 1
     said = process.stderr.read().decode()
-    assert "died; all was undone" in said
+    assert "died, and all changes are undone" in said
     assert said.count("\n") == 1
     assert host_state(where) == before
 

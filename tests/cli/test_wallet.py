@@ -229,7 +229,7 @@ def test_secrets_come_from_private_files_alone(scene: Scene, tmp_path: Path) -> 
     shared = private(tmp_path / "shared", "word")
     shared.chmod(0o644)
     done = scene.run("create", "--password-file", str(shared), wallet=tmp_path / "w")
-    assert "chmod 600 it" in refused(done, 2)
+    assert "run chmod 600" in refused(done, 2)
     empty = private(tmp_path / "empty", "")
     done = scene.run("create", "--password-file", str(empty), wallet=tmp_path / "w")
     assert "password is empty" in refused(done, 2)

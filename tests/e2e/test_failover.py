@@ -172,7 +172,7 @@ def test_who_leaves_is_left_and_a_share_that_is_spent_too(
     assert fetching.stalled() <= share
 
     def blocked() -> bool:
-        return "nobody is left who stands by" in made.ok(made.client, "status", NAME)
+        return "no standby is left" in made.ok(made.client, "status", NAME)
 
     wait_until(blocked, what="it says that it is blocked", seconds=WITHIN)
     shown = made.ok(made.client, "status", NAME)

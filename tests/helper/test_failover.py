@@ -60,7 +60,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
         async def whole() -> None:
             played = Played(tmp_path)
             argv = (sys.executable, "-c", _PLAYED, str(played.file), *map(str, codes))
-            monkeypatch.setattr(failover, "_MOVING", argv)
+            monkeypatch.setattr(failover, "MOVER", argv)
             try:
                 await act(played)
             finally:

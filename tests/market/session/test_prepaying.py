@@ -1,7 +1,6 @@
 """Prepaying over real sockets and journals: the service goes on after the client's agent ends."""
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ import uvloop
 from coincurve import PrivateKey
 
 from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.money.units import Token
 from fs_market.core.session import prepaid, provider
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.prepaid import PrepaidSession
@@ -29,6 +29,7 @@ from fs_market.session import session_book
 from fs_market.session.client_agent import Buyer, ClientAgent
 from fs_tunnel.roles.client import prepaying_agent
 from fs_tunnel.roles.client.prepaying_agent import Prepayer
+from fs_tunnel.roles.starts import Dealing, PrepayStart, Purse, User
 from tests.market import dealing
 from tests.market.dealing import (
     CLIENT_KEY,
@@ -130,25 +131,24 @@ class Buying:
         monkeypatch.setattr(prepaying_agent, "tell", self.told.append)
         monkeypatch.setattr(prepaying_agent, "consider", accept)
         monkeypatch.setattr(prepaying_agent, "have_opened", buyer(seller).open_channel)
-        self._start = json.loads(
-            json.dumps(
-                {
-                    "session_key_file": str(key),
-                    "token": {"symbol": "FST", "decimals": 6, "address": str(TOKEN)},
-                    "chain_id": DOMAIN.chain_id,
-                    "channels": str(DOMAIN.contract),
-                    "payer": str(PAYER),
-                    "wireguard_key": CLIENT_KEY.to_base64(),
-                    "max_price": {"per_gib": PRICE.per_gib, "per_hour": PRICE.per_hour},
-                    "budget": str(DEPOSIT),
-                    "node": str(NODE.address),
-                    "books": str(folder),
-                    "genesis": GENESIS.hex(),
-                    "host": seller.route.host,
-                    "port": seller.route.port,
-                }
-            )
+        purse = Purse(
+            books=folder,
+            token=Token("FST", 6, TOKEN),
+            chain_id=DOMAIN.chain_id,
+            channels=DOMAIN.contract,
+            genesis=GENESIS,
+            payer=PAYER,
+            wireguard_key=CLIENT_KEY,
+            budget=DEPOSIT,
         )
+        ours = Dealing(
+            user=User(os.getuid(), os.getgid()),
+            purse=purse,
+            session_key_file=key,
+            max_price=PRICE,
+            node=NODE.address,
+        )
+        self._start = PrepayStart(dealing=ours, host=seller.route.host, port=seller.route.port)
         self._books = folder / "sessions.journal"
 
     async def run(self) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from fs_net.core.index import Entry
 from fs_net.core.matching import Candidate, Order, Wishes, match
 from fs_net.core.records import Service
 from fs_tunnel.roles.client import choosing, finding
-from fs_tunnel.roles.client.choosing import Looking, choose
+from fs_tunnel.roles.client.choosing import choose
 from fs_tunnel.roles.client.finding import Finding, NodeSaid, Query
+from fs_tunnel.roles.client.purchase import Looking
 from fs_wire.errors import UsageError
 from tests.net.world import Provider
 

@@ -54,7 +54,7 @@ def test_a_quote_is_told_and_buys_nothing(scene: Market) -> None:
     other.write_text(f'address = "{PROVIDER}:{SALES}"\nnode = "0x{"11" * 20}"\n')
     refused = scene.fs_tunnel(scene.client, "market", "quote", other, *wallet(scene))
     assert refused.code == 1
-    assert "another node" in refused.err
+    assert "by another provider" in refused.err
     assert scene.gained("client") == 0
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from fs_market.chain.contracts import Channels, Erc20, Offer, Registry, StakeBook
 from fs_market.chain.deploy import TOKEN, Deployed
 from fs_market.chain.transactions import Call
-from fs_market.core.money.channels import channel_id, channels_domain
-from fs_market.core.money.stakes import bind_digest, stakes_domain
+from fs_market.core.wire.channels import channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.stakes import bind_digest, stakes_domain
 from fs_market.money import voucher_book
 from fs_market.money.settle import SettlementPolicy, Settler
 from fs_market.money.staking import Staking

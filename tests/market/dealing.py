@@ -12,15 +12,15 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from fs_market.core.money.accounting import Increment
-from fs_market.core.money.channels import ChannelStatus, channel_id, channels_domain
 from fs_market.core.money.prices import Price
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
+from fs_market.core.session.events import Ended, OpenChannel
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
 from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import Ended, OpenChannel
+from fs_market.core.wire.channels import ChannelStatus, channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted

@@ -12,8 +12,8 @@ from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.deploy import DEFAULT_RULES, TOKEN, Deployed, deploy
 from fs_market.chain.fees import FeePolicy
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import Terms, channel_id, channels_domain
-from fs_market.core.money.vouchers import Voucher, sign_voucher
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import Terms, Voucher, channel_id, channels_domain
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
 from fs_market.money import voucher_book

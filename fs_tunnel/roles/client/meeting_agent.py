@@ -17,9 +17,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fs_market.core.money.channels import channel_id
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channel_id
 from fs_market.errors import MarketError
 from fs_market.journal import Journal
 from fs_market.session.client_agent import ClientAgent

@@ -12,9 +12,9 @@ import socket
 import time
 from typing import Any
 
-from fs_market.core.money.channels import channel_id
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.prepaid import PrepaidSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channel_id
 from fs_market.errors import MarketError, Reason
 from fs_market.journal import Journal
 from fs_market.session.client_agent import Buyer, ClientAgent

@@ -18,8 +18,7 @@ from fs_market.chain.chain import Chain
 from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.deploy import Deployed
 from fs_market.chain.rpc import _failure
-from fs_market.core.money.channels import Terms
-from fs_market.core.money.vouchers import Voucher
+from fs_market.core.wire.channels import Terms, Voucher
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import (
     ChainError,
@@ -129,7 +128,7 @@ def test_another_chain_is_refused(node: Anvil) -> None:
         async with Chain(node.url, 1, confirmations=1):
             pass
 
-    with pytest.raises(WrongChain, match="serves chain 31337, not 1; name the node"):
+    with pytest.raises(WrongChain, match="serves chain 31337, not 1; name a chain node"):
         asyncio.run(run())
 
 
@@ -152,7 +151,7 @@ def test_nonsense_is_refused(
 ) -> None:
     with between(node.url) as liar:
         liar.fault = answering(method, answer)
-        with pytest.raises(MalformedAnswer, match="use another node"):
+        with pytest.raises(MalformedAnswer, match="use another chain node"):
             ask(liar.url, what)
         assert liar.asked[method] == 1
 
@@ -213,7 +212,7 @@ def test_a_dead_node_is_asked_again_for_a_while(node: Anvil) -> None:
         flaky.fault = twice_dead
         assert ask(flaky.url, lambda c: c.balance(SOMEBODY)) == 0
         flaky.fault = lambda method, _count: "before" if method == "eth_getBalance" else None
-        with pytest.raises(NodeUnreachable, match="look whether it runs"):
+        with pytest.raises(NodeUnreachable, match="check that it runs"):
             ask(flaky.url, lambda c: c.balance(SOMEBODY), attempts=2)
 
 
@@ -236,7 +235,7 @@ def test_a_silent_node_costs_bounded_time(node: Anvil) -> None:
 
 @pytest.mark.parametrize("url", ["", "localhost", "ftp://x", "http://", "file:///etc/passwd"])
 def test_what_is_no_url_of_a_node_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="mend rpc, or --rpc"):
+    with pytest.raises(UsageError, match="correct rpc, or --rpc"):
         Chain(url, 1, confirmations=1)
 
 
@@ -313,7 +312,7 @@ def test_other_errors_are_no_reverts() -> None:
 def test_no_contract_at_an_address(dev: Dev, tmp_path: Path) -> None:
     async def run() -> None:
         async with Chain(dev.url, dev.chain_id, confirmations=1) as chain:
-            with pytest.raises(MalformedAnswer, match="look whether the address is"):
+            with pytest.raises(MalformedAnswer, match="check that the address is"):
                 await Erc20(chain, SOMEBODY).balance_of(SOMEBODY)
 
     asyncio.run(run())

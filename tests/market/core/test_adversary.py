@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fs_market.core.money.accounting import Increment, Usage
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import Receipt, receipt_digest
 from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.messages import (
     ReceiptAcceptance,
     ReceiptOffer,
@@ -24,6 +23,7 @@ from fs_market.core.wire.messages import (
     serialize,
     sign_close,
 )
+from fs_market.core.wire.receipts import Receipt, receipt_digest
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import Reason
 from tests.market.core.world import (

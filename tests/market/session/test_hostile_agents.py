@@ -14,11 +14,11 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.money.vouchers import sign_voucher
 from fs_market.core.session.client_states import State
 from fs_market.core.session.provider import ProviderSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.framing import frame
 from fs_market.core.wire.messages import (
     Close,

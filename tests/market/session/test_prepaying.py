@@ -12,13 +12,13 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.money.units import Token
-from fs_market.core.session import prepaid, provider
+from fs_market.core.session import prepaid, provider, provider_serving
 from fs_market.core.session.client import ClientSession
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.prepaid import PrepaidSession
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.core.wire.signatures import SigningKey
@@ -81,7 +81,7 @@ async def use_up(engine: PlayedEngine) -> int:
 def test_who_has_paid_and_left_is_served_for_it_and_the_provider_can_settle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider, "FAREWELL_FOR", 0.1)
+    monkeypatch.setattr(provider_serving, "FAREWELL_FOR", 0.1)
 
     async def play() -> None:
         async with dealing.provider(tmp_path) as seller:
@@ -170,7 +170,7 @@ class Buying:
 def test_the_agent_tells_the_same_place_until_it_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider, "FAREWELL_FOR", 0.1)
+    monkeypatch.setattr(provider_serving, "FAREWELL_FOR", 0.1)
 
     async def play() -> None:
         async with dealing.provider(tmp_path) as seller:

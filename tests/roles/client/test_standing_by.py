@@ -12,12 +12,12 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.liveness import SILENT_AFTER
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.core.wire.messages import Quote
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.core.wire.signatures import SigningKey

@@ -71,7 +71,7 @@ def find(named: Path | None) -> Path:
         if path.is_file():
             return path
     looked = " or ".join(map(str, candidates()))
-    raise ConfigError(f"no settings of a market; write {looked}, or name a file with --settings")
+    raise ConfigError(f"there is no market.toml; write {looked}, or name yours with --settings")
 
 
 def read(path: Path, rpc: str | None = None) -> MarketSettings:

@@ -52,15 +52,15 @@ _CAP_NET_ADMIN = 12  # capabilities(7)
 _FIRST_PORT_OF_ALL = 1024  # below it, ports need a capability
 
 
-def require_root(command: str) -> None:
+def require_root(command: str, why: str = "reads what only root can see") -> None:
     """Raise PrivilegeError unless we are root."""
     if os.geteuid() != 0:
-        raise PrivilegeError(f"{command} changes interfaces and routes; run it with sudo")
+        raise PrivilegeError(f"{command} {why}; run it with sudo")
 
 
 def require_net_admin(command: str) -> None:
     """Raise PrivilegeError unless we are root, and may change networks: some containers may not."""
-    require_root(command)
+    require_root(command, "changes interfaces and routes")
     status = Path("/proc/self/status").read_text()
     effective = int(status.partition("CapEff:")[2].split()[0], 16)
     if not effective >> _CAP_NET_ADMIN & 1:

@@ -157,11 +157,11 @@ def test_cleanup_undoes_what_is_dead_and_leaves_what_lives(scene: Served) -> Non
     kill_engine(scene, where, scene.client.name)
     assert host_state(where) != before
     said = scene.fs_tunnel(where, "cleanup")
-    assert (said.code, said.out) == (0, f"{scene.client.name}: what it left behind is undone\n")
+    assert (said.code, said.out) == (0, f"{scene.client.name}: cleaned up\n")
     assert host_state(where) == before
     scene.up()
     ping(where, WEB_V4)
-    assert scene.fs_tunnel(where, "cleanup").out == "nothing was left behind\n"
+    assert scene.fs_tunnel(where, "cleanup").out == "nothing to clean up\n"
 
 
 def test_serve_undoes_what_a_crash_left(scene: Served) -> None:

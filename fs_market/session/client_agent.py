@@ -31,7 +31,7 @@ from fs_market.core.session.session import (
 )
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted
-from fs_market.errors import MalformedMessage, MarketError
+from fs_market.errors import MalformedMessage, MarketError, Reason
 from fs_market.journal import Journal as Books
 from fs_market.ports import Engine, Route
 from fs_market.session import session_book
@@ -44,6 +44,13 @@ _IDLE = 3600.0  # seconds; silence is for the session to judge
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0  # seconds between attempts to connect
 # Beyond the budget, so that the last voucher and the farewell still leave: bytes.
 _FAREWELL = 256 << 10
+_WHY_NOT = {
+    Reason.FULL: "the provider has no free place",
+    Reason.PRICE: "the provider asks for a higher price, or a larger deposit, than you allow; "
+    "fs-tunnel market quote shows both",
+    Reason.SILENT: "the provider does not answer",
+    Reason.TERMS: "the provider asks for more credit or tolerance than is fair",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +143,11 @@ class ClientAgent:
             raise self._failure()
 
     def _failure(self) -> MarketError:
-        reason = self.ended.reason.text if self.ended else "the provider hung up"
-        return MarketError(
-            f"nothing came of it: {reason}; choose another provider, or other limits"
-        )
+        if self.ended is None:
+            return MarketError("the provider hung up; choose another provider")
+        reason = self.ended.reason
+        said = _WHY_NOT.get(reason, f"the provider cannot be used ({reason.text})")
+        return MarketError(f"{said}; choose another provider, or other limits")
 
     @property
     def silence(self) -> float | None:

@@ -131,6 +131,21 @@ def test_the_debug_switch_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, c
         ),
         (["config", "check"], "Missing argument 'CONF'; see fs-tunnel config check --help"),
         (["completion", "tcsh"], "see fs-tunnel completion --help"),
+        (
+            ["completion"],
+            "Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish; "
+            "see fs-tunnel completion --help",
+        ),
+        (["statsu"], "No such command 'statsu'. Did you mean 'status'? See fs-tunnel --help"),
+        (["market", "qoute"], "Did you mean 'quote'? See fs-tunnel market --help"),
+        (["wallet", "deposit", "5FST"], 'write the amount with its unit, such as "5 USDC"'),
+        (["wallet", "withdraw", "5"], 'write the amount with its unit, such as "5 USDC"'),
+        (["market", "stake", "5"], 'write the amount with its unit, such as "5 USDC"'),
+        (
+            ["run", "curl", "http://192.0.2.1"],
+            "put -- before the program: fs-tunnel run --inside -- PROGRAM; "
+            "see fs-tunnel run --help",
+        ),
         (["genkey", "x"], "Got unexpected extra argument (x); see fs-tunnel genkey --help"),
     ],
 )

@@ -34,7 +34,7 @@ _REMEDIES = {
     Reason.EXPIRED: "set this host's clock",
     Reason.VERSION: "update this program",
 }
-_WAIT = "it is tried again by itself"
+_WAIT = "the program tries again by itself"
 _BEGIN_AGAIN = 10.0  # s
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class Announcement:
         reason = now.reason.value if now.reason else None
         remedy = remedy_for(now.reason) if now.reason else None
         if now.failure:
-            state, reason, remedy = "no network process", now.failure, _WAIT
+            state, reason, remedy = "starting", now.failure, _WAIT
         elif now.taken_by:
             state = "announced"
         elif now.connected and now.reason:

@@ -66,8 +66,9 @@ def test_up_and_down_leave_no_trace(scene: Served) -> None:
 
 
 def test_down_of_what_is_not_up_is_fine(scene: Served) -> None:
+    none_is_up = "was not up; the tunnels that are up: none"
     scene.up()
-    for said in ("is down", "was not up", "was not up"):
+    for said in ("is down", none_is_up, none_is_up):
         finished = scene.fs_tunnel(scene.client.namespace, "down", scene.client.name)
         assert (finished.code, finished.out) == (0, f"{scene.client.name} {said}\n")
 

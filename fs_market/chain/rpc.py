@@ -103,7 +103,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
 
 
 def _describe(error: Exception) -> str:
-    """What went wrong, in our own words: the error's text holds the URL, and that may hold a key."""
+    """What went wrong, in our own words: the error's text holds the URL, which may hold a key."""
     match error:
         case aiohttp.ClientResponseError():
             return f"answers with HTTP status {error.status}, which no chain node does"

@@ -213,7 +213,7 @@ def test_a_dead_node_is_asked_again_for_a_while(node: Anvil) -> None:
         flaky.fault = twice_dead
         assert ask(flaky.url, lambda c: c.balance(SOMEBODY)) == 0
         flaky.fault = lambda method, _count: "before" if method == "eth_getBalance" else None
-        with pytest.raises(NodeUnreachable, match="look whether it runs"):
+        with pytest.raises(NodeUnreachable, match="check that it runs"):
             ask(flaky.url, lambda c: c.balance(SOMEBODY), attempts=2)
 
 
@@ -275,7 +275,7 @@ def test_a_contract_s_error_is_named(contracts: tuple[str, int, Deployed]) -> No
         async with Chain(url, chain_id, confirmations=1) as chain:
             channels, token = Channels(chain, deployed.channels), Erc20(chain, deployed.token)
             for call, said in (
-                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); deposit more"),
+                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); the deposit holds no more"),
                 (channels.redeem(terms, junk), r"NoChannel\(\); the channel is closed"),
                 (token._call("transfer", SOMEBODY, 5), r"ERC20InsufficientBalance\(0x"),
             ):
@@ -313,7 +313,7 @@ def test_other_errors_are_no_reverts() -> None:
 def test_no_contract_at_an_address(dev: Dev, tmp_path: Path) -> None:
     async def run() -> None:
         async with Chain(dev.url, dev.chain_id, confirmations=1) as chain:
-            with pytest.raises(MalformedAnswer, match="look whether the address is"):
+            with pytest.raises(MalformedAnswer, match="check the addresses in"):
                 await Erc20(chain, SOMEBODY).balance_of(SOMEBODY)
 
     asyncio.run(run())

@@ -131,7 +131,8 @@ class TestQr:
         finally:
             os.umask(previous)
         assert done.returncode == 0
-        assert (
+        warning = "holds the private key; delete it once your phone has read it"
+        assert done.stdout == f"{picture} {warning}\n"
             done.stdout
             == f"{picture} holds the private key; delete it once your phone has read it\n"
         )

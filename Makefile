@@ -5,7 +5,7 @@
 
 PYTHON ?=
 BIN := .venv/bin
-SHELL_FILES := tools/setup tools/contracts .ci/run
+SHELL_FILES := tools/setup tools/contracts tools/headers .ci/run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ lint: setup ## ruff, mypy --strict, import-linter, shellcheck, slither
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/reuse lint --lines
 	@if command -v shellcheck >/dev/null || [ "$$(id -u)" = 0 ]; then \
 		echo shellcheck $(SHELL_FILES); shellcheck $(SHELL_FILES); \
 	else echo "shellcheck is not installed: the shell files were not checked"; fi

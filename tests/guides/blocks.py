@@ -35,7 +35,7 @@ def blocks_of(name: str) -> list[Block]:
     """Those of a guide, in their order; ValueError if a fence does not say what it is for."""
     found = []
     text = (GUIDES / f"{name}.md").read_text()
-    for info, block in re.findall(r"^```(.*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for info, block in re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         language, _, rest = info.partition(" ")
         host, _, kind = rest.partition(" ")
         if language != "sh" or not host or kind not in KINDS:

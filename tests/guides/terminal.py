@@ -84,7 +84,7 @@ class Terminal:
         os.write(self._end, f"{{\n{text}\nprintf '\\n%s\\n' {_TYPED}\n}}\n".encode())
         deadline = time.monotonic() + SECONDS
         answered = begun
-        while f"\n{_TYPED}" not in self.log[begun:].replace("\r", ""):
+        while f"\n{_TYPED}" not in self.log[begun:]:
             if time.monotonic() > deadline:
                 raise TypedWrong(f"not within {SECONDS:g} s:\n{text}\n{self.log[begun:]}")
             if not self._read():
@@ -93,7 +93,7 @@ class Terminal:
                 if self.log.endswith(question) and len(self.log) > answered:
                     answered = len(self.log)
                     os.write(self._end, answer.encode())
-        return self.log[begun:].replace("\r", "").partition(f"\n{_TYPED}")[0]
+        return self.log[begun:].partition(f"\n{_TYPED}")[0]
 
     def start(self, text: str, until: str) -> str:
         """Type what runs until Ctrl-C into another terminal; what it says, up to a line.
@@ -128,7 +128,7 @@ class Terminal:
         if not ready:
             return True
         try:
-            self.log += os.read(self._end, 65536).decode(errors="replace")
+            self.log += os.read(self._end, 65536).decode(errors="replace").replace("\r", "")
         except OSError:  # all of the other end is closed
             return False
         return True

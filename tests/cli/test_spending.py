@@ -41,8 +41,6 @@ def test_who_knows_of_it() -> None:
     assert network("announced", 1) == "network: known to 1 full node"
     assert network("announced", 3, 2) == "network: known to 3 full nodes, passed on by 2"
     assert network("searching").endswith("full node can be reached; check bootstrap in [network]")
-        "no full node can be reached; check bootstrap in [network]"
-    )
     assert told({"state": "starting"}) == "network: starting"
 
 

@@ -23,7 +23,7 @@ test: setup ## all tests; those with network namespaces need root
 	@tools/contracts test
 	@$(BIN)/python -m tools.tests $(PYTEST_ARGS)
 
-lint: setup ## ruff, mypy --strict, import-linter, shellcheck, slither
+lint: setup ## ruff, mypy --strict, import-linter, prose, codespell, shellcheck, slither
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,6 +33,9 @@ lint: setup ## ruff, mypy --strict, import-linter, shellcheck, slither
 		echo shellcheck $(SHELL_FILES); shellcheck $(SHELL_FILES); \
 	else echo "shellcheck is not installed: the shell files were not checked"; fi
 	$(BIN)/python -m tools.state_diagram --check
+	$(BIN)/python -m tools.import_diagram --check
+	$(BIN)/python -m tools.prose
+	$(BIN)/codespell *.md contracts docs fs_* packaging tests tools
 	tools/contracts lint
 
 contracts: setup ## the contracts alone: lint, forge's tests, gas, artefacts

@@ -66,7 +66,7 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Chromium; FileNotFoundError where there is none."""
+    """Chromium; FileNotFoundError if there is none."""
     if shutil.which("chromium") is None:
         raise FileNotFoundError("chromium is not installed; as root: apt-get install chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_measured(folder: Path) -> dict[str, int]:
-    """The figures of forge, one file a contract, by "contract: transaction"."""
+    """The figures of forge, a file for each contract, by "contract: transaction"."""
     return {
         f"{path.stem}: {name}": int(gas)
         for path in sorted(folder.glob("*.json"))

@@ -1,7 +1,7 @@
 """Write docs/timers.md and docs/sessions.md from the tables that timers and sessions run on.
 
 python -m tools.state_diagram            rewrite the documents
-python -m tools.state_diagram --check    exit 1 where one is stale
+python -m tools.state_diagram --check    exit 1 if one is stale
 """
 
 import sys
@@ -45,8 +45,8 @@ def render_sessions() -> str:
         [
             "# The states of a paid session",
             "",
-            "Made by `python -m tools.state_diagram` from `fs_market/core/client_states.py` and",
-            "`fs_market/core/provider_states.py`.",
+            "Made by `python -m tools.state_diagram` from the tables in",
+            "`fs_market/core/session/client_states.py` and `provider_states.py`.",
             "",
             "## The client",
             "",

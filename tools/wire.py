@@ -1,7 +1,8 @@
 """What a capture holds: WireGuard by type, address resolution, and anything else.
 
-A frame counts as WireGuard when it is whole UDP of the tunnel's port with one of the four message
-types, its reserved bytes zero, and a length which that type can have (the WireGuard paper, 5.4).
+A frame counts as WireGuard if it is whole UDP of the tunnel's port with one of the four message
+types. Its reserved bytes must be zero, and its length must be one that this type can have (the
+WireGuard paper, 5.4).
 """
 
 import socket

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from fs_tunnel.console.private_file import write_privately
-from fs_tunnel.lifecycle import require_root
 from fs_tunnel.observe.bundle import pack
 from fs_tunnel.observe.diagnosis import gather
+from fs_tunnel.privileges import require_root
 
 
 @click.group()

@@ -12,7 +12,8 @@ import click
 
 from fs_tunnel.cli.version import version_option
 from fs_tunnel.engine import control_server, uapi_server
-from fs_tunnel.engine.engine import STOP_SIGNALS, Engine, EngineOptions, run
+from fs_tunnel.engine.engine import STOP_SIGNALS, Engine, run
+from fs_tunnel.engine.options import EngineOptions
 from fs_tunnel.linux.daemon import daemon, system_log
 from fs_tunnel.linux.routing.tun import open_tun
 from fs_tunnel.observe import logs

@@ -12,11 +12,11 @@ from fs_tunnel.cli.options.params import InboundParam, Network, User
 from fs_tunnel.cli.options.tunnel_options import ALLOW_HOOKS, FOREGROUND
 from fs_tunnel.config import TunnelConfig
 from fs_tunnel.helper.settings import Settings
-from fs_tunnel.lifecycle import require_net_admin
 from fs_tunnel.linux.firewall.kill_switch import LAN, Inbound
 from fs_tunnel.linux.journal import hooks
 from fs_tunnel.linux.journal.plans import Protection, full_tunnel_versions
 from fs_tunnel.linux.routing.remote_login import remote_login
+from fs_tunnel.privileges import require_net_admin
 from fs_tunnel.roles.running import client_tunnel, read_config, run_tunnel
 from fs_wire.errors import UsageError
 from fs_wire.types import IPNetwork

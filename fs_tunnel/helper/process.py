@@ -12,10 +12,11 @@ from fs_tunnel.config import check_name
 from fs_tunnel.helper.protocol import MAX_REQUEST_BYTES
 from fs_tunnel.helper.service import run
 from fs_tunnel.helper.settings import parse_settings_untrusted
-from fs_tunnel.lifecycle import End, require_net_admin
+from fs_tunnel.leftovers import End
 from fs_tunnel.linux.daemon import daemon, system_log
 from fs_tunnel.linux.routing import links
 from fs_tunnel.observe import logs
+from fs_tunnel.privileges import require_net_admin
 from fs_wire.errors import FlowShieldError, UsageError
 
 _PROGRAM = "fs-tunnel helper"

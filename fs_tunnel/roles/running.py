@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from fs_tunnel import lifecycle, settings
+from fs_tunnel import leftovers, lifecycle, privileges, settings
 from fs_tunnel.config import TunnelConfig, permission_warning
 from fs_tunnel.console import questions
 from fs_tunnel.console.text import say, warn
@@ -38,7 +38,7 @@ class _Stopped(BaseException):
 
 def read_config(verb: str, conf: str, *, allow_hooks: bool) -> TunnelConfig:
     """The configuration that ``conf`` names, if we may use it; a warning where others can."""
-    lifecycle.require_net_admin(f"fs-tunnel {verb}")
+    privileges.require_net_admin(f"fs-tunnel {verb}")
     config = settings.read(conf)
     warning = permission_warning(Path(config.source))
     if warning is not None:
@@ -157,12 +157,12 @@ def _stay(name: str, helper: Settings) -> None:
     match end:
         case None:
             raise _Stopped
-        case lifecycle.End.CLOSED:
+        case leftovers.End.CLOSED:
             raise SystemChangeError(
                 f"the engine of {name} died; what belongs into the tunnel stays blocked: "
                 f"fs-tunnel up again, or fs-tunnel down {name}"
             )
-        case lifecycle.End.UNDONE:
+        case leftovers.End.UNDONE:
             raise SystemChangeError(f"the engine of {name} died; all was undone; start it again")
     say(f"{name} was taken down")
 

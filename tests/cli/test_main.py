@@ -16,7 +16,7 @@ from fs_tunnel import __version__
 from fs_tunnel.cli import main as main_module
 from fs_tunnel.cli.main import VERBS, main
 from fs_tunnel.dataplane.native import AEAD
-from fs_tunnel.lifecycle import require_net_admin, require_root
+from fs_tunnel.privileges import require_net_admin, require_root
 from fs_tunnel.proto.errors import ProtocolError
 from fs_wire import errors
 from fs_wire.errors import PrivilegeError

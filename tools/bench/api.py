@@ -27,7 +27,7 @@ end
 
 
 def measure(folder: Path, seconds: float) -> Sample:
-    """AssertionError where an answer is no success."""
+    """AssertionError if an answer is no success."""
     script = folder / "anew.lua"
     script.write_text(_ANEW)
     with _node() as url:
@@ -38,7 +38,7 @@ def measure(folder: Path, seconds: float) -> Sample:
 
 @contextmanager
 def _node() -> Iterator[str]:
-    """Its URL; the first core is its own where there are two."""
+    """Its URL; the first core is its own if there are two."""
     first = min(os.sched_getaffinity(0))
     with subprocess.Popen(
         ["taskset", "-c", str(first), sys.executable, "-m", "tools.bench.api_node", str(PROVIDERS)],

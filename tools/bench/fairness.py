@@ -31,7 +31,7 @@ _START_SECONDS = 120.0
 
 
 def measure(vpn: WireGuard, _: Path, *, clients: int, seconds: float) -> Sample:
-    """Both directions, one after the other. The clients are native engines where there are any."""
+    """Both directions, one after the other. The clients are native engines if there are any."""
     client = vpn.engine if FLOWSHIELD.missing() else FLOWSHIELD.engine
     with (
         pair() as net,

@@ -224,7 +224,7 @@ def values(readings: Iterable[Reading], scene: str, peer: str, figure: str) -> l
 
 
 def median(readings: Iterable[Reading], scene: str, peer: str, figure: str) -> float | None:
-    """A figure's median over the runs; None where it was not measured."""
+    """A figure's median over the runs; None if it was not measured."""
     found = values(readings, scene, peer, figure)
     return statistics.median(found) if found else None
 

@@ -28,7 +28,7 @@ _LOOKS = HEARTBEAT_INTERVAL // 1000
 
 
 def measure(folder: Path) -> Sample:
-    """AssertionError where views do not converge in time."""
+    """AssertionError if views do not converge in time."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as other:
         taken, ranked, mib = other.submit(_gathered, folder / "gathered").result()

@@ -66,7 +66,7 @@ def gather(count: int) -> Crowd:
 
 
 def measure(vpn: WireGuard, _: Path, *, count: int) -> Sample:
-    """AssertionError where an answer is wrong, or more than 1 % are missing."""
+    """AssertionError if an answer is wrong, or more than 1 % are missing."""
     crowd = gather(count)
     with (
         pair() as net,

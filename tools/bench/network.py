@@ -26,7 +26,7 @@ _PATIENCE = 120.0  # s
 
 
 class FullNode:
-    """A judge and an index, for providers that stand in its chain view."""
+    """A judge and an index, for providers of its chain view."""
 
     def __init__(self, providers: list[Provider]) -> None:
         self.chain = Chain({each.address: each.listing() for each in providers})
@@ -46,7 +46,7 @@ class FullNode:
 
 
 def measure(folder: Path) -> Sample:
-    """AssertionError where the peers do not come, or less than 95 % of the heartbeats arrive."""
+    """AssertionError if the peers do not come, or less than 95 % of the heartbeats arrive."""
     providers = [Provider(number) for number in range(1, PROVIDERS + 1)]
     heartbeats = [each.heartbeat(NOW).raw for each in providers]
     yield "judged", _judged(providers, heartbeats)

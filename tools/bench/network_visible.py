@@ -41,7 +41,7 @@ class Nobody:
 
 
 def measure(folder: Path) -> Sample:
-    """TimeoutError where the nodes do not find together, or a provider is not seen."""
+    """TimeoutError if the full nodes do not find together, or a provider is not seen."""
     until_half, until_all, memory = asyncio.run(_measure(folder))
     yield "visible_half", statistics.median(until_half)
     yield "visible", statistics.median(until_all)
@@ -86,7 +86,7 @@ async def _full_node(
 async def _seen(
     host: Host, told: list[bytes], provider: Provider, nodes: list[FullNode]
 ) -> tuple[float, float]:
-    """Seconds until half of the nodes show it as being there, and until all do."""
+    """Seconds until half of the full nodes show it as being there, and until all do."""
     now = time.time_ns() // 10**6
     outbox = Outbox()
     outbox.add(provider.record(now, HOUR))

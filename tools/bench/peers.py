@@ -41,7 +41,7 @@ class Vpn(Protocol):
     def name(self) -> str: ...
 
     def missing(self) -> str:
-        """What it lacks to run here; empty where it lacks nothing."""
+        """What it lacks to run here; empty if it lacks nothing."""
 
     def up(self, net: Pair, folder: Path) -> AbstractContextManager[Tunnel]:
         """A tunnel for one block; ``folder`` is for keys and logs."""

@@ -39,7 +39,7 @@ _IN_TIME = 1.0  # seconds until the next voucher is due
 
 
 def measure(folder: Path, *, count: int, seconds: float) -> Sample:
-    """``count`` clients; AssertionError where a session is lost."""
+    """``count`` clients; AssertionError if a session is lost."""
     agent = subprocess.Popen(
         [sys.executable, "-m", "tools.bench.agent_under_load", str(folder)],
         stdin=subprocess.PIPE,

@@ -68,7 +68,7 @@ def tcp(client: Namespace, server: str, seconds: float, *options: str) -> tuple[
 
 
 def ping(client: Namespace, address: str, count: int) -> list[float]:
-    """Round trips in microseconds; AssertionError where more than 1 % got no answer."""
+    """Round trips in microseconds; AssertionError if more than 1 % got no answer."""
     said = client.run(
         *("ping", "-n", "-c", str(count), "-i", str(_PING_GAP), "-W", "1", address),
         seconds=count * _PING_GAP * 4 + 30,
@@ -80,7 +80,7 @@ def ping(client: Namespace, address: str, count: int) -> list[float]:
 
 
 def parse_iperf(said: str) -> tuple[float, int]:
-    """The receiver's Mbit/s and bytes; ValueError with iperf3's own words where there are none."""
+    """The receiver's Mbit/s and bytes; ValueError with iperf3's own words if there are none."""
     found = json.loads(said)
     received = found["end"].get("sum_received")
     if received is None:

@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """PASS, FAIL, or where there is only an aim, "aim met" or "aim missed"; "-" if not measured."""
+    """PASS or FAIL; "aim met" or "aim missed" if there is only an aim; "-" if not measured."""
 
     target: Target
     scene: str

@@ -3,11 +3,13 @@
  *   udp_blast paced|batches ADDRESS PORT BYTES RATE SECONDS   says: SENT SECONDS
  *   udp_blast count                       says: PORT, and when its stdin ends: RECEIVED
  *
- * Both senders sleep in between, for 50 us at least: the cores are for the tunnel.  "paced" makes a
- * call for each datagram, and where it cannot keep up, it sends less than asked and does not make
- * up for it later: a burst after a pause would be lost in queues that carry the rate well.
- * "batches" hands up to 64 over in one call, and makes up for what is late: a pause of its own
- * becomes a burst, as where a server answers what came while it did not run.
+ * Both senders sleep in between, for 50 us at least: the cores are for the tunnel.
+ *
+ * "paced" makes a call for each datagram.  If it cannot keep up, it sends less than asked, and does
+ * not make up for it later.  A burst after a pause would be lost in queues that carry the rate well.
+ *
+ * "batches" hands up to 64 over in one call, and makes up for what is late.  So a pause of its own
+ * becomes a burst, as if a server answered what came while it did not run.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

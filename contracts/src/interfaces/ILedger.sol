@@ -26,7 +26,7 @@ interface ILedger {
     function deposit(uint96 amount) external;
 
     /// @notice The same with the allowance as a signature (ERC-2612).
-    /// @dev Where somebody used the signature first, the allowance stands, and that is enough.
+    /// @dev If somebody used the signature first, the allowance is there already, and that is enough.
     function depositWithPermit(uint96 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
 
     /// @notice Moves `amount` from the caller's account to the tokens of `to`.

@@ -23,7 +23,7 @@ interface IRegistry {
         address payout;
         /// @dev When the heartbeat key was last changed, in seconds since the epoch.
         uint48 heartbeatSince;
-        /// @dev Ed25519 public key of the node, which signs its records.
+        /// @dev Ed25519 public key that signs its records: the node key.
         bytes32 nodeKey;
         /// @dev Ed25519 public key that signs its heartbeats.
         bytes32 heartbeatKey;
@@ -47,7 +47,7 @@ interface IRegistry {
     error NothingNew();
 
     /// @notice The owner of the provider's stake writes its whole entry, or writes it anew.
-    /// @dev What names the money and the node is the owner's alone: its key may rest.
+    /// @dev Only the owner names the payout address and the node key. The provider's key may rest.
     function announce(
         address provider,
         address payout,

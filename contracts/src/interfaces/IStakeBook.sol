@@ -4,14 +4,14 @@ pragma solidity 0.8.37;
 import {ILedger} from "./ILedger.sol";
 
 /// @title Stake that a court can reach
-/// @notice Stake stands under a key that works, and belongs to an owner whose key may rest. It leaves only
+/// @notice Stake is kept under a key that works, and belongs to an owner whose key may rest. It leaves only
 /// after a delay in which it can still be slashed. One book is for providers, another for verifiers.
 interface IStakeBook is ILedger {
     /// @notice Fixed when the book is deployed.
     struct Rules {
         /// @dev Less than this counts as nothing.
         uint96 minimumStake;
-        /// @dev What a verifier of a case gets, where half of what is slashed suffices for all of them.
+        /// @dev What a verifier of a case gets, if half of the penalty suffices for all of them.
         uint96 bounty;
         /// @dev Seconds from the request to the exit.
         uint32 exitDelay;
@@ -107,7 +107,7 @@ interface IStakeBook is ILedger {
 
     function stakeOf(address key) external view returns (Stake memory);
 
-    /// @notice Whose stake it is; 0 where there is none.
+    /// @notice Whose stake it is; 0 if there is none.
     function ownerOf(address key) external view returns (address);
 
     /// @notice What a stake counts for: 0 below the minimum, and from the request of its exit on.

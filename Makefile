@@ -5,7 +5,7 @@
 
 PYTHON ?=
 BIN := .venv/bin
-SHELL_FILES := tools/setup tools/packages.sh tools/contracts .ci/run
+SHELL_FILES := tools/setup tools/packages.sh tools/contracts tools/headers .ci/run
 SETUP = @PYTHON="$(PYTHON)" tools/setup
 
 help: ## list all targets
@@ -33,6 +33,7 @@ lint: ## run ruff, mypy --strict, import-linter, shellcheck, slither and prose c
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/reuse lint --lines
 	@if command -v shellcheck >/dev/null || [ "$$(id -u)" = 0 ]; then \
 		echo shellcheck $(SHELL_FILES); shellcheck -x $(SHELL_FILES); \
 	else echo "shellcheck is not installed, so the shell files were not checked"; fi

@@ -66,8 +66,9 @@ def test_up_and_down_leave_no_trace(scene: Served) -> None:
 
 
 def test_down_of_what_is_not_up_is_fine(scene: Served) -> None:
+    none_is_up = "was not up; the tunnels that are up: none"
     scene.up()
-    for said in ("is down", "was not up", "was not up"):
+    for said in ("is down", none_is_up, none_is_up):
         finished = scene.fs_tunnel(scene.client.namespace, "down", scene.client.name)
         assert (finished.code, finished.out) == (0, f"{scene.client.name} {said}\n")
 
@@ -157,11 +158,11 @@ def test_cleanup_undoes_what_is_dead_and_leaves_what_lives(scene: Served) -> Non
     kill_engine(scene, where, scene.client.name)
     assert host_state(where) != before
     said = scene.fs_tunnel(where, "cleanup")
-    assert (said.code, said.out) == (0, f"{scene.client.name}: what it left behind is undone\n")
+    assert (said.code, said.out) == (0, f"{scene.client.name}: cleaned up\n")
     assert host_state(where) == before
     scene.up()
     ping(where, WEB_V4)
-    assert scene.fs_tunnel(where, "cleanup").out == "nothing was left behind\n"
+    assert scene.fs_tunnel(where, "cleanup").out == "nothing to clean up\n"
 
 
 def test_serve_undoes_what_a_crash_left(scene: Served) -> None:

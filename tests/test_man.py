@@ -89,7 +89,7 @@ def test_the_schema_is_that_of_status() -> None:
 
 
 def test_every_variable_of_the_environment_is_in_a_page() -> None:
-    sources = "".join(path.read_text() for path in REPOSITORY.glob("fs_tunnel/**/*.py"))
+    sources = "".join(path.read_text() for path in REPOSITORY.glob("fs_*/**/*.py"))
     used = set(re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", sources))
     pages = "".join(path.read_text() for path in PAGES.values())
     named = set(re.findall(r"^\.It Ev (\w+)", pages, re.MULTILINE))

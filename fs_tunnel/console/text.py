@@ -49,6 +49,11 @@ def ago(moment: float | None) -> str:
     return f"{seconds} s ago"
 
 
+def counted(number: int, what: str) -> str:
+    """``1 client``, ``2 clients``."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def human_bytes(count: int) -> str:
     """A count of bytes with a unit: 1536 is ``1.5 KiB``."""
     amount, unit = float(count), "B"

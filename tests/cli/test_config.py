@@ -131,7 +131,8 @@ class TestQr:
         finally:
             os.umask(previous)
         assert done.returncode == 0
-        assert done.stdout == f"{picture} holds the private key: delete it once it was read\n"
+        warning = "holds the private key; delete it once your phone has read it"
+        assert done.stdout == f"{picture} {warning}\n"
         assert picture.stat().st_mode & 0o777 == 0o600
         assert from_png(picture.read_bytes()) == code_of(alice)
 

@@ -251,7 +251,7 @@ def test_what_cannot_run_says_why(market: Market, tmp_path: Path) -> None:
     code, why = refused(market, folder, "--database", f"sqlite:///{tmp_path}/nowhere/store")
     assert (code, "nowhere" in why) == (1, True)
     code, why = refused(market, folder, "--rpc", "http://127.0.0.1:9")
-    assert (code, "does not answer" in why) == (1, True)
+    assert (code, "cannot be reached" in why) == (1, True)
     (tmp_path / "file").touch()
     assert refused(market, tmp_path / "file" / "folder")[0] == 2
 

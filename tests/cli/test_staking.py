@@ -168,7 +168,7 @@ def test_from_a_wallet_to_the_list_and_back(scene: Scene) -> None:
     scene.market("announce", "--yes")
 
     asked = scene.market("unstake", "--yes")
-    assert "asked for; in 21 d, repeat the command" in asked.stdout
+    assert "requested; run the command again in 21 d" in asked.stdout
     assert scene.listed() == []
     assert "can leave in 2" in scene.market("unstake", "--yes").stdout
     assert "can leave in 2" in scene.market("stake").stdout

@@ -176,9 +176,9 @@ def on_terminal(scene: Scene, answer: bytes) -> tuple[int, str]:
         (["deposit", "-1", "FST", "--yes"], 2, "no such option"),
         (["deposit", "5", "--yes"], 2, "amount"),
         (["deposit", "9000000", "FST", "--yes"], 1, "send the account more"),
-        (["withdraw", "900000", "FST", "--yes"], 1, "Insufficient("),
+        (["withdraw", "900000", "FST", "--yes"], 1, "the deposit holds no more"),
         (["withdraw", "1", "FST", "--to", "0x12", "--yes"], 2, "copy 0x and 40"),
-        (["deposit", "5", "FST", "--yes", "--rpc", "http://127.0.0.1:9"], 1, "does not answer"),
+        (["deposit", "5", "FST", "--yes", "--rpc", "http://127.0.0.1:9"], 1, "cannot be reached"),
         (["deposit", "5", "FST", "--yes", "--rpc", "nonsense"], 2, "correct rpc, or --rpc"),
     ],
 )

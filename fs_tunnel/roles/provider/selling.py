@@ -93,7 +93,7 @@ class Sale:
                 say(f"selling at {told['listen']}, for {told['price']}")
                 return
             if told and told["state"] == "failed":
-                warn(f"nothing is sold: {told['error']}")
+                warn(f"the tunnel is up, but it is not sold: {told['error']}")
                 return
             time.sleep(0.1)
-        warn("nothing is sold yet; see fs-tunnel status")
+        warn("the tunnel is up, but it is not sold yet; see fs-tunnel status")

@@ -274,7 +274,7 @@ def test_a_contract_s_error_is_named(contracts: tuple[str, int, Deployed]) -> No
         async with Chain(url, chain_id, confirmations=1) as chain:
             channels, token = Channels(chain, deployed.channels), Erc20(chain, deployed.token)
             for call, said in (
-                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); deposit more"),
+                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); the deposit holds no more"),
                 (channels.redeem(terms, junk), r"NoChannel\(\); the channel is closed"),
                 (token._call("transfer", SOMEBODY, 5), r"ERC20InsufficientBalance\(0x"),
             ):
@@ -312,7 +312,7 @@ def test_other_errors_are_no_reverts() -> None:
 def test_no_contract_at_an_address(dev: Dev, tmp_path: Path) -> None:
     async def run() -> None:
         async with Chain(dev.url, dev.chain_id, confirmations=1) as chain:
-            with pytest.raises(MalformedAnswer, match="check that the address is"):
+            with pytest.raises(MalformedAnswer, match="check the addresses in"):
                 await Erc20(chain, SOMEBODY).balance_of(SOMEBODY)
 
     asyncio.run(run())

@@ -89,7 +89,7 @@ def test_one_that_is_named_is_whatever_it_is(scene: Scene) -> None:
 def test_where_nobody_is_found_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene([])
     monkeypatch.setattr(finding, "search", scene.search)
-    with pytest.raises(MarketError, match="no provider suits"):
+    with pytest.raises(MarketError, match="no provider matches"):
         scene.choose()
     with pytest.raises(MarketError, match="no record of 0x"):
         scene.choose(provider=Address(bytes(20)))

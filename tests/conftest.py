@@ -26,6 +26,8 @@ NETNS_TOOLS = {
 }
 
 
+pytest_plugins = ["tools.testing.plugin", "tests.no_skips"]
+
 RECURSION_LIMIT = sys.getrecursionlimit()
 
 
@@ -36,20 +38,6 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Repeat what many processes and real networks take part in; each repetition is told.
-
-    On a busy machine a deadline of the program itself, of libp2p or of a chain may pass. Cores have
-    neither clocks nor processes, and no excuse.
-    """
-    for item in items:
-        is_network = (
-            item.nodeid.startswith(("tests/market/", "tests/net/")) and "/core/" not in item.nodeid
-        )
-        if is_network or item.get_closest_marker("netns") is not None:
-            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,14 +1,14 @@
 # Every target makes its own set-up first; `make` alone lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo pictures test lint format contracts artefacts mutate bench soak fuzz lock clean
+.PHONY: help setup demo pictures test test-long steady lint format contracts artefacts mutate bench soak fuzz lock clean
 
 PYTHON ?=
 BIN := .venv/bin
 SHELL_FILES := tools/setup tools/contracts .ci/run
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## apt packages (as root), .venv and the locked packages, js-libp2p
 	@PYTHON="$(PYTHON)" tools/setup
@@ -19,9 +19,17 @@ demo: setup ## a download through the tunnel, in network namespaces (root)
 pictures: setup ## those of the page in docs/, of an example
 	@$(BIN)/python -m tools.pictures
 
-test: setup ## all tests; those with network namespaces need root
-	@tools/contracts test
-	@$(BIN)/python -m tools.tests $(PYTEST_ARGS)
+test: setup ## all tests but the long walks; those with network namespaces need root
+	@tools/contracts install
+	@$(BIN)/python -m pytest -q -rs --durations=20 $(PYTEST_ARGS)
+
+test-long: setup ## the long walks: every step of a crash with every verb, fuzzing at length (an hour)
+	@tools/contracts install
+	@$(BIN)/python -m pytest -q -rs --durations=20 -m long $(PYTEST_ARGS)
+
+RUNS ?= 10
+steady: setup ## all tests, RUNS (10) times beside a busy load; logs in build/steady (root)
+	@$(BIN)/python -m tools.steady --runs $(RUNS)
 
 lint: setup ## ruff, mypy --strict, import-linter, shellcheck, slither
 	$(BIN)/ruff check .

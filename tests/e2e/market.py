@@ -29,6 +29,7 @@ from fs_market.wallet import Wallet, parse_secret, write_once
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
+from tools.testing import commands
 
 PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
@@ -98,15 +99,7 @@ class Market:
 
     def fs_tunnel(self, where: Namespace, *arguments: str | Path) -> Finished:
         """Run ``fs-tunnel`` to its end, whatever its exit code."""
-        done = subprocess.run(
-            self.command(where, *arguments),
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = commands.fs_tunnel(*arguments, env=self.env, network=where.name)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def ok(self, where: Namespace, *arguments: str | Path) -> str:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tools.testing import patience
+
 T = TypeVar("T")
 
 
@@ -12,9 +14,10 @@ def wait_until(
 ) -> T:
     """Return the first true value of ``condition``; AssertionError names ``what`` at the deadline.
 
-    The deadline is generous because it only bounds failures: a passing test leaves at once. Who
-    asks somebody that refuses to be asked often, asks ``every`` so many seconds.
+    ``seconds`` are those of a quiet machine. They bound failures alone: a passing test leaves at
+    once. If somebody refuses to be asked often, ask ``every`` so many seconds.
     """
+    seconds = patience.seconds(seconds)
     deadline = time.monotonic() + seconds
     while True:
         value = condition()

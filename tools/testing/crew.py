@@ -9,6 +9,7 @@ import itertools
 import os
 import selectors
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -21,7 +22,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tools.testing import room
+from tools.testing import commands, room
+from tools.testing.keeper import Keeper
 from tools.testing.scenes import Scene
 
 _numbers = itertools.count(1)
@@ -37,6 +39,7 @@ class Played:
     left: list[str] = field(default_factory=list)  # commands that ran on after the last test
     status: int | None = None
     seconds: float = 0.0
+    computed: float = 0.0  # seconds of processors, all its processes together
 
     @property
     def is_whole(self) -> bool:
@@ -106,6 +109,7 @@ class Crew:
         number = next(_numbers)
         pid = os.fork() if self._cgroup is None else room.fork_into(self._cgroup / str(number))
         if pid == 0:
+            self._forget()
             hearing.close()
             _play(self._config, scene, telling, has_room=self._cgroup is not None)
         telling.close()
@@ -113,11 +117,18 @@ class Crew:
         self._players[pid] = player
         self._selector.register(hearing, selectors.EVENT_READ, player)
 
+    def _forget(self) -> None:
+        """In a new process: what is heard of others is not for it."""
+        for player in self._players.values():
+            player.pipe.close()
+        self._selector.close()
+
     def _finish(self, player: _Player) -> Played:
         self._selector.unregister(player.pipe)
         player.pipe.close()
         del self._players[player.pid]
-        _, player.played.status = os.waitpid(player.pid, 0)
+        _, player.played.status, used = os.wait4(player.pid, 0)
+        player.played.computed = used.ru_utime + used.ru_stime
         player.played.seconds = time.monotonic() - player.begun
         return player.played
 
@@ -127,13 +138,17 @@ def _play(config: pytest.Config, scene: Scene, pipe: Connection, *, has_room: bo
     code = 1
     try:
         os.setsid()  # what a terminal sends is for pytest, which then ends us
-        inhabitant = os.fork() if has_room else 0
+        requests, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        inhabitant = os.fork()
         if inhabitant == 0:
+            asked.close()
+            commands.keeper = requests
             _perform(config, scene, pipe)
             code = 0
         else:
-            status, left = room.watch_over(inhabitant)
-            if left:
+            requests.close()
+            status, left = Keeper(asked).keep(inhabitant)
+            if left and has_room:
                 pipe.send(("left", left))
             code = os.waitstatus_to_exitcode(status)
     except BaseException:  # noqa: BLE001 - nothing may come back into the copy of pytest

@@ -14,6 +14,8 @@ from tools.testing.crew import Crew, Played, cgroups
 from tools.testing.scenes import divide, remember, remembered
 
 DURATIONS = room.REPOSITORY / "tests" / "durations.json"
+_PLAYED = pytest.StashKey[list[Played]]()
+_TOLD = 20
 _EACH_CORE = 3  # scenes at once: most of their time is waiting
 
 
@@ -59,8 +61,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for category in ("passed", "failed", "error")
         for report in terminalreporter.stats.get(category, [])
     ]
+    _tell_of_processors(terminalreporter, terminalreporter.config.stash.get(_PLAYED, []))
     for line in parts.lines(reports):
         terminalreporter.write_line(line)
+
+
+def _tell_of_processors(terminal: pytest.TerminalReporter, played: list[Played]) -> None:
+    """Which scenes compute most: with two cores, that is what a run's length comes down to."""
+    total = sum(each.computed for each in played)
+    terminal.section(f"{total:.0f} s of processors, the most for")
+    for each in sorted(played, key=lambda each: -each.computed)[:_TOLD]:
+        terminal.write_line(f"{each.computed:7.1f} s of {each.seconds:7.1f} s  {each.scene.name}")
 
 
 def _play(session: pytest.Session, cgroup: Path | None) -> None:
@@ -68,6 +79,7 @@ def _play(session: pytest.Session, cgroup: Path | None) -> None:
     seconds: dict[str, float] = {}
     with Crew(session.config, session.config.option.crew, cgroup) as crew:
         for played in crew.play(scenes):
+            session.config.stash.setdefault(_PLAYED, []).append(played)
             for item in played.scene.items:
                 _report(item, played, seconds)
             if session.shouldfail:
@@ -116,5 +128,3 @@ def _report_changes(session: pytest.Session, before: dict[str, str]) -> None:
                 when="call",
             )
         )
-
-

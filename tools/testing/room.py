@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,11 +29,10 @@ RESOLVERS = "nameserver 192.0.2.53\n"
 _NEW_CGROUP, _NEW_IPC, _NEW_MOUNTS, _NEW_NETWORK = 0x02000000, 0x08000000, 0x00020000, 0x40000000
 _NEW_PIDS, _NEW_HOST_NAME = 0x20000000, 0x04000000
 # linux/mount.h
-_MS_BIND, _MS_MOVE, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 13, 1 << 14, 1 << 18
+_MS_BIND, _MS_MOVE, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 1 << 12, 1 << 13, 1 << 14, 1 << 18, 1 << 19
+_MNT_DETACH = 2
 # linux/sockios.h, linux/if.h
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-
-_FOR_LEFTOVERS = 30.0  # s; a process that was told to end may need some time
 
 
 def fork_into(cgroup: Path) -> int:
@@ -109,29 +107,21 @@ def _kept(folder: Path) -> Iterator[None]:
         os.chdir(folder)
 
 
-def watch_over(inhabitant: int) -> tuple[int, list[str]]:
-    """Be the room's first process: wait for ``inhabitant``, and for orphans.
-
-    Return its status for ``waitpid``, and the commands of what it left running.
-    """
-    status: int | None = None
-    deadline = 0.0
-    while True:
-        try:
-            pid, ended = os.waitpid(-1, 0 if status is None else os.WNOHANG)
-        except ChildProcessError:
-            pid, ended = 0, 0
-        if pid == inhabitant:
-            status = ended
-            deadline = time.monotonic() + _FOR_LEFTOVERS
-        if status is not None and pid == 0:
-            left = _others()
-            if not left or time.monotonic() > deadline:
-                return status, left
-            time.sleep(0.01)
+def enter_network(name: str) -> None:
+    """Enter a named network namespace as ``ip netns exec`` does: with its /sys and its files."""
+    with open(f"/run/netns/{name}", "rb") as namespace:
+        libc.call("setns", ctypes.c_int(namespace.fileno()), ctypes.c_int(_NEW_NETWORK))
+    libc.call("unshare", ctypes.c_int(_NEW_MOUNTS))
+    _mount("none", "/", "", _MS_REC | _MS_SLAVE)
+    libc.call("umount2", b"/sys", ctypes.c_int(_MNT_DETACH))
+    _mount("sysfs", "/sys", "sysfs")
+    folder = Path("/etc/netns", name)
+    for own in folder.iterdir() if folder.is_dir() else ():
+        _mount(str(own), f"/etc/{own.name}", "", _MS_BIND)
 
 
-def _others() -> list[str]:
+def others() -> list[str]:
+    """The commands of all processes of this room but the first."""
     pids = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
     return [command for pid in pids if pid != 1 and (command := _command(pid))]
 

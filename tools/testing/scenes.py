@@ -33,7 +33,9 @@ def divide(items: Iterable[pytest.Item], durations: Mapping[str, float]) -> list
     scenes: list[Scene] = []
     for (_, shared), each in together.items():
         pieces = [each] if shared else _pieces(each, durations)
-        scenes += [Scene(piece, sum(_seconds(item, durations) for item in piece)) for piece in pieces]
+        scenes += [
+            Scene(piece, sum(_seconds(item, durations) for item in piece)) for piece in pieces
+        ]
     return sorted(scenes, key=lambda scene: -scene.seconds)
 
 

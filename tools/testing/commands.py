@@ -1,0 +1,47 @@
+"""Run the program's command lines in tests: by the scene's keeper, which has imported it all."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.testing import patience
+from tools.testing.keeper import CommandLine, run
+
+keeper: socket.socket | None = None  # of this process's scene; none where one is debugged
+
+Done = subprocess.CompletedProcess[str]
+PROGRAM = "fs_tunnel.cli.main"
+
+
+def fs_tunnel(
+    *arguments: str | Path,
+    module: str = PROGRAM,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    network: str = "",
+    stdin: str = "",
+) -> Done:
+    """Run ``fs-tunnel``, or another module, to its end, whatever its exit code.
+
+    ``network`` names a namespace, ``env`` adds to our own environment.
+    """
+    words = list(map(str, arguments))
+    environment = {**os.environ, **(env or {})}
+    seconds = patience.seconds(60)
+    if keeper is not None:
+        command = CommandLine(module, words, environment, str(cwd or Path.cwd()), network)
+        return run(keeper, command, stdin, seconds)
+    inside = ["ip", "netns", "exec", network] if network else []
+    return subprocess.run(
+        [*inside, sys.executable, "-m", module, *words],
+        env=environment,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )

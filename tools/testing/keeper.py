@@ -138,8 +138,8 @@ def run(
         said = [b"", b""]
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
-            for number, each in enumerate(reading):
-                selector.register(each, selectors.EVENT_READ, number)
+            for number, pipe in enumerate(reading):
+                selector.register(pipe, selectors.EVENT_READ, number)
             while selector.get_map():
                 ready = selector.select(deadline - time.monotonic())
                 if not ready:
@@ -219,7 +219,7 @@ def _code_of(module: str) -> int:
     except BaseException:  # noqa: BLE001 - as Python tells it
         traceback.print_exc()
         code = 1
-    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - as Python ends
+    threading._shutdown()  # type: ignore[attr-defined] # as Python ends
     atexit._run_exitfuncs()
     if code is None:
         return 0

@@ -62,7 +62,7 @@ def _shared(item: pytest.Item) -> object:
     """The fixtures of its module that a test shares with others: these tests stay together."""
     if not isinstance(item, pytest.Function):
         return ()
-    definitions = item._fixtureinfo.name2fixturedefs  # noqa: SLF001 - pytest has no other way
+    definitions = item._fixtureinfo.name2fixturedefs
     return tuple(
         sorted(
             name for name, found in definitions.items() if any(d.scope == "module" for d in found)

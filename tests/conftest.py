@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.netns.served import Served, served, settle
+from tests.walks import examples
 
 # Command and the apt package that has it.
 NETNS_TOOLS = {
@@ -25,6 +27,15 @@ NETNS_TOOLS = {
     "wireguard-go": "wireguard-go",
 }
 
+
+# No test is to depend on how fast a machine is. Slow strategies are told by the list of durations.
+hypothesis.settings.register_profile(
+    "flowshield",
+    deadline=None,
+    max_examples=examples(100),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("flowshield")
 
 pytest_plugins = ["tools.testing.plugin", "tests.no_skips"]
 

@@ -514,7 +514,7 @@ tunnel_configs = st.builds(
 
 
 @given(tunnel_configs)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_rendered_is_read_back(config: TunnelConfig) -> None:
     assert read(render(config)) == config
 
@@ -545,7 +545,7 @@ def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_raise_anything_but_a_config_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bob.conf"
     path.write_bytes(content)

@@ -22,6 +22,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import CommandFailed, Namespace
 from tests.netns.waiting import wait_until
+from tests.walks import strides
 
 pytestmark = pytest.mark.netns
 
@@ -175,10 +176,11 @@ def test_serve_undoes_what_a_crash_left(scene: Served) -> None:
     assert host_state(scene.provider) == before
 
 
+@strides
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("verb", ["up", "serve"])
 def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
-    scene: Served, verb: str, moment: str
+    scene: Served, verb: str, moment: str, stride: int
 ) -> None:
     where, arguments = (
         (scene.client.namespace, ["up", str(scene.client.conf)])
@@ -186,7 +188,7 @@ def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
         else (scene.provider, ["serve", "--wan", "wan", *LAB, str(scene.conf)])
     )
     before = host_state(where)
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         finished = scene.fs_tunnel(where, str(step), moment, *arguments, module="tests.crash_at")
         died = finished.code == -signal.SIGKILL
         scene.down(where, Path(arguments[-1]))
@@ -197,11 +199,14 @@ def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
     assert step > 8
 
 
+@strides
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_whatever_step_of_the_way_down_is_killed_down_goes_on(scene: Served, moment: str) -> None:
+def test_whatever_step_of_the_way_down_is_killed_down_goes_on(
+    scene: Served, moment: str, stride: int
+) -> None:
     where, conf = scene.client.namespace, scene.client.conf
     before = host_state(where)
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         scene.up()
         finished = scene.fs_tunnel(where, str(step), moment, "down", conf, module="tests.crash_at")
         scene.down(where, conf)
@@ -212,14 +217,15 @@ def test_whatever_step_of_the_way_down_is_killed_down_goes_on(scene: Served, mom
     assert step > 8
 
 
+@strides
 @pytest.mark.parametrize("moment", ["undo-before", "undo-after"])
 def test_a_helper_that_is_killed_while_it_undoes_leaves_the_rest_to_down(
-    scene: Served, moment: str
+    scene: Served, moment: str, stride: int
 ) -> None:
     where = scene.provider
     before = host_state(where)
     arguments = [moment, "serve", "-f", "--wan", "wan", *LAB, str(scene.conf)]
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         process = start_foreground(scene, where, str(step), *arguments, module="tests.crash_at")
         kill_engine(scene, where, scene.name)
         code = process.wait(20)

@@ -28,6 +28,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import run as run_program
 from tests.netns.waiting import wait_until
+from tests.walks import strides
 
 pytestmark = pytest.mark.netns
 
@@ -362,20 +363,23 @@ def read_until(terminal: int, wanted: bytes) -> bytes:
 # Crashes.
 
 
+@strides
+@pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("place", ["--inside", "--outside"])
-def test_a_crash_at_any_step_is_cleaned_up(scene: Served, place: str) -> None:
+def test_a_crash_at_any_step_is_cleaned_up(
+    scene: Served, place: str, moment: str, stride: int
+) -> None:
     home = scene.client.namespace
     scene.up()
     expected = host_state(home)
-    for moment in ("before", "after"):
-        for step in range(1, 40):
-            arguments = (str(step), moment, "run", place, "--", "true")
-            if fs_run(scene, *arguments, module="tests.crash_at").code != -signal.SIGKILL:
-                break
-            assert inside(scene, *PING, WEB_V4).code == 0
-            assert fs_run(scene, "cleanup").code == 0
-            assert host_state(home) == expected, (moment, step)
-        assert step > (12 if place == "--inside" else 7)
+    for step in range(1, 40, stride):
+        arguments = (str(step), moment, "run", place, "--", "true")
+        if fs_run(scene, *arguments, module="tests.crash_at").code != -signal.SIGKILL:
+            break
+        assert inside(scene, *PING, WEB_V4).code == 0
+        assert fs_run(scene, "cleanup").code == 0
+        assert host_state(home) == expected, step
+    assert step > (12 if place == "--inside" else 7)
 
 
 def test_what_a_killed_command_left_is_cleaned_up_once_it_is_unused(scene: Served) -> None:

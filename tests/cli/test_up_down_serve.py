@@ -22,6 +22,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import CommandFailed, Namespace, add_addresses
 from tests.netns.waiting import wait_until
+from tests.walks import strides
 
 pytestmark = pytest.mark.netns
 
@@ -62,13 +63,14 @@ def kill_engine(scene: Served, where: Namespace, name: str) -> None:
 # Recovery.
 
 
-def test_up_after_a_crash_at_any_step_makes_all_of_it(scene: Served) -> None:
+@strides
+def test_up_after_a_crash_at_any_step_makes_all_of_it(scene: Served, stride: int) -> None:
     """Also what was written down and never made."""
     where, conf = scene.client.namespace, scene.client.conf
     scene.up()
     expected = [line for line in routing(where) if " inet" not in line]
     scene.down(where, conf)
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         finished = scene.fs_tunnel(where, str(step), "before", "up", conf, module="tests.crash_at")
         if finished.code != -signal.SIGKILL:
             break

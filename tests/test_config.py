@@ -30,6 +30,7 @@ from fs_tunnel.config import (
 from fs_tunnel.errors import ConfigError
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.types import KEY_LEN, PresharedKey, PrivateKey, PublicKey, parse_network
+from tools.testing import patience
 
 ALICE, BOB, CAROL = (PrivateKey(os.urandom(KEY_LEN)) for _ in range(3))
 PSK = PresharedKey(os.urandom(KEY_LEN))
@@ -566,7 +567,11 @@ def test_wg_quick_strips_our_file_to_what_wg_needs(tmp_path: Path) -> None:
     path.touch(mode=0o600)
     path.write_text(render(config))
     done = subprocess.run(
-        ["wg-quick", "strip", path], capture_output=True, text=True, check=True, timeout=30
+        ["wg-quick", "strip", path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience.seconds(30),
     )
     keys_left = re.findall(r"^(\w+) =", done.stdout, re.MULTILINE)
     assert keys_left == ["PrivateKey", "FwMark", "PublicKey", "AllowedIPs", "Endpoint"]

@@ -23,6 +23,7 @@ from tests.netns.served import (
 from tests.netns.topology import CommandFailed, Namespace
 from tests.netns.waiting import wait_until
 from tests.walks import strides
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -228,7 +229,7 @@ def test_a_helper_that_is_killed_while_it_undoes_leaves_the_rest_to_down(
     for step in range(1, 30, stride):
         process = start_foreground(scene, where, str(step), *arguments, module="tests.crash_at")
         kill_engine(scene, where, scene.name)
-        code = process.wait(20)
+        code = process.wait(patience.seconds(20))
         scene.down(where, scene.conf)
         assert host_state(where) == before, f"after step {step}"
         assert list((scene.folder / "run").iterdir()) == []
@@ -392,7 +393,7 @@ def test_a_signal_takes_it_down(scene: Served, number: signal.Signals) -> None:
     before = host_state(where)
     process = start_foreground(scene, where, "up", "-f", scene.client.conf)
     process.send_signal(number)
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0
     assert host_state(where) == before
 
 
@@ -400,7 +401,7 @@ def test_a_dead_engine_ends_the_foreground_and_blocks(scene: Served) -> None:
     where = scene.client.namespace
     process = start_foreground(scene, where, "up", "-f", scene.client.conf)
     kill_engine(scene, where, scene.client.name)
-    assert process.wait(20) == 1
+    assert process.wait(patience.seconds(20)) == 1
     assert process.stderr is not None
     said = process.stderr.read().decode()
     assert "stays blocked" in said
@@ -413,7 +414,7 @@ def test_a_dead_engine_ends_serve_and_all_is_undone(scene: Served) -> None:
     before = host_state(scene.provider)
     process = start_foreground(scene, scene.provider, "serve", "-f", "--wan", "wan", scene.conf)
     kill_engine(scene, scene.provider, scene.name)
-    assert process.wait(20) == 1
+    assert process.wait(patience.seconds(20)) == 1
     assert host_state(scene.provider) == before
 
 
@@ -421,7 +422,7 @@ def test_down_from_elsewhere_ends_the_foreground(scene: Served) -> None:
     where = scene.client.namespace
     process = start_foreground(scene, where, "up", "-f", scene.client.conf)
     scene.down(where, scene.client.conf)
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0
 
 
 # Without IPv6.

@@ -41,9 +41,10 @@ from tests.net.fullnode.databases import postgresql
 from tests.net.fullnode.scene import as_batch
 from tests.net.test_host import Program
 from tests.net.world import HOUR, Provider
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # s
+DEADLINE = patience.seconds(60)  # s
 LISTEN = "/ip4/127.0.0.1/tcp/0"
 STAKE = 200 * 10**6
 

@@ -16,9 +16,10 @@ from fs_tunnel import __version__, errors
 from fs_tunnel.cli import main as main_module
 from fs_tunnel.cli.main import VERBS, main
 from fs_tunnel.dataplane.native import AEAD
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 QUOTED = "what may be a secret"
 
 

@@ -29,6 +29,7 @@ from tests.netns.served import (
 from tests.netns.topology import run as run_program
 from tests.netns.waiting import wait_until
 from tests.walks import strides
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -78,7 +79,7 @@ def start(scene: Served, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> int:
-    process.communicate("\n", timeout=30)
+    process.communicate("\n", timeout=patience.seconds(30))
     return process.returncode
 
 
@@ -89,7 +90,7 @@ def fs_run(scene: Served, *arguments: str, module: str = "fs_tunnel.cli.main") -
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience.seconds(60),
         check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
@@ -326,7 +327,7 @@ def test_a_signal_is_passed_on(scene: Served, number: signal.Signals) -> None:
     script = f"trap 'exit 5' {name}; echo ready; while :; do sleep 0.05; done"
     process = start(scene, "--inside", "--", "sh", "-c", script)
     process.send_signal(number)
-    process.wait(20)
+    process.wait(patience.seconds(20))
     assert process.returncode == 5
     process.communicate()
 

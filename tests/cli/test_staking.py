@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey
 
+from tools.testing import patience
+
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 DAY = 86_400
 Done = subprocess.CompletedProcess[str]
 

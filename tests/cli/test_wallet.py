@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from tools.testing import patience
+
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 Done = subprocess.CompletedProcess[str]
 
 

@@ -29,7 +29,7 @@ from fs_market.wallet import Wallet, parse_secret, write_once
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
-from tools.testing import commands
+from tools.testing import commands, patience
 
 PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
@@ -64,7 +64,7 @@ class Fetching:
         raise AssertionError(f"it does not stall; {self.done} bytes have come")
 
     def finish(self) -> None:
-        assert self.process.wait(timeout=100) == 0
+        assert self.process.wait(timeout=patience.seconds(100)) == 0
         assert self.done == self.count
 
 

@@ -53,6 +53,7 @@ from tests.market.dealing import (
     served_client,
     until,
 )
+from tools.testing import patience
 
 STRANGER = SigningKey(PrivateKey().secret)
 
@@ -92,7 +93,7 @@ def test_who_trickles_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         async with provider(tmp_path) as seller:
             reader, writer = await asyncio.open_connection("127.0.0.1", seller.port)
             with pytest.raises((ConnectionError, RuntimeError)):  # uvloop's word for closed
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(patience.seconds(10)):
                     while True:  # each byte is soon after the one before
                         writer.write(b"\x01")
                         await writer.drain()

@@ -11,6 +11,7 @@ import trio
 from fs_net.host_process.door import Door, place_of
 from fs_net.host_process.node import Node
 from tests.net.host.stage import Stage, address_of, eve, eventually, run
+from tools.testing import patience
 
 
 def accepted(folder: Path, most: int, guests: int) -> int:
@@ -23,7 +24,7 @@ def accepted(folder: Path, most: int, guests: int) -> int:
             for _ in range(guests):
                 async with eve() as guest:
                     try:
-                        with trio.fail_after(2):
+                        with trio.fail_after(patience.seconds(2)):
                             await guest.meet(full)
                     except Exception:  # noqa: BLE001 - however libp2p puts it
                         break

@@ -19,6 +19,7 @@ from fs_net.host_process import guards, sessions
 from fs_net.host_process.node import Node
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, program_of, run
+from tools.testing import patience
 
 PROTOCOL = sessions.SESSION
 QUIC = ("/ip4/127.0.0.1/udp/0/quic-v1",)
@@ -42,7 +43,7 @@ def play(tmp_path: Path, scene: Callable[[Node, Eve], Awaitable[Any]]) -> Any:
         node = Stage(tmp_path).node()
         program_of(node).serves_sessions = True
         async with node.running(), eve() as attacker:
-            with trio.fail_after(40):
+            with trio.fail_after(patience.seconds(40)):
                 return await scene(node, attacker)
 
     return run(lambda: trio.run(main))

@@ -57,7 +57,7 @@ def furnish(cgroup: Path) -> None:
     kinds = _NEW_CGROUP | _NEW_IPC | _NEW_MOUNTS | _NEW_NETWORK | _NEW_HOST_NAME
     libc.call("unshare", ctypes.c_int(kinds))
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
-    _mount("sysfs", "/sys", "sysfs")
+    _renew_sys()
     _mount("cgroup2", "/sys/fs/cgroup", "cgroup2")
     _furnish_folders()
     _raise_loopback()
@@ -113,8 +113,7 @@ def enter_network(name: str) -> None:
         libc.call("setns", ctypes.c_int(namespace.fileno()), ctypes.c_int(_NEW_NETWORK))
     libc.call("unshare", ctypes.c_int(_NEW_MOUNTS))
     _mount("none", "/", "", _MS_REC | _MS_SLAVE)
-    libc.call("umount2", b"/sys", ctypes.c_int(_MNT_DETACH))
-    _mount("sysfs", "/sys", "sysfs")
+    _renew_sys()
     folder = Path("/etc/netns", name)
     for own in folder.iterdir() if folder.is_dir() else ():
         _mount(str(own), f"/etc/{own.name}", "", _MS_BIND)
@@ -132,6 +131,12 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except OSError:
         return ""
+
+
+def _renew_sys() -> None:
+    """Have a /sys that describes the network namespace that we are in."""
+    libc.call("umount2", b"/sys", ctypes.c_int(_MNT_DETACH))
+    _mount("sysfs", "/sys", "sysfs")
 
 
 def _raise_loopback() -> None:

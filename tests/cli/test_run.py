@@ -29,7 +29,7 @@ from tests.netns.served import (
 from tests.netns.topology import run as run_program
 from tests.netns.waiting import wait_until
 from tests.walks import strides
-from tools.testing import patience
+from tools.testing import commands, patience
 
 pytestmark = pytest.mark.netns
 
@@ -84,15 +84,8 @@ def finish(process: subprocess.Popen[str]) -> int:
 
 
 def fs_run(scene: Served, *arguments: str, module: str = "fs_tunnel.cli.main") -> Finished:
-    done = subprocess.run(
-        command(scene, *arguments, module=module),
-        env={**os.environ, **scene.env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=patience.seconds(60),
-        check=False,
-    )
+    place = scene.client.namespace.path
+    done = commands.fs_tunnel(*arguments, module=module, env=scene.env, network=str(place))
     return Finished(done.returncode, done.stdout, done.stderr)
 
 

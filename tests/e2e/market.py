@@ -19,13 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eth_keyfile.keyfile import create_keyfile_json
-
 from fs_market.chain import Chain
 from fs_market.contracts import Channels
 from fs_market.core.ethereum import Address
 from fs_market.settings import read
-from fs_market.wallet import Wallet, parse_secret, write_once
+from fs_market.wallet import Wallet, parse_secret
+from tests.keystores import write_keystore
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
@@ -35,7 +34,6 @@ PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
 RPC = f"http://{WEB}:8545"
 WINDOW = 1 << 20
-_SCRYPT_N = 2
 NAME, SOLD = unique_name("paid"), unique_name("sale")
 
 
@@ -288,17 +286,14 @@ def symbol_of(scene: Market) -> str:
 
 
 def make_keystore(scene: Market, name: str = "client") -> Path:
-    """It costs nothing to open: ``wallet import`` makes them so that each takes a second."""
+    """The wallet of an account, and the password beside it; both are made once."""
     wallet = scene.folder / ("wallet.json" if name == "client" else f"{name}.json")
     password = scene.folder / "password"
     if not password.exists():
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16) + "\n")
     if not wallet.exists():
-        keystore = create_keyfile_json(
-            secret_of(scene, name), password.read_text().strip().encode(), 3, "scrypt", _SCRYPT_N
-        )
-        write_once(wallet, json.dumps(keystore).encode() + b"\n")
+        write_keystore(wallet, secret_of(scene, name), password.read_text().strip())
     return wallet
 
 

@@ -26,7 +26,7 @@ def fs_tunnel(
 ) -> Done:
     """Run ``fs-tunnel``, or another module, to its end, whatever its exit code.
 
-    ``network`` names a namespace, ``env`` adds to our own environment.
+    ``network`` is that of ``CommandLine``, ``env`` adds to our own environment.
     """
     words = list(map(str, arguments))
     environment = {**os.environ, **(env or {})}
@@ -35,6 +35,8 @@ def fs_tunnel(
         command = CommandLine(module, words, environment, str(cwd or Path.cwd()), network)
         return run(keeper, command, stdin, seconds)
     inside = ["ip", "netns", "exec", network] if network else []
+    if network.startswith("/"):
+        inside = ["nsenter", f"--net={network}"]
     return subprocess.run(
         [*inside, sys.executable, "-m", module, *words],
         env=environment,

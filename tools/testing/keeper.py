@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from tools.testing import room
@@ -31,7 +32,11 @@ _FOR_LEFTOVERS = 30.0  # s; a process that was told to end may need some time
 
 @dataclass(frozen=True)
 class CommandLine:
-    """``python -m module arguments``; ``network`` names a namespace, as ``ip netns exec`` does."""
+    """``python -m module arguments``.
+
+    ``network`` names a namespace for ``ip netns exec``, or is the path of one for ``nsenter``,
+    which leaves mounts alone.
+    """
 
     module: str
     arguments: Sequence[str]
@@ -190,7 +195,9 @@ def _prepare(command: CommandLine, streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(command.environment)
     os.chdir(command.folder)
-    if command.network:
+    if command.network.startswith("/"):
+        room.join_network(Path(command.network))
+    elif command.network:
         room.enter_network(command.network)
     sys.stdin, sys.stdout, sys.stderr = (
         open(number, mode, buffering=1, closefd=False, errors=errors)  # noqa: SIM115

@@ -107,10 +107,15 @@ def _kept(folder: Path) -> Iterator[None]:
         os.chdir(folder)
 
 
+def join_network(path: Path) -> None:
+    """Enter a network namespace as ``nsenter --net`` does."""
+    with path.open("rb") as namespace:
+        libc.call("setns", ctypes.c_int(namespace.fileno()), ctypes.c_int(_NEW_NETWORK))
+
+
 def enter_network(name: str) -> None:
     """Enter a named network namespace as ``ip netns exec`` does: with its /sys and its files."""
-    with open(f"/run/netns/{name}", "rb") as namespace:
-        libc.call("setns", ctypes.c_int(namespace.fileno()), ctypes.c_int(_NEW_NETWORK))
+    join_network(Path("/run/netns", name))
     libc.call("unshare", ctypes.c_int(_NEW_MOUNTS))
     _mount("none", "/", "", _MS_REC | _MS_SLAVE)
     _renew_sys()

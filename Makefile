@@ -26,6 +26,8 @@ test: setup ## all tests but the long walks; those with network namespaces need 
 test-long: setup ## the long walks: every step of a crash with every verb, fuzzing at length (an hour)
 	@tools/contracts install
 	@$(BIN)/python -m pytest -q -rs --durations=20 -m long $(PYTEST_ARGS)
+	@FS_TEST_EXAMPLES=10 $(BIN)/python -m pytest -q -rs --durations=20 \
+		$(addprefix tests/,dataplane fuzz market/core net/core net/fullnode proto wire)
 
 RUNS ?= 10
 steady: setup ## all tests, RUNS (10) times beside a busy load; logs in build/steady (root)

@@ -7,6 +7,7 @@ directory, standard streams, signals, network namespace, and the module is run a
 
 import atexit
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -208,6 +209,9 @@ def _prepare(command: CommandLine, streams: Sequence[int]) -> None:
         )
     )
     sys.argv = [command.module, *command.arguments]
+    given = [each for each in command.environment.get("PYTHONPATH", "").split(":") if each]
+    sys.path[:0] = [command.folder, *given]
+    importlib.invalidate_caches()
     logging.root.handlers.clear()
     atexit._clear()
 

@@ -26,7 +26,7 @@ FlowShieldError
 
 from enum import IntEnum
 
-from fs_tunnel.errors import FlowShieldError, UsageError
+from fs_wire.errors import FlowShieldError, UsageError
 
 
 class Reason(IntEnum):

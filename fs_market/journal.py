@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from fs_market import session_book, tasks, transactions, voucher_book
+from fs_market.chain import transactions
 from fs_market.errors import JournalError
+from fs_market.money import tasks, voucher_book
+from fs_market.session import session_book
 
 VERSION = 1
 _BUSY = 10.0  # seconds to wait for another process

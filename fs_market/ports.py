@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from fs_market.core.ethereum import Address
-from fs_market.fees import Fees
-from fs_market.transactions import Call, Signed
-from fs_tunnel.types import Endpoint, IPAddress, PublicKey
+from fs_market.chain.fees import Fees
+from fs_market.chain.transactions import Call, Signed
+from fs_market.core.wire.ethereum import Address
+from fs_wire.types import Endpoint, IPAddress, PublicKey
 
 
 class TransactionSigner(Protocol):
@@ -80,7 +80,7 @@ class Engine(Protocol):
     async def limit(
         self, peer: PublicKey, *, credit: int, credit_low: int, exempt: Endpoint | None, rate: int
     ) -> None:
-        """How far a peer may go, in the engine's count; see ``fs_tunnel.control``."""
+        """How far a peer may go, in the engine's count; see ``fs_wire.control``."""
         ...
 
     def low_credits(self) -> AsyncIterator[PublicKey]:

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from fs_market.core.accounting import Increment
-from fs_market.core.prices import Price
-from fs_market.core.units import Token, parse_bytes, parse_seconds
+from fs_market.core.money.accounting import Increment
+from fs_market.core.money.prices import Price
+from fs_market.core.money.units import Token, parse_bytes, parse_seconds
 from fs_market.errors import AmountError
-from fs_tunnel.errors import ConfigError, UsageError
-from fs_tunnel.types import Endpoint
+from fs_wire.errors import ConfigError, UsageError
+from fs_wire.types import Endpoint
 
 _T = TypeVar("_T")
 

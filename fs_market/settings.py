@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fs_market.core.ethereum import Address
+from fs_market.chain.fees import GWEI, FeePolicy
+from fs_market.core.wire.ethereum import Address
 from fs_market.errors import AmountError
-from fs_market.fees import GWEI, FeePolicy
 from fs_market.provider_settings import ProviderSettings, parse_provider
-from fs_tunnel.errors import ConfigError
+from fs_wire.errors import ConfigError
 
 DEFAULT_CONFIRMATIONS = 12
 _MAX_CONFIRMATIONS = 10_000

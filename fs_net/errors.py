@@ -11,7 +11,7 @@ FlowShieldError
 
 from enum import StrEnum
 
-from fs_tunnel.errors import FlowShieldError
+from fs_wire.errors import FlowShieldError
 
 
 class Reason(StrEnum):

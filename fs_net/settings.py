@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fs_net.bridge import DEFAULT_LISTEN
-from fs_tunnel.errors import ConfigError
+from fs_wire.errors import ConfigError
 
 _KNOWN = ("bootstrap", "listen", "local_peers")
 _MOST = 32  # addresses in a list

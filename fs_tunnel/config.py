@@ -12,10 +12,10 @@ from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_
 from pathlib import Path
 from typing import Literal
 
-from fs_tunnel.errors import ConfigError
 from fs_tunnel.ini import Section, read_sections
 from fs_tunnel.proto.crypto import public_key
-from fs_tunnel.types import (
+from fs_wire.errors import ConfigError
+from fs_wire.types import (
     NO_PRESHARED_KEY,
     IPAddress,
     IPNetwork,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeVar
 
-from fs_tunnel.errors import ConfigError, UsageError
+from fs_wire.errors import ConfigError, UsageError
 
 Keys = Mapping[str, Mapping[str, str]]
 

@@ -10,9 +10,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from fs_tunnel.control import run_directory
-from fs_tunnel.errors import UsageError
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_wire.control import run_directory
+from fs_wire.errors import UsageError
+from fs_wire.types import Endpoint, PublicKey
 
 MAX_FILE_BYTES = 16 << 20  # 100,000 peers take 10 MiB
 

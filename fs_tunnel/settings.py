@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fs_tunnel.config import EndpointName, TunnelConfig, check_name, load
-from fs_tunnel.errors import ConfigError, PrivilegeError, SystemChangeError
-from fs_tunnel.linux import links, lockdown, plans
-from fs_tunnel.linux.journal import Journal
-from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PublicKey
-from fs_tunnel.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
+from fs_tunnel.linux.firewall import lockdown
+from fs_tunnel.linux.journal import plans
+from fs_tunnel.linux.journal.journal import Journal
+from fs_tunnel.linux.routing import links
+from fs_wire.errors import ConfigError, PrivilegeError, SystemChangeError
+from fs_wire.types import NO_PRESHARED_KEY, Endpoint, PublicKey
+from fs_wire.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
 
 CONFIG_DIRECTORIES = (Path("/etc/fs-tunnel"), Path("/etc/wireguard"))
 _RESOLVE_DEADLINE = 20.0  # seconds

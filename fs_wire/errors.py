@@ -1,11 +1,68 @@
-"""What may be wrong with a stranger's bytes.
+"""The root of every error that FlowShield raises on purpose, and the shared errors.
 
-FlowShieldError
-└── Malformed                   bytes that are not what ``encode`` makes of any value of ours
+FlowShieldError                 base; the message is one line and ends with the remedy
+├── UsageError                  the user's command or arguments are wrong        (exit 2)
+│   └── ConfigError             a configuration file: names file, line and key   (exit 2)
+├── NotRunningError             the tunnel named is not up                       (exit 3)
+├── PrivilegeError              root, or a capability, is missing                (exit 4)
+├── SystemChangeError           the host refused a change: link, route, firewall (exit 1)
+├── ControlError                the engine refused, or did not answer            (exit 1)
+└── Malformed                   a stranger's bytes that ``encode`` makes of no value  (exit 1)
 """
 
-from fs_tunnel.errors import FlowShieldError
+
+class FlowShieldError(Exception):
+    """Base of all expected failures; ``exit_code`` is what a command ends with."""
+
+    exit_code = 1
+
+
+class UsageError(FlowShieldError):
+    """A wrong command line or argument."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration that cannot be used.
+
+    ``source`` is the file's name, ``line`` is 1-based, ``key`` is as it was written; each may be
+    None where it does not apply.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str | None = None,
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.source, self.line, self.key = source, line, key
+        where = ":".join(str(part) for part in (source, line) if part is not None)
+        parts = [part for part in (where, key, message) if part]
+        super().__init__(": ".join(parts))
+
+
+class NotRunningError(FlowShieldError):
+    """The tunnel that was named is not up."""
+
+    exit_code = 3
+
+
+class PrivilegeError(FlowShieldError):
+    """The operation needs root or a capability that this process lacks."""
+
+    exit_code = 4
+
+
+class SystemChangeError(FlowShieldError):
+    """The host refused a change to links, addresses, routes, firewall or files."""
+
+
+class ControlError(FlowShieldError):
+    """An engine refused a request, or did not answer in time."""
 
 
 class Malformed(FlowShieldError):
-    """Not canonical, of no schema, too long or too deep."""
+    """A stranger's bytes are not canonical, fit no schema, or are too long or too deep."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any, Protocol, TypeVar, get_args, get_type_hints
 
-from fs_tunnel.types import KEY_LEN, Endpoint, IPAddress, PublicKey
 from fs_wire.codec import MAX_BYTES, Value, decode_untrusted, encode
 from fs_wire.errors import Malformed
+from fs_wire.types import KEY_LEN, Endpoint, IPAddress, PublicKey
 
 HASH_LEN = 32
 _AMOUNT_LEN = 12

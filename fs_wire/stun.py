@@ -8,8 +8,8 @@ what it cost him.
 from ipaddress import ip_address
 from struct import Struct, pack
 
-from fs_tunnel.types import Endpoint
 from fs_wire.errors import Malformed
+from fs_wire.types import Endpoint
 
 PORT = 3478  # section 18.6
 TRANSACTION_LEN = 12

@@ -13,6 +13,7 @@ import pytest
 from tests.netns.served import Served, served, settle
 from tests.walks import examples
 
+# Chains are for tests of the market and of the roles alike.
 # Command and the apt package that has it.
 NETNS_TOOLS = {
     "ip": "iproute2",
@@ -37,7 +38,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("flowshield")
 
-pytest_plugins = ["tools.testing.plugin", "tests.no_skips"]
+pytest_plugins = ["tools.testing.plugin", "tests.no_skips", "tests.market.chains"]
 
 RECURSION_LIMIT = sys.getrecursionlimit()
 

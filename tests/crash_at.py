@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 from fs_tunnel.cli.main import main
 from fs_tunnel.helper import client
-from fs_tunnel.linux.kinds import KINDS
+from fs_tunnel.linux.journal.kinds import KINDS
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from eth_keyfile.keyfile import create_keyfile_json
 
-from fs_market.wallet import write_once
+from fs_market.money.wallet import write_once
 
 _SCRYPT_N = 2
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from fs_tunnel import lifecycle
-from fs_tunnel.cli.running import client_tunnel
 from fs_tunnel.config import load
-from fs_tunnel.linux.plans import Protection
+from fs_tunnel.linux.journal.plans import Protection
+from fs_tunnel.roles.running import client_tunnel
 from tests.crash_at import arm
 
 number, moment, conf = sys.argv[1:]

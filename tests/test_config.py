@@ -27,9 +27,9 @@ from fs_tunnel.config import (
     permission_warning,
     render,
 )
-from fs_tunnel.errors import ConfigError
 from fs_tunnel.proto.crypto import public_key
-from fs_tunnel.types import KEY_LEN, PresharedKey, PrivateKey, PublicKey, parse_network
+from fs_wire.errors import ConfigError
+from fs_wire.types import KEY_LEN, PresharedKey, PrivateKey, PublicKey, parse_network
 from tools.testing import patience
 
 ALICE, BOB, CAROL = (PrivateKey(os.urandom(KEY_LEN)) for _ in range(3))

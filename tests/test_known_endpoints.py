@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_tunnel import known_endpoints
-from fs_tunnel.types import KEY_LEN, Endpoint, PublicKey
+from fs_wire.types import KEY_LEN, Endpoint, PublicKey
 
 ALICE, BOB = PublicKey(b"\1" * KEY_LEN), PublicKey(b"\2" * KEY_LEN)
 FOUND = {ALICE: Endpoint("192.0.2.1", 7), BOB: Endpoint("fe80::1", 8, 2)}

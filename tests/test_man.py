@@ -12,8 +12,9 @@ import pytest
 from fs_market import provider_settings
 from fs_market import settings as market_settings
 from fs_net import settings as network_settings
-from fs_tunnel import config, errors
+from fs_tunnel import config
 from fs_tunnel.cli.status import SCHEMA
+from fs_wire import errors
 from tools import reference
 from tools.testing import patience
 

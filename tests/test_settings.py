@@ -10,11 +10,11 @@ import pytest
 
 from fs_tunnel import settings
 from fs_tunnel.config import TunnelConfig, parse
-from fs_tunnel.errors import ConfigError, SystemChangeError
-from fs_tunnel.linux import links
-from fs_tunnel.linux.journal import Journal
+from fs_tunnel.linux.journal.journal import Journal
+from fs_tunnel.linux.routing import links
 from fs_tunnel.proto.crypto import public_key
-from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PrivateKey, PublicKey
+from fs_wire.errors import ConfigError, SystemChangeError
+from fs_wire.types import NO_PRESHARED_KEY, Endpoint, PrivateKey, PublicKey
 from tools.testing import patience
 
 

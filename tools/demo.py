@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fs_market.core.units import Token
+from fs_market.core.money.units import Token
 from tests.netns.capture import Capture
 from tests.netns.waiting import wait_until
 from tools import market, network, wire

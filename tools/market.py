@@ -8,9 +8,9 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from fs_market.chain import Chain
-from fs_market.contracts import Channels, Erc20
-from fs_market.core.units import Token
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Channels, Erc20
+from fs_market.core.money.units import Token
 from fs_market.settings import MarketSettings, read
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until

@@ -205,9 +205,9 @@ def _works_for(process: Path, tunnels: tuple[str, ...]) -> bool:
         words = (process / "cmdline").read_bytes().split(b"\0")
     except OSError:  # It ended while we looked.
         return False
-    if b"fs_tunnel.cli.agent" in words:
+    if b"fs_tunnel.roles.agent" in words:
         return _is_of_demo(process)
-    is_ours = b"fs_tunnel.cli.fs_wg" in words or b"fs_tunnel.cli.helper" in words
+    is_ours = b"fs_tunnel.cli.fs_wg" in words or b"fs_tunnel.helper.process" in words
     return is_ours and any(name.encode() in words for name in tunnels)
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from fs_market.core import client_states, provider_states
+from fs_market.core.session import client_states, provider_states
 from fs_tunnel.proto.timers import DURATIONS, JITTERED, TRANSITIONS, Action, Event, Timer
 
 S = TypeVar("S", bound=Enum)

@@ -12,8 +12,8 @@ from collections.abc import Mapping as MappingOf
 from enum import IntEnum
 from ipaddress import ip_address
 
-from fs_tunnel.types import Endpoint
 from fs_wire import stun
+from fs_wire.types import Endpoint
 
 MAX_SERVERS = 4  # as many as an engine asks at once
 _FAMILIES = {"ip4": 4, "ip6": 6}

@@ -20,7 +20,15 @@ from typing import Annotated
 from fs_net.core.records import ID_LEN
 from fs_net.errors import Reason, Refused
 from fs_wire.errors import Malformed
-from fs_wire.schema import Bytes, BytesUpTo, Flag, ListOf, Record, from_bytes_untrusted, to_bytes
+from fs_wire.schema import (
+    Bytes,
+    BytesUpTo,
+    Flag,
+    ListOf,
+    Record,
+    from_bytes_untrusted,
+    to_bytes,
+)
 
 MAX_MESSAGE = 32 * 1024  # bytes
 _PARTS = 16

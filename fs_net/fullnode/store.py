@@ -21,7 +21,7 @@ from fs_net.fullnode import tables
 from fs_net.fullnode.catalogue import PricePoint, Statistics
 from fs_net.fullnode.live import Remembered
 from fs_net.fullnode.uptime import BUCKET, DAY
-from fs_tunnel.errors import UsageError
+from fs_wire.errors import UsageError
 
 _KEPT = 90 * 24 * 3600 * 1000  # ms of history
 _FORGET_EVERY = 3600 * 1000  # ms

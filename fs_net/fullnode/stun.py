@@ -14,10 +14,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from fs_net.core.punch import hosts_of
-from fs_tunnel.types import Endpoint
 from fs_wire import stun
 from fs_wire.errors import Malformed
 from fs_wire.ratelimit import RateLimiter
+from fs_wire.types import Endpoint
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import socket
 import sys
 
 from fs_net.host_process import __main__ as network_process
-from fs_tunnel.linux import libc
-from fs_tunnel.linux.unprivileged import become
+from fs_wire import libc
+from fs_wire.unprivileged import become
 
 _PID = 4  # bytes
 

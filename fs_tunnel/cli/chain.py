@@ -12,17 +12,18 @@ from pathlib import Path
 
 import click
 
-from fs_market.chain import Chain
-from fs_market.contracts import Erc20
-from fs_market.core.ethereum import Address
-from fs_market.deploy import DEFAULT_RULES, TOKEN, Deployed, deploy
-from fs_market.devchain import CHAIN_ID, DevChain, served
-from fs_market.fees import FeePolicy
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Erc20
+from fs_market.chain.deploy import DEFAULT_RULES, TOKEN, Deployed, deploy
+from fs_market.chain.devchain import CHAIN_ID, DevChain, served
+from fs_market.chain.fees import FeePolicy
+from fs_market.chain.sender import Patience, Sender
+from fs_market.core.wire.ethereum import Address
 from fs_market.journal import Journal
-from fs_market.sender import Patience, Sender
+from fs_market.money.wallet import SECRET_LEN, Wallet, write_once
 from fs_market.settings import MarketSettings, render
-from fs_market.wallet import SECRET_LEN, Wallet, write_once
-from fs_tunnel.cli.money import SCHEMA, json_option
+from fs_tunnel.cli.options.params import json_option
+from fs_tunnel.console.amounts import SCHEMA
 
 _COIN = 1000 * 10**18  # wei for each account
 _TOKENS = 1_000_000 * TOKEN

@@ -2,7 +2,8 @@
 
 import click
 
-from fs_tunnel.lifecycle import clean_up, require_net_admin
+from fs_tunnel.leftovers import clean_up
+from fs_tunnel.privileges import require_net_admin
 
 
 @click.command()

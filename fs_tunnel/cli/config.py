@@ -6,9 +6,9 @@ import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.qr_code import qr_code, show, write_picture
-from fs_tunnel.cli.text import warn
 from fs_tunnel.config import TunnelConfig, permission_warning, render
+from fs_tunnel.console.qr_code import qr_code, show, write_picture
+from fs_tunnel.console.text import warn
 
 
 @click.group()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from fs_tunnel.cli.private_file import write_privately
-from fs_tunnel.lifecycle import require_root
+from fs_tunnel.console.private_file import write_privately
 from fs_tunnel.observe.bundle import pack
 from fs_tunnel.observe.diagnosis import gather
+from fs_tunnel.privileges import require_root
 
 
 @click.group()

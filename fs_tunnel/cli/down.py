@@ -6,11 +6,12 @@ import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.market_files import MarketFiles
 from fs_tunnel.cli.spending import summary
-from fs_tunnel.errors import ControlError, NotRunningError
 from fs_tunnel.helper.client import HelperClient
-from fs_tunnel.lifecycle import require_net_admin, take_down
+from fs_tunnel.lifecycle import take_down
+from fs_tunnel.privileges import require_net_admin
+from fs_tunnel.roles.market_files import MarketFiles
+from fs_wire.errors import ControlError, NotRunningError
 
 
 @click.command()

@@ -10,13 +10,15 @@ import sys
 
 import click
 
-from fs_tunnel import control, control_server, uapi, uapi_server
 from fs_tunnel.cli.version import version_option
-from fs_tunnel.engine import STOP_SIGNALS, Engine, EngineOptions, run
-from fs_tunnel.errors import FlowShieldError
+from fs_tunnel.engine import control_server, uapi_server
+from fs_tunnel.engine.engine import STOP_SIGNALS, Engine, run
+from fs_tunnel.engine.options import EngineOptions
 from fs_tunnel.linux.daemon import daemon, system_log
-from fs_tunnel.linux.tun import open_tun
+from fs_tunnel.linux.routing.tun import open_tun
 from fs_tunnel.observe import logs
+from fs_wire import control, uapi
+from fs_wire.errors import FlowShieldError
 
 DEFAULT_MTU = 1420  # bytes: 1500 less the 80 that an IPv6 path needs for the outer headers
 

@@ -17,19 +17,21 @@ from typing import Any
 import click
 import uvloop
 
-from fs_market.chain import Chain
+from fs_market.chain.chain import Chain
 from fs_market.settings import MarketSettings, find, read, read_section
 from fs_net import bridge
 from fs_net.core import batch
 from fs_net.fullnode import stun
 from fs_net.settings import NetworkSettings, parse_network
-from fs_tunnel.cli.chain_view import ChainListings, Progress
-from fs_tunnel.cli.market_options import settings_options
-from fs_tunnel.cli.money import SCHEMA, json_option
-from fs_tunnel.cli.page import Page, page_options
-from fs_tunnel.errors import UsageError
+from fs_tunnel.cli.options.market_options import settings_options
+from fs_tunnel.cli.options.page_options import page_options
+from fs_tunnel.cli.options.params import json_option
+from fs_tunnel.console.amounts import SCHEMA
 from fs_tunnel.linux.process import allow_files
 from fs_tunnel.linux.systemd import notify
+from fs_tunnel.roles.chain_view import ChainListings, Progress
+from fs_tunnel.roles.fullnode.page import Page
+from fs_wire.errors import UsageError
 
 _PACKAGES = "libp2p", "sqlalchemy", "trio"
 _TELL_EVERY = 1.0  # s between words about the chain's first read

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from fs_tunnel.errors import NotRunningError, UsageError
-from fs_tunnel.lifecycle import require_net_admin, require_root
-from fs_tunnel.linux import lockdown as host
-from fs_tunnel.linux.journal import Journal, journalled
-from fs_tunnel.linux.kill_switch import LAN
-from fs_tunnel.linux.remote_login import remote_login
-from fs_tunnel.linux.state import host_locked
-from fs_tunnel.uapi import UapiClient
+from fs_tunnel.linux.firewall import lockdown as host
+from fs_tunnel.linux.firewall.kill_switch import LAN
+from fs_tunnel.linux.journal.journal import Journal, journalled
+from fs_tunnel.linux.journal.state import host_locked
+from fs_tunnel.linux.routing.remote_login import remote_login
+from fs_tunnel.privileges import require_net_admin, require_root
+from fs_wire.errors import NotRunningError, UsageError
+from fs_wire.uapi import UapiClient
 
 SCHEMA = 1
 

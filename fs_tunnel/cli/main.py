@@ -12,8 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from fs_tunnel.cli.version import version_option
-from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.observe import logs
+from fs_wire.errors import FlowShieldError
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,15 @@ VERBS = {
     "completion": "Print the completion script of a shell.",
 }
 
+# The module of a verb that has siblings; any other has the verb's name.
+_ROOMS = {
+    "genkey": "keys.genkey",
+    "genpsk": "keys.genpsk",
+    "pubkey": "keys.pubkey",
+    "wallet": "wallet.group",
+    "market": "market.group",
+}
+
 
 class _Verbs(click.Group):
     """Imports a verb when it is called: one command does not pay for the libraries of another."""
@@ -50,7 +59,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command = getattr(import_module(f"fs_tunnel.cli.{cmd_name}"), cmd_name)
+        module = _ROOMS.get(cmd_name, cmd_name)
+        command = getattr(import_module(f"fs_tunnel.cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
 

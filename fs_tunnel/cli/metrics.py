@@ -9,15 +9,15 @@ import click
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
-from fs_tunnel.cli.params import EndpointParam
-from fs_tunnel.errors import UsageError
-from fs_tunnel.lifecycle import require_root
+from fs_tunnel.cli.options.params import EndpointParam
 from fs_tunnel.linux.process import usage_of
 from fs_tunnel.linux.systemd import notify
 from fs_tunnel.observe.metrics import registry
 from fs_tunnel.observe.metrics_server import listen_tcp, listen_unix, serve
 from fs_tunnel.observe.overview import Overview, look_at_all
-from fs_tunnel.types import Endpoint
+from fs_tunnel.privileges import require_root
+from fs_wire.errors import UsageError
+from fs_wire.types import Endpoint
 
 log = logging.getLogger(__name__)
 

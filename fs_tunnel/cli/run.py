@@ -6,17 +6,18 @@ from pathlib import Path
 import click
 
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.params import Address
+from fs_tunnel.cli.options.params import Address
 from fs_tunnel.config import TunnelConfig, load
-from fs_tunnel.errors import NotRunningError, UsageError
-from fs_tunnel.lifecycle import require_net_admin
-from fs_tunnel.linux import cgroup, inner_namespace, launch, links, split_plans, splits
-from fs_tunnel.linux.journal import Journal, journalled
-from fs_tunnel.linux.nft import NftTable
-from fs_tunnel.linux.outside_dns import outside_resolvers
-from fs_tunnel.linux.state import locked
+from fs_tunnel.linux.dns.outside_dns import outside_resolvers
+from fs_tunnel.linux.firewall.nft import NftTable
+from fs_tunnel.linux.journal.journal import Journal, journalled
+from fs_tunnel.linux.journal.state import locked
+from fs_tunnel.linux.routing import inner_namespace, links
+from fs_tunnel.linux.splits import cgroup, launch, split_plans, splits
+from fs_tunnel.privileges import require_net_admin
 from fs_tunnel.settings import tunnel_name
-from fs_tunnel.types import IPAddress
+from fs_wire.errors import NotRunningError, UsageError
+from fs_wire.types import IPAddress
 
 _PROGRAM = "fs_tunnel.program"
 

@@ -9,22 +9,25 @@ import click
 
 from fs_tunnel import settings
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.market_options import MARKET_USER
-from fs_tunnel.cli.params import Network
-from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, read_config, run_tunnel
+from fs_tunnel.cli.options.market_options import MARKET_USER
+from fs_tunnel.cli.options.params import Network
+from fs_tunnel.cli.options.tunnel_options import ALLOW_HOOKS, FOREGROUND
 from fs_tunnel.config import TunnelConfig
-from fs_tunnel.errors import ConfigError, UsageError
 from fs_tunnel.helper import block_list
 from fs_tunnel.helper.settings import ResolverSettings, Settings
-from fs_tunnel.linux import hooks, links, lockdown
-from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.firewall import MAX_FLOWS_PER_CLIENT, ProviderPolicy
-from fs_tunnel.linux.links import Address
-from fs_tunnel.linux.plans import Surroundings, forwarding_key, provider_plan, was_routing
-from fs_tunnel.types import IPNetwork
+from fs_tunnel.linux.firewall import lockdown
+from fs_tunnel.linux.firewall.provider import MAX_FLOWS_PER_CLIENT, ProviderPolicy
+from fs_tunnel.linux.journal import hooks
+from fs_tunnel.linux.journal.change import Change
+from fs_tunnel.linux.journal.plans import Surroundings, forwarding_key, provider_plan, was_routing
+from fs_tunnel.linux.routing import links
+from fs_tunnel.linux.routing.links import Address
+from fs_tunnel.roles.running import read_config, run_tunnel
+from fs_wire.errors import ConfigError, UsageError
+from fs_wire.types import IPNetwork
 
 if TYPE_CHECKING:
-    from fs_tunnel.cli.selling import Sale
+    from fs_tunnel.roles.provider.selling import Sale
 
 DEFAULT_PORT = 51820
 
@@ -135,7 +138,7 @@ def serve(
 def _sale(config: TunnelConfig, market: Path | None, user: int) -> "Sale | None":
     if market is None:
         return None
-    from fs_tunnel.cli.selling import Sale  # noqa: PLC0415 - keystores take their time to import
+    from fs_tunnel.roles.provider.selling import Sale  # noqa: PLC0415 - keystores take their time to import
 
     return Sale(config, market, user)
 

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from fs_tunnel.cli import standbys
-from fs_tunnel.cli.market_files import MarketFiles
-from fs_tunnel.cli.text import ago, human_bytes
-from fs_tunnel.errors import ControlError, NotRunningError
+from fs_tunnel.console.text import ago, human_bytes
 from fs_tunnel.helper.client import HelperClient
+from fs_tunnel.roles.client import standbys
+from fs_tunnel.roles.market_files import MarketFiles
+from fs_wire.errors import ControlError, NotRunningError
 
 
 def told_of(name: str) -> dict[str, Any] | None:

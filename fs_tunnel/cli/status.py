@@ -10,11 +10,11 @@ import click
 from fs_tunnel.cli import lockdown
 from fs_tunnel.cli.completion import complete_conf
 from fs_tunnel.cli.spending import summary
-from fs_tunnel.cli.text import ago, align, human_bytes
 from fs_tunnel.cli.tunnels import find
-from fs_tunnel.errors import NotRunningError
-from fs_tunnel.lifecycle import require_root
+from fs_tunnel.console.text import ago, align, human_bytes
+from fs_tunnel.privileges import require_root
 from fs_tunnel.settings import tunnel_name
+from fs_wire.errors import NotRunningError
 
 SCHEMA = 1
 _COLUMNS = ("PEER", "ENDPOINT", "ALLOWED IPS", "HANDSHAKE", "RECEIVED", "SENT")

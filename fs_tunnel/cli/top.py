@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import click
 
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.text import ago, align, human_bytes
 from fs_tunnel.cli.tunnels import find
-from fs_tunnel.lifecycle import require_root
+from fs_tunnel.console.text import ago, align, human_bytes
+from fs_tunnel.privileges import require_root
 from fs_tunnel.settings import tunnel_name
 
 SCHEMA = 1

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
-from fs_tunnel import control, uapi
 from fs_tunnel.cli.spending import told_of
-from fs_tunnel.cli.text import warn
-from fs_tunnel.errors import ControlError, NotRunningError
-from fs_tunnel.linux.journal import Journal, journalled
-from fs_tunnel.linux.links import Unreachable
+from fs_tunnel.console.text import warn
+from fs_tunnel.linux.journal.journal import Journal, journalled
+from fs_tunnel.linux.routing.links import Unreachable
 from fs_tunnel.observe.overview import has_session
 from fs_tunnel.proto.crypto import public_key
-from fs_tunnel.types import PublicKey
-from fs_tunnel.uapi import DeviceStatus, PeerStatus, UapiClient
+from fs_wire import control, uapi
+from fs_wire.errors import ControlError, NotRunningError
+from fs_wire.types import PublicKey
+from fs_wire.uapi import DeviceStatus, PeerStatus, UapiClient
 
 _OF_OUR_ENGINE = ("pid", "up", "mtu", "drops", "packet_path", "sandbox")
 _NO_ENGINE: dict[str, Any] = {"public_key": None, "listen_port": 0, "fwmark": 0, "peers": []}

@@ -7,18 +7,19 @@ from typing import Any
 import click
 
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.market_options import buying_options
-from fs_tunnel.cli.params import InboundParam, Network, User
-from fs_tunnel.cli.running import ALLOW_HOOKS, FOREGROUND, client_tunnel, read_config, run_tunnel
+from fs_tunnel.cli.options.market_options import buying_options
+from fs_tunnel.cli.options.params import InboundParam, Network, User
+from fs_tunnel.cli.options.tunnel_options import ALLOW_HOOKS, FOREGROUND
 from fs_tunnel.config import TunnelConfig
-from fs_tunnel.errors import UsageError
 from fs_tunnel.helper.settings import Settings
-from fs_tunnel.lifecycle import require_net_admin
-from fs_tunnel.linux import hooks
-from fs_tunnel.linux.kill_switch import LAN, Inbound
-from fs_tunnel.linux.plans import Protection, full_tunnel_versions
-from fs_tunnel.linux.remote_login import remote_login
-from fs_tunnel.types import IPNetwork
+from fs_tunnel.linux.firewall.kill_switch import LAN, Inbound
+from fs_tunnel.linux.journal import hooks
+from fs_tunnel.linux.journal.plans import Protection, full_tunnel_versions
+from fs_tunnel.linux.routing.remote_login import remote_login
+from fs_tunnel.privileges import require_net_admin
+from fs_tunnel.roles.running import client_tunnel, read_config, run_tunnel
+from fs_wire.errors import UsageError
+from fs_wire.types import IPNetwork
 
 Reach = Callable[[bool], None]
 
@@ -124,8 +125,8 @@ def _buy(
 ) -> None:
     """Bring up the tunnel of the first provider that has a place, and can be reached."""
     # The chain's library takes its time.
-    from fs_tunnel.cli.buying import Buying  # noqa: PLC0415
-    from fs_tunnel.cli.reaching import Unreachable  # noqa: PLC0415
+    from fs_tunnel.roles.client.buying import Buying  # noqa: PLC0415
+    from fs_tunnel.roles.client.reaching import Unreachable  # noqa: PLC0415
 
     require_net_admin("fs-tunnel up")
     buying = Buying(name, protection, **options)

@@ -9,7 +9,7 @@ def show_version(context: click.Context, _parameter: click.Parameter, asked: boo
     """Callback of the option: print one line, and end."""
     if asked:
         # Only for who asks: the packet path brings the event loop and the extension.
-        from fs_tunnel.pumps import BUILD  # noqa: PLC0415
+        from fs_tunnel.engine.pumps import BUILD  # noqa: PLC0415
 
         click.echo(f"{context.find_root().info_name}, version {__version__}; {BUILD}")
         context.exit()

@@ -27,7 +27,7 @@ from fs_tunnel.proto.path import (
     PathKeys,
     SessionConfirmed,
 )
-from fs_tunnel.types import Endpoint, IPNetwork
+from fs_wire.types import Endpoint, IPNetwork
 
 if TYPE_CHECKING:
     from fs_tunnel.dataplane._native import RawEndpoint, RawEvent

@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 from fs_tunnel.proto.ip import parse_inner_untrusted
 
 FRAME_HEADER_LEN = 10

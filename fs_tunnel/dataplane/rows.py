@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fs_tunnel.proto.ip import parse_inner_untrusted, tcp_ports
 from fs_tunnel.proto.path import Limits, LocalAddress
 from fs_tunnel.proto.session import Keypair
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 MIN_BURST = 128 << 10  # bytes: one frame is up to 64 KiB, and takes more on the wire
 

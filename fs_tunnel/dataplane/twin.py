@@ -12,15 +12,15 @@ from itertools import count
 
 from fs_tunnel.dataplane import offload
 from fs_tunnel.dataplane.rows import Bucket, PeerRow, SessionRow
-from fs_tunnel.errors import (
+from fs_tunnel.proto.allowed_ips import AllowedIPs
+from fs_tunnel.proto.constants import MAX_QUEUED_HANDSHAKES, PADDING_MULTIPLE
+from fs_tunnel.proto.errors import (
     AuthenticationFailed,
     MalformedMessage,
     ProtocolError,
     ReplayDetected,
     SessionExpired,
 )
-from fs_tunnel.proto.allowed_ips import AllowedIPs
-from fs_tunnel.proto.constants import MAX_QUEUED_HANDSHAKES, PADDING_MULTIPLE
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import (
     MIN_TRANSPORT_LEN,
@@ -46,7 +46,7 @@ from fs_tunnel.proto.path import (
     SessionConfirmed,
 )
 from fs_tunnel.proto.session import Keypair
-from fs_tunnel.types import Endpoint, IPNetwork
+from fs_wire.types import Endpoint, IPNetwork
 
 MAX_QUEUED_EVENTS = 4096  # before packets that wait are dropped
 MIN_RENEWAL_GAP = 0.1  # seconds between two HandshakeWanted of one peer that sends

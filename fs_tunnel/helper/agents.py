@@ -23,7 +23,7 @@ from fs_tunnel.helper.supervisor import FIRST_DELAY, delay_after
 log = logging.getLogger(__name__)
 
 # -P: not from the directory that root happens to stand in.
-_AGENT = (sys.executable, "-P", "-m", "fs_tunnel.cli.agent")
+_AGENT = (sys.executable, "-P", "-m", "fs_tunnel.roles.agent")
 _FAREWELL = 20.0  # seconds for the last voucher, and for a provider to settle
 _STARTING, _LOOK_EVERY = 5.0, 0.05  # seconds
 _MAX_LINE = 1 << 20  # bytes

@@ -4,7 +4,7 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 
-from fs_tunnel.errors import ConfigError
+from fs_wire.errors import ConfigError
 
 MAX_FILE_BYTES = 32 << 20  # a million names
 _MAX_NAME = 253

@@ -8,14 +8,14 @@ import sys
 import time
 from typing import Any
 
-from fs_tunnel import control
-from fs_tunnel.errors import ControlError, NotRunningError, SystemChangeError
 from fs_tunnel.helper.settings import Settings
-from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.kinds import to_json
+from fs_tunnel.linux.journal.change import Change
+from fs_tunnel.linux.journal.kinds import to_json
+from fs_wire import control
+from fs_wire.errors import ControlError, NotRunningError, SystemChangeError
 
 # -P: not from the directory that root happens to stand in.
-_HELPER = (sys.executable, "-P", "-m", "fs_tunnel.cli.helper")
+_HELPER = (sys.executable, "-P", "-m", "fs_tunnel.helper.process")
 _DEADLINE = 30.0  # seconds; it waits for commands that are at work on the tunnel
 _START_DEADLINE = 15.0  # seconds
 _MAX_REPLY_BYTES = 1 << 20

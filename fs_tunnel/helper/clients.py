@@ -5,9 +5,10 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
-from fs_tunnel import control, known_endpoints
-from fs_tunnel.errors import UsageError
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_tunnel import known_endpoints
+from fs_wire import control
+from fs_wire.errors import UsageError
+from fs_wire.types import Endpoint, PublicKey
 
 _SAVE_AFTER = 0.5  # seconds in which more may come
 _AGAIN_AFTER = 0.5  # seconds, where the engine hung up

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from struct import Struct
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 
 MAX_QUERY_BYTES = 1024
 SERVER_FAILURE, NO_SUCH_NAME = 2, 3  # RFC 1035, section 4.1.1

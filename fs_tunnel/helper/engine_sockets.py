@@ -7,7 +7,7 @@ engine ends, it ends too.  They lead to the control socket, which tells no key; 
 
 import socket
 
-from fs_tunnel import control
+from fs_wire import control
 
 
 def connect_as_root(name: str) -> dict[str, socket.socket]:

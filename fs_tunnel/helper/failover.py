@@ -1,8 +1,8 @@
 """A tunnel moves to a provider that stands by, while its agent says that its own is lost.
 
-The work is that of a process of its own (``fs_tunnel.cli.moving``), which alone knows of markets:
-it is started here, heard, and repeated, later each time.  An agent can say that its provider is
-lost, and no more: where the tunnel goes stands in a file of root's.
+A process of its own does the work (``fs_tunnel.roles.client.moving``).  Only that process knows of
+markets.  This module starts it, hears it, and starts it again, later each time.  An agent can say
+that its provider is lost, and no more: a file of root's says where the tunnel goes.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 # -P: not from the directory that root happens to stand in.
-_MOVING = (sys.executable, "-P", "-m", "fs_tunnel.cli.moving")
+_MOVING = (sys.executable, "-P", "-m", "fs_tunnel.roles.client.moving")
 # Its exit codes; with any other it was cut short, and may have begun to move.
 _HAS_MOVED, _TRY_AGAIN, _NOBODY_IS_LEFT = 0, 2, 3
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between an end and the next start

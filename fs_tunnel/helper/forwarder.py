@@ -20,7 +20,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
-from fs_tunnel.errors import MalformedMessage
 from fs_tunnel.helper.dns_messages import (
     NO_SUCH_NAME,
     SERVER_FAILURE,
@@ -31,7 +30,8 @@ from fs_tunnel.helper.dns_messages import (
     reply,
     with_id,
 )
-from fs_tunnel.linux.unprivileged import become_nobody
+from fs_tunnel.proto.errors import MalformedMessage
+from fs_wire.unprivileged import become_nobody
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _PATIENCE = 3.0  # seconds for one server

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from fs_tunnel.errors import UsageError
 from fs_tunnel.helper.protocol import MAX_CHANGES, MAY_BE_ASKED_FOR
-from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.journal import Journal
-from fs_tunnel.linux.kinds import to_json
-from fs_tunnel.linux.state import locked
+from fs_tunnel.linux.journal.change import Change
+from fs_tunnel.linux.journal.journal import Journal
+from fs_tunnel.linux.journal.kinds import to_json
+from fs_tunnel.linux.journal.state import locked
+from fs_wire.errors import UsageError
 
 _PATIENCE = 5.0  # seconds for a command that is at work
 

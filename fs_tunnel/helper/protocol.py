@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fs_tunnel.errors import SystemChangeError, UsageError
 from fs_tunnel.helper.settings import Settings, parse_settings_untrusted
-from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.kinds import from_json
-from fs_tunnel.linux.nft import table_of
-from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.firewall.nft import table_of
+from fs_tunnel.linux.firewall.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.journal.change import Change
+from fs_tunnel.linux.journal.kinds import from_json
+from fs_wire.errors import SystemChangeError, UsageError
 
 MAX_REQUEST_BYTES = 16 << 10
 MAX_CHANGES = 16  # in force at a time, of each tunnel

@@ -17,10 +17,10 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
-from fs_tunnel.errors import SystemChangeError
 from fs_tunnel.helper import block_list
 from fs_tunnel.helper.settings import ResolverSettings
-from fs_tunnel.linux.unprivileged import unprivileged
+from fs_wire.errors import SystemChangeError
+from fs_wire.unprivileged import unprivileged
 
 PORT = 53
 RESOLV_CONF = Path("/etc/resolv.conf")

@@ -15,8 +15,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
-from fs_tunnel import control, lifecycle
-from fs_tunnel.errors import FlowShieldError, SystemChangeError, UsageError
+from fs_tunnel import engine_process, leftovers
 from fs_tunnel.helper import protocol
 from fs_tunnel.helper.agents import Agent
 from fs_tunnel.helper.clients import keep_endpoints
@@ -24,10 +23,12 @@ from fs_tunnel.helper.failover import Failover
 from fs_tunnel.helper.permissions import Permissions
 from fs_tunnel.helper.settings import Settings
 from fs_tunnel.helper.supervisor import Supervisor
-from fs_tunnel.lifecycle import End
-from fs_tunnel.linux.journal import Journal
-from fs_tunnel.linux.state import helper_alone
-from fs_tunnel.unix_socket import listen_privately, peer_uid
+from fs_tunnel.leftovers import End
+from fs_tunnel.linux.journal.journal import Journal
+from fs_tunnel.linux.journal.state import helper_alone
+from fs_wire import control
+from fs_wire.errors import FlowShieldError, SystemChangeError, UsageError
+from fs_wire.unix_socket import listen_privately, peer_uid
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class _Helper:
                     path.unlink()
 
     async def _one_engine(self) -> None:
-        with lifecycle.engine_process(self._name) as engine:
+        with engine_process.engine_process(self._name) as engine:
             tasks = []
             if self._is_provider:
                 tasks.append(asyncio.create_task(keep_endpoints(self._name)))
@@ -134,11 +135,11 @@ class _Helper:
 
     async def _after_the_end(self) -> End:
         for _ in range(round(self._patience / _LOOK_EVERY)):
-            if not lifecycle.is_missed(self._name):
+            if not leftovers.is_missed(self._name):
                 break
             await asyncio.sleep(_LOOK_EVERY)
         # In a thread, as all that waits for commands; and netlink has a loop of its own.
-        return await asyncio.to_thread(lifecycle.after_the_end, self._name)
+        return await asyncio.to_thread(leftovers.after_the_end, self._name)
 
     def _configure(self, settings: Settings) -> None:
         path = control.helper_path(self._name)

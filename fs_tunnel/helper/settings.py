@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from fs_tunnel.errors import UsageError
-from fs_tunnel.linux.nft import check_interface
+from fs_tunnel.linux.firewall.nft import check_interface
+from fs_wire.errors import UsageError
 
 _MAX_ADDRESSES = 64
 _MAX_PATH = 4096

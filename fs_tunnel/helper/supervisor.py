@@ -6,9 +6,9 @@ import logging
 import os
 import subprocess
 
-from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.helper import resolver
 from fs_tunnel.helper.settings import ResolverSettings
+from fs_wire.errors import FlowShieldError
 
 log = logging.getLogger(__name__)
 

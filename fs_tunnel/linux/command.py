@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Sequence
 
-from fs_tunnel.errors import SystemChangeError
+from fs_wire.errors import SystemChangeError
 
 _DEADLINE = 30.0  # seconds
 

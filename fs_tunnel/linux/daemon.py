@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fs_tunnel.errors import FlowShieldError
+from fs_wire.errors import FlowShieldError
 
 _READY = "ready"
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from fs_tunnel import __version__
-from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.linux.command import run
-from fs_tunnel.linux.journal import Journal, journalled
-from fs_tunnel.linux.kinds import to_json
+from fs_tunnel.linux.journal.journal import Journal, journalled
+from fs_tunnel.linux.journal.kinds import to_json
 from fs_tunnel.linux.process import usage_of
 from fs_tunnel.observe.overview import look_at_all
+from fs_wire.errors import FlowShieldError
 
 _COMMANDS = {
     "addresses": ("ip", "-details", "address"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fs_tunnel.errors import UsageError
+from fs_wire.errors import UsageError
 
 FORMATS = ("text", "json")
 # What every record has; what a caller gave as ``extra`` is beside it.

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from fs_tunnel import __version__, control
+from fs_tunnel import __version__
 from fs_tunnel.linux.process import Usage
 from fs_tunnel.observe.overview import STATES, Overview
+from fs_wire import control
 
 _NS_PER_S = 1_000_000_000
 _TUNNEL, _PEER = ["tunnel"], ["tunnel", "public_key"]

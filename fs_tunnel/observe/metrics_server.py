@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from fs_tunnel.errors import SystemChangeError, UsageError
-from fs_tunnel.types import Endpoint
-from fs_tunnel.unix_socket import listen_privately
+from fs_wire.errors import SystemChangeError, UsageError
+from fs_wire.types import Endpoint
+from fs_wire.unix_socket import listen_privately
 
 log = logging.getLogger(__name__)
 

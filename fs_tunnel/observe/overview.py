@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fs_tunnel import control
-from fs_tunnel.errors import ControlError, NotRunningError
-from fs_tunnel.linux.journal import Journal, journalled
-from fs_tunnel.linux.links import Unreachable
+from fs_tunnel.linux.journal.journal import Journal, journalled
+from fs_tunnel.linux.routing.links import Unreachable
 from fs_tunnel.proto.constants import REJECT_AFTER_TIME
+from fs_wire import control
+from fs_wire.errors import ControlError, NotRunningError
 
 # By role; an engine that was started by somebody else has none.
 STATES = {

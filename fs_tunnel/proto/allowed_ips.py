@@ -6,7 +6,7 @@ lengths, so a look-up is a handful of dict accesses however many peers there are
 
 from typing import Generic, TypeVar
 
-from fs_tunnel.types import IPNetwork
+from fs_wire.types import IPNetwork
 
 V = TypeVar("V")
 

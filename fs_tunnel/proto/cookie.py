@@ -7,11 +7,11 @@ from collections.abc import Callable
 from hmac import compare_digest
 from ipaddress import ip_address
 
-from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto.constants import COOKIE_LIFETIME, LABEL_COOKIE, LABEL_MAC1
 from fs_tunnel.proto.crypto import hash32, mac16, xaead_open, xaead_seal
+from fs_tunnel.proto.errors import AuthenticationFailed
 from fs_tunnel.proto.messages import COOKIE_NONCE_LEN, MAC_LEN, CookieReply
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 _MAC1 = slice(-2 * MAC_LEN, -MAC_LEN)
 _MAC2 = slice(-MAC_LEN, None)

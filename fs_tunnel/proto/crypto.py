@@ -10,7 +10,7 @@ from struct import Struct
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from fs_tunnel.errors import AuthenticationFailed
+from fs_tunnel.proto.errors import AuthenticationFailed
 
 _nonce = Struct("<IQ").pack  # 4 zero bytes, then the counter
 

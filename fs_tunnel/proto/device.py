@@ -15,12 +15,6 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
-from fs_tunnel.errors import (
-    AuthenticationFailed,
-    FlowShieldError,
-    MalformedMessage,
-    ReplayDetected,
-)
 from fs_tunnel.proto.allowed_ips import AllowedIPs
 from fs_tunnel.proto.constants import (
     HANDSHAKES_AT_ONCE,
@@ -29,6 +23,7 @@ from fs_tunnel.proto.constants import (
     MAX_QUEUED_HANDSHAKES,
 )
 from fs_tunnel.proto.cookie import CookieChecker
+from fs_tunnel.proto.errors import AuthenticationFailed, MalformedMessage, ReplayDetected
 from fs_tunnel.proto.handshake import Entropy, open_initiation
 from fs_tunnel.proto.indices import IndexTable
 from fs_tunnel.proto.messages import (
@@ -59,8 +54,9 @@ from fs_tunnel.proto.ratelimit import HandshakeRateLimiter
 from fs_tunnel.proto.session import Session
 from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import IDLE
-from fs_tunnel.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 from fs_wire import stun
+from fs_wire.errors import FlowShieldError
+from fs_wire.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 
 _QueuedHandshake = tuple[Initiation | Response | CookieReply, Endpoint, LocalAddress | None]
 

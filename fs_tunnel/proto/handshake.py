@@ -7,9 +7,9 @@ The verbs are those of the other implementations: ``create_initiation``, ``consu
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fs_tunnel.errors import AuthenticationFailed, ReplayDetected
 from fs_tunnel.proto.constants import IDENTIFIER, MIN_INITIATION_INTERVAL
 from fs_tunnel.proto.crypto import dh
+from fs_tunnel.proto.errors import AuthenticationFailed, ReplayDetected
 from fs_tunnel.proto.messages import Initiation, Response
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
 

@@ -1,6 +1,6 @@
 """The little that a tunnel reads of the packets inside it: RFC 791, RFC 8200."""
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 
 _V4_HEADER = 20
 _V6_HEADER = 40

@@ -7,7 +7,7 @@ one byte and three reserved zero bytes.
 from dataclasses import dataclass
 from struct import Struct
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 
 INITIATION_TYPE = 1
 RESPONSE_TYPE = 2

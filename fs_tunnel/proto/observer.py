@@ -6,11 +6,10 @@ Only a server that was asked is believed, once, and only with the transaction it
 
 from collections.abc import Callable, Sequence
 
-from fs_tunnel.errors import UsageError
 from fs_tunnel.proto.path import Outgoing
-from fs_tunnel.types import Endpoint
 from fs_wire import stun
-from fs_wire.errors import Malformed
+from fs_wire.errors import Malformed, UsageError
+from fs_wire.types import Endpoint
 
 MAX_SERVERS = 4  # in one question
 _RATE, _BURST = 2.0, 16.0  # requests a second

@@ -14,7 +14,7 @@ clock, and 0.0 is never.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from fs_tunnel.types import Endpoint, IPNetwork
+from fs_wire.types import Endpoint, IPNetwork
 
 
 class LocalAddress(NamedTuple):

@@ -9,7 +9,6 @@ send.c, receive.c and timers.c.
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto import tai64n
 from fs_tunnel.proto.constants import (
     CALL_ANSWERED_FOR,
@@ -19,6 +18,7 @@ from fs_tunnel.proto.constants import (
     REKEY_TIMEOUT,
 )
 from fs_tunnel.proto.cookie import CookieGenerator
+from fs_tunnel.proto.errors import AuthenticationFailed
 from fs_tunnel.proto.handshake import Handshake, OpenedInitiation, SessionKeys
 from fs_tunnel.proto.messages import (
     INITIATION_LEN,
@@ -40,7 +40,7 @@ from fs_tunnel.proto.session import Session, Sessions
 from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import Event, PeerTimers, Timer
 from fs_tunnel.proto.traffic import Traffic
-from fs_tunnel.types import NO_PRESHARED_KEY, Endpoint, PresharedKey, PublicKey
+from fs_wire.types import NO_PRESHARED_KEY, Endpoint, PresharedKey, PublicKey
 
 
 class Peer:

@@ -7,7 +7,7 @@ of a /64 has them all.  Numbers as in the Linux driver's ratelimiter.c.
 from collections import OrderedDict
 from ipaddress import IPv6Address
 
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 HANDSHAKES_PER_SECOND = 20
 BURST = 5

@@ -4,7 +4,7 @@ A ring of bits in which whole blocks are cleared as the window moves, so that no
 shifted.  Source: RFC 6479.
 """
 
-from fs_tunnel.errors import ReplayDetected
+from fs_tunnel.proto.errors import ReplayDetected
 
 BLOCK_BITS = 64
 RING_BITS = 8192

@@ -9,7 +9,6 @@ from struct import Struct
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from fs_tunnel.errors import AuthenticationFailed, SessionExpired
 from fs_tunnel.proto.constants import (
     REJECT_AFTER_MESSAGES,
     REJECT_AFTER_TIME,
@@ -17,6 +16,7 @@ from fs_tunnel.proto.constants import (
     REKEY_AFTER_TIME,
     REKEY_WHEN_RECEIVING_AFTER,
 )
+from fs_tunnel.proto.errors import AuthenticationFailed, SessionExpired
 from fs_tunnel.proto.messages import TRANSPORT_HEADER_LEN, transport_header
 from fs_tunnel.proto.path import PathKeys
 from fs_tunnel.proto.replay import ReplayWindow

@@ -12,9 +12,9 @@ import segno
 
 from fs_tunnel import settings
 from fs_tunnel.config import load, render
-from fs_tunnel.errors import ConfigError, PrivilegeError
 from fs_tunnel.proto.crypto import public_key
-from fs_tunnel.types import KEY_LEN, PrivateKey, PublicKey
+from fs_wire.errors import ConfigError, PrivilegeError
+from fs_wire.types import KEY_LEN, PrivateKey, PublicKey
 from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"

@@ -17,23 +17,16 @@ from typing import Any
 
 import pytest
 
-from fs_market.chain import Chain
-from fs_market.contracts import Erc20, Offer, Registry, StakeBook
-from fs_market.devchain import CHAIN_ID
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Erc20, Offer, Registry, StakeBook
+from fs_market.chain.devchain import CHAIN_ID
+from fs_market.chain.sender import Patience, Sender
 from fs_market.journal import Journal
-from fs_market.sender import Patience, Sender
+from fs_market.money.wallet import Wallet, parse_secret
 from fs_market.settings import read
-from fs_market.wallet import Wallet, parse_secret
 from fs_net.bridge import Settings
 from fs_net.core.matching import Wishes
-from fs_net.core.questions import (
-    Deliver,
-    Delivered,
-    Find,
-    Found,
-    parse_untrusted,
-    serialize,
-)
+from fs_net.core.questions import Deliver, Delivered, Find, Found, parse_untrusted, serialize
 from fs_net.core.records import network_id
 from fs_net.host import Host
 from fs_tunnel.cli.fullnode import all_of

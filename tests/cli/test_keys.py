@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fs_tunnel.types import KEY_LEN, PresharedKey, PrivateKey, PublicKey
+from fs_wire.types import KEY_LEN, PresharedKey, PrivateKey, PublicKey
 from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"

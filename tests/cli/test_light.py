@@ -6,10 +6,10 @@ import sys
 PROBE = """
 import contextlib, io, sys
 from importlib import import_module
-from pkgutil import iter_modules
-import fs_tunnel.cli
+from pkgutil import walk_packages
+import fs_tunnel.cli, fs_tunnel.console, fs_tunnel.roles
 from fs_tunnel.cli.main import VERBS, cli
-from fs_tunnel.errors import FlowShieldError
+from fs_wire.errors import FlowShieldError
 
 HEAVY = {
     *("aiohttp", "eth_abi", "eth_account", "eth_keyfile", "eth_tester", "eth_utils", "fastapi"),
@@ -29,10 +29,11 @@ def run(*words):
 run("status")
 for verb in VERBS:
     run(verb, "--help")
-for module in iter_modules(fs_tunnel.cli.__path__):
-    import_module(f"fs_tunnel.cli.{module.name}")
-    look(module.name)
-assert "fs_tunnel.engine" in sys.modules and "fs_market.contracts" in sys.modules
+for package in (fs_tunnel.cli, fs_tunnel.console, fs_tunnel.roles):
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
+        look(module.name)
+assert "fs_tunnel.engine.engine" in sys.modules and "fs_market.chain.contracts" in sys.modules
 """
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fs_tunnel.linux import cgroup, inner_namespace
-from fs_tunnel.linux.kill_switch import outside_mark
+from fs_tunnel.linux.firewall.kill_switch import outside_mark
+from fs_tunnel.linux.routing import inner_namespace
+from fs_tunnel.linux.splits import cgroup
 from tests.netns.capture import Capture
 from tests.netns.served import (
     WEB_V4,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from fs_net.errors import Reason
-from fs_tunnel.cli.announcing import remedy_for
 from fs_tunnel.cli.spending import summary
+from fs_tunnel.roles.provider.announcing import remedy_for
 
 ZERO = {"units": "0", "text": "0 FST"}
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey
 
-from fs_market.wallet import parse_secret
+from fs_market.money.wallet import parse_secret
 from tests.keystores import write_keystore
 from tools.testing import commands, patience
 

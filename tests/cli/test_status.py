@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fs_tunnel import control, uapi
 from fs_tunnel.cli import status as status_module
 from fs_tunnel.cli import tunnels as tunnels_module
-from fs_tunnel.cli.text import human_bytes
-from fs_tunnel.errors import ControlError, NotRunningError
-from fs_tunnel.linux.journal import Journal
-from fs_tunnel.linux.state import locked
-from fs_tunnel.types import KEY_LEN, Endpoint, PresharedKey, PrivateKey, PublicKey
-from fs_tunnel.uapi import DeviceStatus, PeerStatus
+from fs_tunnel.console.text import human_bytes
+from fs_tunnel.linux.journal.journal import Journal
+from fs_tunnel.linux.journal.state import locked
+from fs_wire import control, uapi
+from fs_wire.errors import ControlError, NotRunningError
+from fs_wire.types import KEY_LEN, Endpoint, PresharedKey, PrivateKey, PublicKey
+from fs_wire.uapi import DeviceStatus, PeerStatus
 from tests.netns.peers import FS, WIREGUARD_GO, generate_psk, running
 from tests.netns.served import Served, served
 from tests.netns.topology import REPOSITORY, Namespace

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fs_tunnel.cli.main import cli
-from fs_tunnel.errors import PrivilegeError
+from fs_wire.errors import PrivilegeError
 from tests.netns.served import (
     LAB,
     PROVIDER_WAN_V4,

@@ -7,7 +7,7 @@ from scapy.layers.inet import IP, UDP
 
 from fs_tunnel.dataplane.offload import segment
 from fs_tunnel.proto.path import LocalAddress, PathEvent, PathKeys
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 from tests.dataplane.implementations import MakePath, PumpedPath
 
 NOW = 1000.0

@@ -6,7 +6,7 @@ from typing import Protocol
 from fs_tunnel.dataplane.native import NativePath
 from fs_tunnel.dataplane.twin import Twin
 from fs_tunnel.proto.path import LocalAddress, PacketPath
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 
 class PumpedPath(PacketPath, Protocol):

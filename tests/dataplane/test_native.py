@@ -9,7 +9,7 @@ import pytest
 from fs_tunnel.dataplane import _native
 from fs_tunnel.dataplane.native import AEAD, NativePath
 from fs_tunnel.proto.path import HandshakeReceived, PathKeys
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 KEY = bytes(32)
 

@@ -11,7 +11,7 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop
 from scapy.packet import Packet, Raw
 
 from fs_tunnel.dataplane.offload import MAX_JOINED, PLAIN, coalesce, segment
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 
 BYTES = bytes(range(251)) * 300  # a period that is no power of two: what is misplaced shows
 TCPV4, TCPV6, UDP_L4, ECN = 1, 4, 5, 0x80

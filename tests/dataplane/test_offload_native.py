@@ -9,7 +9,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
 from fs_tunnel.dataplane import _native, offload
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 from tests.walks import examples
 
 PAYLOAD = bytes(range(256)) * 8

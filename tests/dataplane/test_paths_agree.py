@@ -17,8 +17,14 @@ from scapy.packet import Packet
 from fs_tunnel.dataplane.native import NativePath
 from fs_tunnel.dataplane.offload import PLAIN
 from fs_tunnel.dataplane.twin import Twin
-from fs_tunnel.proto.path import HandshakeReceived, HandshakesLost, Limits, LocalAddress, PathKeys
-from fs_tunnel.types import Endpoint
+from fs_tunnel.proto.path import (
+    HandshakeReceived,
+    HandshakesLost,
+    Limits,
+    LocalAddress,
+    PathKeys,
+)
+from fs_wire.types import Endpoint
 from tests.walks import examples
 
 PLACES = (

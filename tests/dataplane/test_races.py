@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from fs_tunnel import control
-from fs_tunnel.types import PublicKey
+from fs_wire import control
+from fs_wire.types import PublicKey
 from tests.fuzz.native.build import RACES, REPOSITORY, build_extension
 from tests.interop.exchange import transfer_tcp
 from tests.netns.peers import FS, Engine, KeyPair, Peer, introduce, running

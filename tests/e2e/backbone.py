@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fs_market.chain import Chain
-from fs_market.contracts import Erc20
-from fs_market.core.ethereum import Address
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Erc20
+from fs_market.chain.sender import Patience, Sender
+from fs_market.chain.transactions import Call
+from fs_market.core.wire.ethereum import Address
 from fs_market.journal import Journal
-from fs_market.sender import Patience, Sender
+from fs_market.money.wallet import write_once
 from fs_market.settings import read
-from fs_market.transactions import Call
-from fs_market.wallet import write_once
 from tests.e2e.market import (
     WEB,
     Market,

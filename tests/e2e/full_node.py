@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fs_market.chain import Chain
-from fs_market.contracts import Registry, StakeBook
-from fs_market.core.ethereum import Address
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Registry, StakeBook
+from fs_market.core.wire.ethereum import Address
 from fs_market.settings import read
 from fs_net.core.records import network_id
 from fs_net.ports import Listing

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fs_market.chain import Chain
-from fs_market.contracts import Channels
-from fs_market.core.ethereum import Address
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Channels
+from fs_market.core.wire.ethereum import Address
+from fs_market.money.wallet import Wallet, parse_secret
 from fs_market.settings import read
-from fs_market.wallet import Wallet, parse_secret
 from tests.keystores import write_keystore
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name

@@ -16,18 +16,18 @@ from typing import Any
 
 from nacl.signing import SigningKey as Ed25519
 
-from fs_market.chain import Chain
-from fs_market.contracts import Erc20, Offer, Registry, StakeBook
-from fs_market.core.signatures import SigningKey
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Erc20, Offer, Registry, StakeBook
+from fs_market.chain.sender import Patience, Sender
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
-from fs_market.sender import Patience, Sender
+from fs_market.money.wallet import Wallet, parse_secret
 from fs_market.settings import MarketSettings, read
-from fs_market.wallet import Wallet, parse_secret
 from fs_net.core.announcer import Announcer, Keys
 from fs_net.core.questions import Hit
 from fs_net.core.records import ProviderRecord, Service, network_id
 from fs_net.ports import Listing
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_wire.types import Endpoint, PublicKey
 from tests.net.answering import FullNode, Lie, serving, truth
 from tests.net.world import Chain as Listed
 

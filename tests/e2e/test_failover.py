@@ -241,7 +241,9 @@ def test_whoever_is_killed_half_way_the_tunnel_moves(scene: tuple[Market, Namesp
     file = made.folder / "state" / "market" / f"{NAME}.standbys"
     kill_provider(made)
     wait_until(lambda: json.loads(file.read_text())["intention"], what="it is to move")
-    (mover,) = (pid for pid in _children_of(helper) if "fs_tunnel.cli.moving" in _command(pid))
+    (mover,) = (
+        pid for pid in _children_of(helper) if "fs_tunnel.roles.client.moving" in _command(pid)
+    )
     os.kill(mover, signal.SIGKILL)
     assert not json.loads(file.read_text())["moves"]
     wait_until(lambda: failover(made)["moves"], what="the tunnel moves", seconds=WITHIN)

@@ -213,4 +213,4 @@ def test_the_agents_have_no_rights_and_no_secrets_in_sight(scene: Market) -> Non
         assert {int(status[kind][0], 16) for kind in ("CapEff", "CapPrm", "CapInh")} == {0}
         assert status["NoNewPrivs"] == ["1"]
         argv = (process / "cmdline").read_bytes().split(b"\0")
-        assert argv[-2:] == [b"fs_tunnel.cli.agent", b""]
+        assert argv[-2:] == [b"fs_tunnel.roles.agent", b""]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fs_market.core.accounting import A_PACKET
-from fs_market.core.prices import Price
+from fs_market.core.money.accounting import A_PACKET
+from fs_market.core.money.prices import Price
 from fs_tunnel.config import load
 from tests.e2e.market import PROVIDER, SALES, SOLD, Market
 from tests.netns.served import Finished, expect_ok

@@ -5,23 +5,23 @@ import json
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from fs_market.answers import (
+from fs_market.chain.answers import (
     block_untrusted,
     check_depth_untrusted,
     logs_untrusted,
     receipt_untrusted,
     tips_untrusted,
 )
-from fs_market.core.channels import Terms
-from fs_market.core.ethereum import ZERO_ADDRESS, Address
-from fs_market.core.framing import Unframer, frame
-from fs_market.core.messages import parse_untrusted as parse_market_untrusted
-from fs_market.core.messages import serialize
-from fs_market.core.prices import Price
-from fs_market.core.records import ClientRecord, ProviderRecord
-from fs_market.core.schema import from_bytes_untrusted, to_bytes
-from fs_market.core.signatures import recover_untrusted
-from fs_market.core.units import Token, parse_bytes, parse_seconds
+from fs_market.core.money.channels import Terms
+from fs_market.core.money.prices import Price
+from fs_market.core.money.units import Token, parse_bytes, parse_seconds
+from fs_market.core.session.records import ClientRecord, ProviderRecord
+from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address
+from fs_market.core.wire.framing import Unframer, frame
+from fs_market.core.wire.messages import parse_untrusted as parse_market_untrusted
+from fs_market.core.wire.messages import serialize
+from fs_market.core.wire.schema import from_bytes_untrusted, to_bytes
+from fs_market.core.wire.signatures import recover_untrusted
 from fs_market.errors import AmountError, MalformedAnswer, MarketError, Refused
 from fs_market.errors import MalformedMessage as MalformedMarketMessage
 from fs_market.settings import parse_untrusted as parse_market_settings
@@ -35,28 +35,33 @@ from fs_net.core.records import ID_LEN, VERSION, Heartbeat, Signed
 from fs_net.core.records import ProviderRecord as SignedRecord
 from fs_net.core.records import parse_untrusted as parse_provider_untrusted
 from fs_net.errors import Refused as NetworkRefused
-from fs_tunnel import config, uapi
-from fs_tunnel.cli.places import conf_lines, parse_place_untrusted
-from fs_tunnel.control import Message
-from fs_tunnel.control_server import answer_untrusted, describe_limits, parse_limits_untrusted
-from fs_tunnel.errors import (
-    ConfigError,
-    ControlError,
-    MalformedMessage,
-    SystemChangeError,
-    UsageError,
+from fs_tunnel import config
+from fs_tunnel.engine.control_server import (
+    answer_untrusted,
+    describe_limits,
+    parse_limits_untrusted,
 )
 from fs_tunnel.helper import block_list as names
 from fs_tunnel.helper import dns_messages
 from fs_tunnel.helper.protocol import parse_request_untrusted, render_refusal
-from fs_tunnel.linux.kinds import from_json, to_json
+from fs_tunnel.linux.journal.kinds import from_json, to_json
+from fs_tunnel.proto.errors import MalformedMessage
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted
 from fs_tunnel.proto.path import Limits
-from fs_tunnel.types import Endpoint, PrivateKey
+from fs_tunnel.roles.client.places import conf_lines, parse_place_untrusted
+from fs_wire import uapi
 from fs_wire.codec import MAX_BYTES, encode
-from fs_wire.errors import Malformed
+from fs_wire.control import Message
+from fs_wire.errors import (
+    ConfigError,
+    ControlError,
+    Malformed,
+    SystemChangeError,
+    UsageError,
+)
 from fs_wire.schema import to_value
+from fs_wire.types import Endpoint, PrivateKey
 from tests.market.core.world import served
 from tests.net.world import NETWORK, NOW, Chain, Provider
 from tests.proto.world import Datagram, World

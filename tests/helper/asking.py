@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from fs_tunnel import control
 from fs_tunnel.helper.client import HelperClient
+from fs_wire import control
 from tests.netns.served import Served
 
 

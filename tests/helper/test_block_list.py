@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import ConfigError
 from fs_tunnel.helper import block_list
 from fs_tunnel.helper.forwarder import servers
 from fs_tunnel.helper.resolver import dnsmasq_config
 from fs_tunnel.helper.settings import ResolverSettings
 from fs_tunnel.helper.supervisor import FIRST_DELAY, LONGEST_DELAY, delay_after
+from fs_wire.errors import ConfigError
 
 HOSTS = """# a list
 127.0.0.1 localhost

@@ -1,7 +1,7 @@
 """What an engine tells of its clients' endpoints."""
 
 from fs_tunnel.helper.clients import endpoints_told
-from fs_tunnel.types import KEY_LEN, Endpoint, PublicKey
+from fs_wire.types import KEY_LEN, Endpoint, PublicKey
 
 ALICE, BOB = PublicKey(b"\1" * KEY_LEN), PublicKey(b"\2" * KEY_LEN)
 

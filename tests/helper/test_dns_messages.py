@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.dns import DNS, DNSQR, DNSRR, DNSRROPT
 
-from fs_tunnel.errors import MalformedMessage
 from fs_tunnel.helper.dns_messages import (
     MAX_QUERY_BYTES,
     NO_SUCH_NAME,
@@ -17,6 +16,7 @@ from fs_tunnel.helper.dns_messages import (
     reply,
     with_id,
 )
+from fs_tunnel.proto.errors import MalformedMessage
 
 LABELS = st.lists(st.text("abcXYZ-09", min_size=1, max_size=63), min_size=1, max_size=3)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fs_tunnel.errors import ControlError, FlowShieldError
 from fs_tunnel.helper.client import HelperClient
 from fs_tunnel.helper.protocol import MAX_CHANGES
-from fs_tunnel.linux.change import Change
-from fs_tunnel.linux.links import Link
-from fs_tunnel.linux.nft import table_of
-from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.firewall.nft import table_of
+from fs_tunnel.linux.firewall.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.journal.change import Change
+from fs_tunnel.linux.routing.links import Link
+from fs_wire.errors import ControlError, FlowShieldError
 from tests.helper.asking import helper_status, within
 from tests.netns.served import Served, expect_ok, host_state, served
 

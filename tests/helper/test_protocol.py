@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import UsageError
 from fs_tunnel.helper.protocol import (
     MAX_REQUEST_BYTES,
     MAY_BE_ASKED_FOR,
@@ -20,9 +19,10 @@ from fs_tunnel.helper.protocol import (
     render_reply,
 )
 from fs_tunnel.helper.settings import ResolverSettings, Settings, parse_settings_untrusted
-from fs_tunnel.linux.kinds import KINDS, to_json
-from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
-from tests.linux.test_kinds import SAMPLES
+from fs_tunnel.linux.firewall.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.journal.kinds import KINDS, to_json
+from fs_wire.errors import UsageError
+from tests.linux.journal.test_kinds import SAMPLES
 
 CHANGE = PermittedEndpoint("fs_wg0", "192.0.2.1", 51820)
 SETTINGS = Settings(7, ResolverSettings("wg0", ("10.66.0.1", "fd66::1"), "/etc/blocked"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fs_tunnel.errors import ControlError, FlowShieldError
 from fs_tunnel.helper.client import HelperClient
+from fs_wire.errors import ControlError, FlowShieldError
 from tests.helper.asking import engine_pid, helper_pid, within
 from tests.netns.served import (
     WEB_V4,
@@ -171,7 +171,7 @@ def test_two_commands_at_a_time_leave_one_helper(scene: Served) -> None:
     commands = [where.start(*scene.command("up", scene.client.conf), env=scene.env) for _ in "12"]
     assert [each.wait(patience.seconds(30)) for each in commands] == [0, 0]
     arguments = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in where.pids()]
-    assert len([each for each in arguments if b"fs_tunnel.cli.helper" in each]) == 1
+    assert len([each for each in arguments if b"fs_tunnel.helper.process" in each]) == 1
 
 
 def test_a_service_that_failed_keeps_what_it_knows(scene: Served) -> None:

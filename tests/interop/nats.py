@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from fs_tunnel import control
-from fs_tunnel.cli.metering import EngineLink
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_tunnel.roles.metering import EngineLink
+from fs_wire import control
+from fs_wire.types import Endpoint, PublicKey
 from tests.interop.exchange import ALICE_INSIDE, BOB_INSIDE
 from tests.netns.peers import Engine, Peer, introduce, running
 from tests.netns.topology import Namespace, Topology, python_module

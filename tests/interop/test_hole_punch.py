@@ -7,14 +7,14 @@ from ipaddress import IPv4Interface
 import pytest
 
 from fs_market.errors import MarketError
-from fs_market.meetings import Whereabouts
+from fs_market.session.meetings import Whereabouts
 from fs_net.core.punch import Mapping
-from fs_tunnel.cli.punching import Gate, NoGate, find_whereabouts, meeting, reach
-from fs_tunnel.linux.kill_switch import KillSwitch, kill_switch_table
-from fs_tunnel.linux.links import LINK_GROUP
-from fs_tunnel.linux.nft import table_of
-from fs_tunnel.linux.permitted_endpoint import PermittedEndpoint
-from fs_tunnel.types import Endpoint
+from fs_tunnel.linux.firewall.kill_switch import KillSwitch, kill_switch_table
+from fs_tunnel.linux.firewall.nft import table_of
+from fs_tunnel.linux.firewall.permitted_endpoint import PermittedEndpoint
+from fs_tunnel.linux.routing.links import LINK_GROUP
+from fs_tunnel.roles.punching import Gate, NoGate, find_whereabouts, meeting, reach
+from fs_wire.types import Endpoint
 from tests.interop.exchange import ALICE_INSIDE
 from tests.interop.nats import (
     CLIENT_OUTSIDE,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fs_tunnel import control
-from fs_tunnel.types import PublicKey
+from fs_wire import control
+from fs_wire.types import PublicKey
 from tests.interop.exchange import ALICE_INSIDE, BOB_INSIDE, transfer_tcp
 from tests.netns.peers import Engine, Peer, introduce, running
 from tests.netns.topology import Pair, pair

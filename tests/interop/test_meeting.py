@@ -9,15 +9,15 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market import session_book
-from fs_market.core.signatures import SigningKey
-from fs_market.meetings import Whereabouts, ask_to_meet
+from fs_market.core.wire.signatures import SigningKey
+from fs_market.session import session_book
+from fs_market.session.meetings import Whereabouts, ask_to_meet
 from fs_net.bridge import Settings
 from fs_net.host import Host
 from fs_net.session import Session
-from fs_tunnel.cli.peer_route import PeerRoute, serve_peer
-from fs_tunnel.cli.punching import NoGate, meeting, reach
-from fs_tunnel.types import Endpoint
+from fs_tunnel.roles.peer_route import PeerRoute, serve_peer
+from fs_tunnel.roles.punching import NoGate, meeting, reach
+from fs_wire.types import Endpoint
 from tests.interop.nats import (
     PORT,
     PROVIDER_OUTSIDE,

@@ -3,7 +3,7 @@
 import sys
 
 from fs_tunnel import lifecycle
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 name, address, port, seconds = sys.argv[1:]
 with lifecycle.permitting_negotiation(name, Endpoint(address, int(port)), int(seconds)) as mark:

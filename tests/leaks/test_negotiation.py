@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fs_tunnel.linux.nft import table_of
-from fs_tunnel.linux.permitted_negotiation import connect_marked
+from fs_tunnel.linux.firewall.nft import table_of
+from fs_tunnel.linux.firewall.permitted_negotiation import connect_marked
 from tests.leaks.probes import TCP_, Probe, tcp
 from tests.leaks.scene import GATEWAY_V4, GATEWAY_V6, Watched, watched
 from tests.netns.topology import python_module

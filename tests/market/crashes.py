@@ -12,17 +12,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from fs_market import voucher_book
-from fs_market.contracts import Channels, Erc20, Offer, Registry, StakeBook
-from fs_market.core.channels import channel_id, channels_domain
-from fs_market.core.ethereum import Address
-from fs_market.core.stakes import bind_digest, stakes_domain
-from fs_market.deploy import TOKEN, Deployed
-from fs_market.settle import SettlementPolicy, Settler
-from fs_market.staking import Staking
-from fs_market.transactions import Call
-from fs_market.treasury import Treasury
-from fs_market.wallet import Wallet
+from fs_market.chain.contracts import Channels, Erc20, Offer, Registry, StakeBook
+from fs_market.chain.deploy import TOKEN, Deployed
+from fs_market.chain.transactions import Call
+from fs_market.core.money.channels import channel_id, channels_domain
+from fs_market.core.money.stakes import bind_digest, stakes_domain
+from fs_market.core.wire.ethereum import Address
+from fs_market.money import voucher_book
+from fs_market.money.settle import SettlementPolicy, Settler
+from fs_market.money.staking import Staking
+from fs_market.money.treasury import Treasury
+from fs_market.money.wallet import Wallet
 from tests.market import killed_at
 from tests.market.parties import Party, keep, open_channel, party, voucher
 

@@ -11,29 +11,29 @@ from pathlib import Path
 
 from coincurve import PrivateKey
 
-from fs_market import session_book
-from fs_market.client_agent import Buyer, ClientAgent
-from fs_market.core.accounting import Increment
-from fs_market.core.channels import ChannelStatus, channel_id, channels_domain
-from fs_market.core.client import ClientSession
-from fs_market.core.client_states import State
-from fs_market.core.ethereum import Address, keccak
-from fs_market.core.messages import Quote, Tunnel
-from fs_market.core.offers import ProviderConfig
-from fs_market.core.places import Place
-from fs_market.core.prices import Price
-from fs_market.core.purchase import ClientConfig
-from fs_market.core.records import ClientRecord
-from fs_market.core.schema import from_bytes_untrusted
-from fs_market.core.session import Ended, OpenChannel
-from fs_market.core.signatures import SigningKey
+from fs_market.core.money.accounting import Increment
+from fs_market.core.money.channels import ChannelStatus, channel_id, channels_domain
+from fs_market.core.money.prices import Price
+from fs_market.core.session.client import ClientSession
+from fs_market.core.session.client_states import State
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.places import Place
+from fs_market.core.session.purchase import ClientConfig
+from fs_market.core.session.records import ClientRecord
+from fs_market.core.session.session import Ended, OpenChannel
+from fs_market.core.wire.ethereum import Address, keccak
+from fs_market.core.wire.messages import Quote, Tunnel
+from fs_market.core.wire.schema import from_bytes_untrusted
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
-from fs_market.meetings import Meet
 from fs_market.ports import Route
-from fs_market.provider_agent import ProviderAgent
-from fs_market.provider_sessions import Lodging
-from fs_market.stream import TcpRoute
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_market.session import session_book
+from fs_market.session.client_agent import Buyer, ClientAgent
+from fs_market.session.meetings import Meet
+from fs_market.session.provider_agent import ProviderAgent
+from fs_market.session.provider_sessions import Lodging
+from fs_market.session.stream import TcpRoute
+from fs_wire.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
 from tools.testing import patience
 

@@ -16,11 +16,11 @@ from typing import Any
 # What the market imports only where it is used would else be read by every process anew.
 import eth_account  # noqa: F401
 
-import fs_market.abi
-import fs_market.rpc  # noqa: F401
-from fs_market.chain import Chain
+import fs_market.chain.abi
+import fs_market.chain.rpc  # noqa: F401
+from fs_market.chain.chain import Chain
 from fs_market.journal import Journal
-from fs_market.stream import Stream
+from fs_market.session.stream import Stream
 from tools.testing import patience
 
 DIED = -signal.SIGKILL

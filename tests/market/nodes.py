@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fs_market.core.ethereum import Address
+from fs_market.core.wire.ethereum import Address
 from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]

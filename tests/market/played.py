@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from fs_market.core.accounting import CLOSED
-from fs_market.core.channels import ChannelStatus
-from fs_tunnel.types import Endpoint, IPAddress, PublicKey
+from fs_market.core.money.accounting import CLOSED
+from fs_market.core.money.channels import ChannelStatus
+from fs_wire.types import Endpoint, IPAddress, PublicKey
 
 
 @dataclass

@@ -19,33 +19,34 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from fs_market import session_book, voucher_book
-from fs_market.client_agent import Buyer, ClientAgent
-from fs_market.contracts import Channels, Erc20
-from fs_market.core import client, provider
-from fs_market.core.accounting import Increment
-from fs_market.core.channels import channels_domain
-from fs_market.core.client import ClientSession
-from fs_market.core.ethereum import ZERO_ADDRESS, Address, keccak
-from fs_market.core.messages import Quote
-from fs_market.core.offers import ProviderConfig
-from fs_market.core.places import Place
-from fs_market.core.prices import Price
-from fs_market.core.purchase import ClientConfig
-from fs_market.core.records import ClientRecord, ProviderRecord
-from fs_market.core.schema import from_bytes_untrusted
-from fs_market.core.session import OpenChannel
-from fs_market.core.signatures import SigningKey
-from fs_market.deploy import Deployed
+from fs_market.chain.contracts import Channels, Erc20
+from fs_market.chain.deploy import Deployed
+from fs_market.core.money.accounting import Increment
+from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.prices import Price
+from fs_market.core.session import client, provider
+from fs_market.core.session.client import ClientSession
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.places import Place
+from fs_market.core.session.purchase import ClientConfig
+from fs_market.core.session.records import ClientRecord, ProviderRecord
+from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address, keccak
+from fs_market.core.wire.messages import Quote
+from fs_market.core.wire.schema import from_bytes_untrusted
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MarketError
-from fs_market.provider_agent import ProviderAgent
-from fs_market.provider_sessions import Lodging
-from fs_market.settle import SettlementPolicy, Settler
-from fs_market.stream import TcpRoute
-from fs_market.voucher_book import Side
-from fs_market.wallet import Wallet
-from fs_market.watch import ChannelWatch
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_market.money import voucher_book
+from fs_market.money.settle import SettlementPolicy, Settler
+from fs_market.money.voucher_book import Side
+from fs_market.money.wallet import Wallet
+from fs_market.session import session_book
+from fs_market.session.client_agent import Buyer, ClientAgent
+from fs_market.session.provider_agent import ProviderAgent
+from fs_market.session.provider_sessions import Lodging
+from fs_market.session.stream import TcpRoute
+from fs_market.session.watch import ChannelWatch
+from fs_wire.types import Endpoint, PublicKey
 from tests.market import killed_at
 from tests.market.crashes import fund, succeeded
 from tests.market.nodes import ANVIL_CHAIN_ID, Anvil

@@ -1,6 +1,6 @@
 """Two engines and what passes between them, in a process that outlives both agents.
 
-Each is asked over a socket, as ``fs_tunnel.cli.metering`` asks the real one; credit is enforced.
+Each is asked over a socket, as ``fs_tunnel.roles.metering`` asks the real one; credit is enforced.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fs_market.core.accounting import ANY
-from fs_tunnel.cli.metering import EngineLink
+from fs_market.core.money.accounting import ANY
+from fs_tunnel.roles.metering import EngineLink
 
 ENDS = ("provider", "client")
 

@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market import tasks, transactions, voucher_book
-from fs_market.answers import Receipt
-from fs_market.core.channels import Terms
-from fs_market.core.ethereum import Address
-from fs_market.core.units import MAX_AMOUNT
-from fs_market.core.vouchers import Voucher
+from fs_market.chain import transactions
+from fs_market.chain.answers import Receipt
+from fs_market.chain.fees import Fees
+from fs_market.chain.transactions import Call, Outcome, Signed
+from fs_market.core.money.channels import Terms
+from fs_market.core.money.units import MAX_AMOUNT
+from fs_market.core.money.vouchers import Voucher
+from fs_market.core.wire.ethereum import Address
 from fs_market.errors import JournalError
-from fs_market.fees import Fees
 from fs_market.journal import Journal
-from fs_market.transactions import Call, Outcome, Signed
-from fs_market.voucher_book import Side
+from fs_market.money import tasks, voucher_book
+from fs_market.money.voucher_book import Side
 
 CHAIN, CHANNEL = b"\1" * 32, b"\2" * 32
 ALICE, BOB = Address(b"\xaa" * 20), Address(b"\xbb" * 20)

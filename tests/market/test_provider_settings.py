@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from fs_market.core.accounting import Increment
-from fs_market.core.ethereum import Address
-from fs_market.core.prices import Price
-from fs_market.core.units import Token
+from fs_market.core.money.accounting import Increment
+from fs_market.core.money.prices import Price
+from fs_market.core.money.units import Token
+from fs_market.core.wire.ethereum import Address
 from fs_market.provider_settings import parse_provider
 from fs_market.settings import read_provider
-from fs_tunnel.errors import ConfigError
-from fs_tunnel.types import Endpoint
+from fs_wire.errors import ConfigError
+from fs_wire.types import Endpoint
 
 TOKEN = Token("USDC", 6, Address(bytes(20)))
 SECTION: dict[str, Any] = {

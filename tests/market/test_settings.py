@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fs_market.fees import GWEI, FeePolicy
+from fs_market.chain.fees import GWEI, FeePolicy
 from fs_market.settings import DEFAULT_CONFIRMATIONS, MarketSettings, find, read, render
-from fs_tunnel.errors import ConfigError
+from fs_wire.errors import ConfigError
 
 ADDRESS = "0x" + "ab" * 20
 LEAST = f"""

@@ -3,7 +3,7 @@
 import pytest
 
 from fs_net.settings import NetworkSettings, parse_network
-from fs_tunnel.errors import ConfigError
+from fs_wire.errors import ConfigError
 
 NODE = "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW"
 

@@ -9,8 +9,8 @@ import uvloop
 
 from fs_net.fullnode import stun as server_module
 from fs_net.fullnode.stun import StunServer, answering
-from fs_tunnel.types import Endpoint
 from fs_wire import stun
+from fs_wire.types import Endpoint
 from tools.testing import patience
 
 TRANSACTION = bytes(range(12))

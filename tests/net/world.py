@@ -8,7 +8,7 @@ from nacl.signing import SigningKey
 from fs_net.core.announcer import Announcer, Keys
 from fs_net.core.records import Heartbeat, ProviderRecord, Service, Signed, network_id
 from fs_net.ports import Listing
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_wire.types import Endpoint, PublicKey
 
 NETWORK = network_id(1, bytes(20))
 NOW = 1_700_000_000_000  # ms

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fs_tunnel.linux import libc
-from fs_tunnel.linux.seccomp import Compare
+from fs_tunnel.linux.confinement.seccomp import Compare
+from fs_wire import libc
 
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000  # seccomp.h of libseccomp
 _EQUAL, _MASKED_EQUAL = 4, 7

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import SystemChangeError
-from fs_tunnel.linux.dns import ResolvConf, Resolvconf
-from fs_tunnel.linux.hooks import HookChange
-from fs_tunnel.linux.journal import Header
-from fs_tunnel.linux.resolved import ResolvedLink
+from fs_tunnel.linux.dns.host_resolver import ResolvConf, Resolvconf
+from fs_tunnel.linux.dns.resolved import ResolvedLink
+from fs_tunnel.linux.journal.hooks import HookChange
+from fs_tunnel.linux.journal.journal import Header
 from fs_tunnel.observe import diagnosis
 from fs_tunnel.observe.bundle import pack
 from fs_tunnel.observe.diagnosis import Gathered, resolver_lines
+from fs_wire.errors import SystemChangeError
 from tests.netns.peers import generate_psk
 from tests.netns.served import expect_ok, served, write_private
 

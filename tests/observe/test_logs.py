@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import UsageError
 from fs_tunnel.observe.logs import JsonFormatter, is_json, set_up
+from fs_wire.errors import UsageError
 from tests.netns.served import served
 from tools.testing import patience
 

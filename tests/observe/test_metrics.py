@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fs_tunnel.errors import SystemChangeError, UsageError
 from fs_tunnel.linux.process import Usage, usage_of
 from fs_tunnel.observe.metrics import registry
 from fs_tunnel.observe.metrics_server import _is_no_name, listen_tcp, listen_unix, serve
 from fs_tunnel.observe.overview import STATES, Overview, has_session
-from fs_tunnel.types import Endpoint
+from fs_wire.errors import SystemChangeError, UsageError
+from fs_wire.types import Endpoint
 from tests.netns.served import Served, expect_ok, served
 from tests.netns.waiting import wait_until
 from tests.unpacked import program

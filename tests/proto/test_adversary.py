@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 from tests.proto.world import RECOVERY_BOUND, Datagram, World, every
 from tests.walks import examples
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_tunnel.proto.allowed_ips import AllowedIPs
-from fs_tunnel.types import IPNetwork
+from fs_wire.types import IPNetwork
 
 # Few distinct bits, so that networks often contain each other.
 v4 = st.builds(

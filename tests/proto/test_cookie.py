@@ -5,11 +5,11 @@ from hashlib import blake2s
 
 import pytest
 
-from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto.cookie import CookieChecker, CookieGenerator
 from fs_tunnel.proto.crypto import hash32, xaead_open, xaead_seal
+from fs_tunnel.proto.errors import AuthenticationFailed
 from fs_tunnel.proto.messages import CookieReply, Initiation, parse_untrusted
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 BOB = bytes(range(32))
 HOME = Endpoint("192.0.2.1", 1000)

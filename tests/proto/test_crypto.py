@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto import crypto
+from fs_tunnel.proto.errors import AuthenticationFailed
 from tests.vectors import load
 
 VECTORS = load("primitives")

@@ -4,7 +4,6 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from fs_tunnel.errors import FlowShieldError
 from fs_tunnel.proto.constants import (
     LOADED_ABOVE_QUEUED,
     MAX_HANDSHAKE_ATTEMPTS,
@@ -13,7 +12,8 @@ from fs_tunnel.proto.constants import (
 )
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.proto.switch import KeyLogEntry
-from fs_tunnel.types import Endpoint, PresharedKey, PrivateKey
+from fs_wire.errors import FlowShieldError
+from fs_wire.types import Endpoint, PresharedKey, PrivateKey
 from tests.proto.world import WALL_START_NS, Datagram, World, ipv4_packet, types
 
 INITIATION, RESPONSE, COOKIE_REPLY, TRANSPORT = 1, 2, 3, 4

@@ -7,8 +7,8 @@ import pytest
 from noise.connection import Keypair as NoiseKeypair
 from noise.connection import NoiseConnection
 
-from fs_tunnel.errors import AuthenticationFailed, ReplayDetected
 from fs_tunnel.proto.crypto import aead_open, aead_seal
+from fs_tunnel.proto.errors import AuthenticationFailed, ReplayDetected
 from fs_tunnel.proto.handshake import Handshake, OpenedInitiation, SessionKeys, open_initiation
 from fs_tunnel.proto.messages import Response
 from fs_tunnel.proto.noise import StaticKeys

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 from fs_tunnel.proto.ip import parse_inner_untrusted
 from tests.proto.world import ipv4_packet
 

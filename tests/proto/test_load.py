@@ -4,15 +4,11 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from fs_tunnel.proto.constants import (
-    LOADED_ABOVE_QUEUED,
-    LOADED_FOR,
-    MAX_QUEUED_HANDSHAKES,
-)
+from fs_tunnel.proto.constants import LOADED_ABOVE_QUEUED, LOADED_FOR, MAX_QUEUED_HANDSHAKES
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.messages import CookieReply, Initiation, parse_untrusted
 from fs_tunnel.proto.ratelimit import BURST
-from fs_tunnel.types import Endpoint, PrivateKey, PublicKey
+from fs_wire.types import Endpoint, PrivateKey, PublicKey
 from tests.proto.world import Datagram, World, ipv4_packet, types
 
 INITIATION, COOKIE_REPLY = 1, 3

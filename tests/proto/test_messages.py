@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 from fs_tunnel.proto.messages import (
     CookieReply,
     Initiation,

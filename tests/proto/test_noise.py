@@ -6,8 +6,8 @@ import pytest
 from noise.connection import Keypair as NoiseKeypair
 from noise.connection import NoiseConnection
 
-from fs_tunnel.errors import AuthenticationFailed
 from fs_tunnel.proto.crypto import aead_open, aead_seal, dh
+from fs_tunnel.proto.errors import AuthenticationFailed
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
 from tests.vectors import load
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from fs_tunnel.errors import UsageError
 from fs_tunnel.proto.constants import CALL_ANSWERED_FOR, MIN_CALL_INTERVAL
 from fs_tunnel.proto.observer import Observer
-from fs_tunnel.types import Endpoint
 from fs_wire import stun
+from fs_wire.errors import UsageError
+from fs_wire.types import Endpoint
 from tests.proto.world import World
 
 SERVER, OTHER = Endpoint("198.51.100.1", 3478), Endpoint("198.51.100.2", 3478)

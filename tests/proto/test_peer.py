@@ -8,7 +8,7 @@ from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.messages import Initiation, Response
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
 from fs_tunnel.proto.path import EndpointMoved, LocalAddress
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_wire.types import Endpoint, PublicKey
 from tests.proto.world import Datagram, Side, World, ipv4_packet, types
 
 INITIATION, RESPONSE, TRANSPORT = 1, 2, 4

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 
 from fs_tunnel.proto.ratelimit import BURST, MAX_SOURCES, HandshakeRateLimiter
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 
 def allowed(limiter: HandshakeRateLimiter, ip: str, now: float, attempts: int) -> int:

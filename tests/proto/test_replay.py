@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import ReplayDetected
+from fs_tunnel.proto.errors import ReplayDetected
 from fs_tunnel.proto.replay import BLOCK_BITS, RING_BITS, WINDOW, ReplayWindow
 
 

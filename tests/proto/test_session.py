@@ -2,9 +2,9 @@
 
 import pytest
 
-from fs_tunnel.errors import AuthenticationFailed, ReplayDetected, SessionExpired
 from fs_tunnel.proto.constants import REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES
 from fs_tunnel.proto.crypto import aead_seal
+from fs_tunnel.proto.errors import AuthenticationFailed, ReplayDetected, SessionExpired
 from fs_tunnel.proto.messages import TransportHeader, parse_untrusted, transport_header
 from fs_tunnel.proto.path import PathKeys
 from fs_tunnel.proto.session import Keypair, Session, Sessions

@@ -15,7 +15,7 @@ from fs_tunnel.proto import constants
 from fs_tunnel.proto.device import Device
 from fs_tunnel.proto.path import LocalAddress, Outgoing
 from fs_tunnel.proto.peer import Peer
-from fs_tunnel.types import Endpoint, PrivateKey
+from fs_wire.types import Endpoint, PrivateKey
 
 START = 1_000_000.0
 WALL_START_NS = 1_700_000_000 * 10**9

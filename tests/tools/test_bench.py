@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fs_tunnel import pumps
+from fs_tunnel.engine import pumps
 from tests.interop.eve import COOKIE_REPLY, RESPONSE, Initiation
 from tests.netns.topology import REPOSITORY, run
 from tools.bench import (

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_tunnel.errors import MalformedMessage
+from fs_tunnel.proto.errors import MalformedMessage
 from fs_tunnel.proto.messages import parse_untrusted
-from fs_tunnel.types import Endpoint
 from fs_wire import stun
 from fs_wire.errors import Malformed
+from fs_wire.types import Endpoint
 
 TRANSACTION = bytes.fromhex("b7e7a701bc34d686fa87dfae")
 # RFC 5769, sections 2.2 and 2.3, with their MESSAGE-INTEGRITY and FINGERPRINT.

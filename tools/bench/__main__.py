@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from fs_tunnel.errors import FlowShieldError
+from fs_wire.errors import FlowShieldError
 from tests.netns.topology import REPOSITORY
 from tools.bench import machine, peers, report, scenes, small
 from tools.bench.figures import FIGURES, Reading

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import uvloop
 
-from fs_market.core.accounting import Increment
-from fs_market.core.channels import ChannelStatus
-from fs_market.core.offers import ProviderConfig
-from fs_market.core.places import Place
+from fs_market.core.money.accounting import Increment
+from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.places import Place
 from fs_market.journal import Journal
-from fs_market.provider_agent import ProviderAgent
-from fs_market.provider_sessions import Lodging
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_market.session.provider_agent import ProviderAgent
+from fs_market.session.provider_sessions import Lodging
+from fs_wire.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
 from tools.bench.market_terms import DEPOSIT, DOMAIN, NODE, PAYEE, PRICE, TOKEN
 

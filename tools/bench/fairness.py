@@ -15,8 +15,8 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
-from fs_tunnel import uapi
-from fs_tunnel.types import Endpoint, PrivateKey, PublicKey
+from fs_wire import uapi
+from fs_wire.types import Endpoint, PrivateKey, PublicKey
 from tests.netns.peers import Engine, KeyPair, Peer, remove_sockets, running
 from tests.netns.topology import Namespace, pair, unique_name
 from tests.netns.waiting import wait_until

@@ -4,18 +4,18 @@ import asyncio
 import secrets
 from pathlib import Path
 
-from fs_market.chain import Chain
-from fs_market.contracts import Channels, Erc20
-from fs_market.core.channels import Terms, channel_id, channels_domain
-from fs_market.core.signatures import SigningKey
-from fs_market.core.vouchers import Voucher, sign_voucher
-from fs_market.deploy import DEFAULT_RULES, TOKEN, deploy
-from fs_market.devchain import CHAIN_ID, DevChain, served
-from fs_market.fees import FeePolicy
+from fs_market.chain.chain import Chain
+from fs_market.chain.contracts import Channels, Erc20
+from fs_market.chain.deploy import DEFAULT_RULES, TOKEN, deploy
+from fs_market.chain.devchain import CHAIN_ID, DevChain, served
+from fs_market.chain.fees import FeePolicy
+from fs_market.chain.sender import Patience, Sender
+from fs_market.chain.transactions import Call
+from fs_market.core.money.channels import Terms, channel_id, channels_domain
+from fs_market.core.money.vouchers import Voucher, sign_voucher
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
-from fs_market.sender import Patience, Sender
-from fs_market.transactions import Call
-from fs_market.wallet import Wallet
+from fs_market.money.wallet import Wallet
 from tools.bench.figures import Sample
 
 _COIN = 100 * 10**18  # wei

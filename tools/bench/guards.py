@@ -13,10 +13,10 @@ from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 
-from fs_tunnel.linux.kill_switch import KillSwitch, kill_switch_table
-from fs_tunnel.linux.links import LINK_GROUP
-from fs_tunnel.linux.plans import FIRST_MARK
-from fs_tunnel.types import Endpoint
+from fs_tunnel.linux.firewall.kill_switch import KillSwitch, kill_switch_table
+from fs_tunnel.linux.journal.plans import FIRST_MARK
+from fs_tunnel.linux.routing.links import LINK_GROUP
+from fs_wire.types import Endpoint
 from tests.netns.topology import Pair
 from tools.bench import small, speed
 from tools.bench.figures import Sample

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from nacl.bindings import crypto_scalarmult_base
 
-from fs_tunnel import uapi
-from fs_tunnel.types import PrivateKey, PublicKey
+from fs_wire import uapi
+from fs_wire.types import PrivateKey, PublicKey
 from tests.interop.eve import RESPONSE, Identity, Initiation
 from tests.netns.peers import KeyPair, running
 from tests.netns.topology import pair

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from fs_tunnel import pumps
+from fs_tunnel.engine import pumps
 from tests.netns.topology import CommandFailed, run
 
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -5,8 +5,8 @@ import time
 from ipaddress import ip_network
 from pathlib import Path
 
-from fs_tunnel import uapi
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_wire import uapi
+from fs_wire.types import Endpoint, PublicKey
 from tests.netns.peers import running
 from tests.netns.topology import Topology
 from tools.bench import machine, speed

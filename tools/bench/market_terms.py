@@ -2,10 +2,10 @@
 
 import hashlib
 
-from fs_market.core.channels import channels_domain
-from fs_market.core.ethereum import Address
-from fs_market.core.prices import Price
-from fs_market.core.signatures import SigningKey
+from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.prices import Price
+from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.signatures import SigningKey
 
 DEPOSIT = 10**12  # base units
 PRICE = Price(1000, 1000)

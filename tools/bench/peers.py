@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fs_tunnel import pumps
+from fs_tunnel.engine import pumps
 from tests.netns.peers import FS, WIREGUARD_GO, Engine, introduce, running
 from tests.netns.topology import CommandFailed, Namespace, Pair, run
 from tests.netns.waiting import wait_until

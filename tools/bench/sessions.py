@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from coincurve import PrivateKey
 
-from fs_market.core.channels import Terms, channel_id
-from fs_market.core.framing import Unframer, frame
-from fs_market.core.messages import (
+from fs_market.core.money.channels import Terms, channel_id
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.framing import Unframer, frame
+from fs_market.core.wire.messages import (
     Message,
     Order,
     PeerConfig,
@@ -24,9 +25,8 @@ from fs_market.core.messages import (
     serialize,
     session_digest,
 )
-from fs_market.core.signatures import SigningKey
-from fs_market.core.vouchers import sign_voucher
-from fs_tunnel.types import PublicKey
+from fs_market.core.wire.signatures import SigningKey
+from fs_wire.types import PublicKey
 from tools.bench.figures import Sample, percentile
 from tools.bench.market_terms import DOMAIN, PAYEE, PAYER
 

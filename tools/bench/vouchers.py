@@ -6,11 +6,11 @@ from pathlib import Path
 
 from coincurve import PrivateKey
 
-from fs_market.core.channels import channels_domain
-from fs_market.core.ethereum import Address, keccak
-from fs_market.core.messages import parse_untrusted, serialize
-from fs_market.core.signatures import SigningKey
-from fs_market.core.vouchers import Voucher, screen_untrusted, sign_voucher, verify_untrusted
+from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.vouchers import Voucher, screen_untrusted, sign_voucher, verify_untrusted
+from fs_market.core.wire.ethereum import Address, keccak
+from fs_market.core.wire.messages import parse_untrusted, serialize
+from fs_market.core.wire.signatures import SigningKey
 from tools.bench.figures import Sample
 
 

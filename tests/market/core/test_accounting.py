@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.accounting import (
+from fs_market.core.money.accounting import (
     A_PACKET,
     ANY,
     CLOSED,
@@ -16,7 +16,7 @@ from fs_market.core.accounting import (
     Usage,
     Window,
 )
-from fs_market.core.prices import UNLIMITED, Price
+from fs_market.core.money.prices import UNLIMITED, Price
 
 MIB = 1 << 20
 PRICE = Price(1024, 0)  # one base unit for a MiB

@@ -11,9 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fs_market.core.accounting import Increment, Usage
-from fs_market.core.channels import channels_domain
-from fs_market.core.messages import (
+from fs_market.core.money.accounting import Increment, Usage
+from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.prices import Price
+from fs_market.core.money.receipts import Receipt, receipt_digest
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.messages import (
     ReceiptAcceptance,
     ReceiptOffer,
     Refusal,
@@ -21,10 +24,7 @@ from fs_market.core.messages import (
     serialize,
     sign_close,
 )
-from fs_market.core.prices import Price
-from fs_market.core.receipts import Receipt, receipt_digest
-from fs_market.core.signatures import SigningKey
-from fs_market.core.vouchers import sign_voucher
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import Reason
 from tests.market.core.world import (
     DEPOSIT,

@@ -8,17 +8,17 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.channels import (
+from fs_market.core.money.channels import (
     Terms,
     channel_id,
     channels_domain,
     close_digest,
     open_digest,
 )
-from fs_market.core.eip712 import encode_words
-from fs_market.core.ethereum import Address, keccak
-from fs_market.core.signatures import SigningKey
-from fs_market.core.vouchers import sign_voucher, voucher_digest
+from fs_market.core.money.vouchers import sign_voucher, voucher_digest
+from fs_market.core.wire.eip712 import encode_words
+from fs_market.core.wire.ethereum import Address, keccak
+from fs_market.core.wire.signatures import SigningKey
 from tests.vectors import load
 
 CASES = load("channels")["channels"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.framing import Unframer, frame
+from fs_market.core.wire.framing import Unframer, frame
 from fs_market.errors import MalformedMessage
 from fs_wire.codec import MAX_BYTES
 

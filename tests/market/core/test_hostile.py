@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 
-from fs_market.core.channels import channel_id, channels_domain
-from fs_market.core.messages import (
+from fs_market.core.money.channels import channel_id, channels_domain
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.wire.messages import (
     Order,
     Quote,
     QuoteRequest,
@@ -15,12 +17,10 @@ from fs_market.core.messages import (
     session_digest,
     sign_close,
 )
-from fs_market.core.provider_states import State as ProviderState
-from fs_market.core.signatures import SigningKey
-from fs_market.core.vouchers import sign_voucher
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import Reason
-from fs_tunnel.types import PublicKey
 from fs_wire.ratelimit import RateLimiter
+from fs_wire.types import PublicKey
 from tests.market.core.world import DOMAIN, SESSION_KEY, World, served
 
 STRANGER = SigningKey(PrivateKey().secret)
@@ -150,7 +150,7 @@ def test_the_rate_limit_comes_before_the_curve(
     order = replace(the_order(world), number=2, signature=STRANGER.sign(bytes(32)))
     close = sign_close(STRANGER, DOMAIN, channel, 0, 10, final=False)
     world.may_check = False
-    monkeypatch.setattr("fs_market.core.signatures.Secp256k1Point", None)
+    monkeypatch.setattr("fs_market.core.wire.signatures.Secp256k1Point", None)
     assert say(world, vouchers[0]) is Reason.RATE_LIMITED
     assert say(world, order) is Reason.RATE_LIMITED
     assert say(world, close) is Reason.RATE_LIMITED

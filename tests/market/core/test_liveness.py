@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.liveness import LOOK_EVERY, SILENT_AFTER, Liveness
+from fs_market.core.session.liveness import LOOK_EVERY, SILENT_AFTER, Liveness
 
 START = 1000.0
 

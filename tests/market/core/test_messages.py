@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.ethereum import Address
-from fs_market.core.messages import (
+from fs_market.core.money.units import MAX_AMOUNT
+from fs_market.core.session.records import ClientRecord, ProviderRecord
+from fs_market.core.session.session import Configure
+from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.messages import (
     TYPES,
     Message,
     PeerConfig,
@@ -18,14 +21,11 @@ from fs_market.core.messages import (
     parse_untrusted,
     serialize,
 )
-from fs_market.core.records import ClientRecord, ProviderRecord
-from fs_market.core.schema import ListOf, Record, from_bytes_untrusted, to_bytes
-from fs_market.core.session import Configure
-from fs_market.core.units import MAX_AMOUNT
+from fs_market.core.wire.schema import ListOf, Record, from_bytes_untrusted, to_bytes
 from fs_market.errors import MalformedMessage, Reason
-from fs_tunnel.types import Endpoint, PublicKey
 from fs_wire.codec import MAX_BYTES, decode_untrusted, encode
 from fs_wire.schema import Bytes, Uint
+from fs_wire.types import Endpoint, PublicKey
 from tests.market.core.world import served
 
 ips = st.ip_addresses()

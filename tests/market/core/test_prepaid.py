@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.accounting import Increment
-from fs_market.core.client import GIVE_UP_AFTER
-from fs_market.core.client_states import State as ClientState
-from fs_market.core.messages import PeerConfig, Refusal, Statement, serialize, sign_close
-from fs_market.core.prepaid import PrepaidSession
-from fs_market.core.prices import Price
-from fs_market.core.provider import FAREWELL_FOR
-from fs_market.core.provider_states import State as ProviderState
-from fs_market.core.receipts import EPOCH_SECONDS
-from fs_market.core.records import ClientRecord
-from fs_market.core.schema import from_bytes_untrusted
-from fs_market.core.session import TICK
+from fs_market.core.money.accounting import Increment
+from fs_market.core.money.prices import Price
+from fs_market.core.money.receipts import EPOCH_SECONDS
+from fs_market.core.session.client import GIVE_UP_AFTER
+from fs_market.core.session.client_states import State as ClientState
+from fs_market.core.session.prepaid import PrepaidSession
+from fs_market.core.session.provider import FAREWELL_FOR
+from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.session.records import ClientRecord
+from fs_market.core.session.session import TICK
+from fs_market.core.wire.messages import PeerConfig, Refusal, Statement, serialize, sign_close
+from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.errors import Reason
 from tests.market.core.world import (
     DOMAIN,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.ethereum import ZERO_ADDRESS
-from fs_market.core.prices import MAX_PRICE, UNLIMITED, Price
-from fs_market.core.units import GIB, Token
+from fs_market.core.money.prices import MAX_PRICE, UNLIMITED, Price
+from fs_market.core.money.units import GIB, Token
+from fs_market.core.wire.ethereum import ZERO_ADDRESS
 from fs_market.errors import AmountError
 
 USDC = Token("USDC", 6, ZERO_ADDRESS)

@@ -8,9 +8,7 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.ethereum import keccak
-from fs_market.core.messages import end_digest, offer_digest, session_digest
-from fs_market.core.receipts import (
+from fs_market.core.money.receipts import (
     FIRST_RECEIPT,
     Receipt,
     bucket_of,
@@ -19,8 +17,10 @@ from fs_market.core.receipts import (
     receipt_digest,
     unpack_rates,
 )
+from fs_market.core.wire.ethereum import keccak
+from fs_market.core.wire.messages import end_digest, offer_digest, session_digest
 from fs_market.errors import Reason, Refused
-from fs_tunnel.types import PublicKey
+from fs_wire.types import PublicKey
 from tests.market.core.world import DOMAIN
 
 CHANNEL = keccak(b"channel")

@@ -7,13 +7,13 @@ from coincurve import PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.channels import channels_domain
-from fs_market.core.ethereum import Address
-from fs_market.core.messages import parse_untrusted, serialize
-from fs_market.core.rendezvous import Meeting, sign_meeting, verify_rendezvous_untrusted
-from fs_market.core.signatures import SigningKey
+from fs_market.core.money.channels import channels_domain
+from fs_market.core.session.rendezvous import Meeting, sign_meeting, verify_rendezvous_untrusted
+from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.messages import parse_untrusted, serialize
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MalformedMessage, Refused
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 KEY, OTHER = (SigningKey(PrivateKey().secret) for _ in range(2))
 DOMAIN = channels_domain(31337, Address(bytes(19) + b"\1"))

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.ethereum import ZERO_ADDRESS, Address
-from fs_market.core.units import (
+from fs_market.core.money.units import (
     MAX_AMOUNT,
     Amount,
     Token,
@@ -14,6 +13,7 @@ from fs_market.core.units import (
     parse_bytes,
     parse_seconds,
 )
+from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address
 from fs_market.errors import AmountError
 from tests.vectors import load
 

@@ -9,15 +9,16 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.channels import channels_domain
-from fs_market.core.ethereum import Address, keccak
-from fs_market.core.signatures import SigningKey, check_form, recover_untrusted, verify_untrusted
-from fs_market.core.vouchers import (
-    Voucher,
-    screen_untrusted,
-    sign_voucher,
+from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.vouchers import Voucher, screen_untrusted, sign_voucher
+from fs_market.core.money.vouchers import verify_untrusted as verify_voucher_untrusted
+from fs_market.core.wire.ethereum import Address, keccak
+from fs_market.core.wire.signatures import (
+    SigningKey,
+    check_form,
+    recover_untrusted,
+    verify_untrusted,
 )
-from fs_market.core.vouchers import verify_untrusted as verify_voucher_untrusted
 from fs_market.errors import Reason, Refused, VoucherRefused
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -90,7 +91,7 @@ def test_a_replay_pays_nothing() -> None:
 
 def test_the_screen_never_touches_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the signature is checked before the signature."""
-    monkeypatch.setattr("fs_market.core.signatures.Secp256k1Point", None)
+    monkeypatch.setattr("fs_market.core.wire.signatures.Secp256k1Point", None)
     foreign = Voucher(keccak(b"other"), 500, bytes(65))
     assert refusal(foreign) is Reason.FOREIGN_CHANNEL
     assert refusal(Voucher(CHANNEL, 500, bytes(65))) is Reason.BAD_SIGNATURE

@@ -10,21 +10,19 @@ from ipaddress import ip_address
 
 from coincurve import PrivateKey
 
-from fs_market.core.accounting import ANY, Increment, Window
-from fs_market.core.channels import ChannelStatus, channels_domain
-from fs_market.core.client import ClientSession
-from fs_market.core.client_states import State as ClientState
-from fs_market.core.ethereum import Address, keccak
-from fs_market.core.messages import Message, Refusal, parse_untrusted, serialize
-from fs_market.core.offers import ProviderConfig
-from fs_market.core.places import Place
-from fs_market.core.prices import Price
-from fs_market.core.provider import ProviderSession
-from fs_market.core.provider_states import State as ProviderState
-from fs_market.core.purchase import ClientConfig
-from fs_market.core.records import ClientRecord, ProviderRecord
-from fs_market.core.schema import from_bytes_untrusted
-from fs_market.core.session import (
+from fs_market.core.money.accounting import ANY, Increment, Window
+from fs_market.core.money.channels import ChannelStatus, channels_domain
+from fs_market.core.money.prices import Price
+from fs_market.core.money.vouchers import Voucher, screen_untrusted, verify_untrusted
+from fs_market.core.session.client import ClientSession
+from fs_market.core.session.client_states import State as ClientState
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.places import Place
+from fs_market.core.session.provider import ProviderSession
+from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.session.purchase import ClientConfig
+from fs_market.core.session.records import ClientRecord, ProviderRecord
+from fs_market.core.session.session import (
     AddPeer,
     CheckChannel,
     Configure,
@@ -39,10 +37,12 @@ from fs_market.core.session import (
     SetLimits,
     Settle,
 )
-from fs_market.core.signatures import SigningKey
-from fs_market.core.vouchers import Voucher, screen_untrusted, verify_untrusted
+from fs_market.core.wire.ethereum import Address, keccak
+from fs_market.core.wire.messages import Message, Refusal, parse_untrusted, serialize
+from fs_market.core.wire.schema import from_bytes_untrusted
+from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import Reason
-from fs_tunnel.types import Endpoint, PublicKey
+from fs_wire.types import Endpoint, PublicKey
 
 MIB = 1 << 20
 EPOCH = 1_800_000_000  # Unix time when the world begins

@@ -14,7 +14,7 @@ from fs_net.core.punch import (
     judge_mapping,
     stun_servers,
 )
-from fs_tunnel.types import Endpoint
+from fs_wire.types import Endpoint
 
 ONE, TWO = Endpoint("198.51.100.1", 3478), Endpoint("198.51.100.2", 3478)
 SIX, HERE_SIX = Endpoint("2001:db8::1", 3478), Endpoint("2001:db8::2", 40000)

@@ -19,8 +19,8 @@ from fs_net.core.records import (
     sign,
 )
 from fs_net.errors import Reason, Refused
-from fs_tunnel.types import Endpoint
 from fs_wire.codec import decode_untrusted, encode
+from fs_wire.types import Endpoint
 from tests.net.world import NETWORK, NOW, Provider
 
 

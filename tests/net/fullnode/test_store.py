@@ -14,7 +14,7 @@ from fs_net.fullnode.catalogue import PricePoint, Statistics
 from fs_net.fullnode.live import Remembered
 from fs_net.fullnode.store import Store, parse_url
 from fs_net.fullnode.uptime import BUCKET, DAY
-from fs_tunnel.errors import UsageError
+from fs_wire.errors import UsageError
 from tests.net.fullnode.databases import postgresql
 from tests.net.world import HOUR, NETWORK, NOW
 

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from aiohttp import web
 
-from fs_market.core.ethereum import Address
+from fs_market.core.wire.ethereum import Address
 from fs_market.errors import MarketError
-from fs_market.wallet import Wallet
-from fs_tunnel.cli import sign_in
-from fs_tunnel.errors import UsageError
+from fs_market.money.wallet import Wallet
+from fs_tunnel.roles.fullnode import sign_in
+from fs_wire.errors import UsageError
 from tests.net.http.fair import fair
 from tests.net.http.stage import served
 from tests.net.http.wallets import personal_sign, recover, wallet

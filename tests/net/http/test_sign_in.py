@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_net.fullnode.http.problems import Problem
-from fs_net.fullnode.http.sign_in import (
-    ENTROPY,
-    MESSAGE_LIFETIME,
-    SESSION_LIFETIME,
-    SignIn,
-    Site,
-)
+from fs_net.fullnode.http.sign_in import ENTROPY, MESSAGE_LIFETIME, SESSION_LIFETIME, SignIn, Site
 from fs_net.fullnode.http.visitors import Limits
 from tests.net.http.conftest import ORIGIN, House
 from tests.net.http.fair import orders_of

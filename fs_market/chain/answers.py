@@ -1,0 +1,174 @@
+"""What a node answers, parsed once and strictly: a node may be wrong, or lie.
+
+Forms are those of the Ethereum JSON-RPC specification (execution-apis): a quantity is hexadecimal
+without leading zeroes, data is hexadecimal of whole bytes. All parsers raise MalformedAnswer.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from fs_market.core.wire.ethereum import ADDRESS_LEN, HASH_LEN, Address
+from fs_market.errors import MalformedAnswer
+
+MAX_DATA = 1 << 20  # bytes in one field
+MAX_DEPTH = 32  # of lists and objects in each other
+MAX_LOGS = 10_000  # in one answer
+_QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.IGNORECASE | re.ASCII)
+_DATA = re.compile(r"0x([0-9a-f]{2})*", re.IGNORECASE | re.ASCII)
+# Possessive, and to the end where a string has none: what is hostile costs no second look.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_MAX_TOPICS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The head of a block; ``timestamp`` in seconds, ``base_fee`` in wei per gas."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    timestamp: int
+    base_fee: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a contract said, and in which block: ``index`` counts within it."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    block_hash: bytes
+    transaction_hash: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction; ``gas_price`` in wei is what was paid for each gas."""
+
+    transaction_hash: bytes
+    block_number: int
+    block_hash: bytes
+    has_succeeded: bool
+    gas_used: int
+    gas_price: int
+    contract: Address | None
+    logs: tuple[Log, ...]
+
+
+def check_depth_untrusted(body: bytes | bytearray) -> None:
+    """Refuse JSON that is nested more than MAX_DEPTH deep, before it is parsed.
+
+    Libraries around web3 raise the interpreter's limit of recursion so far that the parser would
+    overflow the stack instead of reaching it.
+    """
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:
+        raise _malformed("JSON of bounded depth")
+
+
+def quantity_untrusted(value: Any, bits: int = 256) -> int:
+    """A number of at most ``bits`` bits."""
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
+        raise _malformed("a number")
+    number = int(value, 16)
+    if number.bit_length() > bits:
+        raise _malformed(f"a number of {bits} bits")
+    return number
+
+
+def data_untrusted(value: Any, length: int | None = None) -> bytes:
+    """Bytes: ``length`` of them, or else at most MAX_DATA."""
+    if not isinstance(value, str) or len(value) > 2 + 2 * MAX_DATA or not _DATA.fullmatch(value):
+        raise _malformed("bytes")
+    raw = bytes.fromhex(value[2:])
+    if length is not None and len(raw) != length:
+        raise _malformed(f"{length} bytes")
+    return raw
+
+
+def address_untrusted(value: Any) -> Address:
+    return Address(data_untrusted(value, ADDRESS_LEN))
+
+
+def block_untrusted(value: Any) -> Block:
+    """The head of a block that was mined."""
+    fields = _object(value, "a block")
+    return Block(
+        number=quantity_untrusted(fields.get("number"), 64),
+        hash=data_untrusted(fields.get("hash"), HASH_LEN),
+        parent_hash=data_untrusted(fields.get("parentHash"), HASH_LEN),
+        timestamp=quantity_untrusted(fields.get("timestamp"), 64),
+        base_fee=quantity_untrusted(fields.get("baseFeePerGas"), 128),
+    )
+
+
+def log_untrusted(value: Any) -> Log:
+    """An entry of a log of a block that was mined."""
+    fields = _object(value, "a log")
+    topics = _list(fields.get("topics"), _MAX_TOPICS, "topics")
+    if fields.get("removed", False) is not False:
+        raise _malformed("a log that stands")
+    return Log(
+        address=address_untrusted(fields.get("address")),
+        topics=tuple(data_untrusted(topic, HASH_LEN) for topic in topics),
+        data=data_untrusted(fields.get("data")),
+        block_number=quantity_untrusted(fields.get("blockNumber"), 64),
+        block_hash=data_untrusted(fields.get("blockHash"), HASH_LEN),
+        transaction_hash=data_untrusted(fields.get("transactionHash"), HASH_LEN),
+        index=quantity_untrusted(fields.get("logIndex"), 32),
+    )
+
+
+def logs_untrusted(value: Any) -> tuple[Log, ...]:
+    """At most MAX_LOGS entries, in any order."""
+    return tuple(log_untrusted(each) for each in _list(value, MAX_LOGS, "logs"))
+
+
+def receipt_untrusted(value: Any) -> Receipt:
+    """The receipt of a transaction that was mined."""
+    fields = _object(value, "a receipt")
+    status = quantity_untrusted(fields.get("status"), 1)
+    contract = fields.get("contractAddress")
+    return Receipt(
+        transaction_hash=data_untrusted(fields.get("transactionHash"), HASH_LEN),
+        block_number=quantity_untrusted(fields.get("blockNumber"), 64),
+        block_hash=data_untrusted(fields.get("blockHash"), HASH_LEN),
+        has_succeeded=status == 1,
+        gas_used=quantity_untrusted(fields.get("gasUsed"), 64),
+        gas_price=quantity_untrusted(fields.get("effectiveGasPrice"), 128),
+        contract=None if contract is None else address_untrusted(contract),
+        logs=logs_untrusted(fields.get("logs")),
+    )
+
+
+def tips_untrusted(value: Any) -> list[int]:
+    """The tips in wei per gas of ``eth_feeHistory`` at one percentile, of blocks that had some."""
+    rewards = _object(value, "a history of fees").get("reward") or []
+    tips: list[int] = []
+    for reward in _list(rewards, 1024, "rewards"):
+        tips.extend(quantity_untrusted(each, 128) for each in _list(reward, 1, "a reward"))
+    return tips
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _malformed(what)
+    return value
+
+
+def _list(value: Any, limit: int, what: str) -> list[Any]:
+    if not isinstance(value, list) or len(value) > limit:
+        raise _malformed(f"at most {limit} {what}")
+    return value
+
+
+def _malformed(wanted: str) -> MalformedAnswer:
+    # What it answered is not quoted: it may be anything.
+    return MalformedAnswer(f"the chain's node did not answer {wanted}; use another node")

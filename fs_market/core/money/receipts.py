@@ -1,0 +1,91 @@
+"""Receipts: what both sides agree has passed, epoch by epoch, each naming the one before.
+
+The provider signs with its node key, then the client with the channel's session key.  Counts are
+cumulative since the session began; the histogram is of this epoch.  A receipt tells of volume, not
+of quality: what was asked for and not delivered is not in it.  No side signs two for one epoch, for
+together they prove who lied.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fs_market.core.wire.eip712 import Domain, struct_hash, type_hash
+from fs_market.core.wire.ethereum import HASH_LEN
+from fs_market.core.wire.schema import U32, U64, Flag, Hash
+from fs_market.errors import Reason, Refused
+
+EPOCH_SECONDS = 60
+BUCKETS = 16
+FIRST_RECEIPT = bytes(HASH_LEN)  # what the first one names as the one before
+_MAX_COUNT = 2**16 - 1  # seconds in a bucket
+_SMALLEST_BITS = 14  # below 16 KiB/s is the first bucket
+
+_RECEIPT_TYPE = type_hash(
+    "Receipt(bytes32 channelId,uint32 epoch,bytes32 previous,uint64 upBytes,uint64 downBytes,"
+    "uint32 activeSeconds,bytes32 rates,bool demandLimited)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One epoch of a session.
+
+    ``rates`` is 16 counts of 16 bits, big-endian: how many seconds of the epoch passed at less than
+    16 KiB/s, 32 KiB/s and so on up to 256 MiB/s, and in the last, at more.  ``demand_limited``: it
+    was never the provider's credit window that held traffic back.
+    """
+
+    channel: Hash
+    epoch: U32  # the first is 0
+    previous: Hash
+    up: U64  # bytes from the client
+    down: U64  # bytes to the client
+    seconds: U32
+    rates: Hash
+    demand_limited: Flag
+
+
+def receipt_digest(domain: Domain, receipt: Receipt) -> bytes:
+    """What both sign, and the next one names: 32 bytes."""
+    return domain.digest(
+        struct_hash(
+            _RECEIPT_TYPE,
+            *(receipt.channel, receipt.epoch, receipt.previous, receipt.up, receipt.down),
+            *(receipt.seconds, receipt.rates, receipt.demand_limited),
+        )
+    )
+
+
+def bucket_of(rate: int) -> int:
+    """Where a second of ``rate`` bytes belongs: 0 to 15."""
+    return min(max(rate.bit_length() - _SMALLEST_BITS, 0), BUCKETS - 1)
+
+
+def pack_rates(counts: Sequence[int]) -> bytes:
+    """16 counts of seconds as the 32 bytes of ``rates``; a full bucket stays full."""
+    return b"".join(min(count, _MAX_COUNT).to_bytes(2, "big") for count in counts)
+
+
+def unpack_rates(rates: bytes) -> list[int]:
+    """The reverse of ``pack_rates``."""
+    return [int.from_bytes(rates[at : at + 2], "big") for at in range(0, HASH_LEN, 2)]
+
+
+def check_follows_untrusted(receipt: Receipt, before: Receipt | None, previous: bytes) -> None:
+    """Refused (BAD_RECEIPT) where ``receipt`` does not continue ``before``.
+
+    ``previous`` is the digest of ``before``, or FIRST_RECEIPT.
+    """
+    epoch, up, down, seconds = 0, 0, 0, 0
+    if before is not None:
+        epoch, up, down, seconds = before.epoch + 1, before.up, before.down, before.seconds
+    if receipt.epoch != epoch or receipt.previous != previous:
+        raise _bad("does not name the one before")
+    if receipt.up < up or receipt.down < down or receipt.seconds < seconds:
+        raise _bad("counts less than the one before")
+    if sum(unpack_rates(receipt.rates)) > receipt.seconds - seconds:
+        raise _bad("has more seconds in its histogram than have passed")
+
+
+def _bad(why: str) -> Refused:
+    return Refused(Reason.BAD_RECEIPT, f"a receipt {why}; leave this session")

@@ -1,0 +1,29 @@
+"""What a provider gives to a client: a place in its tunnel."""
+
+from dataclasses import dataclass
+
+from fs_market.core.wire.eip712 import Domain
+from fs_market.core.wire.messages import PeerConfig, Tunnel, tunnel_digest
+from fs_market.core.wire.signatures import SigningKey
+from fs_wire.types import Endpoint, IPAddress, PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a client gets in the tunnel."""
+
+    wireguard_key: PublicKey  # the provider's
+    endpoint: Endpoint
+    addresses: tuple[IPAddress, ...]  # the client's
+    dns: tuple[IPAddress, ...]
+    gateway: IPAddress
+    payment_port: int
+    mtu: int
+
+    def peer_config(self, node_key: SigningKey, domain: Domain, channel: bytes) -> PeerConfig:
+        """As the client of ``channel`` is told of it."""
+        tunnel = Tunnel(
+            *(channel, self.wireguard_key, self.endpoint, self.addresses, self.dns),
+            *(self.gateway, self.payment_port, self.mtu),
+        )
+        return PeerConfig(tunnel, node_key.sign(tunnel_digest(domain, tunnel.digest)))

@@ -1,0 +1,65 @@
+"""EIP-712: what a wallet signs is a struct under a domain that names chain and contract.
+
+A digest is ``keccak(0x1901 ‖ domain ‖ struct)``, and both hashes are over a type's hash and the
+fields as 32-byte words.  Every struct of ours has fixed-size fields alone, but for ``Open``, which
+holds one struct.  Source: EIP-712, "Specification".
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from fs_market.core.wire.ethereum import Address, keccak
+
+Word = int | bytes | Address
+
+_DOMAIN_TYPE = keccak(
+    b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+
+
+def type_hash(type_string: str) -> bytes:
+    """The hash of ``Name(type field,…)``: 32 bytes."""
+    return keccak(type_string.encode("ascii"))
+
+
+def encode_words(*fields: Word) -> bytes:
+    """Fields as the ABI has them: numbers and addresses fill from the left, bytes32 are whole.
+
+    ValueError for bytes of another length, OverflowError for numbers that do not fit.
+    """
+    return b"".join(map(_word, fields))
+
+
+def struct_hash(hashed_type: bytes, *fields: Word) -> bytes:
+    """The hash of a struct whose fields are single words: 32 bytes."""
+    return keccak(hashed_type + encode_words(*fields))
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where a signature counts. Signatures for another chain or contract recover to strangers."""
+
+    name: str
+    version: str
+    chain_id: int
+    contract: Address
+
+    def digest(self, hashed_struct: bytes) -> bytes:
+        """What is signed: 32 bytes."""
+        return keccak(b"\x19\x01" + self._separator + hashed_struct)
+
+    @cached_property
+    def _separator(self) -> bytes:
+        name, version = keccak(self.name.encode()), keccak(self.version.encode())
+        return struct_hash(_DOMAIN_TYPE, name, version, self.chain_id, self.contract)
+
+
+def _word(field: Word) -> bytes:
+    match field:
+        case int():
+            return field.to_bytes(32, "big")
+        case Address():
+            return bytes(12) + field.raw
+        case _ if len(field) == 32:
+            return field
+    raise ValueError(f"bytes32 has 32 bytes, not {len(field)}")

@@ -1,0 +1,1 @@
+"""Accounts and deposits: wallets, stakes, vouchers on the disk, and settlement."""

@@ -1,0 +1,1 @@
+"""Both agents of a paid session, and what carries their messages."""

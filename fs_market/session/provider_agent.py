@@ -1,0 +1,290 @@
+"""The provider's agent: its clients' connections, and what engine and chain say to their sessions.
+
+A session belongs to a channel, and a connection to nobody: what comes over any of them goes to the
+session that it names, if somebody signed it. What a session says goes to where its last order came
+from: an order counts once, so that nobody who has seen one can have the answers.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from fs_market.core.money.channels import channel_id
+from fs_market.core.money.vouchers import Voucher
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.provider import ProviderSession
+from fs_market.core.session.provider_states import State
+from fs_market.core.session.rendezvous import Rendezvous
+from fs_market.core.wire.messages import (
+    Close,
+    Message,
+    Order,
+    QuoteRequest,
+    ReceiptAcceptance,
+    Refusal,
+    parse_untrusted,
+    serialize,
+)
+from fs_market.errors import MalformedMessage, Reason, Refused
+from fs_market.journal import Journal as Books
+from fs_market.ports import Duplex, Engine
+from fs_market.session.meetings import Meet, Meetings
+from fs_market.session.provider_sessions import HeldSession, Lodging, ProviderSessions, now, where
+from fs_market.session.stream import Stream, Tcp
+from fs_market.session.watch import ChannelWatch
+from fs_wire.ratelimit import RateLimiter
+from fs_wire.types import IPAddress, PublicKey
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 4096
+MAX_OF_ONE_SOURCE = 16  # connections
+_SIGNED = (Order, Voucher, ReceiptAcceptance, Close, Rendezvous)
+IDLE_BEFORE_ORDER = 30.0  # seconds
+IDLE = 300.0  # seconds; who is served pays more often
+_REFUSALS_A_SECOND, REFUSALS_AT_ONCE = 10.0, 100.0  # of one source, before it is hung up on
+
+
+@dataclass(eq=False)
+class _Connection:
+    stream: Stream
+    source: str  # whom to hold responsible for signatures that are checked
+    session: HeldSession
+
+
+class ProviderAgent:
+    """Serves whoever pays. ``run`` goes on where the journal ends."""
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        lodging: Lodging,
+        engine: Engine,
+        books: Books,
+        watch: ChannelWatch,
+        *,
+        entropy: Callable[[int], bytes],
+        reserved: Collection[PublicKey] = (),
+        on_ended: Callable[[bytes], None] = lambda _channel: None,
+        meet: Meet | None = None,
+    ) -> None:
+        """``on_ended`` hears of each channel whose session is over: it can be settled.
+
+        ``meet`` gets through NATs to a client that asks for it; None: it is refused.
+
+        ``reserved`` are WireGuard keys that nobody may come with: those of other clients.
+        """
+        self._domain, self._places = config.domain, lodging.places
+        self._engine, self._watch = engine, watch
+        self._sessions = ProviderSessions(
+            *(config, lodging, engine, books, watch),
+            entropy=entropy,
+            reserved=reserved,
+            on_ended=self._note_ended,
+        )
+        self._on_ended = on_ended
+        self._meetings = meet and Meetings(config.domain, config.node_key, meet)
+        self._connections: set[_Connection] = set()
+        self._sources: Counter[str] = Counter()
+        self._refused: Counter[Reason] = Counter()
+        self._patience = RateLimiter(_REFUSALS_A_SECOND, REFUSALS_AT_ONCE)
+
+    async def resume(self) -> None:
+        """Take up the sessions in the journal, and put out those that a crash left behind."""
+        await self._sessions.resume()
+
+    async def run(self) -> None:
+        """Hear the engine and the chain until one of them fails, which is raised."""
+        tasks = [
+            asyncio.ensure_future(self._hear_engine()),
+            asyncio.ensure_future(self._hear_chain()),
+            self._sessions.failure,
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in tasks:
+                each.cancel()
+
+    async def close(self, within: float) -> None:
+        """Ask clients for their last voucher, and wait for the ends of their sessions.
+
+        Those who have paid ahead are served on by the next process.
+        """
+        await self._sessions.close(within)
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for connection in self._connections:
+            connection.stream.abort()
+
+    def is_over(self, channel: bytes) -> bool:
+        """Whether nothing more will come for a channel."""
+        return channel not in self._sessions.by_channel
+
+    def books(self) -> Iterator[tuple[bytes, ProviderSession]]:
+        """The sessions that are not over, by channel."""
+        for channel, session in self._sessions.by_channel.items():
+            yield channel, session.core
+
+    @property
+    def refused(self) -> Counter[Reason]:
+        """What was refused, and why, since the agent began."""
+        total = self._refused + self._sessions.refused
+        for _, core in self.books():
+            total += core.refused
+        return total
+
+    @property
+    def ended(self) -> tuple[int, int]:
+        """Base units paid and bytes served in sessions that are over."""
+        return self._sessions.paid, self._sessions.bytes
+
+    @property
+    def faults(self) -> int:
+        """How often a session failed."""
+        return self._sessions.faults
+
+    # Connections.
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one TCP connection, from anywhere; for ``asyncio.start_server``."""
+        tcp = Tcp(reader, writer)
+        await self.serve(tcp, _source(tcp.peer_address))
+
+    async def serve(self, duplex: Duplex, source: str) -> None:
+        """Serve one connection, whose share of everything is that of its ``source``."""
+        stream = Stream(duplex)
+        if len(self._connections) >= MAX_CONNECTIONS or self._sources[source] >= MAX_OF_ONE_SOURCE:
+            stream.abort()
+            return
+        asking = self._sessions.begin()
+        asking.stream = stream
+        connection = _Connection(stream, source, asking)
+        self._connections.add(connection)
+        self._sources[source] += 1
+        try:
+            while True:
+                idle = IDLE if connection.session.core.channel else IDLE_BEFORE_ORDER
+                for message in await stream.receive(idle):
+                    self._hear_untrusted(connection, message)
+        except MalformedMessage as error:
+            self._refused[error.reason] += 1
+        except (OSError, TimeoutError):
+            pass  # it hung up, or said nothing
+        except Exception as error:  # noqa: BLE001 - whatever it is, others go on
+            log.error("a connection failed: %s", where(error))
+        finally:
+            self._connections.discard(connection)
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
+            stream.abort()
+
+    def _hear_untrusted(self, connection: _Connection, data: bytes) -> None:
+        """Give a message to its session; the answers of one that only asks go back at once."""
+        try:
+            message = parse_untrusted(data)
+        except Refused as error:
+            self._refuse(connection, error.reason)
+            return
+        if isinstance(message, QuoteRequest) and len(self._sessions.by_channel) >= self._places:
+            self._refuse(connection, Reason.FULL)
+            return
+        session = self._sessions.by_channel.get(self._channel_of(message), connection.session)
+        # Channels are known to everybody: who has signed nothing says nothing about another's.
+        if session is not connection.session and not isinstance(message, _SIGNED):
+            self._refuse(connection, Reason.FOREIGN_CHANNEL)
+            return
+        session.source = connection.source
+        if isinstance(message, Rendezvous):
+            self._meet_untrusted(connection, session, message)
+            return
+        if session.task is None:
+            self._hear_asking_untrusted(connection, data)
+            return
+        reason = None
+        with session.guarded():
+            reason = session.core.receive(data, now())
+        if reason is not None:
+            self._tell(connection, reason)
+        elif isinstance(message, Order) and session.fault is None:
+            connection.session, session.stream = session, connection.stream
+
+    def _hear_asking_untrusted(self, connection: _Connection, data: bytes) -> None:
+        """A quote goes back at once, an order begins a session; a fault ends the connection."""
+        session = connection.session
+        reason = session.core.receive(data, now())
+        if reason is not None:
+            session.core.refused.clear()  # it may never be a session, whose refusals are counted
+            self._refuse(connection, reason)
+        elif session.core.state is State.CHECKING:
+            self._sessions.start(session)
+        else:
+            session.send()
+
+    def _meet_untrusted(
+        self, connection: _Connection, session: HeldSession, message: Rendezvous
+    ) -> None:
+        """A client whom we serve wants a way through NATs; the answer comes later."""
+        key, signer = session.core.wireguard_key, session.core.session_key
+        try:
+            if self._meetings is None or key is None or signer is None or session.place is None:
+                raise Refused(Reason.UNEXPECTED, "nobody can be met; order a place first")
+            if not self._sessions.may_check(connection.source):
+                raise Refused(Reason.RATE_LIMITED, "too many signatures to check; wait")
+            self._meetings.hear_untrusted(message, signer, key, connection.stream)
+        except Refused as error:
+            self._refuse(connection, error.reason)
+
+    def _note_ended(self, channel: bytes) -> None:
+        if self._meetings is not None:
+            self._meetings.forget(channel)
+        self._on_ended(channel)
+
+    def _refuse(self, connection: _Connection, reason: Reason) -> None:
+        self._refused[reason] += 1
+        self._tell(connection, reason)
+
+    def _tell(self, connection: _Connection, reason: Reason) -> None:
+        """A refusal; ConnectionAbortedError for who has had too many: to reconnect costs more."""
+        if not self._patience.allow(connection.source, now()):
+            raise ConnectionAbortedError("too much was refused")
+        connection.stream.send([serialize(Refusal(reason))])
+
+    def _channel_of(self, message: Message) -> bytes:
+        if isinstance(message, Order):
+            return channel_id(self._domain, message.terms)
+        channel = getattr(message, "channel", b"")
+        return channel if isinstance(channel, bytes) else b""
+
+    # What others say.
+
+    async def _hear_engine(self) -> None:
+        async for key in self._engine.low_credits():
+            for session in self._sessions.by_channel.values():
+                if session.core.wireguard_key == key:
+                    session.is_counting = True
+                    session.woken.set()
+
+    async def _hear_chain(self) -> None:
+        async for channel, status in self._watch.changes():
+            session = self._sessions.by_channel.get(channel)
+            if session is None:
+                continue
+            with session.guarded():
+                if status is None:
+                    session.core.channel_lost()
+                else:
+                    session.core.channel_changed(status, now())
+
+
+def _source(address: str) -> str:
+    """An address, or the /64 that one host may have all of."""
+    ip: IPAddress = ip_address(address.partition("%")[0])
+    return str(ip) if ip.version == 4 else ip.packed[:8].hex()

@@ -1,0 +1,403 @@
+"""``fs-tunnel market stake`` and the rest that a provider stands with on the chain.
+
+The wallet is the owner's, which may be cold. The stake stands under the provider's account, whose
+key is the ``key_file`` of its ``market.toml``: there the verbs are to be typed.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fs_market import settings as market_settings
+from fs_market.chain.contracts import Offer, ProviderEntry, Registry, Stake, StakeBook
+from fs_market.chain.fees import offer
+from fs_market.chain.sender import Patience, Sender
+from fs_market.core.money.stakes import bind_digest, stakes_domain
+from fs_market.core.money.units import format_seconds
+from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address
+from fs_market.errors import ChainError
+from fs_market.money import wallet as keystores
+from fs_market.money.errands import Done
+from fs_market.money.staking import GAS, Staking, missing_for
+from fs_market.money.wallet import Wallet, parse_secret
+from fs_market.provider_settings import ProviderSettings
+from fs_tunnel.cli.options.market_options import (
+    password_option,
+    settings_options,
+    wallet_option,
+    yes_option,
+)
+from fs_tunnel.cli.options.params import json_option
+from fs_tunnel.console import amounts, questions
+from fs_tunnel.console.amounts import amount_json
+from fs_tunnel.roles import open_market
+from fs_tunnel.roles.open_market import Market
+from fs_tunnel.roles.provider.announcer_keys import AnnouncerKeys
+from fs_wire.errors import UsageError
+
+_PATIENCE = Patience(poll=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A market with a provider's settings, and what the chain says of it."""
+
+    market: Market
+    stakes: StakeBook
+    registry: Registry
+    sold: ProviderSettings
+    key: Wallet
+    keys: AnnouncerKeys
+    wallet_file: Path
+    owner: Address  # the wallet's account
+    stake: Stake
+    staked_by: Address | None
+    entry: ProviderEntry
+    bond: int  # base units a slot
+
+    @property
+    def provider(self) -> Address:
+        return self.key.address
+
+    @property
+    def slots(self) -> int:
+        """How many clients at a time the stake covers."""
+        return 0 if self.stake.exits_at else self.stake.amount // self.bond
+
+    @property
+    def is_announced(self) -> bool:
+        return self.entry.owner != ZERO_ADDRESS and self.entry.owner == self.staked_by
+
+    def check_owner(self) -> None:
+        """ChainError where the wallet has no say."""
+        if self.staked_by is None:
+            raise ChainError(f"{self.provider} has no stake; fs-tunnel market stake AMOUNT first")
+        if self.staked_by != self.owner:
+            raise ChainError(
+                f"the stake of {self.provider} belongs to {self.staked_by}; name the wallet of "
+                "that account with --wallet"
+            )
+
+    async def ask(self, what: str, steps: Sequence[str], *, is_given: bool) -> None:
+        """Say what it costs at most, and go on with consent alone."""
+        chain, fees = self.market.chain, self.market.settings.fees
+        limit = offer((await chain.head()).base_fee, await chain.tips(), fees).limit
+        cost = amounts.coin_text(limit * sum(GAS[step] for step in steps))
+        count = f"{len(steps)} transaction{'s' if len(steps) != 1 else ''}"
+        questions.ask(
+            f"{what} {count} of {self.owner} on chain {self.market.settings.chain_id}, at most "
+            f"{cost} of the chain's coin for gas. Go on?",
+            is_given=is_given,
+        )
+
+    async def staking(self, password_file: Path | None) -> Staking:
+        """The owner's errands; the wallet is unlocked for them."""
+        # The prompts and the key derivation stop the loop: nothing else waits in it.
+        wallet = await keystores.unlock(self.wallet_file, questions.read_password(password_file))
+        market = self.market
+        sender = Sender(market.chain, market.journal, wallet, market.settings.fees, _PATIENCE)
+        errands = Staking(
+            market.journal, market.coin, self.stakes, self.registry, sender, self.provider
+        )
+        for task in await errands.unfinished():
+            click.echo(f"fs-tunnel: finishing an earlier {task.kind}", err=True)
+        return errands
+
+    def format(self, units: int) -> str:
+        return self.market.token.format(units)
+
+
+@asynccontextmanager
+async def _opened(
+    wallet_file: Path | None, settings_file: Path | None, rpc: str | None
+) -> AsyncIterator[Desk]:
+    """UsageError or ChainError where something of it is missing, or does not fit together."""
+    path = wallet_file or open_market.default_wallet()
+    conf = market_settings.find(settings_file)
+    sold = market_settings.read_provider(conf)
+    key = Wallet(parse_secret(questions.read_secret(conf.parent / sold.key_file)))
+    async with open_market.opened(conf, rpc, path) as market:
+        named = market.settings
+        if named.stakes is None or named.registry is None:
+            raise UsageError("the settings name no stakes or registry; add them to [contracts]")
+        stakes = StakeBook(market.chain, named.stakes)
+        registry = Registry(market.chain, named.registry)
+        if (book := await registry.book()) != stakes.address:
+            raise ChainError(f"the registry is for the stakes at {book}; mend the settings")
+        if (token := await stakes.token()) != named.token:
+            raise ChainError(f"stakes are in the token {token}; mend the settings")
+        yield Desk(
+            market=market,
+            stakes=stakes,
+            registry=registry,
+            sold=sold,
+            key=key,
+            keys=AnnouncerKeys(conf.parent, sold),
+            wallet_file=path,
+            owner=keystores.address_of(path),
+            stake=await stakes.stake_of(key.address),
+            staked_by=await stakes.owner_of(key.address),
+            entry=await registry.entry_of(key.address),
+            bond=await registry.bond_per_slot(),
+        )
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        json_option,
+        yes_option,
+        settings_options,
+        password_option,
+        wallet_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("amount", nargs=-1, metavar="[AMOUNT UNIT]")
+@_options
+def stake(amount: tuple[str, ...], **options: Any) -> None:
+    """Stake for the provider of the settings, or add to its stake.
+
+    Without an amount, say what is staked, how many clients that covers, and when it may leave.
+    Where it is cut short, the same command finishes it, and does not pay twice.
+    """
+    if len(amount) not in (0, 2):
+        raise UsageError('write an amount with its unit, such as "500 USDC"')
+    _run(_stake(" ".join(amount), **options))
+
+
+@click.command()
+@_options
+def announce(**options: Any) -> None:
+    """Write what the settings sell, and the keys that sign it, into the Registry.
+
+    The key files are made the first time. Repeat it when price or number of clients change.
+    """
+    _run(_announce(**options))
+
+
+@click.command("rotate-heartbeat")
+@_options
+def rotate_heartbeat(**options: Any) -> None:
+    """Replace the key that signs heartbeats, as after it may have been seen.
+
+    The one before counts no more from then on. Type serve again to have the other used.
+    """
+    _run(_rotate(**options))
+
+
+@click.command()
+@_options
+def retire(**options: Any) -> None:
+    """Take the provider out of the Registry. Its stake stays."""
+    _run(_retire(**options))
+
+
+@click.command()
+@_options
+def unstake(**options: Any) -> None:
+    """Get the stake back, in two steps with the unbonding time between them.
+
+    The first ends the listing at once. Repeat the command when the time is over.
+    """
+    _run(_unstake(**options))
+
+
+COMMANDS = (stake, announce, rotate_heartbeat, retire, unstake)
+
+
+def _run(verb: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(verb)
+
+
+async def _stake(
+    text: str, *, password_file: Path | None, yes: bool, as_json: bool, **where: Any
+) -> None:
+    done = None
+    async with _opened(**where) as desk:
+        if text:
+            if desk.stake.exits_at:
+                raise ChainError("the stake is leaving; get it with fs-tunnel market unstake first")
+            done = await _add(desk, desk.market.token.parse(text).units, password_file, yes)
+    async with _opened(**where) as desk:
+        if as_json:
+            _echo_json(desk, done)
+            return
+        _tell(desk, done, "staked" if done else "")
+        _tell_stake(desk)
+
+
+async def _add(desk: Desk, units: int, password_file: Path | None, yes: bool) -> Done:
+    least = (await desk.stakes.rules()).minimum_stake
+    if units == 0 or desk.stake.amount + units < least:
+        raise UsageError(f"the least stake is {desk.format(least)}; name more")
+    is_first = desk.staked_by is None
+    steps = ["register" if is_first else "add"]
+    if await missing_for(desk.stakes, desk.owner, units):
+        steps = ["approve", "deposit", *steps]
+    covered = (desk.stake.amount + units) // desk.bond
+    delay = format_seconds((await desk.stakes.rules()).exit_delay)
+    await desk.ask(
+        f"Stake {desk.format(units)} for the provider {desk.provider}: it covers {covered} clients "
+        f"then, and comes back {delay} after you ask for it.",
+        steps,
+        is_given=yes,
+    )
+    domain = stakes_domain(desk.market.settings.chain_id, desk.stakes.address)
+    binding = desk.key.sign_digest(bind_digest(domain, desk.provider, desk.owner))
+    errands = await desk.staking(password_file)
+    return await errands.stake(units, binding, secrets.token_bytes(16))
+
+
+async def _announce(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
+    async with _opened(**where) as desk:
+        desk.check_owner()
+        sold = desk.sold
+        if desk.slots < sold.clients:
+            missing = desk.format(sold.clients * desk.bond - desk.stake.amount)
+            raise ChainError(
+                f"{sold.clients} clients need {desk.format(sold.clients * desk.bond)} of stake; "
+                f"fs-tunnel market stake {missing}, or write clients = {desk.slots}"
+            )
+        keys = desk.keys.make()
+        node_key, heartbeat_key = (bytes(each.verify_key) for each in (keys.node, keys.heartbeat))
+        offered = Offer(sold.clients, sold.price_in(desk.market.token).list_digest)
+        said = (desk.provider, node_key, heartbeat_key, offered)
+        entry = desk.entry
+        is_said = (entry.payout, entry.node_key, entry.heartbeat_key, entry.offer) == said
+        done = None
+        if not desk.is_announced or not is_said:
+            await desk.ask(
+                f"Announce {sold.clients} clients for {sold.price}, paid to {desk.provider}:",
+                ["announce"],
+                is_given=yes,
+            )
+            errands = await desk.staking(password_file)
+            done = await errands.announce(*said, secrets.token_bytes(16))
+        _finish(desk, done, "announced" if done else "nothing to do: announced already", as_json)
+
+
+async def _rotate(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
+    async with _opened(**where) as desk:
+        desk.check_owner()
+        _check_announced(desk)
+        key = bytes(desk.keys.next_heartbeat().verify_key)
+        done = None
+        if desk.entry.heartbeat_key != key:  # else an earlier command was cut short after that
+            await desk.ask("Replace the heartbeat key:", ["rotate"], is_given=yes)
+            errands = await desk.staking(password_file)
+            done = await errands.rotate(key, secrets.token_bytes(16))
+        desk.keys.use_next_heartbeat()
+        _finish(desk, done, "replaced; type fs-tunnel serve again to have it used", as_json)
+
+
+async def _retire(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
+    async with _opened(**where) as desk:
+        desk.check_owner()
+        _check_announced(desk)
+        await desk.ask(f"Take {desk.provider} out of the Registry:", ["retire"], is_given=yes)
+        errands = await desk.staking(password_file)
+        done = await errands.retire(secrets.token_bytes(16))
+        _finish(desk, done, "retired; the stake stays, see fs-tunnel market unstake", as_json)
+
+
+async def _unstake(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
+    async with _opened(**where) as desk:
+        ready = await desk.stakes.balance_of(desk.owner)
+        if desk.staked_by is not None or not ready:
+            desk.check_owner()
+        now = (await desk.market.chain.head()).timestamp
+        if desk.stake.exits_at > now:
+            _finish(desk, None, _waiting(desk), as_json)
+            return
+        if desk.stake.amount and not desk.stake.exits_at:
+            delay = format_seconds((await desk.stakes.rules()).exit_delay)
+            await desk.ask(
+                f"Ask for the stake of {desk.format(desk.stake.amount)} back, which counts no more "
+                f"from then on and can leave in {delay}:",
+                ["exit"],
+                is_given=yes,
+            )
+            errands = await desk.staking(password_file)
+            done = await errands.request_exit(secrets.token_bytes(16))
+            text = f"asked for; in {delay}, repeat the command"
+        else:
+            steps = ["finish", "withdraw"] if desk.stake.amount else ["withdraw"]
+            await desk.ask(
+                f"Move {desk.format(desk.stake.amount + ready)} to {desk.owner}:",
+                steps,
+                is_given=yes,
+            )
+            errands = await desk.staking(password_file)
+            done = await errands.collect(secrets.token_bytes(16))
+            text = f"back in the account: {desk.format(done.amount)}"
+        _finish(desk, done, text, as_json)
+
+
+def _check_announced(desk: Desk) -> None:
+    if not desk.is_announced:
+        raise ChainError(f"{desk.provider} is not announced; fs-tunnel market announce first")
+
+
+def _waiting(desk: Desk) -> str:
+    left = format_seconds(max(0, desk.stake.exits_at - int(time.time())))
+    return f"the stake can leave in {left}; repeat the command then"
+
+
+# What is told.
+
+
+def _finish(desk: Desk, done: Done | None, text: str, as_json: bool) -> None:
+    if as_json:
+        _echo_json(desk, done)
+    else:
+        _tell(desk, done, text)
+
+
+def _echo_json(desk: Desk, done: Done | None) -> None:
+    said = {
+        "schema": amounts.SCHEMA,
+        "provider": str(desk.provider),
+        "owner": str(desk.staked_by) if desk.staked_by else None,
+        "stake": amount_json(desk.stake.amount, desk.market.token),
+        "slots": desk.slots,
+        "exits_at": desk.stake.exits_at or None,
+        "transactions": [
+            "0x" + each.transaction_hash.hex() for each in (done.receipts if done else ())
+        ],
+        "gas": done.gas if done else 0,
+        "fee": {"wei": str(done.cost), "text": amounts.coin_text(done.cost)} if done else None,
+    }
+    click.echo(json.dumps(said))
+
+
+def _tell(desk: Desk, done: Done | None, text: str) -> None:
+    if text:
+        click.echo(f"provider {desk.provider}: {text}")
+    if done:
+        click.echo(f"gas: {done.gas}, for {amounts.coin_text(done.cost)} of the chain's coin")
+
+
+def _tell_stake(desk: Desk) -> None:
+    if desk.staked_by is None:
+        click.echo(f"provider: {desk.provider}\nstake: none; fs-tunnel market stake AMOUNT")
+        return
+    click.echo(
+        f"provider: {desk.provider}\nstake: {desk.format(desk.stake.amount)} of {desk.staked_by}"
+    )
+    if desk.stake.exits_at:
+        click.echo(_waiting(desk))
+        return
+    click.echo(f"covers: {desk.slots} clients at a time, at {desk.format(desk.bond)} each")
+    listed = f"{desk.entry.offer.slots} clients" if desk.is_announced else "no"
+    click.echo(f"announced: {listed}; the settings sell to {desk.sold.clients}")

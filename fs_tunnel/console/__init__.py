@@ -1,0 +1,1 @@
+"""The terminal: tables, questions, passwords, and files for their owner alone."""

@@ -1,0 +1,90 @@
+"""What a tunnel leaves behind when its engine dies, and who takes it back.
+
+The tunnel's lock decides between a helper and the commands.
+"""
+
+import logging
+from collections.abc import Iterator
+from enum import Enum
+
+from fs_tunnel import engine_process, known_endpoints
+from fs_tunnel.linux.journal.journal import Journal, journalled
+from fs_tunnel.linux.journal.state import helper_alone, locked
+from fs_tunnel.linux.routing.links import Unreachable
+from fs_tunnel.linux.splits import splits
+from fs_tunnel.linux.systemd import failed
+from fs_wire import control, uapi
+from fs_wire.errors import FlowShieldError, SystemChangeError
+
+log = logging.getLogger(__name__)
+
+_HELPER_DEADLINE = 5.0  # seconds
+
+
+def clean_up() -> Iterator[str]:
+    """Undo what tunnels without an engine have left, and yield their names.
+
+    Goes on past a failure; then SystemChangeError tells of the last one.
+    """
+    failure: FlowShieldError | None = None
+    for name in journalled():
+        with locked(name):
+            journal = Journal(name)
+            if not journal.is_open or engine_process.running(name) is not None:
+                splits.take_back_unused(name)
+                continue
+            try:
+                splits.take_back(name)
+                journal.take_all_back()
+                engine_process.wait_for_end(name)
+            except FlowShieldError as error:
+                failure = error
+                continue
+        wait_for_helper(name)
+        yield name
+    for name in splits.orphans():
+        with locked(name):
+            splits.take_back(name)
+        yield name
+    if failure is not None:
+        raise failure
+
+
+class End(Enum):
+    """What became of a tunnel whose engine has ended."""
+
+    TAKEN_DOWN = "by another command"
+    STARTED = "another command has started it again"
+    CLOSED = "it died, and what belongs into the tunnel goes nowhere"
+    UNDONE = "it died, and nothing is left of it"
+
+
+def after_the_end(name: str) -> End:
+    """See to it that an ended engine leaves either nothing behind, or a way that is closed."""
+    with locked(name):  # a command that takes it down, or starts it again, may be half-way
+        journal = Journal(name)
+        if not journal.is_open:
+            return End.TAKEN_DOWN
+        if uapi.is_answered(name):
+            return End.STARTED
+        if any(isinstance(change, Unreachable) for change in journal.changes):
+            return End.CLOSED
+        journal.take_all_back()
+        engine_process.wait_for_end(name)
+        return End.UNDONE
+
+
+def is_missed(name: str) -> bool:
+    """Whether a tunnel that is to be up has no engine."""
+    return Journal(name).is_open and not uapi.is_answered(name)
+
+
+def wait_for_helper(name: str) -> None:
+    """Return when there is no helper, and remove what it, or one that was killed, has left."""
+    try:
+        with helper_alone(name, _HELPER_DEADLINE):
+            control.helper_path(name).unlink(missing_ok=True)
+            if not failed():  # or else the tunnel is started again at once
+                known_endpoints.forget(name)
+    except SystemChangeError as error:
+        log.warning("%s and does not end; kill it by its process id", error)

@@ -1,0 +1,1 @@
+"""What a process gives up: its user, capabilities, system calls and files."""

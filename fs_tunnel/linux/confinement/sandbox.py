@@ -1,0 +1,88 @@
+"""What an engine gives up once it has its TUN and its sockets: nearly all that root may do.
+
+It is done while the process has one thread, for capabilities and Landlock are a thread's, and are
+handed on to those that it starts.  From then on the engine can change no file, start no program,
+look into no other process, and use none of root's powers but CAP_NET_ADMIN, which it needs for
+the marks of its sockets.  What the kernel or the host lacks is left out, and told.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from fs_tunnel.linux.confinement import capabilities, landlock, seccomp
+from fs_wire import libc
+
+log = logging.getLogger(__name__)
+
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+_SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo")
+_FILES = ("/etc/localtime", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
+
+
+class Sandbox(NamedTuple):
+    """What is in force: ``landlock`` is the version of the kernel's interface, 0 for none."""
+
+    capabilities: tuple[str, ...]
+    landlock: int
+    seccomp: bool
+    memory_locked: bool
+
+
+def confine(sockets: Iterable[Path], *, low_ports: bool, nice: int) -> Sandbox:
+    """Confine this process, which may remove ``sockets`` at its end.
+
+    ``low_ports``: keep CAP_NET_BIND_SERVICE.  Threads may go down to niceness ``nice``.  OSError
+    where the kernel refuses what it has.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _allow_niceness(nice)
+    is_locked = _lock_memory()
+    kept = {"CAP_NET_ADMIN": capabilities.NET_ADMIN}
+    if low_ports:
+        kept["CAP_NET_BIND_SERVICE"] = capabilities.NET_BIND_SERVICE
+    capabilities.keep_only(kept.values())
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+    version = landlock.restrict(_readable(), {path.parent for path in sockets})
+    made = Sandbox(tuple(sorted(kept)), version, seccomp.restrict(), is_locked)
+    if not made.landlock or not made.seccomp:
+        log.warning("this host has not all of a sandbox: %s", made)
+    return made
+
+
+def _allow_niceness(nice: int) -> None:
+    limit = 20 - nice
+    try:
+        resource.setrlimit(resource.RLIMIT_NICE, (limit, limit))
+    except (OSError, ValueError):
+        # Without CAP_SYS_RESOURCE all of the process gets it, or nothing of it.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
+def _lock_memory() -> bool:
+    """Keep keys out of swap; what will be mapped later counts, too."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
+        libc.call("mlockall", ctypes.c_int(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _readable() -> Iterable[Path]:
+    """The program, and what the interpreter reads as it goes."""
+    yield from map(Path, (*_SYSTEM, *_FILES))
+    yield from map(Path, sysconfig.get_paths().values())
+    yield from (Path(entry) for entry in sys.path if entry)
+    program = Path(__file__).parents[3]
+    yield from (program / "fs_tunnel", program / "fs_wire")

@@ -1,0 +1,62 @@
+"""The resolvers that this host would ask without its tunnel: those of programs outside of it."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from fs_tunnel.linux.dns.host_resolver import ResolvConf
+from fs_tunnel.linux.journal.change import Change
+from fs_wire.errors import UsageError
+from fs_wire.types import IPAddress
+
+# Where resolvconf(8) and systemd-resolved(8) keep what they heard of each link.
+_HEARD = ("run/resolvconf/interface*/*", "run/systemd/resolve/resolv.conf")
+
+
+def outside_resolvers(
+    in_force: Sequence[Change], inside: Collection[IPAddress], root: Path = Path("/")
+) -> list[IPAddress]:
+    """Resolvers beside the tunnel's, ``inside``, whose changes are ``in_force``.
+
+    One on the loopback is passed over: it is a program that itself asks through the tunnel.
+    UsageError where none is known.
+    """
+    for text in _texts(in_force, root):
+        found = [each for each in _servers(text) if not each.is_loopback and each not in inside]
+        if found:
+            return found
+    raise UsageError("no resolver outside of the tunnel is known; name one with --dns ADDRESS")
+
+
+def _texts(in_force: Sequence[Change], root: Path) -> Iterator[str]:
+    for change in in_force:
+        if isinstance(change, ResolvConf):
+            kind, _, before = change.before.partition(":")
+            if kind == "file":
+                yield before
+            elif kind == "link":
+                target = Path("/etc", before)  # which a target with a leading slash replaces
+                yield from _read(Path(os.path.normpath(f"{root}/{target}")))
+    for pattern in _HEARD:
+        for path in sorted(root.glob(pattern)):
+            yield from _read(path)
+    yield from _read(root / "etc/resolv.conf")
+
+
+def _read(path: Path) -> Iterator[str]:
+    try:
+        yield path.read_text(errors="replace")
+    except OSError:
+        return
+
+
+def _servers(text: str) -> Iterator[IPAddress]:
+    """Those of a resolv.conf(5)."""
+    for line in text.splitlines():
+        match line.split():
+            case ["nameserver", address, *_]:
+                try:
+                    yield ip_address(address)
+                except ValueError:
+                    continue

@@ -1,0 +1,1 @@
+"""nftables: the rules of clients, of providers and of lockdown."""

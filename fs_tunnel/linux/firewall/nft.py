@@ -1,0 +1,96 @@
+"""nftables: a table that is loaded as one transaction, and the words that rulesets share.
+
+Rules go through ``nft`` and not through netlink: it is atomic, and it knows intervals and maps.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fs_tunnel.linux.command import run
+from fs_tunnel.linux.journal.change import Change
+from fs_wire.errors import UsageError
+
+_INTERFACE = re.compile(r"[a-zA-Z0-9_=+.@:-]{1,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class NftTable(Change):
+    """One table of family inet, replaced as a whole."""
+
+    table: str
+    ruleset: str
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("NftTable", self.table)
+
+    def do(self) -> None:
+        run(["nft", "-f", "-"], stdin=self.ruleset)
+
+    def undo(self) -> None:
+        # Adding it first makes the deletion succeed where it is gone already.
+        run(["nft", "-f", "-"], stdin=without(self.table))
+
+
+@dataclass(frozen=True, slots=True)
+class NftChain(Change):
+    """The rules of a chain that another change's table has, and leaves empty."""
+
+    table: str
+    chain: str
+    rules: tuple[str, ...]
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("NftChain", self.table, self.chain)
+
+    def do(self) -> None:
+        here = f"inet {self.table} {self.chain}"
+        rules = "".join(f"add rule {here} {rule}\n" for rule in self.rules)
+        run(["nft", "-f", "-"], stdin=f"flush chain {here}\n{rules}")
+
+    def undo(self) -> None:
+        if has_table(self.table):
+            run(["nft", "flush", "chain", "inet", self.table, self.chain])
+
+
+def has_table(table: str) -> bool:
+    """Whether there is a table of family inet and that name."""
+    return f"table inet {table}" in run(["nft", "list", "tables"]).splitlines()
+
+
+def check_interface(ifname: str) -> None:
+    """Raise UsageError for a name that nft would misread."""
+    if not _INTERFACE.fullmatch(ifname):
+        raise UsageError(
+            f"{ifname!r} is no name for a firewall rule; rename the interface with ip link"
+        )
+
+
+def table_of(tunnel: str) -> str:
+    """The name of a tunnel's table."""
+    # nft takes no '=', '+', '.' or '-' in an identifier.
+    return "fs_" + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in tunnel)
+
+
+def check_table(table: str) -> None:
+    """Raise UsageError for a name that no tunnel's table has."""
+    if not re.fullmatch(r"fs_[a-zA-Z0-9_]{1,60}", table):
+        raise UsageError("no tunnel has such a table; see nft list tables")
+
+
+def without(table: str) -> str:
+    """Commands after which there is no such table, whether there was one or not."""
+    return f"add table inet {table}\ndelete table inet {table}\n"
+
+
+def set_of(name: str, kind: str, elements: Iterable[object]) -> str:
+    """A set of networks, which may overlap."""
+    listed = ", ".join(str(each) for each in elements)
+    body = f" elements = {{ {listed} }};" if listed else ""
+    return f"  set {name} {{ type {kind}; flags interval; auto-merge;{body} }}"
+
+
+def counters(names: Iterable[str]) -> str:
+    return "\n".join(f"  counter {name} {{ }}" for name in names)

@@ -1,0 +1,69 @@
+"""A provider with whom to negotiate while the tunnel is dead: one address and TCP port, for a time.
+
+It is an element of the sets that ``kill_switch`` makes; only marked packets pass by it, and to mark
+one takes CAP_NET_ADMIN.  So who negotiates is handed a connection (``connect_marked``), which needs
+no rule of routing by user either, and nobody else can use the hole, not even the same user.
+"""
+
+import socket
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from fs_tunnel.linux.command import run
+from fs_tunnel.linux.firewall.nft import check_table
+from fs_tunnel.linux.firewall.permitted_endpoint import check_host
+from fs_tunnel.linux.journal.change import Change
+from fs_wire.errors import SystemChangeError, UsageError
+
+LONGEST = 60  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class PermittedNegotiation(Change):
+    """An address and a TCP port, in the kill switch of one ``table``, for so many ``seconds``.
+
+    UsageError for a value that is none, or whose address is of no single host elsewhere.
+    """
+
+    table: str
+    address: str
+    port: int
+    seconds: int
+
+    def __post_init__(self) -> None:
+        check_table(self.table)
+        check_host(self.address, self.port)
+        if not 0 < self.seconds <= LONGEST:
+            raise UsageError(f"a negotiation lasts at most {LONGEST} s")
+
+    def do(self) -> None:
+        # Adding it again would leave it the rest of its time.
+        self.undo()
+        run(["nft", "add", "element", *self._element(f" timeout {self.seconds}s")])
+
+    def undo(self) -> None:
+        # Its time may be over, and the whole table gone.
+        try:
+            run(["nft", "get", "element", *self._element()])
+        except SystemChangeError:
+            return
+        run(["nft", "delete", "element", *self._element()])
+
+    def _element(self, timeout: str = "") -> tuple[str, ...]:
+        version = ip_address(self.address).version
+        element = f"{{ {self.address} . {self.port}{timeout} }}"
+        return "inet", self.table, f"negotiation{version}", element
+
+
+def connect_marked(address: str, port: int, mark: int, within: float) -> socket.socket:
+    """A TCP connection past the tunnel; OSError where there is none ``within`` seconds."""
+    family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        sock.settimeout(within)
+        sock.connect((address, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

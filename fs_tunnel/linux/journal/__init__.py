@@ -1,0 +1,1 @@
+"""What commands change on the host, written down before it is changed."""

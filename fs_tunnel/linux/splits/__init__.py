@@ -1,0 +1,1 @@
+"""Programs inside or outside of a tunnel."""

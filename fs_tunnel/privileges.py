@@ -1,0 +1,29 @@
+"""What a command may do on this host: raise a clear error before it fails half-way."""
+
+import os
+from pathlib import Path
+
+from fs_wire.errors import PrivilegeError
+
+_CAP_NET_ADMIN = 12  # capabilities(7)
+
+
+def require_root(command: str) -> None:
+    """Raise PrivilegeError unless we are root."""
+    if os.geteuid() != 0:
+        raise PrivilegeError(f"{command} changes interfaces and routes; run it with sudo")
+
+
+def require_net_admin(command: str) -> None:
+    """Raise PrivilegeError unless we are root and may change networks.
+
+    Root in a container may lack the capability.
+    """
+    require_root(command)
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    if not effective >> _CAP_NET_ADMIN & 1:
+        raise PrivilegeError(
+            f"{command} needs CAP_NET_ADMIN; run it as root, and a container with "
+            "--cap-add NET_ADMIN"
+        )

@@ -1,0 +1,1 @@
+"""What each face of the program does; the verbs in ``cli`` call it."""

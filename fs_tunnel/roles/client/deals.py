@@ -1,0 +1,235 @@
+"""Buying of one provider: what its agent asks for is looked at again, shown, and done.
+
+The agent speaks to the provider; the wallet is here, and the user, who is asked before money
+moves.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fs_market.chain.sender import Patience, Sender
+from fs_market.core.money.channels import Terms, channel_id, channels_domain
+from fs_market.core.money.prices import Price
+from fs_market.core.money.units import format_bytes, parse_seconds
+from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.messages import Quote, QuoteTerms, offer_digest
+from fs_market.core.wire.schema import from_bytes_untrusted
+from fs_market.core.wire.signatures import verify_untrusted
+from fs_market.errors import AmountError, MarketError
+from fs_market.money import voucher_book
+from fs_market.money import wallet as keystores
+from fs_market.money.voucher_book import Side
+from fs_market.money.wallet import Wallet
+from fs_net.core.records import ProviderRecord, Signed
+from fs_tunnel.console import amounts, questions
+from fs_tunnel.console.text import say
+from fs_tunnel.linux.firewall.permitted_endpoint import check_host
+from fs_tunnel.roles.client.places import Place, parse_place_untrusted
+from fs_tunnel.roles.client.providers import Provider
+from fs_tunnel.roles.client.standbys import StandBy
+from fs_tunnel.roles.conversation import conversation, senseless
+from fs_tunnel.roles.open_market import Market
+from fs_wire.errors import UsageError
+
+_PATIENCE = Patience(poll=0.5)
+
+
+@dataclass(eq=False, slots=True)
+class Payer:
+    """Who pays, within which limits; the wallet is unlocked once, and only if money moves."""
+
+    wallet: Path
+    password_file: Path | None
+    max_price: Price
+    lifetime: str
+    is_agreed: bool
+    _key: Wallet | None = field(default=None, repr=False)
+
+    @property
+    def account(self) -> Address:
+        return keystores.address_of(self.wallet)
+
+    async def unlock(self) -> Wallet:
+        """Ask for the password; WrongPassword where it is not."""
+        if self._key is None:
+            password = questions.read_password(self.password_file)
+            self._key = await keystores.unlock(self.wallet, password)
+        return self._key
+
+    def lock(self) -> None:
+        """Forget what was unlocked, where no more money is to move."""
+        self._key = None
+
+
+class Deal:
+    """With one provider: what its agent asks for is looked at again, and done."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        start: dict[str, Any],
+        session_key: Address,
+        payer: Payer,
+        market: Market,
+        *,
+        is_committed: bool,
+    ) -> None:
+        """``is_committed``: with this session key a channel was opened before, or nearly."""
+        self.provider = provider
+        self._max_price = _at_most(payer.max_price, provider.record)
+        record = provider.record
+        self.start = {
+            **start,
+            "max_price": {
+                "per_gib": self._max_price.per_gib,
+                "per_hour": self._max_price.per_hour,
+            },
+            "node": str(provider.node) if provider.node else None,
+            "record": record.raw.hex() if record else None,
+            "tunnel_key": record.content.wireguard_key.to_base64() if record else None,
+            "peer": provider.peer.hex(),
+        }
+        self._session_key, self._payer, self._market = session_key, payer, market
+        self._quote: Quote | None = None
+        self._deposit = int(start["budget"])
+        self._note: Callable[[Provider], None] = lambda _provider: None
+        self.is_committed = is_committed
+
+    async def buy_place(self, note: Callable[[Provider], None]) -> Place:
+        """MarketError where there is none; ``note`` is called before money moves."""
+        self._note = note
+        told = await self._negotiate("configured", role="negotiate", only_reserves=False)
+        if self.provider.peer:
+            self.start["relay"] = _relay_untrusted(told, self.start["relays"])
+        return parse_place_untrusted(told, self.start["tunnel_key"])
+
+    async def reserve(self) -> StandBy:
+        """A channel with it, for later; MarketError where there is none."""
+        address = await self._negotiate("reserved", role="negotiate", only_reserves=True)
+        if not isinstance(address, str):
+            raise senseless()
+        check_host(address, self.provider.port)
+        return StandBy(self.provider.place, address, self.provider.port, self.start)
+
+    async def _negotiate(self, end: str, **what: Any) -> Any:
+        """Hold the agent's conversation with it; what it says in the end."""
+        where = {"host": self.provider.host, "port": self.provider.port}
+        async with conversation({**self.start, **where, **what}) as agent:
+            async for said in agent.hear():
+                match said:
+                    case {"quote": str(quote)}:
+                        agent.say({"accept": await self._consider(bytes.fromhex(quote))})
+                    case {"open": {"terms": str(terms), "deposit": str(deposit)}}:
+                        await self._open(bytes.fromhex(terms), int(deposit))
+                        agent.say({"opened": True})
+                    case {**told} if end in told:
+                        return told[end]
+                    case _:
+                        raise senseless()
+        raise MarketError("the agent ended while it negotiated; see the system's log")
+
+    async def _consider(self, raw: bytes) -> dict[str, Any] | None:
+        """Show what it costs, and have it wanted."""
+        quote = from_bytes_untrusted(Quote, raw)
+        offer, market, deposit = quote.terms, self._market, self._deposit
+        token, payer = market.token, self._payer
+        if not offer.price.is_within(self._max_price) or offer.min_deposit > deposit:
+            raise MarketError("the agent took a quote beyond the limits; update this program")
+        if self.provider.node not in (None, offer.node):
+            raise MarketError("the agent took another node's quote; update this program")
+        domain = channels_domain(market.settings.chain_id, market.settings.channels)
+        verify_untrusted(offer_digest(domain, offer.digest), quote.signature, offer.node)
+        expires_at = int(time.time()) + max(
+            parse_seconds(payer.lifetime), offer.close_window + 1800
+        )
+        say(
+            f"provider {offer.node}: {offer.price.format(token)}, paid to {offer.payee}\n"
+            + self._risk(offer, expires_at)
+        )
+        ready = await market.channels.balance_of(payer.account)
+        if ready < deposit:
+            raise UsageError(
+                f"{token.format(ready)} lies ready for channels, and {token.format(deposit)} is "
+                f"wanted; fs-tunnel wallet deposit {token.format(deposit - ready)}"
+            )
+        questions.ask(
+            self._question(f"{token.format(deposit)} of {payer.account}"),
+            is_given=payer.is_agreed,
+        )
+        self._quote, self.is_committed = quote, True
+        self._note(self.provider)
+        return {
+            "deposit": str(deposit),
+            "expires_at": expires_at,
+            "salt": secrets.token_hex(32),
+        }
+
+    def _risk(self, offer: QuoteTerms, expires_at: int) -> str:
+        """What may be lost, before it is agreed upon; ``expires_at`` is a Unix time."""
+        return (
+            f"at risk at first: {format_bytes(offer.increment_bytes)} or "
+            f"{offer.increment_seconds} s"
+        )
+
+    def _question(self, amount: str) -> str:
+        return f"Open a channel with {amount}? What is not used comes back."
+
+    async def _open(self, raw: bytes, deposit: int) -> None:
+        """Have the channel opened, if it is what was agreed upon; once, whatever happened."""
+        self.is_committed = True
+        terms, market = from_bytes_untrusted(Terms, raw), self._market
+        settings = market.settings
+        channel = channel_id(channels_domain(settings.chain_id, settings.channels), terms)
+        known = await market.journal.do(lambda db: voucher_book.account(db, channel))
+        if known is None:
+            self._check(terms, deposit)
+            await market.journal.do(
+                lambda db: voucher_book.add_channel(db, channel, Side.PAYER, terms)
+            )
+        if await market.channels.status(channel) is not None:
+            return
+        key = await self._payer.unlock()
+        sender = Sender(market.chain, market.journal, key, settings.fees, _PATIENCE)
+        receipt = await sender.carry_out(
+            f"open:{channel.hex()}", market.channels.open(terms, deposit)
+        )
+        fee = amounts.coin_text(receipt.gas_used * receipt.gas_price)
+        say(
+            f"channel 0x{channel.hex()} is open, with {market.token.format(deposit)}\n"
+            f"gas: {receipt.gas_used}, for {fee} of the chain's coin"
+        )
+
+    def _check(self, terms: Terms, deposit: int) -> None:
+        quote = self._quote
+        if (
+            quote is None
+            or deposit != self._deposit
+            or (terms.payer, terms.session_key) != (self._payer.account, self._session_key)
+            or (terms.payee, terms.order) != (quote.terms.payee, quote.terms.digest)
+        ):
+            raise MarketError("the agent wants another channel than was agreed; it was not opened")
+
+
+def _relay_untrusted(told: object, relays: list[str]) -> str:
+    """The full node through which it was bought."""
+    match told:
+        case {"relay": str(relay)} if relay in relays:
+            return relay
+    raise senseless()
+
+
+def _at_most(limit: Price, record: Signed[ProviderRecord] | None) -> Price:
+    """No more than the user allows, and than the provider says that it asks; MarketError for 0."""
+    if record is None:
+        return limit
+    said = record.content
+    try:
+        return Price(
+            min(limit.per_gib, said.price_per_gib), min(limit.per_hour, said.price_per_hour)
+        )
+    except AmountError:
+        raise MarketError("it asks for nothing, and cannot be paid; choose another") from None

@@ -1,0 +1,1 @@
+"""A full node: its view of the chain, the page's orders, and sign-in."""

@@ -1,0 +1,123 @@
+"""An engine as ``fs_market`` asks for it, over sockets that root has connected for an agent.
+
+When they break, as when the engine ends, its user ends too, and is started again with others.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from fs_market.errors import EngineRefused
+from fs_wire.types import Endpoint, IPAddress, PublicKey
+
+_MAX_LINE = 1 << 20  # bytes
+_PATIENCE = 10.0  # seconds for an answer
+
+
+class EngineLink:
+    """See ``fs_market.ports.Engine``."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[dict[str, Any]]] = deque()
+        self._reading: asyncio.Task[None] | None = None
+        self._has_ended = False
+        self._observed: dict[Endpoint, Endpoint] = {}  # by server of STUN
+        self._has_observed = asyncio.Event()
+
+    async def open(self, sockets: dict[str, socket.socket]) -> None:
+        """Take over the connections of ``helper.engine_sockets``."""
+        streams = {}
+        for use, sock in sockets.items():
+            streams[use] = await asyncio.open_unix_connection(sock=sock, limit=_MAX_LINE)
+        self._control, self._events = streams["control"], streams["events"]
+        self._reading = asyncio.create_task(self._read_replies())
+
+    async def close(self) -> None:
+        """Hang up; ``low_credits`` ends."""
+        for _, writer in (self._control, self._events):
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def add_peer(self, peer: PublicKey, addresses: tuple[IPAddress, ...]) -> None:
+        inside = [str(each) for each in addresses]
+        await self._ask({"op": "admit", "peer": peer.to_base64(), "addresses": inside})
+
+    async def remove_peer(self, peer: PublicKey) -> None:
+        await self._ask({"op": "remove", "peer": peer.to_base64()})
+
+    async def count(self, peer: PublicKey) -> tuple[int, int]:
+        reply = await self._ask({"op": "count", "peer": peer.to_base64()})
+        return int(reply["rx_bytes"]), int(reply["tx_bytes"])
+
+    async def limit(
+        self, peer: PublicKey, *, credit: int, credit_low: int, exempt: Endpoint | None, rate: int
+    ) -> None:
+        limits: dict[str, Any] = {"credit": credit, "credit_low": credit_low}
+        limits |= {"rx_rate": rate, "tx_rate": rate} if rate else {}
+        limits |= {"exempt": str(exempt)} if exempt is not None else {}
+        await self._ask({"op": "limit", "peer": peer.to_base64(), **limits})
+
+    async def low_credits(self) -> AsyncIterator[PublicKey]:
+        reader, writer = self._events
+        writer.write(b'{"op": "watch"}\n')
+        while line := await reader.readline():
+            told = json.loads(line)
+            if told.get("event") == "credit_low":
+                yield PublicKey.from_base64(told["peer"])
+            elif told.get("event") == "observed":
+                self._observed[Endpoint.parse(told["server"])] = Endpoint.parse(told["endpoint"])
+                self._has_observed.set()
+        raise ConnectionResetError("the engine ended, or we heard it too slowly")
+
+    async def observe(self, servers: Sequence[Endpoint], within: float) -> dict[Endpoint, Endpoint]:
+        """Where those that answer in time see the tunnel's socket; ``low_credits`` hears them."""
+        self._observed = {}
+        await self._ask({"op": "observe", "servers": list(map(str, servers))})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while len(self._observed) < len(servers):
+                    self._has_observed.clear()
+                    await self._has_observed.wait()
+        return self._observed
+
+    async def endpoint_of(self, peer: PublicKey) -> Endpoint | None:
+        """Where a peer is sent to; None where that is not known."""
+        told = (await self._ask({"op": "status"}))["peers"].get(peer.to_base64(), {})
+        return Endpoint.parse(told["endpoint"]) if told.get("endpoint") else None
+
+    async def call(self, peer: PublicKey, endpoints: Sequence[Endpoint]) -> bool:
+        """Send an initiation to all of these; whether a session is fresh, and nothing was sent."""
+        reply = await self._ask(
+            {"op": "call", "peer": peer.to_base64(), "endpoints": list(map(str, endpoints))}
+        )
+        return bool(reply["has_session"])
+
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._has_ended:
+            raise ConnectionResetError("the engine ended")
+        answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answered)
+        self._control[1].write(json.dumps(request).encode() + b"\n")
+        async with asyncio.timeout(_PATIENCE):
+            reply = await answered
+        if reply.get("ok") is not True:
+            raise EngineRefused(f"the engine refused {request['op']}: {reply.get('error')}")
+        return reply
+
+    async def _read_replies(self) -> None:
+        reader = self._control[0]
+        try:
+            while line := await reader.readline():
+                answered = self._waiting.popleft()
+                if not answered.done():
+                    answered.set_result(json.loads(line))
+        finally:
+            self._has_ended = True
+            for each in self._waiting:
+                if not each.done():
+                    each.set_exception(ConnectionResetError("the engine ended"))

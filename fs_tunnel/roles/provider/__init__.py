@@ -1,0 +1,1 @@
+"""A provider: it sells places in its tunnel, and announces itself."""

@@ -1,0 +1,40 @@
+"""What web3's libraries do to the interpreter's limit of recursion is undone."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import asyncio, sys, tempfile
+from pathlib import Path
+from fs_market import wallet
+from fs_market.chain.chain import Chain
+from fs_market.core.wire.ethereum import Address
+from fs_market.chain.fees import Fees
+from fs_market.chain.transactions import Call
+
+SECRET = bytes(31) + b"x"
+
+def keystore():
+    wallet._SCRYPT_N = 2
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(wallet.create(Path(folder) / "wallet.json", SECRET, "password"))
+
+def signature():
+    call = Call(Address(bytes(20)), b"")
+    wallet.Wallet(SECRET).sign_transaction(1, call, gas=21_000, nonce=0, fees=Fees(2, 1))
+
+def chain():
+    Chain("http://127.0.0.1:1", 1, confirmations=1)
+
+before = sys.getrecursionlimit()
+{what}()
+assert "py_ecc" in sys.modules, "nobody raises it: the guard can go"
+assert sys.getrecursionlimit() == before
+"""
+
+
+@pytest.mark.parametrize("what", ["keystore", "signature", "chain"])
+def test_deep_input_ends_in_an_error_as_before(what: str) -> None:
+    subprocess.run([sys.executable, "-c", PROBE.replace("{what}", what)], check=True)

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from fs_tunnel.linux import libc
+from fs_wire import libc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

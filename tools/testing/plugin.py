@@ -13,6 +13,7 @@ from tools.testing import machine, parts, room
 from tools.testing.crew import Crew, Played, cgroups
 from tools.testing.scenes import divide, remember, remembered
 
+COMPUTED = room.REPOSITORY / "build" / "scenes.tsv"  # of the last run: computed, passed, scene
 DURATIONS = room.REPOSITORY / "tests" / "durations.json"
 _PLAYED = pytest.StashKey[list[Played]]()
 _TOLD = 20
@@ -68,6 +69,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _tell_of_processors(terminal: pytest.TerminalReporter, played: list[Played]) -> None:
     """Which scenes compute most: with two cores, that is what a run's length comes down to."""
+    COMPUTED.parent.mkdir(exist_ok=True)
+    COMPUTED.write_text(
+        "".join(f"{each.computed:.2f}\t{each.seconds:.2f}\t{each.scene.name}\n" for each in played)
+    )
     total = sum(each.computed for each in played)
     terminal.section(f"{total:.0f} s of processors, the most for")
     for each in sorted(played, key=lambda each: -each.computed)[:_TOLD]:
@@ -77,17 +82,19 @@ def _tell_of_processors(terminal: pytest.TerminalReporter, played: list[Played])
 def _play(session: pytest.Session, cgroup: Path | None) -> None:
     scenes = divide(session.items, remembered(DURATIONS))
     seconds: dict[str, float] = {}
-    with Crew(session.config, session.config.option.crew, cgroup) as crew:
-        for played in crew.play(scenes):
-            session.config.stash.setdefault(_PLAYED, []).append(played)
-            for item in played.scene.items:
-                _report(item, played, seconds)
-            if session.shouldfail:
-                raise session.Failed(session.shouldfail)
-            if session.shouldstop:
-                raise session.Interrupted(session.shouldstop)
-    if session.config.option.remember:
-        remember(DURATIONS, seconds)
+    try:
+        with Crew(session.config, session.config.option.crew, cgroup) as crew:
+            for played in crew.play(scenes):
+                session.config.stash.setdefault(_PLAYED, []).append(played)
+                for item in played.scene.items:
+                    _report(item, played, seconds)
+                if session.shouldfail:
+                    raise session.Failed(session.shouldfail)
+                if session.shouldstop:
+                    raise session.Interrupted(session.shouldstop)
+    finally:
+        if session.config.option.remember:
+            remember(DURATIONS, seconds)
 
 
 def _report(item: pytest.Item, played: Played, seconds: dict[str, float]) -> None:

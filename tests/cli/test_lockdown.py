@@ -207,7 +207,8 @@ def test_what_cannot_work_is_refused_with_a_remedy(scene: Watched) -> None:
 def test_who_came_by_ssh_is_not_cut_off(scene: Watched) -> None:
     def lockdown(address: str, *options: str) -> tuple[int, str]:
         ssh = {"SSH_CONNECTION": f"{address} 40000 198.51.100.2 22"}
-        done = scene.served.fs_tunnel(scene.home, "lockdown", "on", *options, env=ssh)
+        words = ("lockdown", "on", *options)
+        done = scene.served.fs_tunnel(scene.home, *words, env=ssh, is_forked=False)
         return done.code, done.err
 
     code, said = lockdown("198.51.100.1")

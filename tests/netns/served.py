@@ -81,10 +81,15 @@ class Served:
         *arguments: str | Path,
         module: str = "fs_tunnel.cli.main",
         env: Mapping[str, str] | None = None,
+        is_forked: bool = True,
     ) -> Finished:
-        """Run ``fs-tunnel`` to its end, whatever its exit code."""
+        """Run ``fs-tunnel`` to its end, whatever its exit code; see ``commands.fs_tunnel``."""
         done = commands.fs_tunnel(
-            *arguments, module=module, env={**self.env, **(env or {})}, network=where.name
+            *arguments,
+            module=module,
+            env={**self.env, **(env or {})},
+            network=where.name,
+            is_forked=is_forked,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
 

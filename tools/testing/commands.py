@@ -23,15 +23,17 @@ def fs_tunnel(
     cwd: Path | None = None,
     network: str = "",
     stdin: str = "",
+    is_forked: bool = True,
 ) -> Done:
     """Run ``fs-tunnel``, or another module, to its end, whatever its exit code.
 
-    ``network`` is that of ``CommandLine``, ``env`` adds to our own environment.
+    ``network`` is that of ``CommandLine``, ``env`` adds to our own environment. What looks at its
+    own /proc/self/environ must not be forked: that is another's.
     """
     words = list(map(str, arguments))
     environment = {**os.environ, **(env or {})}
     seconds = patience.seconds(60)
-    if keeper is not None:
+    if keeper is not None and is_forked:
         command = CommandLine(module, words, environment, str(cwd or Path.cwd()), network)
         return run(keeper, command, stdin, seconds)
     inside = ["ip", "netns", "exec", network] if network else []

@@ -153,7 +153,7 @@ def test_quic_cuts_off_who_sends_what_nobody_reads(
             flooding = await theirs.sessions.open(peer, 10)
             stream: Any = ours.sessions._sessions[await first(ours)].stream
             most = 0
-            with contextlib.suppress(Exception), trio.move_on_after(5):
+            with contextlib.suppress(Exception), trio.move_on_after(patience.seconds(5)):
                 for _ in range(2 * MOST_HELD // SESSION_CHUNK):
                     await theirs.sessions.write(flooding, bytes(SESSION_CHUNK))
                     most = max(most, len(stream.muxed_stream._receive_buffer))

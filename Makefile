@@ -1,7 +1,7 @@
 # Every target runs the set-up first. `make` without a target lists all targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo pictures test lint format contracts artefacts mutate bench soak fuzz lock clean
+.PHONY: help setup demo pictures test test-long steady lint format contracts artefacts mutate bench soak fuzz lock clean
 
 PYTHON ?=
 BIN := .venv/bin
@@ -9,7 +9,7 @@ SHELL_FILES := tools/setup tools/packages.sh tools/contracts tools/headers .ci/r
 SETUP = @PYTHON="$(PYTHON)" tools/setup
 
 help: ## list all targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what a developer needs: apt packages (as root), .venv, npm packages
 	$(SETUP) test lint
@@ -22,10 +22,22 @@ pictures: ## make the pictures of the page in docs/
 	$(SETUP) test
 	@$(BIN)/python -m tools.pictures
 
-test: ## run all tests; tests with network namespaces need root
+test: ## run all tests but the long walks; tests with network namespaces need root
 	$(SETUP) test
-	@tools/contracts test
-	@$(BIN)/python -m tools.tests $(PYTEST_ARGS)
+	@tools/contracts install
+	@$(BIN)/python -m pytest -q -rs --durations=20 $(PYTEST_ARGS)
+
+test-long: ## run the long walks: every step of a crash with every verb, long fuzzing (an hour)
+	$(SETUP) test
+	@tools/contracts install
+	@$(BIN)/python -m pytest -q -rs --durations=20 -m long $(PYTEST_ARGS)
+	@FS_TEST_EXAMPLES=10 $(BIN)/python -m pytest -q -rs --durations=20 \
+		$(addprefix tests/,dataplane fuzz market/core net/core net/fullnode proto wire)
+
+RUNS ?= 10
+steady: ## run all tests RUNS (10) times beside a busy load; logs in build/steady (root)
+	$(SETUP) test
+	@$(BIN)/python -m tools.steady --runs $(RUNS)
 
 lint: ## run ruff, mypy --strict, import-linter, shellcheck, slither and prose checks
 	$(SETUP) lint

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from tools.testing import commands, patience
+
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 Done = subprocess.CompletedProcess[str]
 
 
@@ -37,10 +39,7 @@ class Scene:
         return (self.directory / "password").read_text().strip()
 
     def run(self, *words: str, stdin: str = "", wallet: Path | None = None) -> Done:
-        command = [str(PROGRAM), "wallet", *words, "--wallet", str(wallet or self.wallet)]
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, timeout=DEADLINE
-        )
+        return commands.fs_tunnel("wallet", *words, "--wallet", wallet or self.wallet, stdin=stdin)
 
     def money(self, *words: str, **options: Any) -> Done:
         return self.run(

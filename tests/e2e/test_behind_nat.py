@@ -205,7 +205,7 @@ def sell_in_the_open(scene: Market, full_nodes: list[str]) -> Seller:
     other.stand()
     other.serve()
     wait_until(
-        lambda: other.money()["network"].get("full_nodes"),
+        lambda: other.money().get("network", {}).get("full_nodes"),
         what="a full node knows the other",
         seconds=60,
     )

@@ -217,7 +217,7 @@ def test_a_provider_that_comes_back_is_kept_where_nobody_else_answers(
     made, _ = scene
     made.up("--provider", f"{SECOND}:{SALES}")
     made.wait_for_agent(NAME, "served")
-    assert failover(made)["waiting"] == [f"{SECOND}:{SALES}"]
+    wait_until(lambda: failover(made)["waiting"] == [f"{SECOND}:{SALES}"], what="one stands by")
     engine = int(made.status(made.provider, SOLD)["pid"])
     made.internet.ip("link", "set", "next", "down")
     os.kill(engine, signal.SIGSTOP)

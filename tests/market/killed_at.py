@@ -21,9 +21,10 @@ import fs_market.chain.rpc  # noqa: F401
 from fs_market.chain.chain import Chain
 from fs_market.database import Database
 from fs_market.session.stream import Stream
+from tools.testing import patience
 
 DIED = -signal.SIGKILL
-_DEADLINE = 60  # seconds
+_DEADLINE = round(patience.seconds(60))
 
 
 def arm(step: int) -> None:

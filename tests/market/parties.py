@@ -19,9 +19,10 @@ from fs_market.journal import Journal
 from fs_market.money import voucher_book
 from fs_market.money.voucher_book import Side
 from fs_market.money.wallet import Wallet
+from tools.testing import patience
 
 QUICK = Patience(poll=0.01, replace_after=1000.0, give_up_after=30.0)
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 FAR = 2**40  # seconds since the epoch
 WINDOW = 3600
 

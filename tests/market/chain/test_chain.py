@@ -31,6 +31,7 @@ from fs_market.errors import (
 from fs_wire.errors import UsageError
 from tests.market.chains import Dev
 from tests.market.nodes import ANVIL_CHAIN_ID, Anvil, between
+from tools.testing import patience
 
 SOMEBODY = Address(b"\x07" * 20)
 JSON = st.recursive(
@@ -221,7 +222,7 @@ def test_a_silent_node_costs_bounded_time(node: Anvil) -> None:
 
     def wait(method: str, _count: int) -> str | None:
         if method == "eth_getBalance":
-            hang.wait(30)
+            hang.wait(patience.seconds(30))
         return None
 
     with between(node.url) as silent:

@@ -34,6 +34,7 @@ from tests.market.core.world import (
     SESSION_KEY,
     World,
 )
+from tests.walks import examples
 
 positions = st.integers(0, 10_000)
 PRICES = st.sampled_from(
@@ -275,7 +276,7 @@ class LyingAlice(Market):
 
 
 for machine in (Honest, LyingBob, LyingAlice):
-    machine.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+    machine.TestCase.settings = settings(max_examples=examples(250), stateful_step_count=40)
 TestHonest = Honest.TestCase
 TestLyingBob = LyingBob.TestCase
 TestLyingAlice = LyingAlice.TestCase

@@ -46,6 +46,7 @@ from tests.market.dealing import (
     until,
 )
 from tests.market.played import PlayedChain, PlayedEngine
+from tools.testing import patience
 
 
 async def accept(session: ClientSession, _quote: Quote) -> None:
@@ -63,7 +64,7 @@ def buyer(seller: Provider) -> Buyer:
 async def prepaid_place(folder: Path, seller: Provider) -> AsyncIterator[Tunnel]:
     async with Journal(folder / "client.journal", GENESIS) as books:
         agent = ClientAgent(PrepaidSession(client_config(SigningKey(PrivateKey().secret))), books)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             place = await agent.prepay(seller.route, buyer(seller))
         assert agent.session.is_confirmed
         yield place
@@ -88,7 +89,7 @@ def test_who_has_paid_and_left_is_served_for_it_and_the_provider_can_settle(
             async with prepaid_place(tmp_path, seller) as place:
                 (channel,) = seller.chain.known
             assert seller.engine.peers == {CLIENT_KEY: place.addresses}
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(patience.seconds(60)):
                 total = await use_up(seller.engine)
             assert DEPOSIT - 4096 <= total <= DEPOSIT
             await until(lambda: seller.ended == [channel])
@@ -154,7 +155,7 @@ class Buying:
     async def run(self) -> dict[str, Any]:
         """Run it, and return its last message."""
         self.told.clear()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             await Prepayer(self._start).run({})
         (told,) = self.told
         said = told["prepaid"]
@@ -179,7 +180,7 @@ def test_the_agent_tells_the_same_place_until_it_is_over(
             assert first["paid"] == DEPOSIT
             assert await agent.run() == first
             assert len(seller.chain.known) == 1
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(patience.seconds(60)):
                 await use_up(seller.engine)
             await until(lambda: seller.ended)
             for _ in range(2):  # first from the provider, then from the journal

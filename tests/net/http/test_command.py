@@ -20,9 +20,10 @@ from fs_wire.errors import UsageError
 from tests.net.http.fair import fair
 from tests.net.http.stage import served
 from tests.net.http.wallets import personal_sign, recover, wallet
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 
 
 @contextmanager

@@ -322,7 +322,7 @@ def test_after_a_crash_the_part_of_who_was_passed_over_is_not_spent_twice(
     assert (nobody_else.up, nobody_else.asked) == (1, [0, 1])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6).map(tuple),
     no_failover=st.booleans(),

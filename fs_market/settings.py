@@ -77,9 +77,7 @@ def find(named: Path | None) -> Path:
         if path.is_file():
             return path
     looked = " or ".join(map(str, candidates()))
-    raise ConfigError(
-        f"there are no market settings; write {looked}, or name a file with --settings"
-    )
+    raise ConfigError(f"there is no market.toml; write {looked}, or name yours with --settings")
 
 
 def read(path: Path, rpc: str | None = None) -> MarketSettings:

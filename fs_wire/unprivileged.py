@@ -9,7 +9,7 @@ import resource
 import signal
 from collections.abc import Sequence
 
-from fs_wire import libc
+from fs_wire import late_imports, libc
 from fs_wire.errors import SystemChangeError
 
 # The first of these users that exists is taken.  Debian's dnsmasq-base makes ``dnsmasq``, which
@@ -58,11 +58,13 @@ def become_nobody(parent: int) -> None:
     become(user.pw_uid, user.pw_gid, parent)
 
 
-def become(uid: int, gid: int, parent: int) -> None:
+def become(uid: int, gid: int, parent: int, *late: str) -> None:
     """Become another user, as ``become_nobody`` does.
 
     Without root, only the process's own user is possible.  ``uid`` and ``gid`` are numbers.
+    ``late`` names the modules that libraries would import afterwards; see ``late_imports``.
     """
+    late_imports.load(*late)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if os.geteuid() == 0:
         os.setgroups([])

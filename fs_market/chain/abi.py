@@ -108,7 +108,8 @@ def _decode(parameters: _Parameters, raw: bytes, what: str) -> tuple[Any, ...]:
         values = decode(_types(parameters), raw)
     except (DecodingError, OverflowError, ValueError):
         raise MalformedAnswer(
-            f"{what} has the wrong form; check that the address is the contract's"
+            f"the answer to {what}() has the wrong form; check the addresses in [contracts], and "
+            "that each is the contract that its key says"
         ) from None
     return _with_addresses(parameters, values)
 

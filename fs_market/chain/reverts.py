@@ -17,10 +17,11 @@ _MAX_DATA = 4096  # bytes that are decoded, and characters of a message that are
 _MAX_SHOWN = 200  # characters of an argument
 _BYTES_IN_MESSAGE = re.compile(r"""b(['"]).*\1""", re.DOTALL)
 _REMEDIES = {
-    "Insufficient": "deposit more with fs-tunnel wallet deposit",
+    "Insufficient": "the deposit holds no more; see fs-tunnel wallet balance",
+    "Expired": "check this host's clock; a purchase that is too old needs another NAME",
     "ERC20InsufficientBalance": "send the account more of the token",
     "ERC20InsufficientAllowance": "repeat the command",
-    "TooEarly": "wait until that time",
+    "TooEarly": "wait until that time, and run the command again",
     "Underbonded": "stake more, or offer fewer slots",
     "BelowMinimum": "stake more",
     "NoChannel": "the channel is closed; open another",

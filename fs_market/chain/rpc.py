@@ -73,11 +73,9 @@ class Rpc:
                 return await request()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if attempt == self.attempts:
-                    # The message has only the error's class: its text has the URL, which may
-                    # contain a key.
                     raise NodeUnreachable(
-                        f"{self.node} does not answer ({type(error).__name__}); "
-                        "check that it runs, or name another with --rpc"
+                        f"{self.node} {_describe(error)}; check that it runs, or name another "
+                        "chain node (--rpc, or rpc in market.toml)"
                     ) from None
             except (json.JSONDecodeError, UnicodeDecodeError):
                 raise MalformedAnswer(
@@ -103,6 +101,18 @@ class _BoundedResponse(aiohttp.ClientResponse):
         return self._body
 
 
+def _describe(error: Exception) -> str:
+    """What went wrong, in our own words: the error's text holds the URL, which may hold a key."""
+    match error:
+        case aiohttp.ClientResponseError():
+            return f"answers with HTTP status {error.status}, which no chain node does"
+        case aiohttp.ClientConnectorError():
+            return "cannot be reached"
+        case TimeoutError():
+            return "does not answer in time"
+    return "does not answer"
+
+
 def _failure(node: str, error: Any) -> NodeRefused | Reverted | MalformedAnswer:
     """Translate an error object of JSON-RPC; a contract reverted if the object has data."""
     if not isinstance(error, dict):
@@ -115,7 +125,11 @@ def _failure(node: str, error: Any) -> NodeRefused | Reverted | MalformedAnswer:
     if data is not None or code == _CODE_REVERTED or "revert" in message.lower():
         known = explain(data) if data else None
         return Reverted(f"the contract refused: {known or said or 'no reason'}", data or b"")
-    return NodeRefused(f"{node} refused: {said or 'no reason'}; check its state", code)
+    if "insufficient funds" in message or "cannot afford" in message:
+        return NodeRefused(
+            "the account has too little of the chain's coin for gas; send it some", code
+        )
+    return NodeRefused(f"{node} refused: {said or 'no reason'}; check the chain node", code)
 
 
 def _revert_data(data: Any, message: str) -> bytes | None:

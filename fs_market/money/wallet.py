@@ -206,7 +206,9 @@ def _library() -> ModuleType:
 
 
 def _exists(path: Path) -> WalletError:
-    return WalletError(f"{path} exists, and keys are never overwritten; name another file")
+    return WalletError(
+        f"{path} exists, and keys are never overwritten; name another file or folder"
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from fs_market.core.session.liveness import LOOK_EVERY, Liveness
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.database import Database
-from fs_market.errors import MalformedMessage, MarketError
+from fs_market.errors import MalformedMessage, MarketError, Reason
 from fs_market.ports import Engine, Route
 from fs_market.session import session_book
 from fs_market.session.stream import Stream, connect, no_answer
@@ -42,6 +42,13 @@ log = logging.getLogger(__name__)
 _IDLE = 3600.0  # seconds; it is long, because the session itself judges silence
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0  # seconds between attempts to connect
 _FAREWELL = 256 << 10  # bytes beyond the budget, for the last voucher and the farewell
+_WHY_NOT = {
+    Reason.FULL: "the provider has no free place",
+    Reason.PRICE: "the provider asks for a higher price, or a larger deposit, than you allow; "
+    "fs-tunnel market quote shows both",
+    Reason.SILENT: "the provider does not answer",
+    Reason.TERMS: "the provider asks for more credit or tolerance than is fair",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +141,11 @@ class ClientAgent:
             raise self._failure()
 
     def _failure(self) -> MarketError:
-        reason = self.ended.reason.text if self.ended else "the provider hung up"
-        return MarketError(
-            f"there is no agreement with the provider: {reason}; "
-            "choose another provider, or other limits"
-        )
+        if self.ended is None:
+            return MarketError("the provider hung up; choose another provider")
+        reason = self.ended.reason
+        said = _WHY_NOT.get(reason, f"the provider cannot be used ({reason.text})")
+        return MarketError(f"{said}; choose another provider, or other limits")
 
     @property
     def silence(self) -> float | None:

@@ -1,4 +1,4 @@
-"""What is in the books is on the disk, and one thing only."""
+"""The journal is on disk when a commit returns, and it never contradicts itself."""
 
 import asyncio
 import os
@@ -92,7 +92,7 @@ def test_another_chain_file_or_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_work_fails_alone(tmp_path: Path) -> None:
-    """In one commit with others: what fails is undone, what does not is kept."""
+    """In one commit with others, the failed work is undone, and the other work is kept."""
 
     def fail(db: sqlite3.Connection) -> None:
         voucher_book.note_voucher(db, promise(9))

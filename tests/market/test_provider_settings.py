@@ -1,4 +1,4 @@
-"""What a provider sells: read strictly, and every mistake is named with its key."""
+"""A provider's settings are read strictly, and every mistake is named with its key."""
 
 from pathlib import Path
 from typing import Any

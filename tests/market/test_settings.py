@@ -1,4 +1,4 @@
-"""market.toml: what is read is what was meant, and a mistake is named."""
+"""market.toml is read as it was meant, and mistakes are named."""
 
 from pathlib import Path
 

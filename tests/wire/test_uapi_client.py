@@ -19,6 +19,7 @@ from fs_wire.uapi import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerUpdate
 from fs_wire.uapi_client import UapiClient
 from tests.netns.peers import FS, Peer, running
 from tests.netns.topology import Topology
+from tools.testing import patience
 
 NAME = "alice"
 
@@ -55,7 +56,7 @@ def engine_that_says(
     def serve() -> None:
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(patience.seconds(10))
             request = b""
             while not request.endswith(b"\n\n"):
                 request += connection.recv(4096)
@@ -65,7 +66,7 @@ def engine_that_says(
                     done.wait(pause)
                     connection.sendall(chunk)
             if stays:
-                done.wait(10)
+                done.wait(patience.seconds(10))
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(folder / f"{NAME}.sock"))

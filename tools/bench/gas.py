@@ -1,4 +1,4 @@
-"""What each step of a channel costs in gas, as the receipts of a development chain have it."""
+"""The gas of each step of a channel, from the receipts of a development chain."""
 
 import asyncio
 import secrets
@@ -25,7 +25,7 @@ _HOUR = 3600
 
 
 def measure(directory: Path) -> Sample:
-    """One channel from the deposit to its end; directory holds the journals meanwhile."""
+    """Take one channel from its deposit to its end; ``directory`` holds the journals meanwhile."""
     yield from asyncio.run(_measure(directory)).items()
 
 

@@ -1,4 +1,4 @@
-"""How many vouchers one core signs and checks in a second, all checks of a provider included."""
+"""How many vouchers a second one core signs, and checks with all checks of a provider."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from tools.bench.figures import Sample
 
 
 def measure(_: Path, *, count: int) -> Sample:
-    """VoucherRefused where one is not good."""
+    """Measure; raises VoucherRefused if a voucher is invalid."""
     key = SigningKey(PrivateKey().secret)
     domain = channels_domain(1, Address(keccak(b"channels")[12:]))
     channel = keccak(b"channel")

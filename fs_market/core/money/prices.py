@@ -51,7 +51,10 @@ class Price:
             amount, _, unit = part.partition("/")
             if unit not in ("GiB", "h") or unit in found:
                 sample = f"0.05 {token.symbol}/GiB + 0.01 {token.symbol}/h"
-                raise AmountError(f"{text!r} is not a price; write {sample}")
+                raise AmountError(
+                    f"{text!r} is not a price; this market's token is {token.symbol} and its units "
+                    f"are GiB and h: write {sample}"
+                )
             found[unit] = token.parse(amount).units
         return cls(found.get("GiB", 0), found.get("h", 0))
 

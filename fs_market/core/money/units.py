@@ -58,11 +58,17 @@ class Token:
             )
         units = _scaled(number, 10**self.decimals)
         if units is None or units > MAX_AMOUNT:
-            raise AmountError(
-                f"{text!r} is not an amount; write at most {self.decimals} decimals, "
-                f"and at most {MAX_AMOUNT // 10**self.decimals} {self.symbol}"
-            )
+            raise AmountError(f"{text!r} is not an amount; {self._remedy(number)}")
         return Amount(units, self)
+
+    def _remedy(self, number: str) -> str:
+        if "," in number:
+            return f"write a point for the comma: 1.5 {self.symbol}"
+        if number.startswith("-"):
+            return f"it has to be above 0, such as 1.5 {self.symbol}"
+        if len(number.partition(".")[2]) > self.decimals:
+            return f"{self.symbol} has {self.decimals} decimals at most"
+        return f"write a number up to {MAX_AMOUNT // 10**self.decimals}, such as 1.5 {self.symbol}"
 
     def format(self, units: int) -> str:
         """Return base units as exact text: ``1.25 USDC``."""
@@ -132,6 +138,14 @@ def format_seconds(seconds: int) -> str:
         count, seconds = divmod(seconds, _TIME_UNITS[unit])
         parts += [f"{count} {unit}"] if count else []
     return " ".join(parts + ([f"{seconds} s"] if seconds or not parts else []))
+
+
+def format_wait(seconds: int) -> str:
+    """As ``format_seconds``, rounded up to hours from a day on, and to minutes from an hour on."""
+    for unit, step in (("d", "h"), ("h", "min")):
+        if seconds >= _TIME_UNITS[unit]:
+            seconds = -(-seconds // _TIME_UNITS[step]) * _TIME_UNITS[step]
+    return format_seconds(seconds)
 
 
 def _parse(text: str, units: dict[str, int], what: str) -> int:

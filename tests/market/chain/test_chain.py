@@ -1,4 +1,4 @@
-"""What a node may answer, and what it may not; contracts' errors by their names."""
+"""Which answers of a chain node are accepted or refused, and contract errors by their names."""
 
 import asyncio
 import json
@@ -31,6 +31,7 @@ from fs_market.errors import (
 from fs_wire.errors import UsageError
 from tests.market.chains import Dev
 from tests.market.nodes import ANVIL_CHAIN_ID, Anvil, between
+from tools.testing import patience
 
 SOMEBODY = Address(b"\x07" * 20)
 JSON = st.recursive(
@@ -221,7 +222,7 @@ def test_a_silent_node_costs_bounded_time(node: Anvil) -> None:
 
     def wait(method: str, _count: int) -> str | None:
         if method == "eth_getBalance":
-            hang.wait(30)
+            hang.wait(patience.seconds(30))
         return None
 
     with between(node.url) as silent:
@@ -256,12 +257,12 @@ def test_a_secret_in_the_url_is_not_told() -> None:
 
 @pytest.fixture(params=["anvil", "eth-tester"])
 def contracts(request: pytest.FixtureRequest) -> tuple[str, int, Deployed]:
-    """The same contracts on two chains that tell of a revert in two ways."""
+    """The same contracts on two chains that report a revert in two ways."""
     if request.param == "anvil":
         node: Anvil = request.getfixturevalue("node")
         return node.url, ANVIL_CHAIN_ID, request.getfixturevalue("on_anvil")
     dev: Dev = request.getfixturevalue("dev")
-    dev.fund(SOMEBODY)  # it does not even simulate for whoever has nothing
+    dev.fund(SOMEBODY)  # the chain does not even simulate calls of an account without coin
     return dev.url, dev.chain_id, dev.contracts
 
 
@@ -274,7 +275,7 @@ def test_a_contract_s_error_is_named(contracts: tuple[str, int, Deployed]) -> No
         async with Chain(url, chain_id, confirmations=1) as chain:
             channels, token = Channels(chain, deployed.channels), Erc20(chain, deployed.token)
             for call, said in (
-                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); deposit more"),
+                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); the deposit holds no more"),
                 (channels.redeem(terms, junk), r"NoChannel\(\); the channel is closed"),
                 (token._call("transfer", SOMEBODY, 5), r"ERC20InsufficientBalance\(0x"),
             ):
@@ -312,7 +313,7 @@ def test_other_errors_are_no_reverts() -> None:
 def test_no_contract_at_an_address(dev: Dev, tmp_path: Path) -> None:
     async def run() -> None:
         async with Chain(dev.url, dev.chain_id, confirmations=1) as chain:
-            with pytest.raises(MalformedAnswer, match="check that the address is"):
+            with pytest.raises(MalformedAnswer, match="check the addresses in"):
                 await Erc20(chain, SOMEBODY).balance_of(SOMEBODY)
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Names and digests of channels: what eth-account and eth-abi compute, we compute."""
+"""Ids and digests of channels agree with eth-account and eth-abi."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a client owes, by its books alone."""
+"""What a client owes according to its books."""
 
 from dataclasses import replace
 

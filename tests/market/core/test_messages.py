@@ -1,4 +1,4 @@
-"""Every message there and back, and what is none."""
+"""Every message is encoded and decoded, and invalid bytes are refused."""
 
 from dataclasses import fields, is_dataclass, replace
 from ipaddress import ip_address
@@ -83,7 +83,7 @@ def test_every_record_survives(record: type, data: st.DataObject) -> None:
 
 
 def values() -> list[Any]:
-    """Messages of a real session, as arrays."""
+    """Return the messages of a real session, as arrays."""
     world = served()
     world.download(1 << 21)
     world.client.close(world.now)

@@ -1,4 +1,4 @@
-"""Receipts: their digest, their chain, and what does not belong to it."""
+"""Receipts: their digest, their chain, and receipts that do not belong to it."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,7 @@ SECOND = Receipt(
 
 
 def typed(name: str, members: dict[str, tuple[str, Any]]) -> bytes:
-    """What eth-account makes of a struct in our domain."""
+    """Return what eth-account makes of a struct in our domain."""
     domain = {
         "name": "FlowShield Channels",
         "version": "1",

@@ -1,4 +1,4 @@
-"""What each side signs of where it can be called."""
+"""What each side signs about the endpoints at which it can be called."""
 
 from dataclasses import replace
 

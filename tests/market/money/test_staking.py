@@ -1,4 +1,4 @@
-"""A provider's stake and entry, by its owner, on the development chain."""
+"""A provider's stake and entry, made by its owner on the development chain."""
 
 import asyncio
 import os
@@ -98,7 +98,7 @@ def test_what_cannot_be_is_refused_before_it_costs(dev: Dev, tmp_path: Path) -> 
             with pytest.raises(ChainError, match="belongs to"):
                 await eve.stake(100 * TOKEN)
             assert await eve.us.chain.nonce(eve.us.wallet.address) == before
-            # A task that was refused for good does not come back.
+            # A task that was finally refused does not come back.
             offered = Offer(101, os.urandom(32))
             keys = os.urandom(32), os.urandom(32)
             with pytest.raises(Reverted):

@@ -269,7 +269,9 @@ def write_configurations(folder: Path) -> list[Path]:
         check=True,
     ).stdout.strip()
     paths = []
-    for name, text in re.findall(r"^cat > (\S+) <<END\n(.*?)^END$", guide, re.MULTILINE | re.DOTALL):
+    for name, text in re.findall(
+        r"^cat > (\S+) <<END\n(.*?)^END$", guide, re.MULTILINE | re.DOTALL
+    ):
         paths.append(folder / name)
         paths[-1].touch(mode=0o600)
         filled = re.sub(r"\$\(cat private\.key\)|\$\w+_KEY", key, text)

@@ -1,1 +1,1 @@
-"""The network: how providers are found, so that no full node needs to be trusted."""
+"""The network: clients find providers without having to trust any single full node."""

@@ -16,6 +16,7 @@ from fs_tunnel import config
 from fs_tunnel.cli.status import SCHEMA
 from fs_wire import errors
 from tools import reference
+from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MAN = REPOSITORY / "docs" / "man"
@@ -35,7 +36,7 @@ def test_mandoc_finds_no_fault(page: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=patience.seconds(30),
     )
     assert (done.returncode, done.stdout) == (0, "")
 

@@ -1,7 +1,7 @@
-"""Write docs/timers.md and docs/sessions.md from the tables that timers and sessions run on.
+"""Write docs/timers.md and docs/sessions.md from the tables of timers and session states.
 
 python -m tools.state_diagram            rewrite the documents
-python -m tools.state_diagram --check    exit 1 if one is stale
+python -m tools.state_diagram --check    exit with 1 if a document is out of date
 """
 
 import sys
@@ -17,7 +17,7 @@ S = TypeVar("S", bound=Enum)
 
 DOCS = Path(__file__).parent.parent / "docs"
 
-# What the owner of the timers does when one is due: fs_tunnel/proto/peer.py, handle_timer.
+# What ``handle_timer`` in fs_tunnel/proto/peer.py does when a timer is due.
 WHEN_DUE = {
     Timer.RETRANSMIT_HANDSHAKE: "send another initiation, at most 18 times",
     Timer.SEND_KEEPALIVE: "send an empty packet",
@@ -73,12 +73,12 @@ asks to be told of the next one.
 
 
 def documents() -> dict[Path, str]:
-    """All of them, by where they belong."""
+    """Return the text of each document, by its path."""
     return {DOCS / "timers.md": render_timers(), DOCS / "sessions.md": render_sessions()}
 
 
 def render_sessions() -> str:
-    """Both sides of a paid session, as Mermaid state diagrams."""
+    """Draw both sides of a paid session as Mermaid state diagrams."""
     return "\n".join(
         [
             "# The states of a paid session",
@@ -118,7 +118,7 @@ def _states(transitions: Mapping[S, Mapping[S, str]]) -> list[str]:
 
 
 def render_timers() -> str:
-    """Two tables and a Mermaid flowchart."""
+    """Draw a Mermaid flowchart and two tables."""
     return "\n".join(
         [
             "# A peer's timers",
@@ -154,7 +154,7 @@ def render_timers() -> str:
 
 
 def main() -> int:
-    """Rewrite the documents, or with ``--check`` compare them."""
+    """Rewrite the documents, or compare them with ``--check``."""
     if "--check" not in sys.argv[1:]:
         for path, text in documents().items():
             path.write_text(text)

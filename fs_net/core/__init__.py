@@ -1,1 +1,1 @@
-"""The network without IO: what providers say, what of it is believed, and how views converge."""
+"""The network without IO: what providers announce, what is believed, and how full nodes agree."""

@@ -1,1 +1,1 @@
-"""A full node: it gathers what providers say, and tells it to whoever asks."""
+"""A full node: it gathers what providers announce, and answers everybody who asks."""

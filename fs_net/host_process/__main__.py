@@ -1,8 +1,9 @@
-"""Start as ``python -m fs_net.host_process FD``: FD is one end of a socketpair.
+"""Start as ``python -m fs_net.host_process FD``; FD is one end of a socketpair.
 
-Settings are the first frame on it, never arguments that others can read.
+The settings come as the first frame, because local users can read arguments.
 """
 
+import contextlib
 import logging
 import os
 import resource
@@ -15,12 +16,13 @@ import trio
 from fs_net.bridge import Kind, Settings, pack
 from fs_net.host_process.link import Link
 from fs_net.host_process.node import Node
+from fs_wire.failure import describe
 
-_GRACE = 3.0  # s for closing, which may hang
+_GRACE = 3.0  # s to close everything, because libp2p may hang
 
 
 async def run(descriptor: int) -> None:
-    """Serve the program until it closes the socket."""
+    """Serve the program until it closes the socket; tell it what else ends this process."""
     end = socket.socket(fileno=descriptor)
     end.setblocking(False)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(end))
@@ -30,20 +32,25 @@ async def run(descriptor: int) -> None:
         return
     settings = Settings.from_value(first[2])
     resource.setrlimit(resource.RLIMIT_DATA, (settings.max_memory, settings.max_memory))
-    node = Node(settings, link)
-    async with node.running():
-        await stream.send_all(pack(Kind.TELL, "ready", [await node.info()]))
-        await link.serve(node.methods)
-        node.remember()
-        signal.alarm(int(_GRACE))  # its default action ends the process
+    try:
+        node = Node(settings, link)
+        async with node.running():
+            await stream.send_all(pack(Kind.TELL, "ready", [await node.info()]))
+            await link.serve(node.methods)
+            node.remember()
+            signal.alarm(int(_GRACE))  # its default action ends the process
+    except Exception as error:
+        with contextlib.suppress(trio.BrokenResourceError, trio.BusyResourceError):
+            await stream.send_all(pack(Kind.TELL, "failed", [describe(error)]))
+        raise
 
 
 def main(descriptor: int) -> None:
-    """The process's life, with that end of a socketpair."""
+    """Run the process with this end of a socketpair."""
     os.umask(0o077)
     logging.basicConfig(level=logging.WARNING)
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # strangers would fill the log
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then closes
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # otherwise strangers fill the log
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which closes us
     trio.run(run, descriptor)
 
 

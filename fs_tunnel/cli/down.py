@@ -27,7 +27,7 @@ def down(conf: str) -> None:
     require_net_admin("fs-tunnel down")
     name = settings.tunnel_name(conf)
     files = MarketFiles(name)
-    role = (files.read_start() or {}).get("role")
+    role = files.role()
     told = _dismiss_agent(name) if role else None
     click.echo(f"{name} is down" if take_down(name) else _was_not_up(name))
     if told is not None:

@@ -13,7 +13,7 @@ from fs_tunnel.linux.journal.state import host_locked
 from fs_tunnel.linux.routing.remote_login import remote_login
 from fs_tunnel.privileges import require_net_admin, require_root
 from fs_wire.errors import NotRunningError, UsageError
-from fs_wire.uapi import UapiClient
+from fs_wire.uapi_client import UapiClient
 
 SCHEMA = 1
 

@@ -4,22 +4,16 @@ from dataclasses import asdict
 from typing import Any
 
 from fs_tunnel.console.text import ago, counted, human_bytes
-from fs_tunnel.helper.client import HelperClient
 from fs_tunnel.roles.client import standbys
 from fs_tunnel.roles.market_files import MarketFiles
-from fs_wire.errors import ControlError, NotRunningError
 
 
-def told_of(name: str) -> dict[str, Any] | None:
-    """What the agent of a tunnel said last; None where it has none.
+def told_of(name: str, said: dict[str, Any]) -> dict[str, Any] | None:
+    """What the agent of a tunnel told its helper last, which ``said`` so; None where it has none.
 
     A client's has ``failover``: who stands by, every move, and the one that is under way, or why
     there is none.
     """
-    try:
-        said = HelperClient(name).status()
-    except (NotRunningError, ControlError):
-        return None
     told = said.get("market")
     if not isinstance(told, dict):
         return None
@@ -43,8 +37,8 @@ def summary(told: dict[str, Any]) -> str:
 
 def _money(told: dict[str, Any]) -> str:
     match told:
-        case {"state": "failed", "error": error}:
-            return f"market: {error}"
+        case {"state": "failed" | "starting", "error": error}:
+            return f"market: {error}; it is started again by itself"
         case {"role": "provider"}:
             return (
                 f"market: {told['price']}; {counted(len(told['clients']), 'client')}, "

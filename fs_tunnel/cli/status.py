@@ -85,6 +85,8 @@ def _to_table(tunnel: dict[str, Any]) -> str:
         lines.append("packet path: " + ", ".join(_describe_path(path)))
     if market := tunnel.get("market"):
         lines.append(summary(market))
+    if resolver := tunnel.get("resolver"):
+        lines.append(f"resolver: {resolver['failure']}; it is started again by itself")
     if "sandbox" in tunnel and (missing := _describe_sandbox(tunnel["sandbox"])):
         lines.append("sandbox: " + missing)
     if drops := tunnel.get("drops"):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.options.market_options import buying_options
+from fs_tunnel.cli.options.market_options import buying_options, purchase_of
 from fs_tunnel.cli.options.params import InboundParam, Network, User
 from fs_tunnel.cli.options.tunnel_options import ALLOW_HOOKS, FOREGROUND
 from fs_tunnel.config import TunnelConfig
@@ -129,19 +129,10 @@ def _buy(
 ) -> None:
     """Bring up the tunnel of the first provider that has a place, and can be reached."""
     # The chain's library takes its time.
-    from fs_tunnel.roles.client.buying import Buying  # noqa: PLC0415
-    from fs_tunnel.roles.client.reaching import Unreachable  # noqa: PLC0415
+    from fs_tunnel.roles.client.buying import buy_tunnel  # noqa: PLC0415
 
     require_net_admin("fs-tunnel up")
-    buying = Buying(name, protection, **options)
-    while True:
-        files = buying.buy()
-        try:
-            bring_up(str(files.conf), str(files.start), buying.reach())
-        except Unreachable as error:
-            buying.go_on(error)
-        else:
-            return
+    buy_tunnel(name, protection, purchase_of(options), bring_up)
 
 
 def _keep_remote_login(config: TunnelConfig, protection: Protection) -> None:

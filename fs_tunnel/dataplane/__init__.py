@@ -1,1 +1,1 @@
-"""Packets: sealed, opened, counted and limited, by tables that the control plane writes."""
+"""The packet path: seals, opens, counts and limits packets, by the control plane's tables."""

@@ -1,1 +1,1 @@
-"""WireGuard without sockets, clocks or randomness: all three are arguments."""
+"""WireGuard without sockets, clocks or randomness: callers pass all three in."""

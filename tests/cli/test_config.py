@@ -15,9 +15,10 @@ from fs_tunnel.config import load, render
 from fs_tunnel.proto.crypto import public_key
 from fs_wire.errors import ConfigError, PrivilegeError
 from fs_wire.types import KEY_LEN, PrivateKey, PublicKey
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 QUIET_ZONE, SCALE = 4, 8  # modules around a code; pixels to a module
 
 

@@ -20,9 +20,10 @@ from fs_tunnel.privileges import require_net_admin, require_root
 from fs_tunnel.proto.errors import ProtocolError
 from fs_wire import errors
 from fs_wire.errors import PrivilegeError
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 QUOTED = "what may be a secret"
 
 

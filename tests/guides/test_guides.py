@@ -65,8 +65,9 @@ def _run_a_full_node(made: World, values: dict[str, str]) -> str:
     said = terminal.start(node.text, "page: ")
     assert '"providers":[]' in made.type_block(check, values).replace(" ", "")
     assert "<html" in made.page("fullnode")
-    address: str = re.findall(r"^listens: (\S+)$", said, re.MULTILINE)[0]
-    return address
+    address = re.search(r"^listens: (\S+)$", said, re.MULTILINE)
+    assert address is not None
+    return address[1]
 
 
 def _buy(made: World, values: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ def unix_ms() -> int:
 
 
 class Gatherer:
-    """Takes what is delivered, and heartbeats."""
+    """Takes deliveries and heartbeats."""
 
     def __init__(self, chain: ChainView, network: bytes = NETWORK) -> None:
         self.index = Index()

@@ -11,8 +11,9 @@ import click
 
 from fs_market.chain.contracts import Registry
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.prices import Price
 from fs_market.core.money.units import Token, format_bytes, format_seconds, format_wait
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.messages import Quote
 from fs_market.errors import ChainError
@@ -219,7 +220,7 @@ async def _quote(provider: str, *, as_json: bool, **where: Any) -> None:
         offer = offered.terms
         click.echo(
             f"provider: {offer.node}\n"
-            f"price: {offer.price.format(found.token)}\n"
+            f"price: {Price.of(offer).format(found.token)}\n"
             f"paid to: {offer.payee}\n"
             f"least deposit: {found.token.format(offer.min_deposit)}\n"
             f"at risk at first: {format_bytes(offer.increment_bytes)} or "

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fs_tunnel.cli.options.market_options import prepaying_options
+from fs_tunnel.cli.options.market_options import prepaying_options, purchase_of
 from fs_tunnel.cli.options.params import json_option
 from fs_tunnel.console import amounts
 from fs_tunnel.console.private_file import write_privately
@@ -63,7 +63,7 @@ def prepay(
     theirs = PublicKey.from_base64(public_key) if public_key else None
     # What is said on the way is for people.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        bought = prepaying.prepay(output, theirs, **options)
+        bought = prepaying.prepay(output, theirs, purchase_of(options))
     write_privately(output, bought.conf.encode())
     code = qr_code(bought.conf) if is_shown or qr_file else None
     if code is not None and qr_file is not None:

@@ -20,9 +20,9 @@ from fs_market import settings as market_settings
 from fs_market.chain.contracts import Offer, ProviderEntry, Registry, Stake, StakeBook
 from fs_market.chain.fees import offer
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.stakes import bind_digest, stakes_domain
 from fs_market.core.money.units import format_wait
 from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address
+from fs_market.core.wire.stakes import bind_digest, stakes_domain
 from fs_market.errors import ChainError
 from fs_market.money import wallet as keystores
 from fs_market.money.errands import Done

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fs_tunnel.cli.options.params import Country, Percent, User
+from fs_tunnel.roles.client.purchase import Looking, Purchase
 
 MARKET_USER = click.option(
     "--market-user",
@@ -150,6 +151,13 @@ def prepaying_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def purchase_of(options: dict[str, Any]) -> Purchase:
+    """What ``buying_options`` or ``prepaying_options`` brought."""
+    given = {"no_failover": True, **options}
+    looking = Looking(**{each: given.pop(each) for each in Looking.__slots__})
+    return Purchase(looking=looking, **given)
 
 
 def _paying_options(lifetime: str, until: str, amount: str) -> tuple[Callable[..., Any], ...]:

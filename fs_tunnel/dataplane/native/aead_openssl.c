@@ -1,4 +1,4 @@
-/* OpenSSL's libcrypto, on every processor. */
+/* Seals and opens with OpenSSL's libcrypto, which runs on every processor. */
 #include "aead.h"
 
 #include <openssl/evp.h>

@@ -6,6 +6,7 @@ Rules go through ``nft`` and not through netlink: it is atomic, and it knows int
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from string import Template
 
 from fs_tunnel.linux.command import run
 from fs_tunnel.linux.journal.change import Change
@@ -85,11 +86,36 @@ def without(table: str) -> str:
     return f"add table inet {table}\ndelete table inet {table}\n"
 
 
-def set_of(name: str, kind: str, elements: Iterable[object]) -> str:
-    """A set of networks, which may overlap."""
-    listed = ", ".join(str(each) for each in elements)
-    body = f" elements = {{ {listed} }};" if listed else ""
-    return f"  set {name} {{ type {kind}; flags interval; auto-merge;{body} }}"
+def fill(ruleset: str, **holes: object) -> str:
+    """Fill the holes of a ruleset that is nft text but for them; a hole is written ``$name``.
+
+    A hole that stands for whole rules has a line of its own, which vanishes if there are none.
+    Raise KeyError for a hole without a value.
+    """
+    lines = []
+    for line in ruleset.splitlines():
+        text = line.lstrip()
+        indentation = line.removesuffix(text)
+        filled = Template(text).substitute(holes)
+        lines += [f"{indentation}{each}\n" for each in filled.splitlines() if each]
+    return "".join(lines)
+
+
+def elements(name: str, values: Iterable[object]) -> dict[str, str]:
+    """The holes for the sets ``name4`` and ``name6``: what each declares as its elements.
+
+    A value is written with its address first.  nft takes no empty list: such a hole is empty.
+    """
+    texts = [str(each) for each in values]
+    return {
+        f"{name}4": _declared(each for each in texts if ":" not in each),
+        f"{name}6": _declared(each for each in texts if ":" in each),
+    }
+
+
+def _declared(texts: Iterable[str]) -> str:
+    listed = ", ".join(texts)
+    return f"elements = {{ {listed} }};" if listed else ""
 
 
 def counters(names: Iterable[str]) -> str:

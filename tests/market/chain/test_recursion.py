@@ -1,4 +1,4 @@
-"""What web3's libraries do to the interpreter's limit of recursion is undone."""
+"""web3's libraries change the interpreter's recursion limit, and that is undone."""
 
 import subprocess
 import sys

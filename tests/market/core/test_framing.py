@@ -1,4 +1,4 @@
-"""Messages on a stream, whole or refused."""
+"""Messages on a stream arrive whole or are refused."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""When a provider is taken for lost: silence alone, and never our own sleep."""
+"""When a provider counts as lost: after silence only, and never after our own sleep."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What service costs, to the base unit."""
+"""The cost of service, to the base unit."""
 
 from fractions import Fraction
 from hashlib import sha256
@@ -28,7 +28,7 @@ durations = st.integers(0, 10**8)
     [
         (Price(1_000_000, 0), GIB, 10**6, 1_000_000),
         (Price(1_000_000, 0), 1 << 20, 0, 976),  # 976.56 for 1 MiB
-        (Price(1_000_000, 0), 1024 << 20, 0, 1_000_000),  # and yet not 1024 * 976 for a GiB
+        (Price(1_000_000, 0), 1024 << 20, 0, 1_000_000),  # a GiB costs more than 1024 * 976
         (Price(0, 3600), 10**9, 1, 1),
         (Price(1, 1), GIB // 2, 1800, 1),  # two halves make one
         (Price(1, 0), GIB - 1, 0, 0),

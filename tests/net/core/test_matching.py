@@ -1,4 +1,4 @@
-"""Which providers suit a wish, and in which order."""
+"""Which providers match a client's wishes, and in which order."""
 
 from dataclasses import replace
 from typing import Any

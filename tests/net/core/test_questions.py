@@ -1,4 +1,4 @@
-"""What nodes ask each other, as bytes."""
+"""The questions between peers, as bytes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What one peer sends must not end a host; each case does where its guard is missing."""
+"""No message of one peer may end a host; without its guard, each case does."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Amounts, places and plots, as people see them."""
+"""Amounts, decimals and plots, as people see them."""
 
 import re
 import shlex

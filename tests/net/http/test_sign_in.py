@@ -1,4 +1,4 @@
-"""Who may see an account's orders."""
+"""Who may see the orders of an account."""
 
 import asyncio
 import os

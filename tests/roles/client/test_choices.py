@@ -1,4 +1,4 @@
-"""The providers that suited, as they are kept for later."""
+"""The matching providers, as they are kept for later."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What ``up`` takes of addresses and of an agent's words, before it opens anything for them."""
+"""Which addresses, and which words of an agent, ``up`` accepts before it opens anything."""
 
 import pytest
 

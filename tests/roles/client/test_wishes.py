@@ -1,4 +1,4 @@
-"""What a user writes about the provider that is wanted."""
+"""What a user may write about the wanted provider."""
 
 import click
 import pytest

@@ -1,3 +1,3 @@
 """FlowShield's tunnel: WireGuard in userspace, client and provider in one program."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -19,18 +19,20 @@ from tools import reference
 from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = {path.stem: path for path in (REPOSITORY / "docs" / "man").glob("*.8")}
+MAN = REPOSITORY / "docs" / "man"
+PAGES = {path.stem: path for path in MAN.glob("*.8")}
+FILES = sorted(MAN.iterdir())
 COMMANDS = dict(reference.commands())
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_mandoc_finds_no_fault(name: str) -> None:
+@pytest.mark.parametrize("page", FILES, ids=lambda path: path.name)
+def test_mandoc_finds_no_fault(page: Path) -> None:
     if shutil.which("mandoc") is None:
         if os.geteuid() == 0:
             pytest.fail("mandoc is missing; run: apt-get install mandoc", pytrace=False)
         pytest.skip("mandoc is not installed; run: apt-get install mandoc")
     done = subprocess.run(
-        ["mandoc", "-Tlint", "-Wwarning", str(PAGES[name])],
+        ["mandoc", "-Tlint", "-Wwarning", str(page)],
         capture_output=True,
         text=True,
         check=False,
@@ -99,10 +101,9 @@ def test_every_variable_of_the_environment_is_in_a_page() -> None:
 
 def test_the_page_has_the_keys_of_the_market() -> None:
     """Those of each section of market.toml, in the list that follows its name."""
-    page = PAGES["fs-tunnel"].read_text()
-    settings = page[page.index(".Sh MARKET SETTINGS") : page.index(".Sh STATUS AS JSON")]
+    page = (MAN / "market.toml.5").read_text()
     sections = dict(
-        re.findall(r"^\.Li \[(\w+)\] .*?\n(.*?)^\.El$", settings, re.MULTILINE | re.DOTALL)
+        re.findall(r"^\.Ss Section \[(\w+)\]\n(.*?)^\.El$", page, re.MULTILINE | re.DOTALL)
     )
     listed = {
         section: {

@@ -33,6 +33,44 @@ ARROWS = {
     Action.STOP: "-.->",
 }
 
+# What a reader should know before each drawing.
+SESSIONS = """\
+A paid session is one use of a provider, paid from one channel. Client and provider run one state
+machine each. They talk over any connection before the tunnel exists, and through the tunnel
+afterwards. If either side crashes, it goes on in the state that its journal has.
+
+An arrow says what moves the machine. A word with a capital letter is a message from the other
+side: `Quote`, `Order`, `PeerConfig`, `Voucher`, `Refusal`, `Close`. The other words are what the
+user wants, what the chain shows, or time that passed.
+
+""".splitlines()
+THE_CLIENT = """\
+The client asks for a quote, opens a channel, and orders its place. While it is `served`, it
+counts bytes and time and signs vouchers. It leaves without paying more if the provider claims
+too much (`counts disagree`), if all is paid and nothing comes (`starved`), or if nobody answers
+(`silence`). While it is `closing`, it pays the last bytes.
+
+""".splitlines()
+THE_PROVIDER = """\
+The provider answers an order only after it has found the channel on the chain. It serves on
+credit of one credit window. If the credit ends, the session is `suspended`: the tunnel lets only
+the payment port through, until a voucher comes. While the session is `closing`, the provider
+waits for the last voucher. It redeems it after that.
+
+""".splitlines()
+TIMERS = """\
+WireGuard has no connection that opens and closes. Each peer has some timers instead, and this
+page shows all of them. An event on the left starts or stops a timer on the right. When a timer
+is due, the peer does what the last table says.
+
+As a user you see three of them. A lost handshake is repeated every five seconds. If you send and
+nothing comes back for 15 seconds, the peer makes a new session. A `PersistentKeepalive` keeps a
+NAT open. The times are WireGuard's own, and random jitter keeps peers from acting at the same
+moment. `look` is ours: with the native packet path, the peer does not see each packet, so it
+asks to be told of the next one.
+
+""".splitlines()
+
 
 def documents() -> dict[Path, str]:
     """Return the text of each document, by its path."""
@@ -48,12 +86,15 @@ def render_sessions() -> str:
             "Made by `python -m tools.state_diagram` from the tables in",
             "`fs_market/core/session/client_states.py` and `provider_states.py`.",
             "",
+            *SESSIONS,
             "## The client",
             "",
+            *THE_CLIENT,
             *_states(client_states.TRANSITIONS),
             "",
             "## The provider",
             "",
+            *THE_PROVIDER,
             *_states(provider_states.TRANSITIONS),
             "",
         ]
@@ -84,6 +125,7 @@ def render_timers() -> str:
             "",
             "Made by `python -m tools.state_diagram` from `fs_tunnel/proto/timers.py`.",
             "",
+            *TIMERS,
             "```mermaid",
             "flowchart LR",
             *(f"  {event.name}([{_words(event)}])" for event in Event),

@@ -6,6 +6,7 @@ import pytest
 
 from tests.guides.blocks import GUIDES, blocks_of
 from tests.guides.world import ADDRESSES, PAGE, World, world
+from tests.netns.waiting import wait_until
 
 NAMES = sorted(path.stem for path in GUIDES.glob("*.md"))
 KEY = re.compile(r"^[A-Za-z0-9+/]{43}=$", re.MULTILINE)
@@ -75,6 +76,13 @@ def _buy(made: World, values: dict[str, str]) -> None:
     assert "paid  up  connected" in shown
     assert made.page("client") == PAGE
     assert "paid is down" in shown
-    assert "no channel is open" in shown
-    before, after = map(float, EARNED.findall(shown))
+    end = blocks_of("buyer")[-1]
+    assert end.kind == "later"
+
+    def closed() -> str:
+        told = made.type_block(end, values)
+        return told if "no channel is open" in told else ""
+
+    last = wait_until(closed, what="the provider closes the channel", seconds=60)
+    before, after = (float(EARNED.findall(each)[-1]) for each in (shown, last))
     assert 4.99 < after < before == 5

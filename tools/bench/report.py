@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tools.bench import plot
+from tools.bench import misses, plot
 from tools.bench.figures import FIGURES, TABLES, Reading, median, values
 from tools.bench.scenes import MEANINGS
 from tools.bench.targets import Verdict, judge
@@ -14,6 +14,9 @@ _PREFACE = """\
 `make bench BENCH_ARGS=--write-docs` wrote this page after one run on one machine. The programs took
 turns. The tables show medians, with the extremes of the runs in brackets. Compare figures only
 within this page: other machines give other figures, but similar ratios."""
+_TARGETS = """\
+A target compares FlowShield with another program, or with a fixed figure. If it does not reach a
+`must`, the result is FAIL; an `aim` is a wish beyond that. This page shows missed targets, too."""
 _PROGRAMS = """\
 `flowshield` is the packet path in C, and `flowshield-python` is the packet path in Python. `veth`
 is the wire without a tunnel. The others are the distribution's packages with their defaults.
@@ -75,7 +78,9 @@ def document(report: Report, picture: str) -> str:
         _PROGRAMS,
         f"![Medians as bars]({picture})",
         "## Targets",
+        _TARGETS,
         _markdown(verdicts(report)),
+        *_missed(report),
     ]
     for title, grid in grids(report):
         parts += [f"## {title}", _markdown(grid)]
@@ -102,6 +107,11 @@ def picture(report: Report) -> str:
         if bars:
             charts.append(plot.Chart(FIGURES[name].head, bars, FIGURES[name].digits))
     return plot.draw(charts)
+
+
+def _missed(report: Report) -> list[str]:
+    found = list(misses.explain(judge(report.readings, report.scenes), report.readings))
+    return ["What was missed:", "\n".join(f"- {each}" for each in found)] if found else []
 
 
 def _peers(report: Report) -> list[str]:

@@ -37,7 +37,7 @@ def password_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
-            "--rpc", metavar="URL", help="Chain node to use instead of the one in the settings."
+            "--rpc", metavar="URL", help="Use this chain node, not the one in the settings."
         ),
         click.option(
             "--settings",

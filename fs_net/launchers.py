@@ -68,6 +68,7 @@ class ForkServer:
             )
         self._lock = asyncio.Lock()
         self._has_served = False
+        self._why = ""  # it ended, by its own words
         self.lost = asyncio.Event()  # it ended, and cannot be made again without root
 
     async def launch(self, end: socket.socket) -> Process:
@@ -90,9 +91,11 @@ class ForkServer:
         except OSError:
             said, descriptors = b"", []
         if not descriptors:
-            why = said.decode(errors="replace") or "what starts it has ended"
+            self._why = self._why or said.decode(errors="replace") or "what starts it has ended"
+            self._end.close()
+            self._server.wait()
             raise HostGone(
-                f"no network process can be started ({why}); see that libp2p is installed"
+                f"no network process can be started ({self._why}); see that libp2p is installed"
             )
         return int.from_bytes(said, "big"), descriptors[0]
 

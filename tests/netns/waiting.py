@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def wait_until(
-    condition: Callable[[], T], *, what: str, seconds: float = 20.0, every: float = 0.02
+    condition: Callable[[], T], *, what: str, seconds: float = 20.0 * 5, every: float = 0.02
 ) -> T:
     """Return the first true value of ``condition``; AssertionError names ``what`` at the deadline.
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
-from fs_net.errors import HostFailed, HostGone, HostTimeout
+from fs_net.errors import HostFailed, HostGone, HostTimeout, NetError
 from fs_net.launchers import Exec, Launcher, Process
 from fs_net.session import Session
 from fs_wire.errors import Malformed
@@ -228,7 +228,7 @@ class Host:
             try:
                 await self._run_once()
             except Exception as error:  # noqa: BLE001 - another process may work where this failed
-                self.failure = describe(error)
+                self.failure = str(error) if isinstance(error, NetError) else describe(error)
             if loop.time() - started > _HEALTHY_AFTER:
                 wait = shortest
             log.warning(

@@ -29,6 +29,12 @@ def test_who_is_alone_says_nothing_of_others() -> None:
     assert summary({"state": "starting"}) == "market: starting"
 
 
+@pytest.mark.parametrize("state", ["failed", "starting"])
+def test_why_an_agent_does_not_start_is_told(state: str) -> None:
+    told = {"state": state, "error": "the agent: it ended with 1: no such module"}
+    assert summary(told) == f"market: {told['error']}; it is started again by itself"
+
+
 def test_what_was_paid_elsewhere_is_told() -> None:
     others = [{"node": "0xA", "paid": AMOUNT}, {"node": "0xB", "paid": NOTHING}]
     assert summary({**SERVED, "elsewhere": others}) == LINE + "; before: 5 FST to 0xA"

@@ -1,4 +1,4 @@
-"""Files that a process may see: landlock(7), for the calling thread and those it will start."""
+"""Limit the files of the calling thread, and of threads that it will start: landlock(7)."""
 
 import ctypes
 import errno
@@ -31,8 +31,8 @@ class _PathBeneath(ctypes.Structure):
 def restrict(readable: Iterable[Path], removable: Iterable[Path]) -> int:
     """Read only below ``readable``, remove files only in ``removable``; speak no TCP.
 
-    What is open stays open.  Returns the version of the kernel's interface, 0 where it has none.
-    no_new_privs must be set.
+    Open files stay open.  Returns the version of the kernel's interface, 0 if it has none.
+    The caller must have set no_new_privs.
     """
     version = _version()
     if not version:

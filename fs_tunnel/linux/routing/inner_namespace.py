@@ -1,8 +1,8 @@
 """Make a network namespace for programs, with a cable to the host.
 
 The cable is a veth pair without ARP and neighbour discovery.  Both its ends have the same MAC
-address.  So the host needs no address on it, and the namespace cannot reach the host itself.  The
-rules of ``split_plans`` decide how packets go on.
+address.  So the host needs no address on it, and programs inside must not reach it.  The rules of
+``split_plans`` decide where packets go.
 """
 
 import os

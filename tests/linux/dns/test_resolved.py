@@ -158,7 +158,7 @@ def test_a_split_tunnel_is_asked_for_its_domains_alone(scene: Scene) -> None:
 
 def test_a_split_tunnel_without_domains_is_not_asked(scene: Scene) -> None:
     done = scene.up(dns=GATEWAY_V4, allowed="10.66.0.0/24")
-    assert "its servers are not asked; add to DNS the domains" in done.err
+    assert "its servers are not used; add to DNS the domains" in done.err
     assert scene.resolved.link(scene.name)["DNS"] == []
     scene.ask_until("a.example", SAID_OUTSIDE)
 

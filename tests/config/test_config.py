@@ -1,4 +1,4 @@
-"""Tunnel files: what wg and wg-quick read, we read; what cannot be used is refused by line."""
+"""Tunnel files: we read all that wg and wg-quick read, and refuse the rest by its line."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network

@@ -18,6 +18,7 @@ from fs_net.errors import HostFailed, HostGone, HostTimeout
 from fs_net.launchers import Exec, Launcher, Process
 from fs_net.session import Session
 from fs_wire.errors import Malformed
+from fs_wire.failure import describe, printable
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class Host:
         self._listed: bytes | None = None
         self.peer = b""
         self.starts = 0
+        self._last_words = ""
+        self.failure = ""  # why the last process ended; empty while one listens
 
     async def start(self, deadline: float = _READY_WITHIN) -> None:
         """Start the process and wait until it listens; raises HostGone if it does not."""
@@ -90,7 +93,8 @@ class Host:
             async with asyncio.timeout(deadline):
                 await self._ready.wait()
         except TimeoutError:
-            raise HostGone("the network process does not start; read its log lines") from None
+            why = self.failure or "it says nothing; read its log lines"
+            raise HostGone(f"the network process does not start: {why}") from None
 
     async def close(self) -> None:
         """End the process; kill it if it does not end by itself."""
@@ -224,10 +228,12 @@ class Host:
             try:
                 await self._run_once()
             except Exception as error:  # noqa: BLE001 - another process may work where this failed
-                log.warning("the network process: %r", error)
+                self.failure = describe(error)
             if loop.time() - started > _HEALTHY_AFTER:
                 wait = shortest
-            log.warning("the network process ended; it starts again in %.2g s", wait)
+            log.warning(
+                "the network process ended (%s); it starts again in %.2g s", self.failure, wait
+            )
             await asyncio.sleep(wait)
             wait = min(2 * wait, longest)
 
@@ -237,6 +243,7 @@ class Host:
         with theirs:
             self._process = await self._launcher.launch(theirs)
         self.starts += 1
+        self._last_words = ""
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         try:
             self._writer.write(pack(Kind.TELL, "settings", self._settings.to_value()))
@@ -245,6 +252,7 @@ class Host:
                 for frame in unpacker.feed_untrusted(data):
                     self._take(frame)
         finally:
+            self.failure = self._last_words or "it ended without a word"
             self._ready.clear()
             self._writer.close()
             self._writer = None
@@ -274,8 +282,11 @@ class Host:
                 answer.set_exception(HostFailed(f"{rest[1]}; check that peer and your network"))
         elif kind == Kind.TELL and rest[0] == "ready":
             self.peer = rest[1][0]["peer"]
+            self.failure = ""
             self._ready.set()
             self._keep(self._tell_listed_again())
+        elif kind == Kind.TELL and rest[0] == "failed":
+            self._last_words = printable(str(rest[1][0]))
         elif kind == Kind.TELL and rest[0] == "message":
             self._handlers.on_message(*rest[1])
         elif kind == Kind.CALL:

@@ -1,6 +1,7 @@
 """How a network process is started: as a child, or by a fork server that was started as root."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from fs_net.errors import HostGone
 
 # -P: Python must not import from the current directory.
 _PYTHON = (sys.executable, "-P", "-m")
-_PID = 4  # bytes
+_MAX_SAID = 4096  # bytes
 
 
 class Process(Protocol):
@@ -85,14 +86,18 @@ class ForkServer:
             return forked
 
     def _launch(self, end: socket.socket) -> tuple[int, int]:
-        try:
+        with contextlib.suppress(OSError):  # it has ended, and may have said why
             socket.send_fds(self._end, [b"\0"], [end.fileno()])
-            pid, descriptors, *_ = socket.recv_fds(self._end, _PID, 1)
+        try:
+            said, descriptors, *_ = socket.recv_fds(self._end, _MAX_SAID, 1)
         except OSError:
-            pid = b""
-        if len(pid) != _PID:
-            raise HostGone("the network process cannot be started; check that libp2p is installed")
-        return int.from_bytes(pid, "big"), descriptors[0]
+            said, descriptors = b"", []
+        if not descriptors:
+            why = said.decode(errors="replace") or "what starts it has ended"
+            raise HostGone(
+                f"the network process cannot be started ({why}); check that libp2p is installed"
+            )
+        return int.from_bytes(said, "big"), descriptors[0]
 
 
 class _Child:

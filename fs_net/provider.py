@@ -76,14 +76,15 @@ class ProviderNode:
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False
-        self._failure = "it is starting"
+        self._failure = "the network process is being started"
 
     @property
     def standing(self) -> Standing:
         """The provider's present standing in the network."""
         taken_by, connected, reason = self._core.describe()
         reservations = self._core.reservations
-        return Standing(self.host.peer, taken_by, connected, reason, reservations, self._failure)
+        failure = self._failure and (self.host.failure or self._failure)
+        return Standing(self.host.peer, taken_by, connected, reason, reservations, failure)
 
     async def run(self) -> None:
         """Announce until cancelled; no failure of the network ends this."""
@@ -123,7 +124,7 @@ class ProviderNode:
 
     async def _wait_for_another(self) -> None:
         """Wait for the next network process; forget all calls to the one that ended."""
-        self._failure = "it ended, and is being restarted"
+        self._failure = "the network process ended, and is started again"
         self._forget_tasks()
         with contextlib.suppress(HostGone):
             await self.host.wait_ready()

@@ -97,20 +97,26 @@ def load(path: Path) -> TunnelConfig:
     """Read and parse a file; its name without ``.conf`` becomes the interface's."""
     source = str(path)
     name = check_name(path.name.removesuffix(".conf"), source=source)
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}; check the path", source=source
-        ) from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError("larger than 16 MiB; this is no tunnel's file", source=source)
+    raw = read_at_most(path, MAX_FILE_BYTES, "this is no tunnel's file")
     try:
         text = raw.decode()
     except UnicodeDecodeError:
         raise ConfigError("not UTF-8 text; this is no tunnel's file", source=source) from None
     return parse(text, name=name, source=source)
+
+
+def read_at_most(path: Path, most: int, remedy: str) -> bytes:
+    """The content of a file; ConfigError if it cannot be read, or has more than ``most`` bytes."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(most + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}; check the path", source=str(path)
+        ) from None
+    if len(raw) > most:
+        raise ConfigError(f"larger than {most >> 20} MiB; {remedy}", source=str(path))
+    return raw
 
 
 def check_name(name: str, *, source: str | None = None) -> str:

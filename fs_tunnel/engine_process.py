@@ -12,7 +12,8 @@ from dataclasses import replace
 from fs_wire import control, uapi
 from fs_wire.errors import ControlError, NotRunningError, PrivilegeError, SystemChangeError
 from fs_wire.types import PublicKey
-from fs_wire.uapi import DeviceStatus, DeviceUpdate, UapiClient
+from fs_wire.uapi import DeviceStatus, DeviceUpdate
+from fs_wire.uapi_client import UapiClient, is_answered
 
 # -P: import nothing from the directory that root happens to be in.
 _ENGINE = (sys.executable, "-P", "-m", "fs_tunnel.cli.fs_wg")
@@ -91,7 +92,7 @@ def engine_process(name: str) -> Iterator[int]:
 def wait_for_end(name: str) -> None:
     """Return when no engine answers, and remove the sockets of one that was killed."""
     deadline = time.monotonic() + DEADLINE
-    while uapi.is_answered(name):
+    while is_answered(name):
         if time.monotonic() > deadline:
             raise SystemChangeError(f"the engine of {name} does not end; kill it by its process id")
         time.sleep(0.05)
@@ -106,7 +107,7 @@ def _open_process(name: str) -> int:
             return os.pidfd_open(int(control.status(name)["pid"]))
         except (ControlError, NotRunningError, ProcessLookupError):
             # It may be about to end, or too busy to answer.
-            if not uapi.is_answered(name):
+            if not is_answered(name):
                 break
             if time.monotonic() > deadline:
                 raise

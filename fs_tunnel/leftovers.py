@@ -13,8 +13,9 @@ from fs_tunnel.linux.journal.state import helper_alone, locked
 from fs_tunnel.linux.routing.links import Unreachable
 from fs_tunnel.linux.splits import splits
 from fs_tunnel.linux.systemd import failed
-from fs_wire import control, uapi
+from fs_wire import control
 from fs_wire.errors import FlowShieldError, SystemChangeError
+from fs_wire.uapi_client import is_answered
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def after_the_end(name: str) -> End:
         journal = Journal(name)
         if not journal.is_open:
             return End.TAKEN_DOWN
-        if uapi.is_answered(name):
+        if is_answered(name):
             return End.STARTED
         if any(isinstance(change, Unreachable) for change in journal.changes):
             return End.CLOSED
@@ -76,7 +77,7 @@ def after_the_end(name: str) -> End:
 
 def is_missed(name: str) -> bool:
     """Whether a tunnel that should be up has no engine."""
-    return Journal(name).is_open and not uapi.is_answered(name)
+    return Journal(name).is_open and not is_answered(name)
 
 
 def wait_for_helper(name: str) -> None:

@@ -16,6 +16,7 @@ from fs_tunnel import config
 from fs_tunnel.cli.status import SCHEMA
 from fs_wire import errors
 from tools import reference
+from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = {path.stem: path for path in (REPOSITORY / "docs" / "man").glob("*.8")}
@@ -33,7 +34,7 @@ def test_mandoc_finds_no_fault(name: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=patience.seconds(30),
     )
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -89,7 +90,7 @@ def test_the_schema_is_that_of_status() -> None:
 
 
 def test_every_variable_of_the_environment_is_in_a_page() -> None:
-    sources = "".join(path.read_text() for path in REPOSITORY.glob("fs_tunnel/**/*.py"))
+    sources = "".join(path.read_text() for path in REPOSITORY.glob("fs_*/**/*.py"))
     used = set(re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", sources))
     pages = "".join(path.read_text() for path in PAGES.values())
     named = set(re.findall(r"^\.It Ev (\w+)", pages, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""The plugin of .ci/run: as root, a skip fails the session; else it does not."""
+"""The plugin against skips: as root, a skip fails the session; else it does not."""
 
 import os
 import subprocess

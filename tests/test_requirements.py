@@ -61,12 +61,12 @@ def test_the_lock_has_what_the_package_asks_for() -> None:
 
 
 def test_the_apt_list_has_the_tools_of_the_tests() -> None:
-    listed = re.sub(r"#.*", "", (REQUIREMENTS / "apt.txt").read_text()).split()
+    listed = re.sub(r"#.*", "", (REQUIREMENTS / "apt/test.txt").read_text()).split()
     assert set(NETNS_TOOLS.values()) - set(listed) == set()
 
 
 def test_what_is_unpacked_is_not_installed() -> None:
-    installed = re.sub(r"#.*", "", (REQUIREMENTS / "apt.txt").read_text()).split()
+    installed = re.sub(r"#.*", "", (REQUIREMENTS / "apt/test.txt").read_text()).split()
     lines = re.sub(r"#.*", "", (REQUIREMENTS / "apt-unpacked.txt").read_text()).splitlines()
     for program, *packages in (line.split() for line in lines if line.strip()):
         assert program.startswith("/")

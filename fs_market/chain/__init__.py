@@ -1,1 +1,1 @@
-"""The chain: what is read from its nodes, and how transactions are sent to it."""
+"""The chain: reads from its chain nodes, contracts, and transactions."""

@@ -1,1 +1,1 @@
-"""The market without IO: what is owed, what is signed for it, and what either side does next."""
+"""The market without IO: ``wire`` has the bytes, ``money`` the amounts, ``session`` both sides."""

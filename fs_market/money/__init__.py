@@ -1,1 +1,1 @@
-"""Accounts and deposits: wallets, stakes, vouchers on the disk, and settlement."""
+"""Accounts and deposits: wallets, stakes, vouchers in the journal, and settlement."""

@@ -1,1 +1,1 @@
-"""Both agents of a paid session, and what carries their messages."""
+"""Both agents of a paid session, their streams, and their sessions in the journal."""

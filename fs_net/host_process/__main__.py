@@ -3,6 +3,7 @@
 The settings come as the first frame, because local users can read arguments.
 """
 
+import contextlib
 import logging
 import os
 import resource
@@ -15,12 +16,13 @@ import trio
 from fs_net.bridge import Kind, Settings, pack
 from fs_net.host_process.link import Link
 from fs_net.host_process.node import Node
+from fs_wire.failure import describe
 
 _GRACE = 3.0  # s to close everything, because libp2p may hang
 
 
 async def run(descriptor: int) -> None:
-    """Serve the program until it closes the socket."""
+    """Serve the program until it closes the socket; tell it what else ends this process."""
     end = socket.socket(fileno=descriptor)
     end.setblocking(False)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(end))
@@ -30,12 +32,17 @@ async def run(descriptor: int) -> None:
         return
     settings = Settings.from_value(first[2])
     resource.setrlimit(resource.RLIMIT_DATA, (settings.max_memory, settings.max_memory))
-    node = Node(settings, link)
-    async with node.running():
-        await stream.send_all(pack(Kind.TELL, "ready", [await node.info()]))
-        await link.serve(node.methods)
-        node.remember()
-        signal.alarm(int(_GRACE))  # its default action ends the process
+    try:
+        node = Node(settings, link)
+        async with node.running():
+            await stream.send_all(pack(Kind.TELL, "ready", [await node.info()]))
+            await link.serve(node.methods)
+            node.remember()
+            signal.alarm(int(_GRACE))  # its default action ends the process
+    except Exception as error:
+        with contextlib.suppress(trio.BrokenResourceError, trio.BusyResourceError):
+            await stream.send_all(pack(Kind.TELL, "failed", [describe(error)]))
+        raise
 
 
 def main(descriptor: int) -> None:

@@ -10,7 +10,7 @@ from fs_tunnel.settings import CONFIG_DIRECTORIES
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL.
+    """Print the completion script for a shell.
 
     For bash: fs-tunnel completion bash > /etc/bash_completion.d/fs-tunnel
     """

@@ -3,23 +3,17 @@
 from dataclasses import asdict
 from typing import Any
 
-from fs_tunnel.console.text import ago, human_bytes
-from fs_tunnel.helper.client import HelperClient
+from fs_tunnel.console.text import ago, counted, human_bytes
 from fs_tunnel.roles.client import standbys
 from fs_tunnel.roles.market_files import MarketFiles
-from fs_wire.errors import ControlError, NotRunningError
 
 
-def told_of(name: str) -> dict[str, Any] | None:
-    """What the agent of a tunnel said last; None where it has none.
+def told_of(name: str, said: dict[str, Any]) -> dict[str, Any] | None:
+    """What the agent of a tunnel told its helper last, which ``said`` so; None where it has none.
 
     A client's has ``failover``: who stands by, every move, and the one that is under way, or why
     there is none.
     """
-    try:
-        said = HelperClient(name).status()
-    except (NotRunningError, ControlError):
-        return None
     told = said.get("market")
     if not isinstance(told, dict):
         return None
@@ -43,11 +37,11 @@ def summary(told: dict[str, Any]) -> str:
 
 def _money(told: dict[str, Any]) -> str:
     match told:
-        case {"state": "failed", "error": error}:
-            return f"market: {error}"
+        case {"state": "failed" | "starting", "error": error}:
+            return f"market: {error}; it is started again by itself"
         case {"role": "provider"}:
             return (
-                f"market: {told['price']}; {len(told['clients'])} clients, "
+                f"market: {told['price']}; {counted(len(told['clients']), 'client')}, "
                 f"{told['served']} served; "
                 f"{told['paid']['text']} for {human_bytes(told['bytes'])}\n"
                 f"{_network(told.get('network'))}"
@@ -65,9 +59,9 @@ def _network(told: dict[str, Any] | None) -> str:
         case "announced":
             count = told["full_nodes"]
             relays = f", passed on by {told['relays']}" if told["relays"] else ""
-            return f"network: known to {count} full node{'s' if count != 1 else ''}{relays}{why}"
+            return f"network: known to {counted(count, 'full node')}{relays}{why}"
         case "searching":
-            return f"network: no full node is reached; check bootstrap in [network]{why}"
+            return f"network: no full node can be reached; check bootstrap in [network]{why}"
     return f"network: {told['state']}{why}"
 
 
@@ -98,8 +92,8 @@ def _failover(told: dict[str, Any]) -> list[str]:
         case {"error": error}:
             said.append(f"blocked: {error}")
         case {"state": "moving", "to": to, "why": why}:
-            said.append(f"moving to {to}: {why}; nothing leaves meanwhile")
+            said.append(f"moving to {to}: {why}; traffic is held back meanwhile")
         case {"waiting": [_, *_] as waiting}:
-            said.append("stands by: " + ", ".join(waiting))
+            said.append("standby: " + ", ".join(waiting))
     refused = found.get("refused", {})
-    return [*said, *(f"{who} stands by no more: {why}" for who, why in refused.items())]
+    return [*said, *(f"{who} is no standby any more: {why}" for who, why in refused.items())]

@@ -5,6 +5,7 @@ from typing import Any
 
 from fs_tunnel.cli.spending import told_of
 from fs_tunnel.console.text import warn
+from fs_tunnel.helper.client import HelperClient
 from fs_tunnel.linux.journal.journal import Journal, journalled
 from fs_tunnel.linux.routing.links import Unreachable
 from fs_tunnel.observe.overview import has_session
@@ -12,7 +13,8 @@ from fs_tunnel.proto.crypto import public_key
 from fs_wire import control, uapi
 from fs_wire.errors import ControlError, NotRunningError
 from fs_wire.types import PublicKey
-from fs_wire.uapi import DeviceStatus, PeerStatus, UapiClient
+from fs_wire.uapi import DeviceStatus, PeerStatus
+from fs_wire.uapi_client import UapiClient
 
 _OF_OUR_ENGINE = ("pid", "up", "mtu", "drops", "packet_path", "sandbox")
 _NO_ENGINE: dict[str, Any] = {"public_key": None, "listen_port": 0, "fwmark": 0, "peers": []}
@@ -84,8 +86,11 @@ def look(name: str) -> dict[str, Any]:
             for peer in device.peers
         ],
     }
-    if (market := told_of(name)) is not None:
+    helper = _helper(name)
+    if (market := told_of(name, helper)) is not None:
         tunnel["market"] = market
+    if failure := helper.get("resolver_failure"):
+        tunnel["resolver"] = {"failure": failure}
     try:
         engine = control.status(name)
     except NotRunningError:
@@ -97,6 +102,14 @@ def look(name: str) -> dict[str, Any]:
         peer |= {key: known.get(key, 0) for key in ("rx_packets", "tx_packets", "credit_used")}
         peer["limits"] = known.get("limits")
     return tunnel
+
+
+def _helper(name: str) -> dict[str, Any]:
+    """What it says; nothing where it does not answer, for the engine goes on without."""
+    try:
+        return HelperClient(name).status()
+    except (NotRunningError, ControlError):
+        return {}
 
 
 def _state(role: str | None, peers: Iterable[PeerStatus]) -> str | None:

@@ -1,1 +1,1 @@
-"""The root helper: what stays of a command, one small process a tunnel."""
+"""The helper: a small process that runs as root beside each tunnel, and cleans up after it."""

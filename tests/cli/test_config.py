@@ -15,9 +15,10 @@ from fs_tunnel.config import load, render
 from fs_tunnel.proto.crypto import public_key
 from fs_wire.errors import ConfigError, PrivilegeError
 from fs_wire.types import KEY_LEN, PrivateKey, PublicKey
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 QUIET_ZONE, SCALE = 4, 8  # modules around a code; pixels to a module
 
 
@@ -131,7 +132,8 @@ class TestQr:
         finally:
             os.umask(previous)
         assert done.returncode == 0
-        assert done.stdout == f"{picture} holds the private key: delete it once it was read\n"
+        warning = "holds the private key; delete it once your phone has read it"
+        assert done.stdout == f"{picture} {warning}\n"
         assert picture.stat().st_mode & 0o777 == 0o600
         assert from_png(picture.read_bytes()) == code_of(alice)
 

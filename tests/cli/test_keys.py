@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from fs_wire.types import KEY_LEN, PresharedKey, PrivateKey, PublicKey
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 Done = subprocess.CompletedProcess[bytes]
 
 

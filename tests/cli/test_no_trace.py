@@ -25,6 +25,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -52,7 +53,7 @@ class Host:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience.seconds(60),
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)

@@ -25,6 +25,7 @@ from fs_tunnel.proto.path import (
     PathKeys,
 )
 from fs_wire.types import Endpoint
+from tests.walks import examples
 
 PLACES = (
     (Endpoint("192.0.2.1", 1000), LocalAddress(bytes([192, 0, 2, 9]), 2)),
@@ -314,5 +315,5 @@ class Agreement(RuleBasedStateMachine):
                 end.say("endpoint", numbers)
 
 
-Agreement.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Agreement.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=40)
 test_agreement = Agreement.TestCase

@@ -64,7 +64,8 @@ def verb(scene: Market, *words: str) -> Finished:
 
 
 def network(scene: Market) -> dict[str, Any]:
-    told = scene.money(SOLD)["network"]
+    """What the seller's agent says of the network; nothing before it has begun to look."""
+    told = scene.money(SOLD).get("network", {})
     assert isinstance(told, dict)
     return told
 

@@ -19,22 +19,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eth_keyfile.keyfile import create_keyfile_json
-
 from fs_market.chain.chain import Chain
 from fs_market.chain.contracts import Channels
 from fs_market.core.wire.ethereum import Address
-from fs_market.money.wallet import Wallet, parse_secret, write_once
+from fs_market.money.wallet import Wallet, parse_secret
 from fs_market.settings import read
+from tests.keystores import write_keystore
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
+from tools.testing import commands, patience
 
 PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
 RPC = f"http://{WEB}:8545"
 WINDOW = 1 << 20
-_SCRYPT_N = 2
 NAME, SOLD = unique_name("paid"), unique_name("sale")
 
 
@@ -63,7 +62,7 @@ class Fetching:
         raise AssertionError(f"it does not stall; {self.done} bytes have come")
 
     def finish(self) -> None:
-        assert self.process.wait(timeout=100) == 0
+        assert self.process.wait(timeout=patience.seconds(100)) == 0
         assert self.done == self.count
 
 
@@ -98,15 +97,7 @@ class Market:
 
     def fs_tunnel(self, where: Namespace, *arguments: str | Path) -> Finished:
         """Run ``fs-tunnel`` to its end, whatever its exit code."""
-        done = subprocess.run(
-            self.command(where, *arguments),
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = commands.fs_tunnel(*arguments, env=self.env, network=where.name)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def ok(self, where: Namespace, *arguments: str | Path) -> str:
@@ -295,17 +286,14 @@ def symbol_of(scene: Market) -> str:
 
 
 def make_keystore(scene: Market, name: str = "client") -> Path:
-    """Make a keystore that opens quickly; those of ``wallet import`` take a second each."""
+    """Return the wallet file of an account, with its password beside it; both are made once."""
     wallet = scene.folder / ("wallet.json" if name == "client" else f"{name}.json")
     password = scene.folder / "password"
     if not password.exists():
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16) + "\n")
     if not wallet.exists():
-        keystore = create_keyfile_json(
-            secret_of(scene, name), password.read_text().strip().encode(), 3, "scrypt", _SCRYPT_N
-        )
-        write_once(wallet, json.dumps(keystore).encode() + b"\n")
+        write_keystore(wallet, secret_of(scene, name), password.read_text().strip())
     return wallet
 
 

@@ -41,7 +41,7 @@ def test_a_provider_is_found_and_stays_found(scene: Market) -> None:
         assert known["peer_key"] == told["network"]["peer"][-64:]
         assert (known["country"], known["per_gib"]) == ("DE", 10 * 10**6)
         assert (known["slots"], known["free"]) == (120, 120)
-    wait_until(lambda: network(scene)["full_nodes"] == 2, what="both are told of")
+    wait_until(lambda: network(scene).get("full_nodes") == 2, what="both are told of")
     assert "network: known to 2 full nodes" in scene.ok(scene.provider, "status", SOLD)
     status = Path(f"/proc/{told['network']['pid']}/status").read_text()
     agent = Path(f"/proc/{told['pid']}/status").read_text()

@@ -172,7 +172,7 @@ def test_who_leaves_is_left_and_a_share_that_is_spent_too(
     assert fetching.stalled() <= share
 
     def blocked() -> bool:
-        return "nobody is left who stands by" in made.ok(made.client, "status", NAME)
+        return "no standby is left" in made.ok(made.client, "status", NAME)
 
     wait_until(blocked, what="it says that it is blocked", seconds=WITHIN)
     shown = made.ok(made.client, "status", NAME)
@@ -217,7 +217,7 @@ def test_a_provider_that_comes_back_is_kept_where_nobody_else_answers(
     made, _ = scene
     made.up("--provider", f"{SECOND}:{SALES}")
     made.wait_for_agent(NAME, "served")
-    assert failover(made)["waiting"] == [f"{SECOND}:{SALES}"]
+    wait_until(lambda: failover(made)["waiting"] == [f"{SECOND}:{SALES}"], what="one stands by")
     engine = int(made.status(made.provider, SOLD)["pid"])
     made.internet.ip("link", "set", "next", "down")
     os.kill(engine, signal.SIGSTOP)

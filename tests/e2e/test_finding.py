@@ -177,7 +177,7 @@ def test_limits_hold_also_where_several_suit(scene: Market, network: list[str]) 
     conf = settings(scene, network)
     done = up(scene, conf, "--max-price", "1/GiB")
     assert done.code == 1
-    assert "no provider suits" in done.err
+    assert "no provider matches" in done.err
     done = up(scene, conf, "--max-price", "9.5/GiB")  # only the dead provider matches
     assert done.code == 1
     assert f"no provider answers at {PROVIDER} port {CLOSED}" in done.err

@@ -13,6 +13,7 @@ from tests.e2e.announced import announced, network, start_full_node
 from tests.e2e.market import NAME, SOLD, Market, market
 from tests.netns.topology import REPOSITORY
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 MIB = 1 << 20
 UNIT = REPOSITORY / "packaging" / "systemd" / "fs-tunnel-serve@.service"
@@ -60,7 +61,7 @@ def test_it_sells_and_announces_within_its_unit(scene: Market) -> None:
         pid = network(scene)["pid"]
         scene.ok(scene.client, "down", NAME)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0
+        assert process.wait(patience.seconds(40)) == 0
         wait_until(partial(_has_ended, pid), what="nothing of it is left")
     assert scene.gained("provider") > 0
 

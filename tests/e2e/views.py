@@ -14,6 +14,7 @@ from tests.e2e.backbone import FULL_NODES, joined
 from tests.e2e.market import Market
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 API = 8080
 _PACE = 0.5  # seconds, because one address gets only four new answers a second
@@ -46,7 +47,7 @@ class FullNode:
     def rows(self) -> list[dict[str, Any]]:
         """Return all providers from its API, asked from its own namespace."""
         with self.namespace.entered():
-            connection = HTTPConnection(self.address, API, timeout=20)
+            connection = HTTPConnection(self.address, API, timeout=patience.seconds(20))
             try:
                 connection.request("GET", "/api/v1/providers?min_free_slots=0&signed=true")
                 answer = connection.getresponse()

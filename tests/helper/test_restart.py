@@ -16,6 +16,7 @@ from fs_tunnel import known_endpoints
 from tests.helper.asking import engine_pid, helper_pid
 from tests.netns.served import WEB_V4, Served, served
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -39,7 +40,7 @@ def scene(tmp_path: Path) -> Iterator[Served]:
 def connect(scene: Served, port: int = PORT) -> socket.socket:
     def open_one() -> socket.socket | None:
         sock = scene.client.namespace.open_socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.settimeout(20.0)
+        sock.settimeout(patience.seconds(20.0))
         try:
             sock.connect((WEB_V4, port))
         except OSError:

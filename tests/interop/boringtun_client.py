@@ -11,6 +11,8 @@ import sys
 from wireguard_requests import Peer, WireGuardConfig, WireGuardSocket
 from wireguard_requests._native import WgTunnel
 
+from tools.testing import patience
+
 
 def main() -> None:
     """Fetch ``/page`` as often as the task says."""
@@ -33,7 +35,7 @@ def main() -> None:
 def fetch(tunnel: WgTunnel, host: str, port: int) -> bytes:
     """The whole HTTP reply."""
     connection = WireGuardSocket(tunnel)
-    connection.settimeout(30)
+    connection.settimeout(patience.seconds(30))
     connection.connect((host, port))
     connection.sendall(b"GET /page HTTP/1.0\r\nHost: web\r\n\r\n")
     reply = b""

@@ -21,6 +21,7 @@ from tests.netns.peers import (
 )
 from tests.netns.topology import CommandFailed, Pair, add_addresses, pair
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -152,7 +153,7 @@ def test_a_tun_that_is_deleted_while_it_is_busy(our_engine: Engine) -> None:
                 blaster.sendto(bytes(1000), (bob.v4, 9))
                 if number == 1000:
                     alice.namespace.ip("link", "del", alice.ifname)
-        assert alice.process.wait(10.0) == 0
+        assert alice.process.wait(patience.seconds(10.0)) == 0
         assert_rests(bob)
 
 
@@ -160,7 +161,7 @@ def test_a_killed_engine_leaves_nothing_that_hinders_the_next(our_engine: Engine
     with tunnel(our_engine) as (net, alice, bob):
         assert alice.process is not None
         alice.process.kill()
-        alice.process.wait(10.0)
+        alice.process.wait(patience.seconds(10.0))
         with running(our_engine, net.alice, ALICE_INSIDE, keys=alice.keys) as again:
             again.add_peer(
                 bob.keys.public, allowed_ips=["10.66.0.2/32"], endpoint=(net.bob_v4, PORT)

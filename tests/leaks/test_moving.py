@@ -12,6 +12,7 @@ import pytest
 from tests.leaks.scene import GATEWAY_V4, GATEWAY_V6, Watched, watched
 from tests.netns.peers import KeyPair
 from tests.netns.served import host_state
+from tests.walks import strides
 
 pytestmark = pytest.mark.netns
 
@@ -49,13 +50,14 @@ def engine_of(scene: Watched) -> tuple[int, str]:
     return tunnel["pid"], peer["endpoint"]
 
 
-def test_nothing_leaves_at_any_step_of_a_move(scene: Watched) -> None:
+@strides
+def test_nothing_leaves_at_any_step_of_a_move(scene: Watched, stride: int) -> None:
     before = host_state(scene.home)
     here, there = places(scene)
     scene.up()
     engine, endpoint = engine_of(scene)
     assert endpoint == f"{GATEWAY_V4}:51820"
-    for step in itertools.count(1):
+    for step in itertools.count(1, stride):
         code = move(scene, there, step)
         assert code in (0, -signal.SIGKILL)
         assert not scene.seen(), f"killed at step {step}"

@@ -121,7 +121,8 @@ def test_who_came_by_ssh_is_not_cut_off(scene: Watched) -> None:
     ssh = {"SSH_CONNECTION": f"198.51.100.1 40000 198.51.100.2 {SSH_PORT}"}
 
     def up(*options: str) -> tuple[int, str]:
-        done = scene.served.fs_tunnel(scene.home, "up", *options, client.conf, env=ssh)
+        words: tuple[str | Path, ...] = ("up", *options, client.conf)
+        done = scene.served.fs_tunnel(scene.home, *words, env=ssh, is_forked=False)
         return done.code, done.err
 
     code, said = up()

@@ -1,6 +1,7 @@
 """The programs of test_crashes: a process without threads, from which others are forked.
 
-python -m tests.market.crashes SCENARIO URL CHAIN_ID TOKEN CHANNELS STAKES REGISTRY DIRECTORY < KEYS
+python -m tests.market.crashes \
+    SCENARIO STRIDE URL CHAIN_ID TOKEN CHANNELS STAKES REGISTRY DIRECTORY < KEYS
 """
 
 import os
@@ -14,9 +15,9 @@ from pathlib import Path
 from fs_market.chain.contracts import Channels, Erc20, Offer, Registry, StakeBook
 from fs_market.chain.deploy import TOKEN, Deployed
 from fs_market.chain.transactions import Call
-from fs_market.core.money.channels import channel_id, channels_domain
-from fs_market.core.money.stakes import bind_digest, stakes_domain
+from fs_market.core.wire.channels import channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.stakes import bind_digest, stakes_domain
 from fs_market.money import voucher_book
 from fs_market.money.settle import SettlementPolicy, Settler
 from fs_market.money.staking import Staking
@@ -194,14 +195,14 @@ def succeeded(db: sqlite3.Connection) -> int:
 
 
 def main() -> None:
-    name, url, chain_id, *addresses, directory = sys.argv[1:]
+    name, stride, url, chain_id, *addresses, directory = sys.argv[1:]
     contracts = Deployed(*map(Address.parse, addresses))
     rich = Wallet(bytes.fromhex(sys.stdin.readline().strip()))
     scene = Scene(url, int(chain_id), contracts, Path(directory), rich)
     scenario = {"settlement": settlement, "transfer": transfer, "staking": staking}[name]
-    for step in range(1, 1000):
+    for step in range(1, 1000, int(stride)):
         if scenario(scene, f"{name}-{step}", step) == 0:
-            print(step - 1)
+            print(step)
             return
 
 

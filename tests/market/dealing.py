@@ -12,15 +12,15 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from fs_market.core.money.accounting import Increment
-from fs_market.core.money.channels import ChannelStatus, channel_id, channels_domain
 from fs_market.core.money.prices import Price
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
+from fs_market.core.session.events import Ended, OpenChannel
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
 from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import Ended, OpenChannel
+from fs_market.core.wire.channels import ChannelStatus, channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted
@@ -35,6 +35,7 @@ from fs_market.session.provider_sessions import Lodging
 from fs_market.session.stream import TcpRoute
 from fs_wire.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
+from tools.testing import patience
 
 MIB = 1 << 20
 GENESIS = keccak(b"genesis")
@@ -153,7 +154,7 @@ async def bought(
             assert channel_id(DOMAIN, wanted.terms) == wanted.channel
             seller.chain.known[wanted.channel] = ChannelStatus(wanted.deposit, is_final=True)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             place = await agent.negotiate(route or seller.route, Buyer(consider, have_opened))
         yield Client(agent, books, place)
 
@@ -178,7 +179,7 @@ class Served:
 
     async def download(self, total: int) -> None:
         """Download so many bytes, as fast as the credit permits."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             while total:
                 passed = self.seller.engine.pass_bytes(self.key, total)
                 rx, tx = self.engine.counters.get(PROVIDER_KEY, (0, 0))
@@ -190,7 +191,7 @@ class Served:
     async def end(self) -> Ended:
         """Close, and return how the session ended."""
         self.agent.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             return await self.paying
 
 
@@ -215,6 +216,6 @@ async def served_client(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patience.seconds(20)):
         while not condition():  # noqa: ASYNC110 - many objects, which give no event
             await asyncio.sleep(0.01)

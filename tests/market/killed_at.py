@@ -19,11 +19,12 @@ import eth_account  # noqa: F401
 import fs_market.chain.abi
 import fs_market.chain.rpc  # noqa: F401
 from fs_market.chain.chain import Chain
-from fs_market.journal import Journal
+from fs_market.database import Database
 from fs_market.session.stream import Stream
+from tools.testing import patience
 
 DIED = -signal.SIGKILL
-_DEADLINE = 60  # seconds
+_DEADLINE = round(patience.seconds(60))
 
 
 def arm(step: int) -> None:
@@ -36,9 +37,9 @@ def arm(step: int) -> None:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    commit, send, say, hear = Journal._commit, Chain.send, Stream.send, Stream.receive
+    commit, send, say, hear = Database._commit, Chain.send, Stream.send, Stream.receive
 
-    def counted_commit(self: Journal, batch: Any) -> None:
+    def counted_commit(self: Database, batch: Any) -> None:
         count()
         commit(self, batch)
         count()
@@ -62,7 +63,7 @@ def arm(step: int) -> None:
 
     Stream.send = counted_say  # type: ignore[method-assign]
     Stream.receive = counted_hear  # type: ignore[method-assign]
-    Journal._commit = counted_commit  # type: ignore[method-assign]
+    Database._commit = counted_commit  # type: ignore[method-assign]
     Chain.send = counted_send  # type: ignore[method-assign]
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fs_market.core.wire.ethereum import Address
+from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ANVIL_CHAIN_ID = 31337
@@ -65,7 +66,7 @@ def rpc(url: str, method: str, *params: Any) -> Any:
 
 
 def post(url: str, body: bytes) -> bytes:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=patience.seconds(30))
     try:
         connection.request("POST", "/", body, {"Content-Type": "application/json"})
         return connection.getresponse().read()
@@ -103,7 +104,9 @@ def _program() -> Path:
                 pytest.fail(message, pytrace=False)
             pytest.skip(message)
         subprocess.run(
-            [REPOSITORY / "tools" / "contracts", "forge", "--version"], check=True, timeout=300
+            [REPOSITORY / "tools" / "contracts", "forge", "--version"],
+            check=True,
+            timeout=patience.seconds(300),
         )
     return program
 

@@ -12,16 +12,17 @@ from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.deploy import DEFAULT_RULES, TOKEN, Deployed, deploy
 from fs_market.chain.fees import FeePolicy
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import Terms, channel_id, channels_domain
-from fs_market.core.money.vouchers import Voucher, sign_voucher
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import Terms, Voucher, channel_id, channels_domain
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
 from fs_market.money import voucher_book
 from fs_market.money.voucher_book import Side
 from fs_market.money.wallet import Wallet
+from tools.testing import patience
 
 QUICK = Patience(poll=0.01, replace_after=1000.0, give_up_after=30.0)
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 FAR = 2**40  # seconds since the epoch
 WINDOW = 3600
 

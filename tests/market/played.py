@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from fs_market.core.money.accounting import CLOSED
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.wire.channels import ChannelStatus
 from fs_wire.types import Endpoint, IPAddress, PublicKey
 
 

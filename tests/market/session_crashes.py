@@ -22,15 +22,15 @@ from pathlib import Path
 from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.deploy import Deployed
 from fs_market.core.money.accounting import Increment
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.prices import Price
-from fs_market.core.session import client, provider
+from fs_market.core.money.records import ClientRecord, ProviderRecord
+from fs_market.core.session import client, client_paying, provider, provider_serving
 from fs_market.core.session.client import ClientSession
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
 from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord, ProviderRecord
-from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address, keccak
 from fs_market.core.wire.messages import Quote
 from fs_market.core.wire.schema import from_bytes_untrusted
@@ -259,7 +259,8 @@ def play(session: Session, victim: str, step: int) -> bool:
 def main() -> None:
     victim, first, stride, url, token, channels, directory = sys.argv[1:]
     # Nobody is away for long here, so the test shortens all waits.
-    client.ASK_AGAIN_AFTER, provider.UNPAID_FOR, provider.FAREWELL_FOR = 0.2, 4.0, 1.0
+    client_paying.ASK_AGAIN_AFTER = 0.2
+    provider_serving.UNPAID_FOR, provider_serving.FAREWELL_FOR = 4.0, 1.0
     for module in (client, provider):
         module.TICK = 0.1  # type: ignore[attr-defined]
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until a handler is installed

@@ -25,6 +25,7 @@ from fs_net.ports import Listing
 from tests.net.answering import LISTEN, FullNode, serving
 from tests.net.fullnode.scene import as_batch
 from tests.net.world import NETWORK, Chain, Provider
+from tools.testing import patience
 
 
 def now() -> int:
@@ -121,7 +122,7 @@ async def scene_in(folder: Path) -> AsyncIterator[Scene]:
 
 def play(folder: Path, act: Callable[[Scene], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(90), scene_in(folder) as scene:
+        async with asyncio.timeout(patience.seconds(90)), scene_in(folder) as scene:
             await act(scene)
 
     asyncio.run(main())

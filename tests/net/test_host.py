@@ -19,6 +19,7 @@ from fs_net.host import Host
 from fs_net.host_process.identity import load_identity
 from fs_wire.errors import Malformed
 from tests.net.world import NETWORK
+from tools.testing import patience
 
 TOPIC = "providers"
 
@@ -68,13 +69,13 @@ async def address_of(host: Host, transport: str = "tcp") -> str:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience.seconds(10)):
         while not condition():  # noqa: ASYNC110 - another process gives no event
             await asyncio.sleep(0.02)
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 60))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(60)))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])

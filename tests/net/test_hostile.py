@@ -34,6 +34,7 @@ from tests.net.fullnode.scene import as_batch
 from tests.net.fullnode.test_node import address_of, full_node, provider_host
 from tests.net.host.stage import MESHSUB, Eve, eve, eventually, rpc, run
 from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider, resident
+from tools.testing import patience
 
 GROWTH = 48 << 20  # bytes that an attack may cost
 CPU = 20.0  # seconds of processor time that an attack may cost
@@ -223,7 +224,7 @@ def test_an_attack_moves_nothing(attack: Attack, tmp_path: Path) -> None:
             assert [each.raw for each in index.heartbeats] == [target.heartbeat.raw]
             await still_serves(tmp_path, node, target)
 
-    asyncio.run(asyncio.wait_for(scene(), 120))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(120)))
 
 
 async def still_serves(folder: Path, node: FullNode, target: Target) -> None:
@@ -252,7 +253,7 @@ def test_who_forges_is_hung_up_on(tmp_path: Path) -> None:
             target = Target(await address_of(node))
             assert await asyncio.to_thread(run, lambda: trio.run(main, target))
 
-    asyncio.run(asyncio.wait_for(scene(), 60))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(60)))
 
 
 def cpu_of(pid: int) -> float:

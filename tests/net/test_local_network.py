@@ -11,6 +11,7 @@ from fs_net.host import Host
 from tests.net.test_host import Program
 from tests.net.world import NETWORK
 from tests.netns.topology import Namespace, pair
+from tools.testing import patience
 
 
 @pytest.mark.netns
@@ -30,7 +31,7 @@ def test_neighbours_find_each_other(tmp_path: Path) -> None:
         alice = await start(alices, "alice")
         bob = await start(bobs, "bob")
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(patience.seconds(30)):
                 while bob.peer not in (await alice.info())["connected"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         finally:

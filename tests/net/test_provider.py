@@ -17,6 +17,7 @@ from fs_net.provider import ProviderNode, Standing
 from fs_net.session import Session
 from tests.net.gatherer import Gatherer, address_of, full_node
 from tests.net.world import NETWORK, Chain, Provider
+from tools.testing import patience
 
 
 class Scene:
@@ -62,13 +63,13 @@ async def echo_reversed(session: Session) -> None:
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patience.seconds(seconds)):
         while not condition():  # noqa: ASYNC110 - other processes give no event
             await asyncio.sleep(0.02)
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 120))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(120)))
 
 
 def test_a_full_node_has_its_record_and_hears_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fs_net.fullnode import stun as server_module
 from fs_net.fullnode.stun import StunServer, answering
 from fs_wire import stun
 from fs_wire.types import Endpoint
+from tools.testing import patience
 
 TRANSACTION = bytes(range(12))
 
@@ -75,7 +76,7 @@ def test_one_source_has_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             for _ in range(8):
                 client.send(stun.request(TRANSACTION))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patience.seconds(10)):
                 while server.counts.total() < 8:  # noqa: ASYNC110 - a socket gives no event
                     await asyncio.sleep(0.01)
             assert server.counts == {"answered": 3, "rate limited": 5}
@@ -91,5 +92,5 @@ def _client(address: str, port: int) -> socket.socket:
 
 
 async def _received(client: socket.socket) -> bytes | None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience.seconds(10)):
         return await asyncio.get_running_loop().sock_recv(client, 2048)

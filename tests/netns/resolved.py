@@ -19,6 +19,7 @@ from scapy.layers.dns import DNS, DNSQR
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
 from tests.unpacked import libraries, program
+from tools.testing import patience
 
 STUB = "127.0.0.53"
 _NAME = "org.freedesktop.resolve1"
@@ -78,7 +79,9 @@ class Bus:
 
     def has(self, name: str) -> bool:
         with self.connection() as connection:
-            (found,) = Proxy(message_bus, connection, timeout=5).NameHasOwner(name)
+            (found,) = Proxy(message_bus, connection, timeout=patience.seconds(5)).NameHasOwner(
+                name
+            )
             return bool(found)
 
 
@@ -93,14 +96,16 @@ class Resolved:
         address = DBusAddress("/org/freedesktop/resolve1", _NAME, f"{_NAME}.Manager")
         message = new_method_call(address, method, signature, arguments)
         with self.bus.connection() as connection:
-            return tuple(unwrap_msg(connection.send_and_get_reply(message, timeout=5)))
+            return tuple(
+                unwrap_msg(connection.send_and_get_reply(message, timeout=patience.seconds(5)))
+            )
 
     def link(self, ifname: str) -> dict[str, Any]:
         """The properties that resolved has of an interface: values by name."""
         (path,) = self.call("GetLink", "i", self.index(ifname))
         address = DBusAddress(path, _NAME, f"{_NAME}.Link")
         with self.bus.connection() as connection:
-            proxy = Proxy(Properties(address), connection, timeout=5)
+            proxy = Proxy(Properties(address), connection, timeout=patience.seconds(5))
             (found,) = proxy.get_all()
         return {name: value for name, (_, value) in found.items()}
 

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from tests.netns.peers import KeyPair
 from tests.netns.topology import REPOSITORY, Namespace, Topology
 from tests.netns.waiting import wait_until
+from tools.testing import commands
 
 GATEWAY_V4, GATEWAY_V6 = "10.66.0.1", "fd66::1"
 WEB_V4, WEB_V6 = "203.0.113.20", "2001:db8:2::20"
@@ -81,16 +81,15 @@ class Served:
         *arguments: str | Path,
         module: str = "fs_tunnel.cli.main",
         env: Mapping[str, str] | None = None,
+        is_forked: bool = True,
     ) -> Finished:
-        """Run ``fs-tunnel`` to its end, whatever its exit code."""
-        done = subprocess.run(
-            ["ip", "netns", "exec", where.name, *self.command(*arguments, module=module)],
-            env={**os.environ, **self.env, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        """Run ``fs-tunnel`` to its end, whatever its exit code; see ``commands.fs_tunnel``."""
+        done = commands.fs_tunnel(
+            *arguments,
+            module=module,
+            env={**self.env, **(env or {})},
+            network=where.name,
+            is_forked=is_forked,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
 

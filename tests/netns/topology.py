@@ -21,10 +21,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLONE_NEWNET = 0x40000000
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = patience.seconds(60.0)
 GRACE_SECONDS = 3.0
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -28,6 +28,7 @@ from tools.bench import (
     speed,
 )
 from tools.bench.figures import Reading
+from tools.testing import patience
 
 
 def settings(**changes: object) -> sections.Settings:
@@ -281,7 +282,7 @@ def test_a_tiny_run_measures_and_leaves_nothing_behind(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=patience.seconds(300))
     assert (process.returncode, errors) == (0, ""), output
     found = __main__.load(written)
     for peer, wanted in (

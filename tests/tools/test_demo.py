@@ -12,9 +12,10 @@ import pytest
 
 from tests.netns.topology import REPOSITORY, run
 from tools import demo
+from tools.testing import patience
 
 DEMO = (sys.executable, "-m", "tools.demo")
-SECONDS = 240.0
+SECONDS = patience.seconds(240.0)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from pathlib import Path
 import uvloop
 
 from fs_market.core.money.accounting import Increment
-from fs_market.core.money.channels import ChannelStatus
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.journal import Journal
 from fs_market.session.provider_agent import ProviderAgent
 from fs_market.session.provider_sessions import Lodging

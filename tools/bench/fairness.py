@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fs_wire import uapi
 from fs_wire.types import Endpoint, PrivateKey, PublicKey
+from fs_wire.uapi_client import UapiClient
 from tests.netns.peers import Engine, KeyPair, Peer, remove_sockets, running
 from tests.netns.topology import Namespace, pair, unique_name
 from tests.netns.waiting import wait_until
@@ -129,7 +130,7 @@ def _connected(
     provider: Peer, crowd: Sequence[Peer], endpoint: tuple[str, int]
 ) -> Iterator[tuple[list[socket.socket], list[socket.socket]]]:
     """Introduce the engines and open one connection for each client; return both lists of ends."""
-    uapi.UapiClient(provider.ifname).set(
+    UapiClient(provider.ifname).set(
         uapi.DeviceUpdate(peers=tuple(_peer(each.keys, each.v4) for each in crowd))
     )
     with contextlib.ExitStack() as stack:
@@ -141,7 +142,7 @@ def _connected(
         listener.settimeout(10)
         outer, inner = [], []
         for each in crowd:
-            uapi.UapiClient(each.ifname).set(
+            UapiClient(each.ifname).set(
                 uapi.DeviceUpdate(
                     private_key=PrivateKey.from_base64(each.keys.private),
                     peers=(replace(_peer(provider.keys, BOB), endpoint=Endpoint(*endpoint)),),

@@ -11,8 +11,8 @@ from fs_market.chain.devchain import CHAIN_ID, DevChain, served
 from fs_market.chain.fees import FeePolicy
 from fs_market.chain.sender import Patience, Sender
 from fs_market.chain.transactions import Call
-from fs_market.core.money.channels import Terms, channel_id, channels_domain
-from fs_market.core.money.vouchers import Voucher, sign_voucher
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import Terms, Voucher, channel_id, channels_domain
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
 from fs_market.money.wallet import Wallet

@@ -19,6 +19,7 @@ from nacl.bindings import crypto_scalarmult_base
 
 from fs_wire import uapi
 from fs_wire.types import PrivateKey, PublicKey
+from fs_wire.uapi_client import UapiClient
 from tests.interop.eve import RESPONSE, Identity, Initiation
 from tests.netns.peers import KeyPair, running
 from tests.netns.topology import pair
@@ -75,7 +76,7 @@ def measure(vpn: WireGuard, _: Path, *, count: int) -> Sample:
         running(vpn.engine, net.bob, ("10.66.0.2/24",), keys=crowd.provider) as provider,
         net.alice.udp_socket(net.alice_v4, seconds=_PATIENCE) as sock,
     ):
-        uapi.UapiClient(provider.ifname).set(uapi.DeviceUpdate(peers=crowd.peers))
+        UapiClient(provider.ifname).set(uapi.DeviceUpdate(peers=crowd.peers))
         if provider.process is None:
             raise AssertionError("an engine in the foreground is our process")
         sock.connect((net.bob_v4, 51820))

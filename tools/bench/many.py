@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fs_wire import uapi
 from fs_wire.types import Endpoint, PublicKey
+from fs_wire.uapi_client import UapiClient
 from tests.netns.peers import running
 from tests.netns.topology import Topology
 from tools.bench import machine, speed
@@ -23,7 +24,7 @@ def measure_load(vpn: WireGuard, _: Path, *, count: int) -> Sample:
     ):
         if server.process is None:
             raise AssertionError("an engine in the foreground is our process")
-        client = uapi.UapiClient(server.ifname)
+        client = UapiClient(server.ifname)
         before = machine.memory_mib(server.process.pid, "VmRSS")
         started = time.monotonic()
         client.set(uapi.DeviceUpdate(peers=idle_peers(count)))
@@ -47,7 +48,7 @@ def measure_among_idle(vpn: WireGuard, folder: Path, *, count: int, seconds: flo
     peers = idle_peers(count)
     with wired("on") as net, vpn.up(net, folder) as tunnel:
         speed.serve(tunnel.bob)
-        provider = uapi.UapiClient(_interface(tunnel))
+        provider = UapiClient(_interface(tunnel))
 
         def rate() -> float:
             return speed.tcp(tunnel.alice, tunnel.address, seconds)[0]

@@ -2,8 +2,8 @@
 
 import hashlib
 
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.prices import Price
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.signatures import SigningKey
 

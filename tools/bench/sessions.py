@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import Terms, channel_id
 from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import Terms, channel_id
 from fs_market.core.wire.framing import Unframer, frame
 from fs_market.core.wire.messages import (
     Message,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.money.vouchers import Voucher, screen_untrusted, sign_voucher, verify_untrusted
+from fs_market.core.money.vouchers import screen_untrusted, sign_voucher, verify_untrusted
+from fs_market.core.wire.channels import Voucher, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.messages import parse_untrusted, serialize
 from fs_market.core.wire.signatures import SigningKey

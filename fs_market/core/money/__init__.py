@@ -1,1 +1,1 @@
-"""Money without IO: units, prices, vouchers, receipts and the books of both sides."""
+"""Money without IO: units, prices, vouchers, credit windows and the books of both sides."""

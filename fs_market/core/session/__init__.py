@@ -1,1 +1,1 @@
-"""A paid session without IO: both sides, their states, and what a client buys."""
+"""A paid session without IO: its two sides, their states, and the events for the shells."""

@@ -1,1 +1,1 @@
-"""Bytes of the market without IO: messages, their schema and framing, and signatures."""
+"""Bytes of the market without IO: messages, records, what is signed, and signatures."""

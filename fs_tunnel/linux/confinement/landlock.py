@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from fs_wire import libc
 
@@ -28,15 +29,21 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("access", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def restrict(readable: Iterable[Path], removable: Iterable[Path]) -> int:
-    """Read only below ``readable``, remove files only in ``removable``; speak no TCP.
+class Rules(NamedTuple):
+    """Rules to put in force: ``version`` is the kernel's interface version, 0 if it has none."""
 
-    Open files stay open.  Returns the version of the kernel's interface, 0 if it has none.
-    The caller must have set no_new_privs.
+    version: int
+    descriptor: int
+
+
+def prepare(readable: Iterable[Path], removable: Iterable[Path]) -> Rules:
+    """Allow to read below ``readable`` and to remove files in ``removable``; forbid TCP.
+
+    Make the rules while the process can still enter all of these folders.
     """
     version = _version()
     if not version:
-        return 0
+        return Rules(0, -1)
     accesses = _FS_ACCESSES.get(version, _FS_ACCESSES[max(_FS_ACCESSES)])
     wanted = _Ruleset(
         (1 << accesses) - 1, _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0
@@ -48,10 +55,20 @@ def restrict(readable: Iterable[Path], removable: Iterable[Path]) -> int:
             _allow(ruleset, path, _READ)
         for path in removable:
             _allow(ruleset, path, _REMOVE_FILE)
-        libc.system_call(_RESTRICT_SELF, ruleset, 0)
-    finally:
+    except BaseException:
         os.close(ruleset)
-    return version
+        raise
+    return Rules(version, ruleset)
+
+
+def restrict(rules: Rules) -> None:
+    """Put the rules in force; open files stay open.  The caller must have set no_new_privs."""
+    if not rules.version:
+        return
+    try:
+        libc.system_call(_RESTRICT_SELF, rules.descriptor, 0)
+    finally:
+        os.close(rules.descriptor)
 
 
 def _version() -> int:

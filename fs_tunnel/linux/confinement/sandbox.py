@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fs_tunnel.linux.confinement import capabilities, landlock, seccomp
-from fs_wire import libc
+from fs_wire import late_imports, libc
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +45,17 @@ def confine(sockets: Iterable[Path], *, low_ports: bool, nice: int) -> Sandbox:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _allow_niceness(nice)
     is_locked = _lock_memory()
+    # Root itself may need a capability to enter the folders, and those of the program.
+    late_imports.load()
+    rules = landlock.prepare(_readable(), {path.parent for path in sockets})
     kept = {"CAP_NET_ADMIN": capabilities.NET_ADMIN}
     if low_ports:
         kept["CAP_NET_BIND_SERVICE"] = capabilities.NET_BIND_SERVICE
     capabilities.keep_only(kept.values())
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    version = landlock.restrict(_readable(), {path.parent for path in sockets})
-    made = Sandbox(tuple(sorted(kept)), version, seccomp.restrict(), is_locked)
+    landlock.restrict(rules)
+    made = Sandbox(tuple(sorted(kept)), rules.version, seccomp.restrict(), is_locked)
     if not made.landlock or not made.seccomp:
         log.warning("this host lacks a part of the sandbox: %s", made)
     return made

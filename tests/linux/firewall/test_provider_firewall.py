@@ -19,6 +19,7 @@ from tests.netns.served import (
     served,
 )
 from tests.netns.topology import CommandFailed, Namespace, add_addresses
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -140,7 +141,7 @@ def test_a_clients_connections_are_limited(scene: Served) -> None:
         held = [where.open_socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(20)]
         refused = 0
         for each in held:
-            each.settimeout(5)
+            each.settimeout(patience.seconds(5))
             try:
                 each.connect((WEB_V4, 8080))
             except OSError:

@@ -15,6 +15,7 @@ from fs_market.chain.devchain import CHAIN_ID, MAX_REQUEST, DevChain, served
 from fs_wire.errors import UsageError
 from tests.market.chains import Dev
 from tests.market.nodes import post, rpc
+from tools.testing import patience
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def bare() -> DevChain:
 
 
 def refused(url: str, body: bytes, **headers: str) -> int:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=patience.seconds(10))
     connection.request("POST", "/", body, headers)
     status = connection.getresponse().status
     connection.close()

@@ -354,7 +354,7 @@ def test_who_cannot_pay_for_gas_is_told(node: Anvil, tmp_path: Path) -> None:
 
     async def run() -> None:
         async with party(node.url, ANVIL_CHAIN_ID, poor, tmp_path / "j") as us:
-            with pytest.raises(ChainError, match="send it some"):
+            with pytest.raises(ChainError, match="send the account some"):
                 await us.sender.carry_out("pay", Call(new_wallet().address, value=1))
 
     asyncio.run(run())

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fs_market.core.money.accounting import Increment, Usage
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import Receipt, receipt_digest
 from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.messages import (
     ReceiptAcceptance,
     ReceiptOffer,
@@ -24,6 +23,7 @@ from fs_market.core.wire.messages import (
     serialize,
     sign_close,
 )
+from fs_market.core.wire.receipts import Receipt, receipt_digest
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import Reason
 from tests.market.core.world import (
@@ -34,6 +34,7 @@ from tests.market.core.world import (
     SESSION_KEY,
     World,
 )
+from tests.walks import examples
 
 positions = st.integers(0, 10_000)
 PRICES = st.sampled_from(
@@ -275,7 +276,7 @@ class LyingAlice(Market):
 
 
 for machine in (Honest, LyingBob, LyingAlice):
-    machine.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+    machine.TestCase.settings = settings(max_examples=examples(250), stateful_step_count=40)
 TestHonest = Honest.TestCase
 TestLyingBob = LyingBob.TestCase
 TestLyingAlice = LyingAlice.TestCase

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channel_id, channels_domain
 from fs_market.core.money.vouchers import sign_voucher
 from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.wire.channels import channel_id, channels_domain
 from fs_market.core.wire.messages import (
     Order,
     Quote,

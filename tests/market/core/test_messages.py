@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fs_market.core.money.records import ClientRecord, ProviderRecord
 from fs_market.core.money.units import MAX_AMOUNT
-from fs_market.core.session.records import ClientRecord, ProviderRecord
-from fs_market.core.session.session import Configure
+from fs_market.core.session.events import Configure
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.messages import (
     TYPES,

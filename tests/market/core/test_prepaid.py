@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from fs_market.core.money.accounting import Increment
 from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import EPOCH_SECONDS
-from fs_market.core.session.client import GIVE_UP_AFTER
+from fs_market.core.money.records import ClientRecord
+from fs_market.core.session.client_paying import GIVE_UP_AFTER
 from fs_market.core.session.client_states import State as ClientState
 from fs_market.core.session.prepaid import PrepaidSession
-from fs_market.core.session.provider import FAREWELL_FOR
+from fs_market.core.session.provider_serving import FAREWELL_FOR
 from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.records import ClientRecord
 from fs_market.core.session.session import TICK
 from fs_market.core.wire.messages import PeerConfig, Refusal, Statement, serialize, sign_close
+from fs_market.core.wire.receipts import EPOCH_SECONDS
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.errors import Reason
 from tests.market.core.world import (

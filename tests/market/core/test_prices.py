@@ -92,3 +92,8 @@ def test_a_price_list_has_a_digest_of_its_own() -> None:
     prices = [Price(1, 2), Price(2, 1), Price(0, 12), Price(12, 0)]
     assert len({each.list_digest for each in prices}) == len(prices)
     assert Price(1, 2).list_digest == sha256(b"\x82\x01\x02").digest()
+
+
+def test_a_price_in_another_unit_is_refused_with_the_right_ones() -> None:
+    with pytest.raises(AmountError, match="token is USDC and its units are GiB and h"):
+        Price.parse("0.05 USDC/GB", USDC)

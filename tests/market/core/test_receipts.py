@@ -8,7 +8,9 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.money.receipts import (
+from fs_market.core.wire.ethereum import keccak
+from fs_market.core.wire.messages import end_digest, offer_digest, session_digest
+from fs_market.core.wire.receipts import (
     FIRST_RECEIPT,
     Receipt,
     bucket_of,
@@ -17,8 +19,6 @@ from fs_market.core.money.receipts import (
     receipt_digest,
     unpack_rates,
 )
-from fs_market.core.wire.ethereum import keccak
-from fs_market.core.wire.messages import end_digest, offer_digest, session_digest
 from fs_market.errors import Reason, Refused
 from fs_wire.types import PublicKey
 from tests.market.core.world import DOMAIN

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.money.vouchers import Voucher
+from fs_market.core.money.records import ProviderRecord
 from fs_market.core.session.client_states import State as ClientState
+from fs_market.core.session.events import CheckChannel, Configure, Journal, Settle
 from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.records import ProviderRecord
-from fs_market.core.session.session import CheckChannel, Configure, Journal, Settle
+from fs_market.core.wire.channels import Voucher, channels_domain
 from fs_market.core.wire.messages import Close, Message, Order, parse_untrusted, sign_close
 from fs_market.core.wire.messages import serialize as wire
 from fs_market.core.wire.schema import from_bytes_untrusted, to_bytes

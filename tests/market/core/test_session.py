@@ -6,20 +6,20 @@ import pytest
 
 from fs_market.core.money.accounting import ANY, Increment
 from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import (
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.session.client_states import State as ClientState
+from fs_market.core.session.events import ReceiptSigned
+from fs_market.core.session.offers import STOP_BEFORE_EXPIRY
+from fs_market.core.session.provider_serving import FAREWELL_FOR
+from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.wire.messages import Refusal, serialize
+from fs_market.core.wire.receipts import (
     FIRST_RECEIPT,
     bucket_of,
     check_follows_untrusted,
     receipt_digest,
     unpack_rates,
 )
-from fs_market.core.money.vouchers import sign_voucher
-from fs_market.core.session.client_states import State as ClientState
-from fs_market.core.session.offers import STOP_BEFORE_EXPIRY
-from fs_market.core.session.provider import FAREWELL_FOR
-from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.session import ReceiptSigned
-from fs_market.core.wire.messages import Refusal, serialize
 from fs_market.core.wire.signatures import verify_untrusted
 from fs_market.errors import Reason, StateError
 from tests.market.core.world import (

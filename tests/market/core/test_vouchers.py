@@ -9,9 +9,9 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.money.vouchers import Voucher, screen_untrusted, sign_voucher
+from fs_market.core.money.vouchers import screen_untrusted, sign_voucher
 from fs_market.core.money.vouchers import verify_untrusted as verify_voucher_untrusted
+from fs_market.core.wire.channels import Voucher, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.signatures import (
     SigningKey,

@@ -10,19 +10,13 @@ from ipaddress import ip_address
 
 from coincurve import PrivateKey
 
-from fs_market.core.money.accounting import ANY, Increment, Window
-from fs_market.core.money.channels import ChannelStatus, channels_domain
+from fs_market.core.money.accounting import ANY, Increment, SetLimits, Window
 from fs_market.core.money.prices import Price
-from fs_market.core.money.vouchers import Voucher, screen_untrusted, verify_untrusted
+from fs_market.core.money.records import ClientRecord, ProviderRecord
+from fs_market.core.money.vouchers import screen_untrusted, verify_untrusted
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State as ClientState
-from fs_market.core.session.offers import ProviderConfig
-from fs_market.core.session.places import Place
-from fs_market.core.session.provider import ProviderSession
-from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord, ProviderRecord
-from fs_market.core.session.session import (
+from fs_market.core.session.events import (
     AddPeer,
     CheckChannel,
     Configure,
@@ -34,9 +28,14 @@ from fs_market.core.session.session import (
     ReadCounters,
     ReceiptSigned,
     RemovePeer,
-    SetLimits,
     Settle,
 )
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.places import Place
+from fs_market.core.session.provider import ProviderSession
+from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.session.purchase import ClientConfig
+from fs_market.core.wire.channels import ChannelStatus, Voucher, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.messages import Message, Refusal, parse_untrusted, serialize
 from fs_market.core.wire.schema import from_bytes_untrusted

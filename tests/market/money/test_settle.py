@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_market.chain.contracts import Channels
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.errors import NodeRefused
 from fs_market.money import voucher_book
 from fs_market.money.settle import Action, SettlementPolicy, Settler, decide

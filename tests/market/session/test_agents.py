@@ -10,9 +10,9 @@ import uvloop
 from coincurve import PrivateKey
 
 from fs_market.core.money.accounting import CLOSED
+from fs_market.core.money.records import ClientRecord, ProviderRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
-from fs_market.core.session.records import ClientRecord, ProviderRecord
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MarketError, Reason

@@ -10,8 +10,8 @@ import uvloop
 from coincurve import PrivateKey
 
 from fs_market.core.money.accounting import CLOSED
-from fs_market.core.money.channels import ChannelStatus
 from fs_market.core.session.provider import ProviderSession
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.core.wire.ethereum import keccak
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import EngineRefused, Reason

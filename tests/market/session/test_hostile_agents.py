@@ -14,11 +14,11 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.money.vouchers import sign_voucher
 from fs_market.core.session.client_states import State
 from fs_market.core.session.provider import ProviderSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.framing import frame
 from fs_market.core.wire.messages import (
     Close,
@@ -53,6 +53,7 @@ from tests.market.dealing import (
     served_client,
     until,
 )
+from tools.testing import patience
 
 STRANGER = SigningKey(PrivateKey().secret)
 
@@ -94,7 +95,7 @@ def test_who_trickles_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             with pytest.raises(
                 (ConnectionError, RuntimeError)
             ):  # uvloop raises this if it is closed
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(patience.seconds(10)):
                     while True:  # the bytes follow each other quickly
                         writer.write(b"\x01")
                         await writer.drain()

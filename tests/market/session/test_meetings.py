@@ -8,8 +8,8 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.session.rendezvous import Meeting, Rendezvous, sign_meeting
 from fs_market.core.wire.messages import Refusal, parse_untrusted, serialize
+from fs_market.core.wire.rendezvous import Meeting, Rendezvous, sign_meeting
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MarketError, Reason
 from fs_market.session import meetings, session_book

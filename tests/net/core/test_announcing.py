@@ -31,6 +31,7 @@ from fs_net.core.records import parse_untrusted as parse_signed
 from fs_net.errors import Reason
 from fs_wire.schema import from_bytes_untrusted
 from tests.net.world import NETWORK, NOW, Provider
+from tests.walks import examples
 
 CHOSEN = ("alice", "carol")
 STRANGERS = tuple(f"stranger{number}" for number in range(12))
@@ -361,12 +362,12 @@ class Anything(RuleBasedStateMachine):
         assert self.bob.core.describe()[0] == len(self.takes)
 
 
-Anything.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Anything.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestAnything = Anything.TestCase
 
 
 @given(st.sets(st.sampled_from(STRANGERS), max_size=8), st.integers(0, 2))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_whoever_is_alive_is_told_in_the_end(alive: set[str], chosen: int) -> None:
     """Full nodes that answer get slots, whatever the others do."""
     bob = Bob(*CHOSEN)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fs_net.core.index import Index, Latest
 from fs_net.core.records import HEARTBEAT_LIFETIME, MAX_RECORD_LIFETIME, Heartbeat, Signed
 from tests.net.world import NOW, Provider
+from tests.walks import examples
 
 MOST = 3
 STAKES = {number: 10 * (number % 3) for number in range(6)}  # some of them have equal stake
@@ -42,7 +43,7 @@ def merged(*parts: Latest[Heartbeat]) -> list[bytes]:
 Heard = st.lists(SAID, max_size=12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(Heard, Heard, Heard)
 def test_merging_is_commutative_associative_and_idempotent(
     a: list[Signed[Heartbeat]], b: list[Signed[Heartbeat]], c: list[Signed[Heartbeat]]

@@ -11,6 +11,7 @@ from fs_net.core.reconcile import MAX_MESSAGE, Message, Range, Snapshot
 from fs_net.core.records import ID_LEN
 from fs_net.errors import Refused
 from fs_wire.schema import to_bytes
+from tests.walks import examples
 
 
 def ids(numbers: range | set[int]) -> set[bytes]:
@@ -36,7 +37,7 @@ def reconcile(ours: set[bytes], theirs: set[bytes]) -> tuple[int, int]:
     return traffic, times
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 2**32), st.integers(0, 3000), st.integers(0, 200), st.integers(0, 200))
 def test_both_sides_converge(seed: int, common: int, ours: int, theirs: int) -> None:
     base = random.Random(seed).randrange(2**40)
@@ -88,7 +89,7 @@ def test_ranges_that_repeat_are_refused() -> None:
         Snapshot(ids(range(50))).answer_untrusted(to_bytes(Message((backwards,))))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 2000), st.integers(0, 40), st.integers(0, 40))
 def test_who_asks_learns_what_either_lacks(common: int, ours: int, theirs: int) -> None:
     """The asked side keeps no state and learns nothing."""

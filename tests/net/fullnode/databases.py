@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 _USER = "flowshield"
 
@@ -49,7 +50,7 @@ def postgresql() -> Iterator[str]:
                 yield url
             finally:
                 server.terminate()
-                server.wait(30)
+                server.wait(patience.seconds(30))
 
 
 def _run(command: list[str | Path], user: tuple[int, int], folder: str) -> None:

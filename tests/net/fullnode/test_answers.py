@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_net.core.batch import Batch
@@ -168,7 +168,6 @@ def test_rubbish_that_is_delivered_moves_nothing() -> None:
     assert node.records() == {good.raw}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_is_asked_has_an_answer(question: bytes) -> None:
     node = Node(world(1)[0])

@@ -14,6 +14,7 @@ from fs_net.fullnode.gatherer import Gatherer
 from fs_wire.schema import from_bytes_untrusted, to_bytes
 from tests.net.fullnode.scene import Node, as_batch, as_batches, world
 from tests.net.world import EVE, HOUR, NETWORK, NOW, Provider
+from tests.walks import examples
 
 PEER = b"a full node's peer id"
 
@@ -166,7 +167,7 @@ def test_what_is_restored_is_judged() -> None:
     assert list(gatherer.batches()) == []
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_nodes_that_heard_the_same_show_the_same(data: st.DataObject) -> None:
     """The order and the path do not matter, nor does what Eve sends meanwhile."""

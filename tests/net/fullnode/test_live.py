@@ -14,6 +14,7 @@ from fs_net.fullnode.live import LiveCatalogue, Remembered
 from fs_net.fullnode.uptime import BUCKET, DAY
 from tests.net.fullnode.scene import Node, world
 from tests.net.world import HOUR, NOW, Chain, Provider
+from tests.walks import examples
 
 MILLION = 1_000_000
 EVENTS = "record", "heartbeat", "time", "unstake", "stake", "nothing"
@@ -127,7 +128,7 @@ def test_who_loses_its_stake_goes_at_the_next_sweep_and_comes_back() -> None:
     assert view.first_seen == NOW
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_answers_are_those_that_are_made_anew(data: st.DataObject) -> None:
     """Whatever happens in between, a cached answer is never older than its version."""

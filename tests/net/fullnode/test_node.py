@@ -18,16 +18,17 @@ from fs_net.host import Host
 from tests.net.fullnode.scene import as_batch, world
 from tests.net.test_host import Program
 from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider
+from tools.testing import patience
 
 QUICK = Pace(look=0.1, write=0.2, meet=0.2, search=1.0, compare=1.0)
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 120))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(120)))
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patience.seconds(seconds)):
         while not condition():  # noqa: ASYNC110 - what is waited for is another process
             await asyncio.sleep(0.02)
 

@@ -24,6 +24,7 @@ from fs_net.fullnode.sync import Outcome
 from fs_wire.schema import to_bytes
 from tests.net.fullnode.scene import Node, as_batch, world
 from tests.net.world import NOW, Chain, Provider
+from tests.walks import examples
 
 MANY = world(600)
 
@@ -49,7 +50,7 @@ def two(chain: Chain) -> tuple[Node, Node]:
     return Node(chain, b"alice"), Node(chain, b"bob")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_both_hold_the_same_after_one_has_asked(data: st.DataObject) -> None:
     """They may have held anything before. The later version of a shared record wins."""

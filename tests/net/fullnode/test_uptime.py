@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_net.fullnode.uptime import BUCKET, DAY, Uptimes, average
@@ -30,7 +30,6 @@ class Model:
         return 1 + 254 * sum(looks) // len(looks) if looks else 0
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

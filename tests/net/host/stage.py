@@ -28,6 +28,7 @@ from fs_net.bridge import Decision, Settings
 from fs_net.host_process.link import Link
 from fs_net.host_process.node import Node
 from tests.net.world import NETWORK
+from tools.testing import patience
 
 MESHSUB = TProtocol("/meshsub/1.1.0")
 TOPIC = "providers"
@@ -156,7 +157,7 @@ async def eve(topic: str = TOPIC) -> AsyncIterator[Eve]:
 
 async def eventually(condition: Callable[[], Any], seconds: float = 10) -> bool:
     """Return whether the condition became true in time."""
-    with trio.move_on_after(seconds):
+    with trio.move_on_after(patience.seconds(seconds)):
         while not condition():  # noqa: ASYNC110 - what is waited for is libp2p's state
             await trio.sleep(0.02)
         return True
@@ -177,7 +178,7 @@ async def is_alive(victim: Node) -> bool:
     async with eve() as alice:
         stream = await alice.open(victim, "/flowshield/question/1")
         await stream.write(len(b"ping").to_bytes(4, "big") + b"ping")
-        with trio.fail_after(10):
+        with trio.fail_after(patience.seconds(10)):
             return await stream.read(8) == len(b"gnip").to_bytes(4, "big") + b"gnip"
 
 

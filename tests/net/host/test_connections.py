@@ -18,6 +18,7 @@ from fs_net.host_process import making
 from fs_net.host_process.node import Node
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import LOOPBACK, Stage, eve, eventually, is_alive, peer_of, run
+from tools.testing import patience
 
 PART = 200_000  # bytes on a stream, within its window
 HEAD = b"\x13/multistream/1.0.0\n"
@@ -115,7 +116,7 @@ def connects(folder: Path, **options: Any) -> bool:
         stranger = new_host(key_pair=options.pop("pair"), listen_addrs=listen, **options)
         async with victim.running(), stranger.run(listen_addrs=listen):
             try:
-                with trio.fail_after(5):
+                with trio.fail_after(patience.seconds(5)):
                     await stranger.connect(peer_of(victim))
             except Exception:  # noqa: BLE001 - libp2p has many errors for it
                 return False

@@ -12,6 +12,7 @@ from fs_net.core.sources import source_of
 from fs_net.host_process.door import Door
 from fs_net.host_process.node import Node
 from tests.net.host.stage import Stage, address_of, eve, eventually, run
+from tools.testing import patience
 
 
 def accepted(folder: Path, most: int, guests: int) -> int:
@@ -24,7 +25,7 @@ def accepted(folder: Path, most: int, guests: int) -> int:
             for _ in range(guests):
                 async with eve() as guest:
                     try:
-                        with trio.fail_after(2):
+                        with trio.fail_after(patience.seconds(2)):
                             await guest.meet(full)
                     except Exception:  # noqa: BLE001 - libp2p has many errors for it
                         break

@@ -25,6 +25,7 @@ from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, peer_o
 from tests.net.host.sybils import approach, sybils
 from tests.net.host.test_dht import key_of, name_of
 from tests.net.world import Provider
+from tools.testing import patience
 
 COUNT, SILENT = 24, 2  # more than the 20 that a lookup keeps
 
@@ -58,8 +59,8 @@ def found_among_sybils(folder: Path) -> tuple[bytes | None, bytes]:
             await client.connect(address_of(other), 10)
             for each in (provider, client):
                 await eventually(each.dht.connected)
-            await provider.dht.put(key_of(bob), bob.record().raw, 20)
-            return await client.dht.get(key_of(bob), 20)
+            await provider.dht.put(key_of(bob), bob.record().raw, patience.seconds(20))
+            return await client.dht.get(key_of(bob), patience.seconds(20))
 
     return run(lambda: trio.run(main)), bob.record().raw
 

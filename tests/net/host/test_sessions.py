@@ -19,6 +19,7 @@ from fs_net.host_process import guards, sessions
 from fs_net.host_process.node import Node
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, program_of, run
+from tools.testing import patience
 
 PROTOCOL = sessions.SESSION
 QUIC = ("/ip4/127.0.0.1/udp/0/quic-v1",)
@@ -42,7 +43,7 @@ def play(tmp_path: Path, scene: Callable[[Node, Eve], Awaitable[Any]]) -> Any:
         node = Stage(tmp_path).node()
         program_of(node).serves_sessions = True
         async with node.running(), eve() as attacker:
-            with trio.fail_after(40):
+            with trio.fail_after(patience.seconds(40)):
                 return await scene(node, attacker)
 
     return run(lambda: trio.run(main))
@@ -152,7 +153,7 @@ def test_quic_cuts_off_who_sends_what_nobody_reads(
             flooding = await theirs.sessions.open(peer, 10)
             stream: Any = ours.sessions._sessions[await first(ours)].stream
             most = 0
-            with contextlib.suppress(Exception), trio.move_on_after(5):
+            with contextlib.suppress(Exception), trio.move_on_after(patience.seconds(5)):
                 for _ in range(2 * MOST_HELD // SESSION_CHUNK):
                     await theirs.sessions.write(flooding, bytes(SESSION_CHUNK))
                     most = max(most, len(stream.muxed_stream._receive_buffer))

@@ -16,6 +16,7 @@ from fs_net.fullnode.http.visitors import Limits
 from tests.net.http.conftest import House
 from tests.net.http.fair import fair
 from tests.net.world import NETWORK
+from tests.walks import examples
 
 BASE = "/api/v1"
 
@@ -212,7 +213,7 @@ _HOUSE = House(*fair(12))
     st.sampled_from([f"{BASE}/providers", f"{BASE}/statistics/history", f"{BASE}/events", "/"]),
     st.lists(st.tuples(_NAMES, _VALUES), min_size=1, max_size=6) | st.binary(max_size=60),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_no_query_makes_a_defect(path: str, query: list[tuple[str, str]] | bytes) -> None:
     if path.endswith("events"):
         query = [("provider", "0x"), *(query if isinstance(query, list) else [])]

@@ -12,9 +12,10 @@ from fs_net.fullnode.http.events import Events
 from fs_net.fullnode.http.problems import Problem
 from tests.net.http.fair import Fair, fair
 from tests.net.world import Provider
+from tools.testing import patience
 
 TICK = 0.01
-DEADLINE = 10.0
+DEADLINE = patience.seconds(10.0)
 
 
 class Listener:

@@ -15,9 +15,10 @@ from tests.net.http.stage import needed, served
 from tests.net.http.wallets import personal_sign, wallet
 from tests.net.world import Provider
 from tools.browser import DESKTOP, PHONE, Browser, browser
+from tools.testing import patience
 from tools.world_map import PACKAGES
 
-DEADLINE = 20_000  # ms
+DEADLINE = patience.seconds(20_000)  # ms
 expect.set_options(timeout=DEADLINE)
 # These URLs need no network, because they are data of the page itself.
 LOOPBACK = re.compile(r"http://127\.0\.0\.1:\d+/")

@@ -20,8 +20,9 @@ from tests.net.http.fair import TOKEN, Book, fair
 from tests.net.http.stage import LOOPBACK, NO_LIMITS
 from tests.net.http.wallets import recover
 from tests.net.world import NETWORK, NOW
+from tools.testing import patience
 
-DEADLINE = 20.0
+DEADLINE = patience.seconds(20.0)
 FEW = Limits(requests=0.001, requests_burst=1)
 
 

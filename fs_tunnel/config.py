@@ -160,7 +160,7 @@ def parse(text: str, *, name: str, source: str) -> TunnelConfig:
             if peer.public_key == ours:
                 raise section.error("publickey", "this is our own key; write the other side's")
             if peer.public_key in peers:
-                raise section.error("publickey", "a peer of this key stands above; merge the two")
+                raise section.error("publickey", "an earlier [Peer] has this key; merge the two")
             peers[peer.public_key] = peer
     return TunnelConfig(name, source, interface, tuple(peers.values()))
 

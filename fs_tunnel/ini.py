@@ -62,7 +62,7 @@ class Section:
         """The value of a key that a section may have once."""
         found = self.entries.get(key, [])
         if len(found) > 1:
-            raise self.error(key, f"stands in line {found[0].line} already; keep one of them")
+            raise self.error(key, f"is in line {found[0].line} already; keep one of them")
         return self._parsed(found[0], parse) if found else None
 
     def required(self, key: str, written: str, parse: Callable[[str], T]) -> T:
@@ -122,7 +122,7 @@ def _add_entry(sections: list[Section], line: str, number: int, source: str, key
         raise ConfigError("not understood; write KEY = VALUE", source=source, line=number)
     if not sections:
         raise ConfigError(
-            f"stands in no section; put {_title(next(iter(keys)))} above it",
+            f"is in no section; put {_title(next(iter(keys)))} above it",
             source=source,
             line=number,
             key=_shown(key, keys),

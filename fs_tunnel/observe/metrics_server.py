@@ -33,7 +33,7 @@ def listen_tcp(place: Endpoint, *, anywhere: bool) -> socket.socket:
     """A listener; UsageError for an address that other hosts reach, unless ``anywhere``."""
     if not anywhere and not ip_address(place.ip).is_loopback:
         raise UsageError(
-            f"{place.ip} is reached from elsewhere, and what passes is nobody else's business; "
+            f"other hosts reach {place.ip}, and metrics are nobody else's business; "
             "listen on 127.0.0.1, or add --allow-remote"
         )
     family = socket.AF_INET6 if ":" in place.ip else socket.AF_INET

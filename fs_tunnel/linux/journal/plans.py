@@ -272,7 +272,7 @@ def _check(config: TunnelConfig, protection: Protection) -> None:
         raise UsageError("--allow-inbound is part of the kill switch; leave one of them out")
     if outside and not full:
         raise ConfigError(
-            "the file names no full tunnel, so all else is outside already; "
+            "the file names no full tunnel, so all other traffic is outside; "
             "leave out what opens it, or add 0.0.0.0/0, ::/0",
             source=config.source,
             key="AllowedIPs",

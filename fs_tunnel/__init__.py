@@ -1,3 +1,3 @@
-"""FlowShield's tunnel: WireGuard in userspace, client and provider in one program."""
+"""The program fs-tunnel: WireGuard in userspace, with client and provider in one program."""
 
 __version__ = "0.2.0"

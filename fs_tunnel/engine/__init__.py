@@ -1,1 +1,1 @@
-"""The engine: one process a tunnel, which pumps packets and obeys two sockets."""
+"""The engine: one process for each tunnel, which pumps packets and obeys two sockets."""

@@ -1,1 +1,1 @@
-"""Changes to this host as data that can be done and undone, and the TUN device."""
+"""Changes to this host, as data that commands can do and undo; and the TUN device."""

@@ -1,1 +1,1 @@
-"""Looking at tunnels from outside: logs, metrics, a diagnosis; nothing here reads a secret."""
+"""Observe tunnels from outside: logs, metrics and a diagnosis. No module here reads a secret."""

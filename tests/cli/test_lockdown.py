@@ -196,7 +196,7 @@ def test_what_cannot_work_is_refused_with_a_remedy(scene: Watched) -> None:
     write_private(conf, text.replace(GATEWAY_V4, "provider.example.net"))
     done = served.fs_tunnel(home, "up", conf)
     assert done.code == 1
-    assert "lockdown lets nobody ask for names: write the address itself" in done.err
+    assert "lockdown lets nobody resolve names: write the address itself" in done.err
     write_private(conf, text)
     split(scene, "FwMark = 7")
     done = served.fs_tunnel(home, "up", conf)

@@ -24,7 +24,7 @@ def public(key: PrivateKey) -> PublicKey:
     return PublicKey(public_key(key.raw))
 
 
-# Where no line is said, Interface ends in line 2 and the first line of a test is line 3.
+# By default, [Interface] ends in line 2, and the first line of a test is line 3.
 HEAD = f"[Interface]\nPrivateKey = {ALICE.to_base64()}\n"
 PEER = f"[Peer]\nPublicKey = {public(BOB).to_base64()}\n"
 

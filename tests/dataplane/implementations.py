@@ -1,4 +1,4 @@
-"""The packet paths under test, and what a test may do with each of them."""
+"""The packet paths under test, and the operations of a test on each."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

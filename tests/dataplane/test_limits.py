@@ -1,4 +1,4 @@
-"""What one peer may use: rates, credit, and the gateway that is reached without."""
+"""The limits of one peer: rates, credit, and the gateway that needs neither."""
 
 from scapy.layers.inet import IP, TCP, UDP
 

@@ -1,4 +1,4 @@
-"""What the native path has and its twin lacks: threads' queues, and refusals of nonsense."""
+"""Parts that only the native path has: the queues of threads, and refusals of bad input."""
 
 import select
 from collections.abc import Callable

@@ -151,7 +151,7 @@ def test_what_is_inside_must_be_a_packet_of_the_peers(ends: Ends) -> None:
     assert bob.path.endpoint(bob.peer) == (ELSEWHERE, None)
 
 
-# What it tells.
+# Events of the path.
 
 
 @pytest.mark.parametrize("data", [b"", b"\1", b"\1\0\0\0" + bytes(144), b"\5hello"])

@@ -20,7 +20,7 @@ from tests.fuzz.native.build import (
     corpus,
 )
 
-# Of a heap block that is 8 bytes long, the 9th.
+# The 9th byte of a heap block of 8 bytes.
 DEFECT = "import ctypes; c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n"
 DEFECT += "c.memset(ctypes.c_void_p(c.malloc(8)), 1, ctypes.c_size_t(9))"
 

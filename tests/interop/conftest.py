@@ -23,7 +23,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def our_engine(engine: Engine) -> Engine:
-    """The engine under test where a test needs what only ours has."""
+    """The engine under test, for tests of features that only ours has."""
     if not engine.is_ours:
         pytest.skip(f"{engine.name} has no scaled clock, key log or drop counters")
     return engine

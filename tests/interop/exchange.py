@@ -1,4 +1,4 @@
-"""What alice and bob do to each other in most tests."""
+"""Exchanges of alice and bob that most tests need."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Both sides' engines call each other through their NATs, or it is said plainly why not."""
+"""Both engines call each other through their NATs, or the error says why that fails."""
 
 import asyncio
 from dataclasses import dataclass

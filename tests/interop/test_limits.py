@@ -1,4 +1,4 @@
-"""What a peer may use, set through the control socket and felt by real traffic."""
+"""The limits of a peer, set over the control socket and tested with real traffic."""
 
 import secrets
 import threading

@@ -1,4 +1,4 @@
-"""Bought through a relay, met through both NATs: libp2p, market and engines together."""
+"""A client buys through a relay, and meets its provider through both NATs."""
 
 import asyncio
 from collections.abc import AsyncIterator

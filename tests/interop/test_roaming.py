@@ -1,4 +1,4 @@
-"""Peers move: their address, their port, their family, the NAT before them, the network's mood."""
+"""Peers move: the address, port, family, NAT or quality of their network changes."""
 
 import hashlib
 import secrets

@@ -56,7 +56,7 @@ def test_an_authentic_packet_of_the_largest_size_hurts_nobody(scene: Scene) -> N
     assert scene.server.alive()
 
 
-# Whose address is it.
+# The owner of an address.
 
 
 def test_a_more_specific_prefix_of_another_peer_wins(scene: Scene) -> None:

@@ -30,7 +30,7 @@ def scene(engine: Engine) -> Iterator[Scene]:
 
 
 def test_20000_copies_of_one_initiation_get_one_response(scene: Scene) -> None:
-    """... and cookie replies; who has a session is served meanwhile, and anyone afterwards."""
+    """... and cookie replies; a peer with a session is served meanwhile, and anyone afterwards."""
     alice = scene.eve()
     session = alice.shake_hands()
     eve = scene.eve()

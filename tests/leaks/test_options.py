@@ -1,4 +1,4 @@
-"""What may be left open around a tunnel, each beside what must stay closed all the same."""
+"""Options that open a part of a tunnel, each with the part that must stay closed."""
 
 import os
 import secrets
@@ -44,7 +44,7 @@ def names(seen: dict[str, int]) -> set[str]:
 
 
 def probes(seen: dict[str, int]) -> set[str]:
-    """Where all else is free to leave, too."""
+    """A scene in which all other traffic may leave, too."""
     return set(seen) - {OTHER}
 
 

@@ -1,6 +1,6 @@
-"""A tunnel that was cut off carries traffic again by itself, and TCP does not notice.
+"""A tunnel that was cut off carries traffic again by itself, and TCP connections survive.
 
-The deadline is a promise: two seconds after the way is back.
+The program promises the deadline: two seconds after the link is back.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""A network that lies about the way: DHCP and router advertisements of real daemons.
+"""A network that lies about routes: DHCP and router advertisements of real daemons.
 
-Each lie is believed, as the control shows, and what belongs into the tunnel stays there.
+The client believes each lie, as the control shows.  Traffic of the tunnel stays in it.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""What a service manager is told, and the units that are for it."""
+"""The messages to a service manager, and our units for it."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""Run a program as confined as a unit of systemd would have it, where no systemd runs.
+"""Confine a program as its systemd unit would, on a host without systemd.
 
 python -m tests.netns.confined UNIT COMMAND...
 

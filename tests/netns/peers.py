@@ -151,7 +151,7 @@ class Peer:
         return Transfer(int(received), int(sent))
 
     def endpoint(self, public: str) -> str:
-        """The peer's current endpoint as ``wg`` shows it, ``(none)`` where none is known."""
+        """The peer's current endpoint as ``wg`` shows it, ``(none)`` if none is known."""
         return self._column("endpoints")[public][0]
 
     def peers(self) -> set[str]:

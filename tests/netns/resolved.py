@@ -114,7 +114,7 @@ class Resolved:
             return socket.if_nametoindex(ifname)
 
     def ask(self, name: str) -> str | None:
-        """The address that the host's programs get for a name; None where they get none."""
+        """The address that the host's programs get for a name; None if they get none."""
         with self.where.udp_socket("127.0.0.1", seconds=3.0) as sock:
             sock.sendto(bytes(DNS(rd=1, qd=DNSQR(qname=name))), (STUB, 53))
             try:
@@ -127,7 +127,7 @@ class Resolved:
 @contextlib.contextmanager
 def bus(where: Namespace, folder: Path) -> Iterator[Bus]:
     """A bus without any service; it ends with the namespace."""
-    # Where resolved, which is not root, may go as well.
+    # resolved, which is not root, may enter this directory as well.
     with tempfile.TemporaryDirectory(prefix="fs-bus-") as public:
         Path(public).chmod(0o755)
         path = Path(public) / "socket"

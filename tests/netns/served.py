@@ -28,7 +28,7 @@ _names = itertools.count(1)
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -179,7 +179,7 @@ def settle(*namespaces: Namespace) -> None:
 
 
 def ping(where: Namespace, address: str) -> None:
-    """CommandFailed where nobody answers."""
+    """CommandFailed if nobody answers."""
     where.run("ping", "-n", "-c", "1", "-w", "10", address)
 
 

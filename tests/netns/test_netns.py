@@ -1,4 +1,4 @@
-"""The library itself: what it makes exists, does what it says, and is gone afterwards."""
+"""The library itself: its networks exist, work as documented, and are gone afterwards."""
 
 import subprocess
 from pathlib import Path

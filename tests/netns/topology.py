@@ -71,7 +71,7 @@ def run(
 
 @dataclass(eq=False)
 class Namespace:
-    """A network namespace. Made by :class:`Topology`, which also removes it."""
+    """A network namespace. :class:`Topology` makes it, and also removes it."""
 
     name: str
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -202,7 +202,7 @@ class Topology:
         trace: TracebackType | None,
     ) -> None:
         with contextlib.ExitStack() as stack:
-            # Every callback runs even where an earlier one raises.
+            # Every callback runs, even if an earlier one raises.
             for namespace in self._namespaces:
                 stack.callback(run, "ip", "netns", "del", namespace.name)
             for namespace in self._namespaces:

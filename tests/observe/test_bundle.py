@@ -1,4 +1,4 @@
-"""The bundle: what helps is in it, and no secret of a real host with real tunnels."""
+"""The bundle of a real host with real tunnels: it holds the useful facts, and no secret."""
 
 import base64
 import io

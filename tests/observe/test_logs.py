@@ -1,4 +1,4 @@
-"""Logs for programs: one object a line, whatever is in it."""
+"""Logs for programs: one object for each line, for any content."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""``fs-tunnel debug bundle``, which tells on standard error what files and sockets it opens."""
+"""``fs-tunnel debug bundle``, which prints to standard error the files and sockets it opens."""
 
 import sys
 

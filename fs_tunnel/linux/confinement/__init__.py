@@ -1,1 +1,1 @@
-"""What a process gives up: its user, capabilities, system calls and files."""
+"""Confine a process: it gives up capabilities, system calls and files."""

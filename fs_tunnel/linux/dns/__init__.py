@@ -1,1 +1,1 @@
-"""The host's resolver, and the D-Bus over which it is configured."""
+"""Configure the host's resolver, in part over D-Bus."""

@@ -1,1 +1,1 @@
-"""What commands change on the host, written down before it is changed."""
+"""Journals: commands write down each change to the host before they make it."""

@@ -1,1 +1,1 @@
-"""Programs inside or outside of a tunnel."""
+"""Run programs inside or outside of a tunnel, for ``fs-tunnel run``."""

@@ -1,4 +1,4 @@
-"""The real NetworkManager, which writes resolv.conf whenever it likes, beside what we write."""
+"""The real NetworkManager rewrites resolv.conf at any time, and our own settings hold."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address

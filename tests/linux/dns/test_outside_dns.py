@@ -1,4 +1,4 @@
-"""Which resolvers a program outside of the tunnel asks."""
+"""The resolvers that a program outside of the tunnel uses."""
 
 from ipaddress import ip_address
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The provider's ruleset as text, and what nft makes of it."""
+"""The provider's ruleset as text, and as nft reads it."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A client's ruleset as text; tests/leaks has what it does."""
+"""A client's ruleset as text; tests/leaks tests its effect."""
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network

@@ -1,4 +1,4 @@
-"""The journal: what is written before what is done, and what is found after a crash."""
+"""The journal: it holds each change first, and a later run reads it after a crash."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Who came over the network, as /proc tells."""
+"""The SSH session of a user, as /proc shows it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Kernel parameters: what was set before is set afterwards, unless somebody else set it since."""
+"""Kernel parameters get their earlier value back, unless another program set them since."""
 
 from pathlib import Path
 

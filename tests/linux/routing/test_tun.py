@@ -1,4 +1,4 @@
-"""Opening a TUN: what it is, and what is said where there is none."""
+"""Open a TUN: its properties, and the errors if that fails."""
 
 import errno
 import os

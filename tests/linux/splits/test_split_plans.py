@@ -1,4 +1,4 @@
-"""What ``run`` changes, and in which order; tests/cli/test_run.py has what it does."""
+"""The changes of ``run`` and their order; tests/cli/test_run.py tests their effect."""
 
 from pathlib import Path
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tables, amounts and warnings for people."""
 
 import logging
@@ -47,6 +50,11 @@ def ago(moment: float | None) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 client``, ``2 clients``."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def human_bytes(count: int) -> str:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """wallet and chain dev, as a user types them: money moves once, and no secret is told."""
 
 import json
@@ -16,8 +19,10 @@ from typing import Any
 
 import pytest
 
+from tools.testing import commands, patience
+
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 Done = subprocess.CompletedProcess[str]
 
 
@@ -37,10 +42,7 @@ class Scene:
         return (self.directory / "password").read_text().strip()
 
     def run(self, *words: str, stdin: str = "", wallet: Path | None = None) -> Done:
-        command = [str(PROGRAM), "wallet", *words, "--wallet", str(wallet or self.wallet)]
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, timeout=DEADLINE
-        )
+        return commands.fs_tunnel("wallet", *words, "--wallet", wallet or self.wallet, stdin=stdin)
 
     def money(self, *words: str, **options: Any) -> Done:
         return self.run(
@@ -175,11 +177,11 @@ def on_terminal(scene: Scene, answer: bytes) -> tuple[int, str]:
         (["deposit", "0.0000001", "FST", "--yes"], 2, "6 decimals"),
         (["deposit", "-1", "FST", "--yes"], 2, "no such option"),
         (["deposit", "5", "--yes"], 2, "amount"),
-        (["deposit", "9000000", "FST", "--yes"], 1, "send it more"),
-        (["withdraw", "900000", "FST", "--yes"], 1, "Insufficient("),
+        (["deposit", "9000000", "FST", "--yes"], 1, "send the account more"),
+        (["withdraw", "900000", "FST", "--yes"], 1, "the deposit holds no more"),
         (["withdraw", "1", "FST", "--to", "0x12", "--yes"], 2, "copy 0x and 40"),
-        (["deposit", "5", "FST", "--yes", "--rpc", "http://127.0.0.1:9"], 1, "does not answer"),
-        (["deposit", "5", "FST", "--yes", "--rpc", "nonsense"], 2, "mend rpc, or --rpc"),
+        (["deposit", "5", "FST", "--yes", "--rpc", "http://127.0.0.1:9"], 1, "cannot be reached"),
+        (["deposit", "5", "FST", "--yes", "--rpc", "nonsense"], 2, "correct rpc, or --rpc"),
     ],
 )
 def test_what_cannot_be_is_refused(scene: Scene, words: list[str], code: int, message: str) -> None:

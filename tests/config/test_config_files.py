@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tunnel files on the disk, and files that a generator writes."""
 
 import os
@@ -36,6 +39,7 @@ from tests.config.reading import (
     read,
     refused,
 )
+from tools.testing import patience
 
 
 class TestFiles:
@@ -165,7 +169,7 @@ tunnel_configs = st.builds(
 
 
 @given(tunnel_configs)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_rendered_is_read_back(config: TunnelConfig) -> None:
     assert read(render(config)) == config
 
@@ -196,7 +200,7 @@ def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_raise_anything_but_a_config_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bob.conf"
     path.write_bytes(content)
@@ -217,7 +221,11 @@ def test_wg_quick_strips_our_file_to_what_wg_needs(tmp_path: Path) -> None:
     path.touch(mode=0o600)
     path.write_text(render(config))
     done = subprocess.run(
-        ["wg-quick", "strip", path], capture_output=True, text=True, check=True, timeout=30
+        ["wg-quick", "strip", path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience.seconds(30),
     )
     keys_left = re.findall(r"^(\w+) =", done.stdout, re.MULTILINE)
     assert keys_left == ["PrivateKey", "FwMark", "PublicKey", "AllowedIPs", "Endpoint"]

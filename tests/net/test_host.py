@@ -1,4 +1,7 @@
-"""The network process seen from the program: calls, deadlines, deaths, and how it is closed."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The program's side of the network process: calls, deadlines, crashes, and how it closes."""
 
 import asyncio
 import os
@@ -17,14 +20,16 @@ from fs_net.bridge import MAX_FRAME, Decision, Kind, Settings, Unpacker, pack
 from fs_net.errors import HostFailed, HostGone, HostTimeout
 from fs_net.host import Host
 from fs_net.host_process.identity import load_identity
+from fs_net.launchers import ForkServer
 from fs_wire.errors import Malformed
 from tests.net.world import NETWORK
+from tools.testing import patience
 
 TOPIC = "providers"
 
 
 class Program:
-    """Remembers what came in."""
+    """Remembers the incoming messages."""
 
     def __init__(self) -> None:
         self.gossip: list[bytes] = []
@@ -68,13 +73,13 @@ async def address_of(host: Host, transport: str = "tcp") -> str:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is another process
+    async with asyncio.timeout(patience.seconds(10)):
+        while not condition():  # noqa: ASYNC110 - another process gives no event
             await asyncio.sleep(0.02)
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 60))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(60)))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -119,7 +124,7 @@ def test_a_peer_is_dialled_where_it_is_and_not_where_it_was(tmp_path: Path) -> N
                 async with running(tmp_path / "full") as (full, _):
                     assert await provider.connect(await address_of(full)) == full.peer
                 with pytest.raises(HostFailed):
-                    for _ in range(3):  # it may take a moment until it is known to be gone
+                    for _ in range(3):  # it may take a moment until its end is noticed
                         await provider.ask(full.peer, b"abc", 2)
 
     play(scene)
@@ -137,7 +142,7 @@ def test_calls_fail_fast_when_the_process_dies_and_it_is_started_again(tmp_path:
             os.kill(pid, signal.SIGKILL)
             with pytest.raises(HostGone):
                 await call
-            assert time.monotonic() - killed < 1  # not at the call's deadline
+            assert time.monotonic() - killed < 1  # the call did not wait for its deadline
             with pytest.raises(HostGone):
                 await host.info()
             await host.wait_ready()
@@ -190,7 +195,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
 
 
 def test_a_process_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closing libp2p may hang; whoever waits for it hangs as well."""
+    """Closing libp2p may hang, and then everybody who waits for it hangs too."""
     monkeypatch.setattr(host_module, "_GRACE", 0.5)
 
     async def scene() -> None:
@@ -236,3 +241,39 @@ def test_frames_are_bounded_and_checked() -> None:
             Unpacker().feed_untrusted(bad)
     with pytest.raises(ValueError, match="frame of"):
         pack(Kind.TELL, "x", bytes(MAX_FRAME))
+
+
+async def why_it_does_not_start(host: Host) -> str:
+    with pytest.raises(HostGone) as gone:
+        await host.start(10)
+    return str(gone.value)
+
+
+def test_a_process_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """Its folder is a file here."""
+    folder = tmp_path / "folder"
+    folder.touch()
+
+    async def scene() -> None:
+        host = Host(Settings(str(folder), NETWORK, ()), Program())
+        why = await why_it_does_not_start(host)
+        assert "the network process does not come up" in why
+        assert "File exists" in why
+        assert "File exists" in host.failure
+
+    play(scene)
+
+
+def test_so_does_what_starts_processes_without_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds no libp2p here."""
+    (tmp_path / "libp2p.py").write_text("raise ModuleNotFoundError('no libp2p here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def scene() -> None:
+        launcher = ForkServer(os.getuid(), os.getgid())
+        host = Host(Settings(str(tmp_path / "folder"), NETWORK, ()), Program(), launcher)
+        assert "no libp2p here" in await why_it_does_not_start(host)
+
+    play(scene)

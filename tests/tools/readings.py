@@ -1,5 +1,9 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Readings that nobody measured, and what is said of them."""
 
+from tools.bench import targets
 from tools.bench.figures import Reading
 
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make bench``: what it computes, shows and writes; nothing here is timed."""
 
 import json
@@ -15,9 +18,7 @@ import pytest
 from fs_tunnel.engine import pumps
 from tests.interop.eve import COOKIE_REPLY, RESPONSE, Initiation
 from tests.netns.topology import REPOSITORY, run
-from tests.tools.readings import (
-    readings,
-)
+from tests.tools.readings import readings, results
 from tools.bench import (
     __main__,
     fairness,
@@ -30,6 +31,7 @@ from tools.bench import (
     speed,
 )
 from tools.bench.figures import Reading
+from tools.testing import patience
 
 
 def settings(**changes: object) -> sections.Settings:
@@ -283,7 +285,7 @@ def test_a_tiny_run_measures_and_leaves_nothing_behind(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=patience.seconds(300))
     assert (process.returncode, errors) == (0, ""), output
     found = __main__.load(written)
     for peer, wanted in (

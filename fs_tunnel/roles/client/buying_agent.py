@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client's agents: one negotiates for ``up``, one pays for the tunnel, and one orders a place.
 
 The tunnel can move to a standby. An agent then orders the place there, over a connection that root
@@ -20,12 +23,13 @@ import socket
 import sys
 from typing import Any
 
-from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.prices import Price
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted, to_bytes
 from fs_market.core.wire.signatures import SigningKey
@@ -200,7 +204,7 @@ class Payer(Client):
                 for each in self._others
             ],
             "node": str(offer.node),
-            "price": offer.price.format(self._token),
+            "price": Price.of(offer).format(self._token),
             "paid": amount_json(session.promised, self._token),
             "budget": amount_json(self.config.budget, self._token),
             "deposit": amount_json(record.deposit, self._token),

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Chooses providers: from what a user asks for to the providers that have it, in asking order."""
 
 import sys
@@ -92,9 +95,10 @@ def _pick(shown: list[Match]) -> int:
 def _nobody(provider: Address | None) -> MarketError:
     if provider is not None:
         return MarketError(
-            f"no record of {provider} was found; it may be down: fs-tunnel market list --free 0"
+            f"there is no record of {provider}; if it is offline, fs-tunnel market "
+            "list --free 0 shows it"
         )
     return MarketError(
-        "no provider suits; allow a higher price, more countries, or less uptime "
-        "(nobody knows the uptime of a new provider)"
+        "no provider matches; allow a higher price, more countries or less uptime (a recent "
+        "provider has none yet)"
     )

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Buys from one provider.
 
 The agent speaks to the provider. The wallet is here, and so is the user. So this module checks what
@@ -12,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import Terms, channel_id, channels_domain
 from fs_market.core.money.prices import Price
 from fs_market.core.money.units import format_bytes, parse_seconds
+from fs_market.core.wire.channels import Terms, channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.messages import Quote, QuoteTerms, offer_digest
 from fs_market.core.wire.schema import from_bytes_untrusted
@@ -139,7 +142,7 @@ class Deal:
         quote = from_bytes_untrusted(Quote, raw)
         offer, market, deposit = quote.terms, self._market, self._deposit
         token, payer = market.token, self._payer
-        if not offer.price.is_within(self.dealing.max_price) or offer.min_deposit > deposit:
+        if not Price.of(offer).is_within(self.dealing.max_price) or offer.min_deposit > deposit:
             raise MarketError("the agent took a quote beyond the limits; update this program")
         if self.provider.node not in (None, offer.node):
             raise MarketError("the agent took another provider's quote; update this program")
@@ -149,7 +152,7 @@ class Deal:
             parse_seconds(payer.lifetime), offer.close_window + 1800
         )
         say(
-            f"provider {offer.node}: {offer.price.format(token)}, paid to {offer.payee}\n"
+            f"provider {offer.node}: {Price.of(offer).format(token)}, paid to {offer.payee}\n"
             + self._risk(offer, expires_at)
         )
         ready = await market.channels.balance_of(payer.account)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client's agent that asks a provider behind a NAT where its tunnel can be called.
 
 The tunnel is up by then and blocks other ways. So the command hands the agent one connection to a
@@ -17,9 +20,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fs_market.core.money.channels import channel_id
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channel_id
 from fs_market.errors import MarketError
 from fs_market.journal import Journal
 from fs_market.session.client_agent import ClientAgent

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``market prepay`` buys a place for a plain WireGuard app, which can neither count nor sign.
 
 One voucher pays for the place at once, and the place becomes a wg-quick file. Before money moves,
@@ -181,7 +184,7 @@ class _PrepaidDeal(Deal):
         amount = self._market.token.format(self._deposit)
         until = time.strftime("%Y-%m-%d %H:%M", time.localtime(expires_at - STOP_BEFORE_EXPIRY))
         return (
-            f"{amount} buys {_worth(offer.price, self._deposit)}, until {until} at most\n"
+            f"{amount} buys {_worth(Price.of(offer), self._deposit)}, until {until} at most\n"
             "Prepaying trusts the provider with the whole amount, not with one credit window. The "
             "provider\ngets it as soon as you agree, and what you do not use is not paid back"
         )

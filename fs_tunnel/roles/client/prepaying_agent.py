@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The agent of ``market prepay`` buys a place and pays for it at once, by one voucher.
 
 It asks what a negotiating agent asks (``buying_agent``), and ends with one of these lines:
@@ -12,9 +15,9 @@ import socket
 import time
 from typing import Any
 
-from fs_market.core.money.channels import channel_id
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.prepaid import PrepaidSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channel_id
 from fs_market.errors import MarketError, Reason
 from fs_market.journal import Journal
 from fs_market.session.client_agent import Buyer, ClientAgent

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up`` reaches a provider behind a NAT: the engines of both sides call each other.
 
 The kill switch is closed by then. ``up`` opens it for marked packets to single addresses:
@@ -33,7 +36,7 @@ from fs_tunnel.roles.starts import MeetStart, PayStart
 from fs_wire import control
 from fs_wire.errors import UsageError
 from fs_wire.types import Endpoint
-from fs_wire.uapi import UapiClient
+from fs_wire.uapi_client import UapiClient
 
 _RELAY = re.compile(r"/ip([46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+")
 _CONNECT_WITHIN = 5.0  # seconds

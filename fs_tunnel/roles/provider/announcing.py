@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a provider's agent tells the network, and how ``status`` describes it."""
 
 import asyncio
@@ -170,7 +173,7 @@ class Announcement:
         reason = now.reason.value if now.reason else None
         remedy = remedy_for(now.reason) if now.reason else None
         if now.failure:
-            state, reason, remedy = "no network process", now.failure, _WAIT
+            state, reason, remedy = "starting", now.failure, _WAIT
         elif now.taken_by:
             state = "announced"
         elif now.connected and now.reason:

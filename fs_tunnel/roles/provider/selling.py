@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``serve --market`` starts a provider's agent, and says whether it sells."""
 
 import time
@@ -93,7 +96,7 @@ class Sale:
                 say(f"selling at {told['listen']}, for {told['price']}")
                 return
             if told and told["state"] == "failed":
-                warn(f"nothing is sold: {told['error']}")
+                warn(f"the tunnel is up, but it is not sold: {told['error']}")
                 return
             time.sleep(0.1)
-        warn("nothing is sold yet; see fs-tunnel status")
+        warn("the tunnel is up, but it is not sold yet; see fs-tunnel status")

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The provider's agent as a process: its settings and keys, its servers, and its settlements."""
 
 import asyncio
@@ -15,11 +18,11 @@ from typing import Any
 from fs_market.chain.chain import Chain
 from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.units import Token
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
 from fs_market.core.session.provider_states import State
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import ChainError
 from fs_market.journal import Journal

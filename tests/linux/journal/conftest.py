@@ -1,10 +1,14 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A state directory for journals that no host has."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.linux.journal.played import Host
+from fs_tunnel.linux.journal import kinds
+from tests.linux.journal.played import Host, Lasting, Setting, Thing
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""``fs-tunnel wallet sign-in``: what it signs, and what it does not."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``fs-tunnel wallet sign-in``: what it signs, and what it refuses to sign."""
 
 import asyncio
 import os
@@ -20,14 +23,15 @@ from fs_wire.errors import UsageError
 from tests.net.http.fair import fair
 from tests.net.http.stage import served
 from tests.net.http.wallets import personal_sign, recover, wallet
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 
 
 @contextmanager
 def keystore(directory: Path) -> Iterator[list[str]]:
-    """Options that name a wallet and its password."""
+    """Yield options for a wallet and its password."""
     password = directory / "password"
     password.touch(0o600)
     password.write_text(os.urandom(8).hex())

@@ -1,4 +1,7 @@
-"""Of whom a tunnel is bought where the first cannot be reached, and what it may cost in all."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From whom a tunnel is bought if the first provider cannot be reached, and what it may cost."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,18 +36,18 @@ NAME, BUDGET = "bought", 6_000_000
 NODE = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 KINDS = ("ready", "silent", "full", "behind a NAT", "out of reach", "deaf")
 PEERS = ("behind a NAT", "out of reach", "deaf")
-HOPELESS = "cannot: both sides' NATs are symmetric; choose another provider"
+HOPELESS = "hole punching cannot work: both NATs are symmetric; choose another provider"
 
 
 class Killed(BaseException):
-    """The command was."""
+    """The command was killed."""
 
 
 @dataclass
 class World:
-    """Providers of these kinds, the best first, and what was done with each, by its place there.
+    """Providers of these kinds, the best first, and what happened to each, by its index.
 
-    ``full`` refuses once the channel is open, ``deaf`` is out of reach and hears no farewell.
+    ``full`` refuses after the channel is open. ``deaf`` is out of reach and hears no farewell.
     """
 
     kinds: tuple[str, ...]
@@ -79,7 +82,7 @@ def number_in(start: PayStart) -> int:
 
 
 class Deal:
-    """In the place of an agent, a chain and a provider."""
+    """Takes the place of an agent, a chain and a provider."""
 
     world: World
 
@@ -192,7 +195,7 @@ def reach_of(files: MarketFiles) -> Callable[[bool], None] | None:
 
 
 def buy(world: World, *, dies: bool = False, **options: Any) -> None:
-    """``fs-tunnel up``, which may die where a provider is out of reach."""
+    """Run ``fs-tunnel up``, which may be killed when a provider is out of reach."""
     Deal.world = world
     looking = {"countries": (b"DE",), "min_uptime": 0, "services": (), "ports": (), "order": "best"}
     purchase = {
@@ -225,7 +228,7 @@ def buy(world: World, *, dies: bool = False, **options: Any) -> None:
 
 
 def kept(files: MarketFiles) -> set[str]:
-    """What is left of a purchase, but for the agent's books."""
+    """Return what is left of a purchase, except the agent's books."""
     return {each.name for each in files.start.parent.iterdir()} - {files.books.name}
 
 
@@ -237,7 +240,7 @@ def test_who_stands_by_takes_the_place_of_who_is_out_of_reach(
     assert world.up == 1
     assert world.deposits == [(0, BUDGET // 3), (1, BUDGET // 3), (2, BUDGET // 3)]
     (said,) = capsys.readouterr().err.splitlines()
-    assert "is passed over: cannot: both sides' NATs are symmetric" in said
+    assert "is passed over: hole punching cannot work: both NATs are symmetric" in said
     assert "its session is over" in said and "fs-tunnel market settle" in said
     found, start = standbys.read(files.standbys), files.read_start()
     assert found is not None and isinstance(start, PayStart)
@@ -322,7 +325,7 @@ def test_after_a_crash_the_part_of_who_was_passed_over_is_not_spent_twice(
     assert (nobody_else.up, nobody_else.asked) == (1, [0, 1])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6).map(tuple),
     no_failover=st.booleans(),

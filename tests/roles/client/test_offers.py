@@ -1,4 +1,7 @@
-"""Providers in a table, with reasons; full nodes that disagree, in words."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Providers in a table, with reasons; and text about full nodes that disagree."""
 
 from dataclasses import replace
 from typing import Any

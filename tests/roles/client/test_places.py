@@ -1,4 +1,7 @@
-"""A place in a provider's tunnel: what is one, and the files that it becomes."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A place at a provider: which descriptions are valid, and the files that are made from it."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""``market prepay``: what is asked before money moves, and the file, or the words, in the end."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``market prepay``: what it asks before money moves, and the file or message at the end."""
 
 import io
 import json
@@ -50,7 +53,7 @@ Answer = Callable[[_PrepaidDeal], object]
 
 
 class Scene:
-    """In the place of chain and agents; ``answers`` are by the provider's port."""
+    """Takes the place of chain and agents; ``answers`` are by the provider's port."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.conf = folder, folder / "phone.conf"
@@ -69,7 +72,7 @@ class Scene:
 
     @property
     def kept(self) -> set[str]:
-        """The files of the place; what the books' folder holds is the agent's."""
+        """Return the files of the purchase; the books' folder belongs to the agent."""
         return {each.suffix for each in (self.folder / "prepaid").glob("phone.*")} - {".books"}
 
 
@@ -95,7 +98,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 
 def committed(told: object) -> Answer:
-    """An agent by which money may have moved before it says this, or raises it."""
+    """Make an agent that may have moved money before it returns or raises this."""
 
     def answer(deal: _PrepaidDeal) -> object:
         deal.is_committed = True

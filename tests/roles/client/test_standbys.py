@@ -1,4 +1,7 @@
-"""Those who stand by, and every move: what is written down is what is read."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Standbys and moves: what is written down can be read again."""
 
 from ipaddress import ip_network
 from pathlib import Path

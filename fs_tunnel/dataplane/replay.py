@@ -1,6 +1,9 @@
-"""The replay window of a session: which counters were seen.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A ring of bits in which whole blocks are cleared as the window moves, so that nothing is ever
+"""The replay window of a session, which remembers the counters of received messages.
+
+It is a ring of bits.  As the window moves, whole blocks are cleared, so that no bit is ever
 shifted.  Source: RFC 6479.
 """
 
@@ -8,13 +11,13 @@ from fs_tunnel.proto.errors import ReplayDetected
 
 BLOCK_BITS = 64
 RING_BITS = 8192
-WINDOW = RING_BITS - BLOCK_BITS  # how far behind the latest counter another may be
+WINDOW = RING_BITS - BLOCK_BITS  # how far behind the latest counter a message may be
 
 _BLOCKS = RING_BITS // BLOCK_BITS
 
 
 class ReplayWindow:
-    """Tells each counter that is fresh from those that are not."""
+    """Tells fresh counters from those that were seen or are too old."""
 
     __slots__ = ("_latest", "_blocks")
 
@@ -23,7 +26,7 @@ class ReplayWindow:
         self._blocks = [0] * _BLOCKS
 
     def check(self, counter: int) -> None:
-        """Raise ReplayDetected for a counter that was seen, or is too old; change nothing."""
+        """Raise ReplayDetected if a counter was seen or is too old; change nothing."""
         if counter > self._latest:
             return
         if self._latest - counter > WINDOW:
@@ -32,7 +35,10 @@ class ReplayWindow:
             raise ReplayDetected("a counter was seen before")
 
     def update(self, counter: int) -> None:
-        """Check a counter, and remember it. Only for what is authentic."""
+        """Check the counter of an authentic message, and remember it.
+
+        Raise ReplayDetected as ``check`` does.
+        """
         self.check(counter)
         block = counter // BLOCK_BITS
         if counter > self._latest:

@@ -1,11 +1,14 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The replay window against a model that remembers everything."""
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fs_tunnel.dataplane.replay import BLOCK_BITS, RING_BITS, WINDOW, ReplayWindow
 from fs_tunnel.proto.errors import ReplayDetected
-from fs_tunnel.proto.replay import BLOCK_BITS, RING_BITS, WINDOW, ReplayWindow
 
 
 class Model:

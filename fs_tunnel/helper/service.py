@@ -52,7 +52,7 @@ def run(
     endings: Collection[signal.Signals],
     is_daemon: bool,
 ) -> End | None:
-    """Look after tunnel ``name``, and return how it ended; None if a signal ended the helper.
+    """Look after tunnel ``name``, and return how it ended; None if the helper was told to end.
 
     ``ready`` is called once requests are answered. ``endings`` are the signals that end the helper;
     they are blocked afterwards. It raises SystemChangeError if there is another helper, or if the

@@ -177,6 +177,7 @@ def test_serving_again_takes_other_settings(scene: Served) -> None:
         "pid": helper,
         "changes": [],
         "resolver": None,
+        "resolver_failure": "",
         "market": None,
         "failover": None,
     }
@@ -208,7 +209,7 @@ def test_a_list_that_is_none_is_refused_by_line(scene: Served) -> None:
     write_private(scene.folder / "blocked", "ads.example.test\n\nhttp://ads.example.test/\n")
     finished = serve(scene, "--dns-block", scene.folder / "blocked")
     assert finished.code == 2
-    assert f"{scene.folder}/blocked:3: no name of DNS" in finished.err
+    assert f"{scene.folder}/blocked:3: not a DNS name" in finished.err
     assert not scene.provider.has_link(scene.name)
 
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The program's side of the network process: it starts, calls, hears and restarts the process.
 
 Each call has a deadline, and fails at once if the process dies. Such a call may or may not have had

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How a network process is started: as a child, or by a fork server that was started as root."""
 
 import asyncio
@@ -98,7 +101,7 @@ class ForkServer:
             self._end.close()
             self._server.wait()
             raise HostGone(
-                f"the network process cannot be started ({self._why}); check that libp2p is installed"
+                f"no network process can be started ({self._why}); check that libp2p is there"
             )
         return int.from_bytes(said, "big"), descriptors[0]
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parse tunnel files strictly: the INI of wg(8) and wg-quick(8).
 
 An error names the file, the line, the key and the remedy.  The parser guesses nothing, and no error

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Start a tunnel's engine process, configure it and await its end, for commands and helpers."""
 
 import errno

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Read the INI of tunnel files strictly, as sections and entries that know their lines.
 
 Keys and sections are case-insensitive; ``#`` begins a comment.  ``config`` knows the meaning of

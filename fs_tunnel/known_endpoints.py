@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keep the latest endpoints of a provider's clients, so that a restarted engine finds them.
 
 A restarted engine has no sessions.  Clients notice only after 15 seconds without an answer.  With

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Undo the changes that a tunnel leaves on the host if its engine dies.
 
 A helper or a command does it; the tunnel's lock decides between them.

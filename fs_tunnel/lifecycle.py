@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From a configuration to a running tunnel, and back.
 
 ``bring_up`` starts an engine, gives it its keys over UAPI, and makes the changes of the plan.  The

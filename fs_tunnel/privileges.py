@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Check a command's rights on this host, so that it fails before it changes anything."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Turn a user's file into the settings of an engine: endpoints, mark and MTU."""
 
 import contextlib

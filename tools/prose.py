@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Find habits in the prose of this repository that make a reader stop.
 
 python -m tools.prose              exit 1 if a place in CLEAN has such a habit

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Serve the engine's control socket; ``fs_wire.control`` documents requests and replies.
 
 Only root can open the socket.  Still, we bound and parse requests like any other input.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The verbs of the control socket, which read or change a running engine.
 
 ``fs_wire.control`` documents requests, replies and events.  Each verb parses its request, touches

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Run an engine, the process of one tunnel: it joins a device, its pump, timers and sockets.
 
 The engine makes no protocol decisions; ``proto`` makes them.  It runs on one event loop.

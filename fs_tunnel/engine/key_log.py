@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Log handshake secrets, which decrypt a capture: for debugging only.
 
 Wireshark reads this form (``wg.keylog_file``), and WireGuard's extract-handshakes.sh writes it.

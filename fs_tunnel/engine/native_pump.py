@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pump of the native packet path: it starts and stops threads, which do the rest.
 
 Events of the path come through an eventfd.  This module sends the control plane's datagrams.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Apply a UAPI update to the device, and describe the device in the words of UAPI."""
 
 from fs_tunnel.proto.device import Device

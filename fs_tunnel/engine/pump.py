@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pump carries packets between the TUN, UDP and the packet path, without protocol decisions.
 
 ``Pump`` is the interface that the engine needs.  ``PythonPump`` runs on the engine's event loop,

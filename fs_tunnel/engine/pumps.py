@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Choose the packet path: the native one if it was built, or else the one in Python."""
 
 import os

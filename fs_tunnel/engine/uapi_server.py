@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Serve WireGuard's cross-platform UAPI socket for an engine.
 
 Source: https://www.wireguard.com/xplatform/.  Requests end with an empty line; a connection may

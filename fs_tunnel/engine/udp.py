@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The UDP sockets of an engine: one per address family, on one port.
 
 Answers leave from the address that the datagram came to ("sticky source"), so a host with several

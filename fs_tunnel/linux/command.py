@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Run a program of the host from a list of arguments, without a shell, and check its status."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Become a daemon: a process with its own session, which outlives the command that started it.
 
 The command ends when the daemon is ready, with 0.  If the daemon fails first, the command prints

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Read what a process uses, from proc(5), and raise the limit of open files."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Talk to the service manager: the protocol of sd_notify(3)."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Pack a diagnosis into one archive, with pseudonyms for what identifies somebody."""
 
 import io

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Gather what the report of a defect needs to say of this host.
 
 We read neither a configuration nor WireGuard's UAPI, since both hold private and pre-shared keys.

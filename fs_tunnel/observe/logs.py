@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Write logs: text for people, or with FS_TUNNEL_LOG=json one JSON object for each line."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Describe tunnels as metrics for Prometheus.
 
 Public keys tell peers apart; no metric holds an address or a secret.  Names follow

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Serve metrics over HTTP to a Prometheus on this host: one page, on loopback or a UNIX socket.
 
 A hostile web page may let its own name resolve to 127.0.0.1 and ask us by it (DNS rebinding).  It

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """List the tunnels and their states, from journals and engines.
 
 The engine's control socket shows only public keys of peers, so no secret passes here.

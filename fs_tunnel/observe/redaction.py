@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Hide what identifies somebody in a text, and leave what shows the fault.
 
 Keys, addresses, MACs and known names become pseudonyms.  A pseudonym is an HMAC, so the same thing

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``lockdown``: closed while no full tunnel is up, at every step on the way there and back."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What people read of a tunnel's money, and of those who stand by."""
 
 from typing import Any

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tunnel files: we read all that wg and wg-quick read, and refuse the rest by its line."""
 
 from collections.abc import Callable

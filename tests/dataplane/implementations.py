@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packet paths under test, and the operations of a test on each."""
 
 from collections.abc import Callable, Sequence

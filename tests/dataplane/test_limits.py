@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The limits of one peer: rates, credit, and the gateway that needs neither."""
 
 from scapy.layers.inet import IP, TCP, UDP

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parts that only the native path has: the queues of threads, and refusals of bad input."""
 
 import select

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packet path as the control plane and the pump see it: one test, one promise."""
 
 from ipaddress import ip_network

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The native path and its twin do the same for any input.
 
 A machine plays the control plane, the TUN and the network for both at once.  Alice's side seals,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The C threads under ThreadSanitizer: no two of them race for the same memory.
 
 One provider with two packet threads serves clients that send and receive, roam and rekey, while its

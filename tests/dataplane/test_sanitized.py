@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The C code once more, under AddressSanitizer and UndefinedBehaviorSanitizer, with each library.
 
 A second build of the extension serves the tests of the packet path in a process of its own, and the

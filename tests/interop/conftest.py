@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine under test, and what a test of it needs.
 
 Ours runs with each of its packet paths.  ``FS_TEST_ENGINE=wireguard-go`` puts the reference in its

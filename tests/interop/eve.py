@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Eve: a WireGuard peer that says whatever a test wants, written against the paper alone.
 
 Her handshakes come from noiseprotocol, her MACs from hashlib, her cookies from libsodium: nothing

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The kernel refuses a call, or a device goes away: the engine recovers, and never spins."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Both engines call each other through their NATs, or the error says why that fails."""
 
 import asyncio

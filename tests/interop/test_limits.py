@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The limits of a peer, set over the control socket and tested with real traffic."""
 
 import secrets

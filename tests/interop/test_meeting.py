@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client buys through a relay, and meets its provider through both NATs."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Peers move: the address, port, family, NAT or quality of their network changes."""
 
 import hashlib

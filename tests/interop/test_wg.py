@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Debian's ``wg`` drives the engine: each verb, each setting and each refusal."""
 
 import time

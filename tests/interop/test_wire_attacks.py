@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Attacks on the wire, and mistakes that other implementations have made."""
 
 import secrets

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Floods of handshakes: the server asks for cookies, limits each source, and goes on serving."""
 
 import contextlib

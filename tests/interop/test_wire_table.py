@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The answers of an engine on the wire, row by row, to a peer that shares no code with it."""
 
 import itertools

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Probes: the ways in which an application, or an attacker, may try to bypass the tunnel."""
 
 import contextlib

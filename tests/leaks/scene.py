@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client on its uplink, watched; behind it a box that it routes for.
 
 box  172.30.0.2 --- 172.30.0.1  client  198.51.100.2 (wire) --- 198.51.100.1  provider --- web

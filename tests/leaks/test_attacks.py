@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Attacks on a full tunnel, by an attacker on the uplink or a user without rights.
 
 Each has its control, in which it succeeds.

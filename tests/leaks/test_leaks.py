@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Between ``up`` and ``down``, nothing leaves a client in the clear, even if a part fails.
 
 Each column of the table that these tests print is a state, each row a way out, each cell how many

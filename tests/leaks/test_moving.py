@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A tunnel moves to another provider: if any process dies at any step, nothing leaves."""
 
 import itertools

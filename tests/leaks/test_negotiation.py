@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A dead tunnel looks for another provider: its agent reaches that provider, and nobody else.
 
 What passes needs the tunnel's mark, which takes CAP_NET_ADMIN, and goes to one TCP endpoint; the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Options that open a part of a tunnel, each with the part that must stay closed."""
 
 import os

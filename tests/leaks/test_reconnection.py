@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A tunnel that was cut off carries traffic again by itself, and TCP connections survive.
 
 The program promises the deadline: two seconds after the link is back.

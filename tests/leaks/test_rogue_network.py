@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A network that lies about routes: DHCP and router advertisements of real daemons.
 
 The client believes each lie, as the control shows.  Traffic of the tunnel stays in it.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """market.toml is read as it was meant, and mistakes are named."""
 
 from pathlib import Path

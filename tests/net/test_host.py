@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The program's side of the network process: calls, deadlines, crashes, and how it closes."""
 
 import asyncio

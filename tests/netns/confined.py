@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Confine a program as its systemd unit would, on a host without systemd.
 
 python -m tests.netns.confined UNIT COMMAND...

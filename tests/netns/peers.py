@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard engines under test, each on a TUN of its own, driven by the real ``wg`` and ``ip``."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The real systemd-resolved and a D-Bus of its own, within a namespace; the host's stay alone.
 
 resolved gets a /run/systemd, an /etc/passwd and an /etc/group that only it sees.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider with two clients and a web server, driven by the commands that a user types.
 
 client  198.51.100.2 --- 198.51.100.1   provider   203.0.113.10 (wan) --- 203.0.113.20  web

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The library itself: its networks exist, work as documented, and are gone afterwards."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Namespaces, links, addresses and routes that exist for one ``with`` block.
 
 Everything is named by the test that makes it, lives in namespaces of its own, and is gone when the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The bundle of a real host with real tunnels: it holds the useful facts, and no secret."""
 
 import base64

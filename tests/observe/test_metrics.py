@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Metrics: Prometheus itself accepts them, and they hold only the intended facts."""
 
 import base64

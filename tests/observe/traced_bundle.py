@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel debug bundle``, which prints to standard error the files and sockets it opens."""
 
 import sys

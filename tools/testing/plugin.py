@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pytest plugin: however pytest is started here, scenes are played by a crew, in rooms.
 
 For root, the machine is compared before and after, and a difference is a failure.

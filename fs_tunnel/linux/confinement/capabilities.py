@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Give up root's powers: capabilities(7) of the calling thread, and of threads it will start."""
 
 import ctypes

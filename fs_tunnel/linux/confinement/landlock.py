@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Limit the files of the calling thread, and of threads that it will start: landlock(7)."""
 
 import ctypes

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Confine an engine once it has its TUN and its sockets: it gives up nearly all of root's powers.
 
 The engine does so while it has one thread.  Capabilities and Landlock belong to a thread, and

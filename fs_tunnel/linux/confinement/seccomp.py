@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The system calls that an engine makes, and no others: seccomp(2), through libseccomp.
 
 Any other call fails with ENOSYS, as in a kernel that does not have it.  So libraries that would

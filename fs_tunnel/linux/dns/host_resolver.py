@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The host's resolver: systemd-resolved if it runs, or resolvconf, or else /etc/resolv.conf.
 
 We change a plain file in place, since it may be a mount point.  We replace a symbolic link, since

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The resolvers that this host would use without its tunnel, for programs outside of it."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """systemd-resolved: the resolvers of one link, and the names that they resolve.
 
 It answers on 127.0.0.53 and sends each question by the link whose domains fit the name best.  The

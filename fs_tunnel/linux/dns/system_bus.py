@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Call methods of services on the system's D-Bus.
 
 The address is DBUS_SYSTEM_BUS_ADDRESS, or the well-known socket (D-Bus specification, "System

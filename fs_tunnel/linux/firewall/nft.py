@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """nftables: a table that loads as one transaction, and the words that rulesets share.
 
 We load rules with ``nft``, not over netlink: it is atomic, and it knows intervals and maps.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Permit one more endpoint: the kill switch lets the tunnel's own datagrams go there.
 
 The endpoint is an element of the sets that ``kill_switch`` makes.  Only marked datagrams pass.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Permit a client to negotiate with a provider while its tunnel is dead, for a time.
 
 The provider's address and TCP port are an element of the sets that ``kill_switch`` makes.  Only

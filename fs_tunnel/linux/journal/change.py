@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Changes to the host as data: a command can make each, undo it, and write it to a journal.
 
 A change has four steps.  ``prepared`` reads the state before.  The journal writes the change down.

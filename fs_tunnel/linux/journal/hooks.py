@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """PreUp, PostUp, PreDown and PostDown of a configuration: the administrator's own shell lines.
 
 They run as root.  So we refuse them unless the user allowed them and only root can have written

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A tunnel's journal: it holds each change before it is made, so that a crash can be undone.
 
 Each change is one JSON line, which is on the disk before the change is made.  If a crash cut a line

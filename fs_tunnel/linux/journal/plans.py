@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Plans: the changes that ``up`` and ``serve`` make on a host, as lists in their order.
 
 For a full tunnel, the order ensures that nothing leaves in the clear.  The last resort of the

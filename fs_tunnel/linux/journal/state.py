@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The directory of journals, and the locks that keep commands out of each other's way."""
 
 import fcntl

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Make a network namespace for programs, with a cable to the host.
 
 The cable is a veth pair without ARP and neighbour discovery.  Both its ends have the same MAC

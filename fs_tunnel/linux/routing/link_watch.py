@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Watch whether a TUN is up, down or gone, in any network namespace.
 
 Netlink reports a change in our own network namespace at once.  If the TUN was moved to another

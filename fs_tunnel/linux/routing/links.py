@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Change links, addresses, routes and rules, over netlink.
 
 Source: rtnetlink(7).  We avoid two traps of pyroute2: it gives a rule without a priority 32000, and

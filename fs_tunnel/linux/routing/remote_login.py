@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Find out whether the user is here over SSH, which a full tunnel would cut off."""
 
 from ipaddress import ip_address

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Read and set kernel parameters, under /proc/sys of our network namespace."""
 
 from dataclasses import dataclass, replace

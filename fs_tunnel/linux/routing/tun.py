@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The kernel's TUN device: the engine reads and writes packets of an interface as bytes.
 
 Source: Linux, Documentation/networking/tuntap.rst; include/uapi/linux/if_tun.h.

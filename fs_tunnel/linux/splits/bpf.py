@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Mark each socket of a cgroup with a BPF program of four instructions: bpf(2).
 
 nftables would be too late: it sees a packet only after the packet has a route.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Make a cgroup whose sockets bypass a full tunnel: cgroup version 2.
 
 Only root can put a process into it.  Programs that the process starts are in it, too.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Start a program in a network namespace or a cgroup, as its user, and stay with it to its end.
 
 The program keeps our terminal, process group, environment and directory.  Signals of the user's

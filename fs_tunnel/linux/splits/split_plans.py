@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Plans of ``run``: the changes that it makes on top of a running tunnel, as lists in their order.
 
 Inside: a namespace with its own routing table, which leads into the tunnel or nowhere.  Rules send

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Splits of a running tunnel: the journals of ``run``, and the programs inside and outside.
 
 The journals NAME@inside and NAME@outside are apart from the tunnel's own, so that the tunnel can

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The resolver's file: a tunnel restores it, in whatever form it was before."""
 
 from collections.abc import Callable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The real NetworkManager rewrites resolv.conf at any time, and our own settings hold."""
 
 from collections.abc import Iterator

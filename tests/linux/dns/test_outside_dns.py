@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The resolvers that a program outside of the tunnel uses."""
 
 from ipaddress import ip_address

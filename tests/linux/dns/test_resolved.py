@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The real systemd-resolved on its own D-Bus: the server that resolves each name."""
 
 import contextlib

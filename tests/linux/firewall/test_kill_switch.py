@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client's ruleset as text; tests/leaks tests its effect."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Actions that a provider forbids its clients, tried by a client over a real tunnel.
 
 Each refusal has its control: the same destination answers where the firewall is not in the way.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The administrator's shell lines: who may write them, when they run, and how they fail."""
 
 import logging

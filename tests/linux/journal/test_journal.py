@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The journal: it holds each change first, and a later run reads it after a crash."""
 
 import json

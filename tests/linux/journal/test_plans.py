@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The changes of a plan and their order, which keeps a dying tunnel from leaking."""
 
 import os

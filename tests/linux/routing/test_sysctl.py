@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Kernel parameters get their earlier value back, unless another program set them since."""
 
 from pathlib import Path

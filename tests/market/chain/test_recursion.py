@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """web3's libraries change the interpreter's recursion limit, and that is undone."""
 
 import subprocess

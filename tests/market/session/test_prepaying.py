@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Prepaying over real sockets and journals: the service goes on after the client's agent ends."""
 
 import asyncio

@@ -218,8 +218,8 @@ def _prepare(command: CommandLine, given: Sequence[int]) -> None:
         )
     )
     sys.argv = [command.module, *command.arguments]
-    given = [each for each in command.environment.get("PYTHONPATH", "").split(":") if each]
-    sys.path[:0] = [command.folder, *given]
+    path = [each for each in command.environment.get("PYTHONPATH", "").split(":") if each]
+    sys.path[:0] = [command.folder, *path]
     importlib.invalidate_caches()
     logging.root.handlers.clear()
     atexit._clear()

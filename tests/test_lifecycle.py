@@ -32,7 +32,7 @@ pytestmark = pytest.mark.netns
 
 
 def engine_pid(scene: Served, name: str) -> int:
-    request = "import sys; from fs_tunnel import control; print(control.status(sys.argv[1])['pid'])"
+    request = "import sys; from fs_wire import control; print(control.status(sys.argv[1])['pid'])"
     done = subprocess.run(
         [scene.command()[0], "-c", request, name],
         env={**os.environ, **scene.env},

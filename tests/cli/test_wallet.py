@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from fs_market.money.wallet import parse_secret
+from tests.keystores import write_keystore
 from tools.testing import commands, patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
@@ -70,11 +72,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             assert chain.stdout is not None
             told = json.loads(chain.stdout.readline())
             found = Scene(told, directory)
-            key_file = told["accounts"]["client"]["key_file"]
-            done = found.run(
-                "import", "--key-file", key_file, "--password-file", str(directory / "password")
-            )
-            assert done.returncode == 0, done.stderr
+            secret = Path(told["accounts"]["client"]["key_file"]).read_text().strip()
+            write_keystore(found.wallet, parse_secret(secret), found.password)
             yield found
         finally:
             chain.send_signal(signal.SIGINT)

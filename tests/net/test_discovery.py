@@ -204,7 +204,7 @@ def test_a_node_that_is_dead_or_mute_holds_up_nobody(tmp_path: Path) -> None:
         search, outcome = await scene.search([good, second, third])
         assert len(outcome.matches) == 3
         assert set(search.failed) == {second, third}
-        assert search.failed[second] == "declined"
+        assert search.failed[second] == "it declined to answer"
         assert len(outcome.reports) == 1
 
     play(tmp_path, act)

@@ -5,7 +5,8 @@
 
 It has imported the whole program and runs no thread, so that a fork of it begins where a new Python
 would be after a second of imports. All else is as for a new process: arguments, environment,
-directory, standard streams, signals, network namespace, and the module is run as ``__main__``.
+directory, standard streams, signals, mounts, network namespace, and the module is run as
+``__main__``.
 """
 
 import atexit
@@ -97,16 +98,17 @@ class Keeper:
         return found
 
     def _serve(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._requests, _LARGEST, 4)
+        data, descriptors, _, _ = socket.recv_fds(self._requests, _LARGEST, 5)
         if not data:
             return False
         command = CommandLine(**json.loads(data))
         pid = os.fork()
+        *given, replying = descriptors
         if pid == 0:
-            _become(command, descriptors[:3])
-        for each in descriptors[:3]:
+            _become(command, given)
+        for each in given:
             os.close(each)
-        reply = socket.socket(fileno=descriptors[3])
+        reply = socket.socket(fileno=replying)
         reply.send(pid.to_bytes(4))
         self._asked[pid] = reply
         return True
@@ -117,9 +119,10 @@ class Request:
 
     def __init__(self, keeper: socket.socket, command: CommandLine, streams: Iterable[int]) -> None:
         self._reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, open("/proc/self/ns/mnt", "rb") as mounts:
             message = json.dumps(asdict(command)).encode()
-            socket.send_fds(keeper, [message], [*streams, theirs.fileno()])
+            given = [*streams, mounts.fileno(), theirs.fileno()]
+            socket.send_fds(keeper, [message], given)
         self.pid = int.from_bytes(self._reply.recv(4))
 
     def wait(self) -> int:
@@ -176,13 +179,13 @@ def _holding(text: str) -> Iterator[int]:
         os.close(made)
 
 
-def _become(command: CommandLine, streams: Sequence[int]) -> NoReturn:
-    """Be the process of a command line, to its end."""
+def _become(command: CommandLine, given: Sequence[int]) -> NoReturn:
+    """Be the process of a command line, to its end; ``given`` are its streams and its mounts."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _prepare(command, streams)
+        _prepare(command, given)
         code = _code_of(command.module)
         for each in (sys.stdout, sys.stderr):
             each.flush()
@@ -192,7 +195,10 @@ def _become(command: CommandLine, streams: Sequence[int]) -> NoReturn:
         os._exit(code)
 
 
-def _prepare(command: CommandLine, streams: Sequence[int]) -> None:
+def _prepare(command: CommandLine, given: Sequence[int]) -> None:
+    *streams, mounts = given
+    if os.geteuid() == 0:
+        room.enter_mounts(mounts)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)  # noqa: PTH208 - numbers
@@ -212,8 +218,8 @@ def _prepare(command: CommandLine, streams: Sequence[int]) -> None:
         )
     )
     sys.argv = [command.module, *command.arguments]
-    given = [each for each in command.environment.get("PYTHONPATH", "").split(":") if each]
-    sys.path[:0] = [command.folder, *given]
+    path = [each for each in command.environment.get("PYTHONPATH", "").split(":") if each]
+    sys.path[:0] = [command.folder, *path]
     importlib.invalidate_caches()
     logging.root.handlers.clear()
     atexit._clear()

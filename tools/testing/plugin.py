@@ -18,10 +18,11 @@ from tools.testing.crew import Crew, Played, cgroups
 from tools.testing.scenes import divide, remember, remembered
 
 COMPUTED = room.REPOSITORY / "build" / "scenes.tsv"  # of the last run: computed, passed, scene
+FAILED = room.REPOSITORY / "build" / "failed.txt"  # of this run, as it goes
 DURATIONS = room.REPOSITORY / "tests" / "durations.json"
 _PLAYED = pytest.StashKey[list[Played]]()
 _TOLD = 20
-_EACH_CORE = 3  # scenes at once: most of their time is waiting
+_EACH_CORE = 5  # scenes at once: most of their time is waiting
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=_EACH_CORE * (os.cpu_count() or 1),
         metavar="N",
-        help="play N scenes at once",
+        help="play up to N scenes at once",
     )
     group.addoption(
         "--remember",
@@ -73,7 +74,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _tell_of_processors(terminal: pytest.TerminalReporter, played: list[Played]) -> None:
     """Which scenes compute most: with two cores, that is what a run's length comes down to."""
-    COMPUTED.parent.mkdir(exist_ok=True)
     COMPUTED.write_text(
         "".join(f"{each.computed:.2f}\t{each.seconds:.2f}\t{each.scene.name}\n" for each in played)
     )
@@ -89,6 +89,8 @@ def _play(session: pytest.Session, cgroup: Path | None) -> None:
     gc.collect()
     gc.freeze()
     seconds: dict[str, float] = {}
+    FAILED.parent.mkdir(exist_ok=True)
+    FAILED.write_text("")
     try:
         with Crew(session.config, session.config.option.crew, cgroup) as crew:
             for played in crew.play(scenes):
@@ -108,6 +110,9 @@ def _report(item: pytest.Item, played: Played, seconds: dict[str, float]) -> Non
     """Pass on what was reported of a test, as if it had run here."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _reports(item, played):
+        if report.failed:
+            with FAILED.open("a") as file:
+                file.write(f"== {report.nodeid} ({report.when})\n{report.longreprtext}\n")
         seconds[item.nodeid] = seconds.get(item.nodeid, 0.0) + report.duration
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -110,6 +110,11 @@ def _kept(folder: Path) -> Iterator[None]:
         os.chdir(folder)
 
 
+def enter_mounts(descriptor: int) -> None:
+    """Enter a mount namespace; a test may have made one for itself."""
+    libc.call("setns", ctypes.c_int(descriptor), ctypes.c_int(_NEW_MOUNTS))
+
+
 def join_network(path: Path) -> None:
     """Enter a network namespace as ``nsenter --net`` does."""
     with path.open("rb") as namespace:

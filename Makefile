@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # Every target runs the set-up first. `make` without a target lists all targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The bandwidth market: prices, channels and vouchers, on any EVM chain.
 
 The rooms: ``core`` does no IO.  ``database`` and ``journal`` are on the disk.  ``chain`` speaks to

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """SQLite behind one thread: a piece of work is done when its changes are on the disk.
 
 The thread commits all waiting work together, so that a hundred vouchers cost one wait for the disk.

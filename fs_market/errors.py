@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every error that fs_market raises on purpose, below fs_wire's FlowShieldError.
 
 FlowShieldError

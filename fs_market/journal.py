@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The journal of one chain: the database with the tables of every book of the market.
 
 Each book is a module of functions that take a connection of ``Database.do``.

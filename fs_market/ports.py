@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Protocols for the engines and connections that the market needs; ``fs_tunnel`` has them."""
 
 from collections.abc import AsyncIterator

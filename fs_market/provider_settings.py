@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's settings: the section [provider] of its ``market.toml``.
 
 [provider]

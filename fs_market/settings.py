@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The market's settings: ``market.toml`` names a chain and its contracts.
 
 [chain]

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The messages between a program and its network process: CBOR frames on a socketpair.
 
 The network process parses bytes from strangers. So the program checks the frames of its own network

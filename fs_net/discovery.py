@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A search for providers: it asks several full nodes at once, and the DHT if none of them answers.
 
 The search draws the full nodes at random, so that no full node can arrange to be asked. Each has

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """All errors that fs_net raises on purpose, below ``fs_wire.errors.FlowShieldError``.
 
 FlowShieldError

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The program's side of the network process: it starts, calls, hears and restarts the process.
 
 Each call has a deadline, and fails at once if the process dies. Such a call may or may not have had
@@ -14,7 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from fs_net.bridge import Decision, Kind, Settings, Unpacker, pack
-from fs_net.errors import HostFailed, HostGone, HostTimeout
+from fs_net.errors import HostFailed, HostGone, HostTimeout, NetError
 from fs_net.launchers import Exec, Launcher, Process
 from fs_net.session import Session
 from fs_wire.errors import Malformed
@@ -228,7 +231,7 @@ class Host:
             try:
                 await self._run_once()
             except Exception as error:  # noqa: BLE001 - another process may work where this failed
-                self.failure = describe(error)
+                self.failure = str(error) if isinstance(error, NetError) else describe(error)
             if loop.time() - started > _HEALTHY_AFTER:
                 wait = shortest
             log.warning(

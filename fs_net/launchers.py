@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How a network process is started: as a child, or by a fork server that was started as root."""
 
 import asyncio
@@ -71,6 +74,7 @@ class ForkServer:
             )
         self._lock = asyncio.Lock()
         self._has_served = False
+        self._why = ""  # the last words of a server that ended
         self.lost = asyncio.Event()  # the server ended; only root could start another
 
     async def launch(self, end: socket.socket) -> Process:
@@ -93,9 +97,11 @@ class ForkServer:
         except OSError:
             said, descriptors = b"", []
         if not descriptors:
-            why = said.decode(errors="replace") or "what starts it has ended"
+            self._why = self._why or said.decode(errors="replace") or "what starts it has ended"
+            self._end.close()
+            self._server.wait()
             raise HostGone(
-                f"the network process cannot be started ({why}); check that libp2p is installed"
+                f"no network process can be started ({self._why}); check that libp2p is there"
             )
         return int.from_bytes(said, "big"), descriptors[0]
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Ids of libp2p peers, which are made from their Ed25519 keys (libp2p's "Peer Ids")."""
 
 _ED25519 = bytes.fromhex("002408011220")  # the part of the identity multihash before the key

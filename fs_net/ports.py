@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The interfaces that this package needs from others; ``fs_tunnel.roles`` implements them."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's connection to the network: it carries out what ``core.announcing`` decides."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The program's side of a session with a peer: a stream of bytes in both directions.
 
 Bytes that the program has not read stay in the network process, which then stops reading from the

@@ -1,4 +1,7 @@
-"""The process of a tunnel's engine, as commands and helpers see it: started, told, and awaited."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Start a tunnel's engine process, configure it and await its end, for commands and helpers."""
 
 import errno
 import os
@@ -15,7 +18,7 @@ from fs_wire.types import PublicKey
 from fs_wire.uapi import DeviceStatus, DeviceUpdate
 from fs_wire.uapi_client import UapiClient, is_answered
 
-# -P: not from the directory that root happens to stand in.
+# -P: import nothing from the directory that root happens to be in.
 _ENGINE = (sys.executable, "-P", "-m", "fs_tunnel.cli.fs_wg")
 DEADLINE = 15.0  # seconds
 _FIRST_PORT_OF_ALL = 1024  # below it, ports need a capability
@@ -60,7 +63,7 @@ def configure(name: str, update: DeviceUpdate) -> None:
     except uapi.UapiError as error:
         if error.errno == errno.EADDRINUSE:
             raise SystemChangeError(
-                f"UDP port {update.listen_port} is in use; stop who holds it (ss -lunp), "
+                f"UDP port {update.listen_port} is in use; stop its program (ss -lunp), "
                 "or set another ListenPort"
             ) from None
         raise
@@ -69,7 +72,7 @@ def configure(name: str, update: DeviceUpdate) -> None:
 def difference(
     running: DeviceStatus, wanted: DeviceUpdate, keeps: Callable[[PublicKey], bool] | None
 ) -> DeviceUpdate:
-    """What leads from ``running`` to ``wanted`` without ending a session."""
+    """The update from ``running`` to ``wanted``, which ends no session."""
     names = {peer.public_key for peer in wanted.peers}
     removed = tuple(
         uapi.PeerUpdate(peer.public_key, remove=True)
@@ -112,7 +115,7 @@ def _open_process(name: str) -> int:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.05)
-    # It has ended, and so has the other side of this.
+    # It has ended, and closed its side of this connection.
     descriptor, other = os.pipe()
     os.close(other)
     return descriptor

@@ -1,4 +1,7 @@
-"""What a command may do on this host: raise a clear error before it fails half-way."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Check a command's rights on this host, so that it fails before it changes anything."""
 
 import os
 from pathlib import Path

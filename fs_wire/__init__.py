@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The bytes that pass between programs, and their words: every other package may import this one.
 
 ``types`` and ``errors`` are the common vocabulary.  ``codec`` and ``schema`` make and check

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Canonical CBOR with few types: every value has exactly one byte string.
 
 Values are numbers, byte strings, booleans, and arrays of values.  There are no maps, floats, tags

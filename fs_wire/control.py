@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine's control socket: requests that WireGuard's UAPI has no keys for, and their client.
 
 Each side sends one JSON object in a line, over ``IFNAME.control`` in the run directory:

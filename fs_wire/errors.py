@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The root of every error that FlowShield raises on purpose, and the shared errors.
 
 FlowShieldError                 base; the message is one line and ends with the remedy

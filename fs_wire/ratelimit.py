@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A rate limit for each source: one token bucket, asked before an expensive check.
 
 Signatures are such a check: it costs us more than the message cost its sender.  The shell decides

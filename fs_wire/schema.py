@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Records as arrays: the type of each field defines its valid values, and this module checks them.
 
 A record is a frozen dataclass.  The annotation of each field has a kind: ``Annotated[int,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The Binding request of STUN (RFC 8489): it tells the address under which others see a socket.
 
 A request is padded to the size of the largest answer, and a shorter request gets no answer.  So no

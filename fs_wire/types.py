@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keys and endpoints: the vocabulary that every package of the project may import.
 
 Secret keys hide their bytes from ``repr``, and therefore from logs and tracebacks.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard's cross-platform UAPI: the words that ``wg`` and an engine exchange.
 
 A request is ``get=1`` or ``set=1``, further ``key=value`` lines, and an empty line.  A reply ends

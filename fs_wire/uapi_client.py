@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client of WireGuard's UAPI socket; ``uapi`` has the words."""
 
 import socket

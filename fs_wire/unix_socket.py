@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Listening UNIX sockets that only their owner can open, and the user of a connection."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Gives up rights: for another program from its start, or for this process from now on.
 
 Source: setpriv(1), capabilities(7), prctl(2).

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Wallets that cost nothing to open; ``wallet import`` makes them so that each takes a second."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A pytest plugin: as root, a skipped test is a failure of the session.
 
 Skips are for users without root or without a kernel feature. Where everything can run, a skip is a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How large files and folders may grow: one idea a file, and a folder that one sees at a glance."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up``, ``serve`` and ``down`` in namespaces: what they change, and leave behind."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The plugin against skips: as root, a skip fails the session; else it does not."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How far tests go that could go on and on: some steps or examples always, all of them at length.
 
 ``make test-long`` runs what is marked ``long``, and property tests with ten times the examples.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Debian's Chromium without a window, run as an unprivileged user in its own sandbox.
 
 It can reach only loopback, because every other host name is made to fail.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make demo``: a download through a tunnel that is paid for, on one machine.
 
 ``fs-tunnel serve`` and ``fs-tunnel up`` run as a user would type them, on the stage of

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keep contracts/snapshots/gas.json: the gas of each transaction, as forge measured it.
 
 ``--check`` fails if a transaction costs 5 % more than the committed figure, or more than its

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Write fs_market/artefacts from what forge compiled, so that users need no compiler and no Node.
 
 ``--check`` compares instead. CI compiles the sources again, and the shipped files must be the same.

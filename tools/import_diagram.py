@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Draw which rooms import which, from the imports themselves, into ARCHITECTURE.md.
 
 python -m tools.import_diagram            rewrite the diagram

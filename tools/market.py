@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A market for the demo and the bench: a chain, a provider's settings, and what the chain knows.
 
 The commands do the rest. The functions here read the chain by themselves, to check the commands.

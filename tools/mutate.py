@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make mutate``: check that a test fails for every small change to the contracts.
 
 Each mutant is one change to one line of ``contracts/src``. It is compiled and tested in a folder of

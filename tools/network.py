@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A network for the demo: a full node, what its API shows, and a picture of its page."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Take the pictures of an example page for docs/: ``python -m tools.pictures``.
 
 The providers come from the page's tests, so the pictures are the same each time.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Write docs/reference.md from each command's --help.
 
 python -m tools.reference            rewrite the document

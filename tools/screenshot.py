@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Take a picture of a full node's page: ``python -m tools.screenshot URL FILE.png``."""
 
 import argparse

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make soak``: repeat the tests of protocol and interop with new random choices.
 
 Each round draws new hypothesis examples and meets other timings. A failure ends the soak, and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The stage of the demo: three namespaces, two links and a folder, which all vanish at the end.
 
 client ------------------------ provider ----------------------- internet

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Write docs/timers.md and docs/sessions.md from the tables of timers and session states.
 
 python -m tools.state_diagram            rewrite the documents

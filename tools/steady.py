@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make steady``: all tests again and again beside a busy load; the first failure ends it.
 
 Each run's log stays in build/steady, and ``summary`` there has a line for each run.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Find the prose of this repository: documents, manuals, help, docstrings and comments.
 
 Each text is one block that a reader takes in at once, such as a paragraph, an item or a cell of a

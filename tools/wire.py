@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Count the frames of a capture: WireGuard by type, address resolution, and everything else.
 
 A frame counts as WireGuard if it is a whole UDP datagram of the tunnel's port, and its payload is a

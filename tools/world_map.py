@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Draw the page's map of the world: ``python -m tools.world_map``; commit the result.
 
 The outlines are Natural Earth's (public domain), from npm's ``world-atlas``. Codes and names of ISO

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Encodes the calls of a contract, and decodes its results and events, by its ABI."""
 
 from collections.abc import Mapping, Sequence

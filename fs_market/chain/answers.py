@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Parses the answers of a chain node strictly, because a chain node may be wrong, or lie.
 
 A quantity is hexadecimal without leading zeroes; data is hexadecimal of whole bytes.  Every parser

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The contracts as typed classes: a read asks the chain, a write is a ``Call`` for a ``Sender``.
 
 contracts/SPEC.md explains each function.  Amounts are in base units.

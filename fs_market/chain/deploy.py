@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Makes the contracts on a chain that has none, for development or for a new market."""
 
 from dataclasses import astuple, dataclass

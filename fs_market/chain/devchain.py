@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A chain for development in pure Python: eth-tester behind JSON-RPC on loopback.
 
 The chain mines each transaction at once.  It keeps everything in memory, and loses it at the end.

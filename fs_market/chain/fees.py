@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The fees that a transaction offers for gas (EIP-1559), and the higher ones of a replacement."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Follows the events of contracts, also across a reorganisation of the chain.
 
 The follower remembers every block that is not final, with its hash.  If the chain replaces such a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The errors with which a contract reverts, by their selectors, with the user's remedy."""
 
 import ast

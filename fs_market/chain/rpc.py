@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """JSON-RPC with a chain node: web3.py carries the requests, and we do not trust the answers.
 
 Every request may be repeated. Most only read; and a chain takes a signed transaction only once.

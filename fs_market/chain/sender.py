@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sends the transactions of one account, each once, and waits until they are final.
 
 A transaction gets its nonce and its signature and goes to the journal before it is sent.  The

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Transactions in the journal: each is there with its nonce and its signature before it is sent.
 
 An *intent* names the purpose of a transaction, such as ``redeem:CHANNEL:AMOUNT``.  There is no

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Errands: wishes of a user that take several transactions, and are done once despite crashes.
 
 The wish goes to the journal first, with everything that its transactions depend on.  So the user

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Settlement for a payee: decides when to turn a voucher into money, and does it.
 
 A transaction costs the same for a voucher of any amount, so the settler waits until the amount is

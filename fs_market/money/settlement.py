@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Settlement for a payer: closes a channel in two steps if its payee does not close it.
 
 The payer first requests the close, and ends the channel after the close window.

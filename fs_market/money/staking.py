@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's stake and its entry in the Registry, as errands of the stake's owner."""
 
 from collections.abc import Mapping, Sequence

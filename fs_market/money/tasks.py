@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tasks in the journal: wishes of a user that take several transactions.
 
 The functions take the connection of ``database.Database.do``.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Moves a wallet's money into its account at the contract ``Channels``, and out of it."""
 
 from collections.abc import Mapping, Sequence

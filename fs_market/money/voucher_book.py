@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Channels and their vouchers in the journal, for a payer and for a payee.
 
 A payee writes a voucher down before it serves for it, and a payer before it sends it.  Vouchers are

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The keys of accounts: a wallet's key, and session keys.
 
 A wallet's key is in an encrypted keystore, and moves money when its owner types the password.  A

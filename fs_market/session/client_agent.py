@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client's agent: it pumps one session between its provider, the engine and the journal.
 
 The agent has two tasks.  Before there is a tunnel, it negotiates over any connection: the quote,

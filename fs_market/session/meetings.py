@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Arranges hole punching over the session's protocol, which may itself go through a relay.
 
 This module does not know NATs: ``Meet`` finds out about them, and calls the peer.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The provider's agent: it connects clients, the engine and the chain with the sessions.
 
 A session belongs to a channel, not to a connection.  A signed message goes to the session that it

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The sessions that a provider holds: each has a task that carries out its core's events in order.
 
 No session waits for another.  An error in one session stays there: its client loses its credit, and

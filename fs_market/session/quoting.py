@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Asks a provider for a quote, without buying."""
 
 from fs_market.core.wire.eip712 import Domain

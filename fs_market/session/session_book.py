@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sessions in the journal: the record from which each goes on after a crash, and the places.
 
 The functions take the connection of ``database.Database.do``.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Messages over one connection, with limits for size, time, and unsent bytes.
 
 The other side has a few seconds for each message, so that it cannot hold a connection by sending

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's signer: it signs records and heartbeats, whose sequences only rise."""
 
 from dataclasses import dataclass, replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which full nodes a provider tells about itself, what it tells them, and when. No IO.
 
 A provider stays connected to a few full nodes. It dials each of them, sends its record, and hears

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A batch: many signed records and heartbeats that full nodes send each other at once.
 
 Nobody vouches for a batch. Each item carries its own signature and is judged by itself.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The answers of several full nodes: judged, merged, ranked and compared.
 
 Each record and heartbeat is judged here against the chain, so a full node cannot forge one. It can

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The records and heartbeats of all providers; the order in which they arrive has no effect.
 
 For each provider the greatest sequence wins. If two different items have the same sequence, the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Decides which records and heartbeats from the network are believed.
 
 A judgement never raises: it is a verdict with a reason, which is counted. Cheap checks come first.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which providers match a client's wishes, the best first, and why.
 
 Full nodes, the page and clients rank with this code. So they give the same ranking for the same

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Hole punching through two NATs: what each side knows about its NAT, and when to call.
 
 A NAT gives a socket an outside endpoint. If the endpoint is the same towards every destination, a

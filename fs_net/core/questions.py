@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The questions between peers: one question and one answer on a stream of its own.
 
     Compare   two full nodes find the records that either lacks (``core.reconcile``)

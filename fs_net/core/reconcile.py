@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two full nodes find out which records the other lacks; traffic grows with the difference only.
 
 This is range-based set reconciliation. Both sides have sorted the ids of what they hold. One side

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a provider announces: a record now and then, and a heartbeat every few seconds.
 
 Both are sent as a signature, followed by the canonical CBOR that it covers. Each kind has a domain

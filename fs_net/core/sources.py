@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The source of a connection or a request, by which strangers are counted.
 
 Ids cost nothing, but addresses do. A source is an IPv4 address or an IPv6 /64, because one host may

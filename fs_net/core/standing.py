@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The blame of each peer: broken rules raise it, time lowers it, and too much means a ban."""
 
 import math

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node's answers to ``core.questions``. No IO: time is an argument.
 
 A peer may ask as often as its streams allow. Costly questions are bounded for each peer, and for

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The interface through which the API and the page read what a full node knows.
 
 Times are ms since the epoch. Amounts are base units of the market's token. Shares are parts of a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a full node takes from its peers, and what it forwards. No IO: time is an argument.
 
 Gossip is forwarded if all of its items are good or known already. If some are not, its forwarder is

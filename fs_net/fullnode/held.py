@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The records that a full node holds, under the ids by which full nodes compare them."""
 
 from collections.abc import Iterable

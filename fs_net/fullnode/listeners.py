@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Listeners that hear of changes as they happen; a slow listener delays nobody."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The catalogue of a full node: the present comes from memory, the past from a store.
 
 It looks at gathered items once a second, so answers are up to a second old. Each answer is computed

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which other full nodes to dial, and which to compare records with next. No IO.
 
 A peer is a full node if it joins our mesh, or if the DHT lists it as one. The DHT is hearsay. So an

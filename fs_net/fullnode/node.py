@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The shell of a full node: it hears all peers, informs other full nodes, and answers questions.
 
 This module only moves messages and time. The decisions are in ``gatherer``, ``answers``, ``sync``,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a full node keeps on disk: the latest records, and the history.
 
 Notes wait in memory, and a thread writes them together, so that a slow disk delays no answer. The

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A STUN server: it tells a sender from which address its datagrams arrive (STUN Binding over UDP).
 
 It cannot be used as an amplifier. An answer is never larger than its request, and each source gets

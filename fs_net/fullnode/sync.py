@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two full nodes come to hold the same records: one compares, fetches and delivers.
 
 The other side may be anybody, so its power over us is bounded. The number of rounds is limited, and

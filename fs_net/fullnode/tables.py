@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The tables of a full node, in SQLite or PostgreSQL.
 
 Times are ms since the epoch. Amounts exceed 64 bits, so they are stored as decimal digits.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The uptime of each provider, as this full node alone measures it. No IO.
 
 Time is cut into buckets of ten minutes, and one byte is kept for each bucket. The byte is 0 if

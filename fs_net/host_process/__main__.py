@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Start as ``python -m fs_net.host_process FD``; FD is one end of a socketpair.
 
 The settings come as the first frame, because local users can read arguments.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The DHT: clients can find a provider's record there without any full node.
 
 A record is stored under the provider's node key. So every peer that stores it can check the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """KadDHT made safe against strangers: it bounds what each source may use, and stores only our data.
 
 Without these bounds, twelve silent streams end the service for all others. Anybody could announce

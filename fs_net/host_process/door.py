@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which connections may come in, and how many from one source.
 
 Ids cost nothing, but addresses do. So connections are counted by source (``core.sources``).

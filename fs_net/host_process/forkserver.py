@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Starts network processes for an agent that gave up root and can no longer read its own program.
 
 Start it as root: ``python -m fs_net.host_process.forkserver FD UID GID PARENT``. The program may be

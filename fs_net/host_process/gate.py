@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which addresses a client may dial: the internet, and private addresses that the user named.
 
 A search walks the DHT, so libp2p dials the addresses that strangers name. A stranger must not reach

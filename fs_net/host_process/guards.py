@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Guards that keep py-libp2p 0.8.1 running when peers are hostile or careless.
 
 Each guard answers a defect that a test shows. Without the guard, that test fails.

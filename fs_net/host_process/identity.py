@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a peer keeps from one start to the next: its key, and the peers that it met."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Peers in the same local network, found by multicast DNS."""
 
 from collections.abc import Callable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Makes the libp2p host: its protocols and its limits."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The gossip mesh, in which some slots are ours to give.
 
 Any peer may ask to join a mesh. A crowd of attackers could fill it, and then decide what we hear.

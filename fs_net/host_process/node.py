@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Our network process's peer: a libp2p host and everything around it."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The peers that libp2p knows: their number is bounded, and ourselves are never forgotten.
 
 The library's own store makes room by forgetting peers without addresses. One of them is ourselves,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Circuits through full nodes for peers behind a NAT, and hole punching to get off them.
 
 Over TCP, two peers behind NATs get a direct connection. Over QUIC the circuit stays.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sessions: bytes in both directions on a libp2p stream, as fast as the program reads.
 
 The program reads by one call at a time. So bytes that it does not take stay with the peer: Yamux's

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Our two protocols on libp2p streams: a series of messages, and one question with its answer.
 
 Messages carry a provider's heartbeats to a few full nodes, and nobody forwards them. Both protocols

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A Yamux that limits what a peer may send.
 
 py-libp2p only logs if a peer exceeds its window. It also keeps the data of a reset stream for

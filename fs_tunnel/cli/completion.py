@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel completion``: let a shell complete verbs, options, files and names of tunnels."""
 
 import click

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel config``: look at a tunnel's file before it is used."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel down``: undo what ``up`` or ``serve`` did."""
 
 from typing import Any

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-wg [-f] IFNAME``: the bare engine, with wireguard-go's command line.
 
 It returns once the TUN and the UAPI socket exist; ``wg`` and ``ip`` do the rest.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel fullnode``: gather what providers say, and tell it to whoever asks."""
 
 import asyncio

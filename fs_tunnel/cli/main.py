@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel``: finds the verb, and turns every failure into one line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 privilege, 130 interrupted.

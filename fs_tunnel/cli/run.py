@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel run``: one program inside of a tunnel, or outside of it."""
 
 from collections.abc import Iterable, Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What an agent tells of a tunnel's money, as people read it."""
 
 from dataclasses import asdict

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The tunnels that are up or block, as programs read them: the schema of ``status --json``."""
 
 from collections.abc import Iterable

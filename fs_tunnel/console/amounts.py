@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Amounts of money, for people and for programs."""
 
 from fs_market.core.money.units import Token

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """QR codes of configurations for WireGuard's apps; such a code has the private key."""
 
 import io

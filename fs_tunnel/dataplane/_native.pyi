@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The extension in C: native/module.c, and native/module_path.h for the type Path.
 
 ``proto.path.PacketPath`` and ``dataplane.native`` say what the methods do.  No method takes keyword

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Seals and opens the packets of one session, in Python.
 
 Source: WireGuard paper, sections 5.4.6 and 6.2.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packet path in C, in the shape of ``proto.path.PacketPath``.
 
 This module translates between the types of ``proto.path`` and the plain tuples of the extension; it

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Cuts frames of a TUN with offloads into packets, and joins packets into frames.
 
 A frame is a ``virtio_net_hdr`` of 10 bytes and an IP packet (Linux, include/uapi/linux/

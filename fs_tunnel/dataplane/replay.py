@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The replay window of a session, which remembers the counters of received messages.
 
 It is a ring of bits.  As the window moves, whole blocks are cleared, so that no bit is ever

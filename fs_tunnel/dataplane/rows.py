@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The rows of the twin's tables: one for each peer, and one for each session."""
 
 from dataclasses import dataclass, field

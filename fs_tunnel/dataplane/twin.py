@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packet path in Python: it runs anywhere, and it judges the native one in tests.
 
 Theory of operation.  The owner of the TUN and the UDP sockets moves the data.  Packets come in by

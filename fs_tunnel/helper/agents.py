@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Runs the agent of a market's tunnel: starts it, hands it its start, and hears its reports.
 
 The agent starts as root and then gives up its rights. It inherits connections to the engine, which

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Lists of names that a provider's resolver denies, with one name a line or as in hosts(5)."""
 
 import re

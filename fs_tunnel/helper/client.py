@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client side of a helper, for commands and for an agent that may ask for changes."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keeps the endpoints of a provider's clients up to date, for ``known_endpoints``."""
 
 import asyncio

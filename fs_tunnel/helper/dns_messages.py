@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The bytes of DNS that a forwarder reads: a question, and whether an answer belongs to it.
 
 Source: RFC 1035, section 4; RFC 5452, which says what a valid answer must match.

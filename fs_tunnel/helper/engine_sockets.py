@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Connections to an engine for an agent, which may not connect by itself.
 
 An engine answers root alone, and SO_PEERCRED tells it who made a connection. So root makes the

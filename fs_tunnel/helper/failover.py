@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Has a tunnel move to a standby, as long as its agent says that its provider is lost.
 
 The mover (``fs_tunnel.roles.client.moving``) does the work, and only that process knows markets.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A plain DNS forwarder: the resolver of a provider whose host has no dnsmasq.
 
 It sends each question to the servers in /etc/resolv.conf, from a port and with an id of its own. It

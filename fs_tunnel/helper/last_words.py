@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The last line on a process's standard error, which mostly says why the process ended."""
 
 import asyncio

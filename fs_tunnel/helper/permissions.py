@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The changes that an agent asks of a helper, journalled and undone like those of a command."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The helper as a daemon: ``up`` and ``serve`` run ``python -m fs_tunnel.helper.process NAME``.
 
 Its ``Settings`` come as JSON on its standard input.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The protocol of a helper's socket: one JSON object a line, each way.
 
     {"op": "do", "change": CHANGE}        make a change to the host, written as in a journal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Records that the program's own processes hand to each other, as one line of JSON each.
 
 A record is a frozen dataclass, and its JSON object has exactly its fields. A reader refuses a

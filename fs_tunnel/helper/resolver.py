@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The resolver of a provider's clients: its program, its configuration, and its rights.
 
 If the host has dnsmasq, dnsmasq serves. Debian's dnsmasq-base starts no service of its own. It

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a helper does: it looks after one tunnel for as long as the tunnel is up.
 
 It waits for the engine's end, saves the endpoints of a provider's clients, supervises the

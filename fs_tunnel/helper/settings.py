@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The settings of a helper, which it gets at its start and from repeated commands."""
 
 from dataclasses import asdict, dataclass

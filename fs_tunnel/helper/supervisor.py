@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keeps a provider's resolver running: starts it again, after growing delays, when it ends."""
 
 import asyncio

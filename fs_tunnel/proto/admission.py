@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which handshake messages may cost CPU, and the queue of those that may.
 
 A handshake costs several scalar multiplications, and anyone can send a message that asks for one.

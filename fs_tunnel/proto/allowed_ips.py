@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Cryptokey routing: which peer owns an address (WireGuard paper, section 2).
 
 There is a dict for each prefix length; a look-up tries them from the longest to the shortest.  Real

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The numbers of WireGuard: those of the specification, and those of this implementation.
 
 Specification constants must be the same at every peer (paper, sections 5.4 and 6); implementation

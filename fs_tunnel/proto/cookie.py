@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """MACs and cookies: cheap proof that a sender knows us, and that it owns its address.
 
 Source: WireGuard paper, sections 5.3, 5.4.4 and 5.4.7.

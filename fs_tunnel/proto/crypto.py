@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The primitives of WireGuard, one function each: X25519, two AEADs, and BLAKE2s in four roles.
 
 Keys and hashes have 32 bytes.

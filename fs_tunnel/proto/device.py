@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The device: one identity and its peers, as the control plane over a packet path.
 
 Theory of operation.  A shell owns the sockets and the clock, and calls the device:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where one peer is, and the retry that goes in turns to the two places where it may be.
 
 The packet path moves the endpoint of a peer to wherever an authentic message came from (roaming;

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The errors of bytes or keys that break WireGuard's rules.
 
 FlowShieldError

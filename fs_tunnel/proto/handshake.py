@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard's handshake with one peer: what its messages carry, and when they are believed.
 
 The verbs are those of other implementations: ``create_initiation``, ``consume_initiation``,

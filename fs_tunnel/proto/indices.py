@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Session indices: the 32-bit numbers by which the other side names our keys.
 
 Indices are random, so that an observer learns nothing from them (WireGuard paper, section 5.4.2).

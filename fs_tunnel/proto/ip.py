@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The header fields that a tunnel reads in the packets inside it: RFC 791, 8200 and 9293."""
 
 from fs_tunnel.proto.errors import MalformedMessage

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The sessions of one peer, kept in step with the packet path and the table of indices.
 
 ``Sessions`` says which of three sessions is used.  The keyring puts this into effect: it tells the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard's four messages, as bytes and as objects.
 
 Integers are little-endian.  A message begins with one byte for its type, and three reserved zero

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s: the two handshake messages and the keys they yield.
 
     IKpsk2:

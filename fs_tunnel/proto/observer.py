@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Finds out where the tunnel's own socket is seen from outside, by STUN (RFC 8489).
 
 A NAT may give every socket another address.  So the questions leave from the tunnel's own socket:

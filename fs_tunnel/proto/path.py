@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packet path, as the control plane sees it.
 
 Theory of operation.  Two halves make a tunnel.  The control plane (``device`` and ``peer``) shakes

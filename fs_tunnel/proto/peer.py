@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One peer: its handshake, its sessions and its timers, and how it acts on each of them.
 
 A peer never reads a clock or a socket.  It writes datagrams and drops into the ``Switch`` that it

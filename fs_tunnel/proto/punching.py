@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Hole punching: both sides call each other until one call gets through both NATs.
 
 A call sends one and the same initiation to every endpoint at which the peer may be seen.  Each copy

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How many handshakes one source may ask of us while we are under load.
 
 There is a token bucket for each source.  A source is an IPv4 address or an IPv6 /64, because a host

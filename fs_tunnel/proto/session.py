@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The sessions of a peer, of which it has up to three, and how they take each other's place.
 
 Source: WireGuard paper, section 6.2.  The rotation of the three is the Linux driver's.

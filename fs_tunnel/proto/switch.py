@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the peers of one device share: where they write, and the services that they use.
 
 The switch does not know what a peer is: the device says so with the type parameter.

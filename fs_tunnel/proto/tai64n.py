@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """TAI64N timestamps, which tell a later initiation from an earlier one.
 
 Source: https://cr.yp.to/libtai/tai64.html; WireGuard paper, section 5.1.

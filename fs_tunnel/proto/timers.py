@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A peer's timers as data: which event starts or stops which deadline.
 
 Theory of operation.  WireGuard acts on packets, and on five deadlines of each peer.  An ``Event``

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tells a peer's timers which packets have passed in the packet path.
 
 Theory of operation.  The packet path keeps the times of the latest packets (``Activity``), and it

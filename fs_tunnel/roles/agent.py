@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``python -m fs_tunnel.roles.agent``: an unprivileged process that speaks to strangers.
 
 Its standard input begins with two lines of JSON: ``fs_tunnel.helper.starts.Launch``, and one of

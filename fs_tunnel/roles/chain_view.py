@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the Registry and the StakeBook say about providers, from final blocks, kept in memory.
 
 Events tell whose listing may have changed, and the new listing is then asked for. So each provider

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A conversation with an agent that a command started, in lines of JSON each way.
 
 The agent speaks to strangers, and whoever takes it over can say anything here. So a line has a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The files of a market's tunnel: root's files, and a directory that belongs to its agent.
 
 They are in ``market`` of the state directory. For a tunnel NAME:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine as ``fs_market`` wants it, over sockets that root connected for an agent.
 
 The sockets break when the engine ends. The agent then ends too, and the helper starts it again with

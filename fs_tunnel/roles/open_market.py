@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Opens the market of a user's settings: a chain, its contracts, and the journal of a wallet."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A tunnel's way through NATs, which the agents of both sides find together.
 
 Each agent has its engine ask servers where they see its socket, and tells the other side. Then both

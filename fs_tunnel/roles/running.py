@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What ``up`` and ``serve`` share: they bring a tunnel up, and leave a helper behind.
 
 With ``-f`` the command does the helper's work itself, until the tunnel ends.

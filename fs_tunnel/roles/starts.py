@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What each agent is told when it starts.
 
 A start is the second line of an agent's standard input; the first is ``fs_tunnel.helper.starts``'s

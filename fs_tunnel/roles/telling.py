@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An agent tells the process that started it, in lines of JSON on its standard output."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """bash, zsh and fish complete what a person types; each is asked at a terminal or by itself."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """config check names the line; config qr is what WireGuard's apps read, and leaks nothing."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """fullnode, as a user runs it: what it gathers is found, and found again after a restart."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The help of every command: whole sentences in the lists, and the same words as the manual."""
 
 import click

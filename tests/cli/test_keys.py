@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """genkey, genpsk, pubkey: wg is the judge, and keys travel by standard input and output alone."""
 
 import os

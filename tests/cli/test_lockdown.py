@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``lockdown``: closed while no full tunnel is up, at every step on the way there and back."""
 
 import json
@@ -196,7 +199,7 @@ def test_what_cannot_work_is_refused_with_a_remedy(scene: Watched) -> None:
     write_private(conf, text.replace(GATEWAY_V4, "provider.example.net"))
     done = served.fs_tunnel(home, "up", conf)
     assert done.code == 1
-    assert "lockdown lets nobody ask for names: write the address itself" in done.err
+    assert "lockdown lets nobody resolve names: write the address itself" in done.err
     write_private(conf, text)
     split(scene, "FwMark = 7")
     done = served.fs_tunnel(home, "up", conf)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every failure is one line and a documented exit code; nobody sees a traceback."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a host has is the same before and after: rules, routes, tables, resolver, parameters.
 
 Each way of using a tunnel ends twice here, by ``down``, and by ``kill -9`` of all its processes

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``run``: a program inside of a tunnel, or outside of it, and nobody else in either place."""
 
 import contextlib

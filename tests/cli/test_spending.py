@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What ``status`` says of a provider in the network: how things are, and what to do."""
 
 from typing import Any

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What people read of a tunnel's money, and of those who stand by."""
 
 from typing import Any
@@ -27,6 +30,12 @@ def test_who_is_alone_says_nothing_of_others() -> None:
     assert summary(SERVED) == LINE
     assert summary({**SERVED, "failover": CALM}) == LINE
     assert summary({"state": "starting"}) == "market: starting"
+
+
+@pytest.mark.parametrize("state", ["failed", "starting"])
+def test_why_an_agent_does_not_start_is_told(state: str) -> None:
+    told = {"state": state, "error": "the agent: it ended with 1: no such module"}
+    assert summary(told) == f"market: {told['error']}; it is started again by itself"
 
 
 def test_what_was_paid_elsewhere_is_told() -> None:

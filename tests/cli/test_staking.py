@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """market stake, announce, rotate-heartbeat, retire and unstake, as a provider types them."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up``, ``serve`` and ``down`` as commands: recovery, several tunnels at a time, and refusals."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """wallet and chain dev, as a user types them: money moves once, and no secret is told."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tells what a Python process opens of its own program after it gave up root.
 
 It is the ``sitecustomize`` of every Python that starts while ``folders.closed`` lasts. A process

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keys, and short tunnel files around them."""
 
 import os
@@ -24,7 +27,7 @@ def public(key: PrivateKey) -> PublicKey:
     return PublicKey(public_key(key.raw))
 
 
-# Where no line is said, Interface ends in line 2 and the first line of a test is line 3.
+# By default, [Interface] ends in line 2, and the first line of a test is line 3.
 HEAD = f"[Interface]\nPrivateKey = {ALICE.to_base64()}\n"
 PEER = f"[Peer]\nPublicKey = {public(BOB).to_base64()}\n"
 

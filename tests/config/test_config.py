@@ -1,4 +1,7 @@
-"""Tunnel files: what wg and wg-quick read, we read; what cannot be used is refused by line."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Tunnel files: we read all that wg and wg-quick read, and refuse the rest by its line."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
@@ -227,7 +230,7 @@ class TestWhatIsRefused:
             ("DNS = " + "a" * 64, "3: DNS", "stray characters"),
             ("DNS = " + "a." * 127 + "example", "3: DNS", "stray characters"),
             ("DNS = bücher.example", "3: DNS", "stray characters"),
-            ("MTU = 1400\nMTU = 1400", "4: MTU", "stands in line 3 already"),
+            ("MTU = 1400\nMTU = 1400", "4: MTU", "is in line 3 already"),
             ("Adress = 10.0.0.1", "3: Adress", "did you mean Address?"),
             ("PostUpp = x", "3: PostUpp", "did you mean PostUp?"),
             ("PublicKey = x", "3: PublicKey", "no such key in [Interface]"),

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The contracts: forge's own tests and invariants, gas against its snapshot, the artefacts."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The C code cuts and joins as the Python code does, byte for byte."""
 
 from itertools import chain

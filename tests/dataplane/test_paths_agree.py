@@ -1,4 +1,7 @@
-"""Whatever is done to both, the native path and its twin say and do the same.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The native path and its twin do the same for any input.
 
 A machine plays the control plane, the TUN and the network for both at once.  Alice's side seals,
 and what she sealed is kept, so that it can be delivered to Bob late, twice, damaged or not at all.

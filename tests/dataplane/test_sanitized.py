@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The C code once more, under AddressSanitizer and UndefinedBehaviorSanitizer, with each library.
 
 A second build of the extension serves the tests of the packet path in a process of its own, and the
@@ -20,7 +23,7 @@ from tests.fuzz.native.build import (
     corpus,
 )
 
-# Of a heap block that is 8 bytes long, the 9th.
+# The 9th byte of a heap block of 8 bytes.
 DEFECT = "import ctypes; c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n"
 DEFECT += "c.memset(ctypes.c_void_p(c.malloc(8)), 1, ctypes.c_size_t(9))"
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider that announces itself, and full nodes that hear it, in the scene of a market."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A market in which each party has its own namespace, linked to one router.
 
 internet  203.0.113.80, chain and web, and the router

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The scene of these tests: all share a chain and its accounts, and each has its own sessions.
 
 All of it runs from folders that only root can enter, as in root's own home.

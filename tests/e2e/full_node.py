@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node of a scene, which gathers records and writes what it knows into a file.
 
 python -m tests.e2e.full_node FOLDER LISTEN MARKET_TOML PROVIDER [BOOTSTRAP...]

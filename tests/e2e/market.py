@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider with a price, a client with a wallet, and a chain on the internet, in namespaces.
 
 client  198.51.100.2 --- 198.51.100.1  provider  203.0.113.1 --- 203.0.113.80  internet: chain, web

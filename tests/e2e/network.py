@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``python -m tests.e2e.network SCENE.json``: the network of a scene, until it is killed.
 
 It stakes and announces the providers of the scene, runs its full nodes, and gives them records and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From a wallet to the first client: stake, entry, serve; then parts of the network die."""
 
 import os

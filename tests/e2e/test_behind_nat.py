@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up`` buys from a provider behind a NAT, through a full node, and punches from behind another.
 
 client 192.168.1.2 - NAT 203.0.113.10 - full nodes, chain, web - NAT 203.0.113.20 - 192.168.2.2

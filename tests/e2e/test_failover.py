@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider dies during a download: the tunnel moves to the next provider, and nothing leaks.
 
 client  198.51.100.2 --- provider --- internet  192.0.2.1 --- 192.0.2.2  second

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client finds a provider in the network and buys from it: ``up --country``, ``market list``."""
 
 import json

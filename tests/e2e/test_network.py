@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Three full nodes, five providers and a client; some of them die while the client downloads."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A paid tunnel from its quote to the closed channel, and what is left if somebody is killed."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A prepaid place, used by the plain WireGuard that a phone would have."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider sells under its systemd unit, which lacks no capability and no system call."""
 
 import signal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packets that left a client on its uplink."""
 
 from scapy.layers.inet import IP, TCP, UDP

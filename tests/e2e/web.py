@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``python -m tests.e2e.web ADDRESS PORT``: serve files of a directory, with ranges, in parallel.
 
 ``FILE?every=0.25`` sends 64 KiB at a time, with so many seconds between. A client that reads slowly

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One function a parser: takes any bytes, and fails by raising what the parser may not raise."""
 
 import contextlib

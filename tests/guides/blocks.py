@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The commands of a guide: its fenced blocks, each for the terminal of one host.
 
 A fence says whose terminal it is for, and how it is typed:

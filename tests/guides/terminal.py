@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A root shell on a host of its own, at which a test types as a user does.
 
 The shell is a bash on a pseudo-terminal in a network namespace, with its own /etc, /run and home.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The hosts of the guides, each behind a link of its own, on an internet that has names.
 
 internet    the router; 93.184.215.14, a web server; 9.9.9.9, which resolves every name to it

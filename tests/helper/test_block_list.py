@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Lists of denied names, and the configuration that denies them."""
 
 from pathlib import Path

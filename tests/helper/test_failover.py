@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """When a helper has a tunnel moved, again, or no more."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The resolver of a provider's clients, over a real tunnel, with a real one behind it."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider whose engine died and was started again finds its clients by itself.
 
 The deadline is a promise: two seconds after the provider is back.

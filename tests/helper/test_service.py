@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The helper of a tunnel, from its start to its end, in namespaces."""
 
 import os

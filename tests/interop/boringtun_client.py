@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A process that fetches a page over wireguard-requests: BoringTun without root or TUN.
 
 Reads its task as JSON from stdin, so that no key is on the command line; writes a line of JSON for

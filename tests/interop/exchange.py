@@ -1,4 +1,7 @@
-"""What alice and bob do to each other in most tests."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Exchanges of alice and bob that most tests need."""
 
 import socket
 import threading

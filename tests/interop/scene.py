@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The stage of the wire tests: a server with the engine under test, and eve with sockets."""
 
 import base64

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two peers that are BoringTun underneath: a rootless client, and a server without a TUN.
 
 Both are Python packages with a TCP stack of their own; they run as processes in a namespace.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The command line and life of the engine, as scripts that drive wireguard-go rely on them."""
 
 import contextlib

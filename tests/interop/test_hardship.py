@@ -1,4 +1,7 @@
-"""What the kernel refuses, and what goes away under an engine: it recovers, and never spins."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The kernel refuses a call, or a device goes away: the engine recovers, and never spins."""
 
 import contextlib
 import os
@@ -83,7 +86,7 @@ def test_a_path_with_a_smaller_mtu_takes_fragments(our_engine: Engine) -> None:
 
 
 def test_a_full_socket_buffer_holds_the_tunnel_back(our_engine: Engine) -> None:
-    """What a slow device has not sent is not lost, and the other direction goes on."""
+    """Packets wait for a slow device without loss, and the other direction goes on."""
     with tunnel(our_engine) as (net, alice, bob):
         slow = ("root", "tbf", "rate", "20mbit", "burst", "10k", "limit", "100mb")
         net.alice.run("tc", "qdisc", "add", "dev", "wire", *slow)

@@ -1,4 +1,7 @@
-"""Both sides' engines call each other through their NATs, or it is said plainly why not."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Both engines call each other through their NATs, or the error says why that fails."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What a peer may use, set through the control socket and felt by real traffic."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The limits of a peer, set over the control socket and tested with real traffic."""
 
 import secrets
 import threading

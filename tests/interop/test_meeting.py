@@ -1,4 +1,7 @@
-"""Bought through a relay, met through both NATs: libp2p, market and engines together."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client buys through a relay, and meets its provider through both NATs."""
 
 import asyncio
 from collections.abc import AsyncIterator

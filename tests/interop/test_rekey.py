@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sessions end and are replaced, for hours, on a clock that runs fast."""
 
 import itertools

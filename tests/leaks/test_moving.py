@@ -1,4 +1,7 @@
-"""A tunnel moves to another provider: whoever is killed at whatever step, nothing leaves."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A tunnel moves to another provider: if any process dies at any step, nothing leaves."""
 
 import itertools
 import json
@@ -24,7 +27,7 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
 
 
 def places(scene: Watched) -> list[str]:
-    """The client's file, of the provider that there is, and of another with all else changed."""
+    """The client's file for its provider, and a file for another in which all values differ."""
     client = scene.served.client
     here = client.conf.read_text()
     there = re.sub(r"(?m)^PublicKey = .*", f"PublicKey = {KeyPair.generate().public}", here)

@@ -1,4 +1,7 @@
-"""What may be left open around a tunnel, each beside what must stay closed all the same."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Options that open a part of a tunnel, each with the part that must stay closed."""
 
 import os
 import secrets
@@ -44,7 +47,7 @@ def names(seen: dict[str, int]) -> set[str]:
 
 
 def probes(seen: dict[str, int]) -> set[str]:
-    """Where all else is free to leave, too."""
+    """A scene in which all other traffic may leave, too."""
     return set(seen) - {OTHER}
 
 

@@ -1,6 +1,9 @@
-"""A tunnel that was cut off carries traffic again by itself, and TCP does not notice.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The deadline is a promise: two seconds after the way is back.
+"""A tunnel that was cut off carries traffic again by itself, and TCP connections survive.
+
+The program promises the deadline: two seconds after the link is back.
 """
 
 import os

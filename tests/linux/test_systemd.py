@@ -1,4 +1,7 @@
-"""What a service manager is told, and the units that are for it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The messages to a service manager, and our units for it."""
 
 import signal
 import socket

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Chains that the tests of a module share, with the contracts on them."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The programs of test_crashes: a process without threads, from which others are forked.
 
 python -m tests.market.crashes \

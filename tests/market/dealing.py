@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's agent that serves on loopback, and clients that have bought from it."""
 
 import asyncio

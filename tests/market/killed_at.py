@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Kill a process at every step of its work with money, and let another process finish it.
 
 A step is before or after one of these: a commit of the journal, a transaction to the chain node, or

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Chains for tests: anvil, which can revert blocks, and a proxy that fails on demand."""
 
 import json

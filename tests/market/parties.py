@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Accounts on a chain with all that they need to act, for tests in the words of the market."""
 
 import asyncio

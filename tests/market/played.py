@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A simulated engine and chain, for agents whose sockets and journals are real."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The program of test_session_crashes: both agents are processes, and one is killed at every step.
 
 python -m tests.market.session_crashes VICTIM FIRST STRIDE URL TOKEN CHANNELS DIRECTORY

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two engines and the traffic between them, in a process that outlives both agents.
 
 Agents ask each engine over a socket, as ``fs_tunnel.roles.metering`` asks the real one. The credit

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The journal is on disk when a commit returns, and it never contradicts itself."""
 
 import asyncio

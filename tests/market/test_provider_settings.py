@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's settings are read strictly, and every mistake is named with its key."""
 
 from pathlib import Path

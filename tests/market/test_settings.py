@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """market.toml is read as it was meant, and mistakes are named."""
 
 from pathlib import Path
@@ -68,7 +71,7 @@ def test_mistakes_are_named(old: str, bad: str, said: str, tmp_path: Path) -> No
 def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setattr(Path, "is_file", lambda self: self.exists() and tmp_path in self.parents)
-    with pytest.raises(ConfigError, match="name a file with --settings"):
+    with pytest.raises(ConfigError, match="or name yours with --settings"):
         find(None)
     path = tmp_path / ".config" / "flowshield" / "market.toml"
     path.parent.mkdir(parents=True)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A minimal full node: it answers with what it was given, whether true or not."""
 
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A judge and an index behind a network process, as in a real full node; time stands still."""
 
 from fs_net.bridge import Decision

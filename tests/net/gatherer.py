@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node as a provider sees it: a judge and an index behind a network process."""
 
 import time

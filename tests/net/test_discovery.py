@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A search on loopback: real hosts, full nodes of which some lie, and a chain in memory."""
 
 import asyncio

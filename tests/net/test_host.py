@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The program's side of the network process: calls, deadlines, crashes, and how it closes."""
 
 import asyncio
@@ -17,6 +20,7 @@ from fs_net.bridge import MAX_FRAME, Decision, Kind, Settings, Unpacker, pack
 from fs_net.errors import HostFailed, HostGone, HostTimeout
 from fs_net.host import Host
 from fs_net.host_process.identity import load_identity
+from fs_net.launchers import ForkServer
 from fs_wire.errors import Malformed
 from tests.net.world import NETWORK
 from tools.testing import patience
@@ -237,3 +241,39 @@ def test_frames_are_bounded_and_checked() -> None:
             Unpacker().feed_untrusted(bad)
     with pytest.raises(ValueError, match="frame of"):
         pack(Kind.TELL, "x", bytes(MAX_FRAME))
+
+
+async def why_it_does_not_start(host: Host) -> str:
+    with pytest.raises(HostGone) as gone:
+        await host.start(10)
+    return str(gone.value)
+
+
+def test_a_process_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """Its folder is a file here."""
+    folder = tmp_path / "folder"
+    folder.touch()
+
+    async def scene() -> None:
+        host = Host(Settings(str(folder), NETWORK, ()), Program())
+        why = await why_it_does_not_start(host)
+        assert "the network process does not come up" in why
+        assert "File exists" in why
+        assert "File exists" in host.failure
+
+    play(scene)
+
+
+def test_so_does_what_starts_processes_without_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds no libp2p here."""
+    (tmp_path / "libp2p.py").write_text("raise ModuleNotFoundError('no libp2p here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def scene() -> None:
+        launcher = ForkServer(os.getuid(), os.getgid())
+        host = Host(Settings(str(tmp_path / "folder"), NETWORK, ()), Program(), launcher)
+        assert "no libp2p here" in await why_it_does_not_start(host)
+
+    play(scene)

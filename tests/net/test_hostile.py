@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Attacks on a full node: its index does not change, and the cost of an attack is bounded.
 
 It is the full node that the product runs. The tests print the cost of each attack.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two peers on one link find each other by multicast DNS, without any other address."""
 
 import asyncio

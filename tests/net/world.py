@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Providers, a chain that lists them, and a clock that stands still."""
 
 from dataclasses import dataclass, field, replace

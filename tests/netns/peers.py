@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard engines under test, each on a TUN of its own, driven by the real ``wg`` and ``ip``."""
 
 import contextlib
@@ -151,7 +154,7 @@ class Peer:
         return Transfer(int(received), int(sent))
 
     def endpoint(self, public: str) -> str:
-        """The peer's current endpoint as ``wg`` shows it, ``(none)`` where none is known."""
+        """The peer's current endpoint as ``wg`` shows it, ``(none)`` if none is known."""
         return self._column("endpoints")[public][0]
 
     def peers(self) -> set[str]:

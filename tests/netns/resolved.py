@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The real systemd-resolved and a D-Bus of its own, within a namespace; the host's stay alone.
 
 resolved gets a /run/systemd, an /etc/passwd and an /etc/group that only it sees.
@@ -114,7 +117,7 @@ class Resolved:
             return socket.if_nametoindex(ifname)
 
     def ask(self, name: str) -> str | None:
-        """The address that the host's programs get for a name; None where they get none."""
+        """The address that the host's programs get for a name; None if they get none."""
         with self.where.udp_socket("127.0.0.1", seconds=3.0) as sock:
             sock.sendto(bytes(DNS(rd=1, qd=DNSQR(qname=name))), (STUB, 53))
             try:
@@ -127,7 +130,7 @@ class Resolved:
 @contextlib.contextmanager
 def bus(where: Namespace, folder: Path) -> Iterator[Bus]:
     """A bus without any service; it ends with the namespace."""
-    # Where resolved, which is not root, may go as well.
+    # resolved, which is not root, may enter this directory as well.
     with tempfile.TemporaryDirectory(prefix="fs-bus-") as public:
         Path(public).chmod(0o755)
         path = Path(public) / "socket"

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider with two clients and a web server, driven by the commands that a user types.
 
 client  198.51.100.2 --- 198.51.100.1   provider   203.0.113.10 (wan) --- 203.0.113.20  web
@@ -28,7 +31,7 @@ _names = itertools.count(1)
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -179,7 +182,7 @@ def settle(*namespaces: Namespace) -> None:
 
 
 def ping(where: Namespace, address: str) -> None:
-    """CommandFailed where nobody answers."""
+    """CommandFailed if nobody answers."""
     where.run("ping", "-n", "-c", "1", "-w", "10", address)
 
 

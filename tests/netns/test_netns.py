@@ -1,4 +1,7 @@
-"""The library itself: what it makes exists, does what it says, and is gone afterwards."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The library itself: its networks exist, work as documented, and are gone afterwards."""
 
 import subprocess
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Namespaces, links, addresses and routes that exist for one ``with`` block.
 
 Everything is named by the test that makes it, lives in namespaces of its own, and is gone when the
@@ -71,7 +74,7 @@ def run(
 
 @dataclass(eq=False)
 class Namespace:
-    """A network namespace. Made by :class:`Topology`, which also removes it."""
+    """A network namespace. :class:`Topology` makes it, and also removes it."""
 
     name: str
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -202,7 +205,7 @@ class Topology:
         trace: TracebackType | None,
     ) -> None:
         with contextlib.ExitStack() as stack:
-            # Every callback runs even where an earlier one raises.
+            # Every callback runs, even if an earlier one raises.
             for namespace in self._namespaces:
                 stack.callback(run, "ip", "netns", "del", namespace.name)
             for namespace in self._namespaces:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Waiting for something to become true, with a deadline and a reason when it does not."""
 
 import time

@@ -1,4 +1,7 @@
-"""Logs for programs: one object a line, whatever is in it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Logs for programs: one object for each line, for any content."""
 
 import json
 import logging

@@ -1,4 +1,7 @@
-"""Metrics: well-formed by Prometheus' own judgement, and nothing in them but what is meant."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Metrics: Prometheus itself accepts them, and they hold only the intended facts."""
 
 import base64
 import os
@@ -76,7 +79,7 @@ def number(text: str, name: str, *labels: str) -> float:
 
 
 def judged(text: str) -> str:
-    """What promtool finds to say; AssertionError where it fails."""
+    """The output of promtool; AssertionError if it fails."""
     done = subprocess.run(
         [program("/usr/bin/promtool"), "check", "metrics"],
         input=text,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Eve owns the wire: she drops, repeats, reorders, delays and forges datagrams.
 
 Whatever she does, no packet is delivered twice, none is forged, and once she leaves, the pair

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A call reaches all of a peer's endpoints, and one answer makes a session."""
 
 from fs_tunnel.proto.constants import CALL_ANSWERED_FOR, MIN_CALL_INTERVAL

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How the three sessions of a peer rotate."""
 
 from fs_tunnel.proto.session import Session, Sessions

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Timers that look at the traffic now and then act as if they had seen every packet."""
 
 from dataclasses import dataclass

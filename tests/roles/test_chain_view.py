@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which providers the chain lists: only final blocks count, and every change is seen."""
 
 import asyncio

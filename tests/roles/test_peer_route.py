@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The market's agents over libp2p: directly, and if the provider has only a reservation."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The code that drives a punch, with a simulated engine and gate."""
 
 import asyncio

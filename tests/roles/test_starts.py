@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What agents are told at their start, from the process that writes it to the one that reads it."""
 
 import json

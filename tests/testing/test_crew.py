@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the crew reports of scenes that do not end as they should: pytest, run once more."""
 
 import os

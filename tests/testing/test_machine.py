@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """That a change of the machine would be seen: in a namespace that takes its place."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A scene's room, seen by a test in it; and the command lines that its keeper runs."""
 
 import os

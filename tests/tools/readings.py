@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Readings that nobody measured, and what is said of them."""
 
 from tools.bench import targets

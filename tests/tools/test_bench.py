@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make bench``: what it computes, shows and writes; nothing here is timed."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What `make bench` makes of its readings: targets, tables, the document and the picture."""
 
 import os

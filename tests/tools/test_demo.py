@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make demo`` does what it says, and leaves nothing behind, also after Ctrl-C."""
 
 import os

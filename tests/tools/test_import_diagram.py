@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The diagram of imports: rooms and arrows alone, and no arrow that follows from two others."""
 
 import pytest

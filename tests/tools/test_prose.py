@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The prose check: each habit has sentences that it finds, and sentences that it lets pass."""
 
 import pytest

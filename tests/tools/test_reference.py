@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """docs/reference.md is what the commands say, whatever the terminal."""
 
 import os

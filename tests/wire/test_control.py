@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine's second socket: JSON lines each way, and what is no request."""
 
 import asyncio

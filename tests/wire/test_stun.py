@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """STUN's Binding: the vectors of RFC 5769, sizes, and what is no message."""
 
 from ipaddress import IPv4Address, IPv6Address

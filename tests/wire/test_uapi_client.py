@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The UAPI's client: against engines that misbehave, and against the real one beside ``wg``."""
 
 import errno

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make bench``: the speed and the cost of the tunnel beside other programs, on one machine.
 
 Programs take turns between two namespaces that a veth joins. The bench shows medians of several

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The command line of the bench: which measurements, in which order, and where results go."""
 
 import argparse

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``python -m tools.bench.agent_under_load FOLDER``: a provider's agent with a simulated engine.
 
 Sockets, signatures and the journal on disk are real. The agent prints its port. When its input

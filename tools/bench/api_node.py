@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node's API over providers of the tests; 2,000 heartbeats a second arrive."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether many active clients of one provider get equal shares.
 
 Every client is an engine of its own, and all are in one namespace. A client's connection is bound

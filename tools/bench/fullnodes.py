@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node with many providers: its speed and memory, and how soon a split network heals."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The gas of each step of a channel, from the receipts of a development chain."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The cost of protection: the engine's sandbox, and the kill switch around a full tunnel.
 
 Three tunnels take short turns, so that other load on the machine affects all of them alike: one

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How many handshakes a second a provider on one core answers.
 
 A Noise library that shares no code with the engine makes all initiations beforehand. While the

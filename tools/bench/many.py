@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Thousands of peers: their cost for an engine, and for the only client that is active."""
 
 import os

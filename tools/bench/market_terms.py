@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The terms between buyers and seller in the bench; keys are new for each run."""
 
 import hashlib

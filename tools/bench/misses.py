@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The targets that a run missed, by how much, and whether the machine could reach them."""
 
 from collections.abc import Iterator, Sequence

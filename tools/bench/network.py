@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How many providers one full node carries: heartbeats a second, and the memory for each peer.
 
 Heartbeats are judged in two ways: by calling the function, and as they arrive. In the second case,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Many peers of a full node in one process: they connect, wait for a line, and send heartbeats."""
 
 import sys

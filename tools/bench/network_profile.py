@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Profile the network process while it carries heartbeats: a table of functions.
 
 Run it as ``python -m tools.bench.network_profile``. It shows which part of the figure "carried"

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How long it takes until every full node shows a new provider.
 
 Each full node is complete: its own network process, index and store, at the usual pace. It knows a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The cost of paying: a download through a provider, unpaid and paid in turns."""
 
 import statistics

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The programs that are compared. Each can start a tunnel between alice and bob, and end it."""
 
 import contextlib

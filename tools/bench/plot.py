@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Horizontal bars as SVG, made without a library, readable on light and dark pages."""
 
 from collections.abc import Sequence

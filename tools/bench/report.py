@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The results for people: tables, verdicts, and the document with all of them."""
 
 from collections.abc import Iterable, Mapping, Sequence

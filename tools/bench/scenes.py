@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two namespaces and the wire between them, in one of two offload modes."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The measurements of a run: a list of blocks, in an order in which programs take turns."""
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How many sessions one provider's agent holds, with a voucher each second from every client."""
 
 import asyncio

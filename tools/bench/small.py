@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Small packets: the highest rate of 64-byte datagrams that a tunnel carries with little loss."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One tunnel between two namespaces: TCP, small packets, round trips, CPU time and memory."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The targets of the bench as ratios within one run, and whether they were reached."""
 
 from collections.abc import Sequence

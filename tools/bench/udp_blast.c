@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Send small datagrams as an application does, or count those that arrive.
  *
  *   udp_blast paced|batches ADDRESS PORT BYTES RATE SECONDS   prints SENT SECONDS

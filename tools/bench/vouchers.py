@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How many vouchers a second one core signs, and checks with all checks of a provider."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Run the program's command lines in tests: by the scene's keeper, which has imported it all."""
 
 import os

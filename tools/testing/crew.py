@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A crew of processes: each plays one scene in a room of its own, and reports to pytest.
 
 pytest has imported and collected all tests once. A process for a scene is forked of it, so that no

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The first process of a scene: it waits for all others, and is forked for command lines.
 
 It has imported the whole program and runs no thread, so that a fork of it begins where a new Python

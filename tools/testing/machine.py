@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What tests could change on the machine and must not: its state in words, before and after."""
 
 import difflib

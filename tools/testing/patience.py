@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How long a test waits before it gives up: the one factor for a slow or busy machine.
 
 It bounds failures alone. A passing test goes on as soon as its condition holds.

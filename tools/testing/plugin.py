@@ -1,8 +1,12 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pytest plugin: however pytest is started here, scenes are played by a crew, in rooms.
 
 For root, the machine is compared before and after, and a difference is a failure.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +85,9 @@ def _tell_of_processors(terminal: pytest.TerminalReporter, played: list[Played])
 
 def _play(session: pytest.Session, cgroup: Path | None) -> None:
     scenes = divide(session.items, remembered(DURATIONS))
+    # What is there stays shared with all forks: no collector writes to it.
+    gc.collect()
+    gc.freeze()
     seconds: dict[str, float] = {}
     try:
         with Crew(session.config, session.config.option.crew, cgroup) as crew:

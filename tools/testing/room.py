@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A room: the namespaces in which the tests of one scene run as root.
 
 Whatever a test does to the network, to mounts, to /etc, /run, /var or /tmp, to processes or to

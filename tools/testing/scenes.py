@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Scenes: tests that run one after another in one room, and how long they are known to take."""
 
 import json

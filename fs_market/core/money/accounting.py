@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Credit windows: how far service may run ahead of payment, and how much the client owes for it.
 
 Theory of operation.  The client pays for service after it was given.  The provider lets service run

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the books of a client and of a provider have in common: a record, and its meter."""
 
 from dataclasses import replace

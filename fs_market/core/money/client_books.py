@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client's books: its own count, the provider's claims, and the amount to pay.
 
 If datagrams were lost on the way, the provider counts more than the client.  The client pays for

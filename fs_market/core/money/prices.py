@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The price of service: base units per GiB and per hour, added up once and rounded down once.
 
     cumulative = floor(bytes * per_gib / 2**30 + seconds * per_hour / 3600)

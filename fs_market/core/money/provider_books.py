@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's books: its count, the vouchers for it, and the credit of the client.
 
 The books also make receipts.  They offer one at the end of an epoch, and the next only after the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The record of a session: each side writes it to its journal and goes on from it after a crash.
 
 The journal keeps one record for each channel; a later record replaces the earlier ones.

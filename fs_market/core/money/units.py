@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Amounts of a token, of traffic and of time, and their text.
 
 The program counts in whole base units; people read and write a number with a unit.  Money is never

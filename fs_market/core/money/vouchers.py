@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Vouchers: how one is signed, and what a payee checks before it accepts one.
 
 A voucher is cumulative: the latest replaces all others, and a lost one costs nothing.  The cheapest

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client's side of a session: it pays for its own count, and leaves a dishonest provider.
 
 Theory of operation.  The client pays without being asked, whenever it owes half of a credit window

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client once it has a channel: it orders, pays by its own count, and leaves a liar.
 
 ``client`` has the theory of operation.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The states of a session on the client's side, and the table of their transitions."""
 
 from enum import Enum

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The events of a session: each tells the shell one thing to do.
 
 ``SetLimits`` is an event, too; it stands in ``money.accounting``, because the books make it.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's checks of a message, the cheapest first.
 
 Comparisons come first.  Then ``may_check`` says whether the sender may cost us one more check of a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tells whether the provider of a tunnel is still there.
 
 Only bytes that the engine authenticated count.  Nobody on the path can make such bytes, and a

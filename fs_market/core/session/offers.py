@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's quotes, and the checks of an order.
 
 A provider keeps nothing between a quote and its order, because an order brings the quote along.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A place: the part of a provider's tunnel that belongs to one client."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client that pays once, in advance, for the tunnel of a WireGuard app, which cannot sign.
 
 Theory of operation.  As soon as the client has a place, it promises the whole budget in one

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The provider's side of a session: it serves on credit of one window, and stops when credit ends.
 
 Theory of operation.  The provider answers a ``QuoteRequest`` and forgets it.  An ``Order`` brings

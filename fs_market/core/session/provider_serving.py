@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider once it has an order: it serves as far as credit reaches, and closes its books.
 
 ``provider`` has the theory of operation.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client's choice of quotes: which are authentic, which the user wants, and which are fair."""
 
 from dataclasses import dataclass

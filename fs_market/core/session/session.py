@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What both sides of a session share: their input and output, and the order of the output.
 
 Theory of operation.  The shell tells a session what happened (``receive``, ``count``,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A payment channel: its terms, its name, what is signed for it, and its status on the chain.
 
 A channel is named by the hash of chain, contract and terms.  Everybody who knows the terms knows

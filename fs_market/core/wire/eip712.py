@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """EIP-712: a wallet signs a struct under a domain that names the chain and the contract.
 
 A digest is ``keccak(0x1901 ‖ domain ‖ struct)``.  Both hashes cover a type's hash and the fields as

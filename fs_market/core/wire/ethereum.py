@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keccak-256 and addresses: everything on an EVM chain is named by one of them."""
 
 from dataclasses import dataclass

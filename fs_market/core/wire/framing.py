@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Messages on a stream: the length, two bytes in big-endian order, precedes each message."""
 
 from fs_market.errors import MalformedMessage

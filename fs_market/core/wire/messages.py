@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The messages between client and provider: versioned records in canonical CBOR.
 
     client                                   provider

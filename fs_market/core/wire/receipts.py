@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Receipts: both sides agree on the traffic of an epoch, and each receipt names the one before it.
 
 The provider signs with its node key, then the client with the channel's session key.  Counts are

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The addresses at which each side of a session can be called, under its signature.
 
 The client says its addresses first, and the provider answers with its own; then both call.  A

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The market's records: kinds of fields that only the market has, and its error for bad bytes."""
 
 from collections.abc import Iterator

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """ECDSA over secp256k1 in the one form that the contracts accept.
 
 A signature is r ‖ s ‖ v, 65 bytes, with s in the lower half of the order and a v of 27 or 28.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The signature that a ``StakeBook`` asks for.  Source: contracts/SPEC.md, "Signatures"."""
 
 from fs_market.core.wire.eip712 import Domain, struct_hash, type_hash

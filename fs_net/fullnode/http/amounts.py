@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Amounts of the market's token in the form that people read and write; exact, never a float."""
 
 from fs_net.fullnode.catalogue import Token

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Answers that are made once for everybody who asks within a second.
 
 A catalogue of thousands of providers changes with each heartbeat, so its version alone would make

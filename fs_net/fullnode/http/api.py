@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The HTTP API, version 1; OpenAPI describes it at ``/api/v1/openapi.json``."""
 
 from typing import Annotated, Any

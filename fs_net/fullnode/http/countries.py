@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Names of countries and their positions on the page's map; made by ``tools/world_map.py``."""
 
 import json

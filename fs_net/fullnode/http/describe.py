@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Turns what the catalogue has into what the API returns."""
 
 from collections.abc import Iterable, Sequence

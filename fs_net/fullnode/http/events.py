@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Changes as they happen, for many listeners: server-sent events (HTML Standard, 9.2).
 
 The changes of one second are combined into one tick, with the latest change of each provider. The

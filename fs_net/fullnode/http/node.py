@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the API and the page share: answers to questions, and the session of the visitor."""
 
 import json

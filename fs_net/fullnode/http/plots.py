@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Plots as SVG. They need no script, and the text beside them says what they show."""
 
 import math

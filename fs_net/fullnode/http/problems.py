@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Errors for people and programs in the form of RFC 9457; ``detail`` holds the remedy."""
 
 import json

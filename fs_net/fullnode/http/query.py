@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The parameters of a URL, for the API and the page."""
 
 from typing import Annotated, Literal

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The contents of the page's tables, map and plots, as text that is ready to be shown."""
 
 import shlex

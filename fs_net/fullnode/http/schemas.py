@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The API's answers, which OpenAPI describes.
 
 Times are ms since the epoch. Amounts are base units in a string, because JSON's numbers are exact

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Serves the application on a socket, inside a loop that is already running."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The outer layer of every answer: bounds, rates, and the security headers for browsers.
 
 It is pure ASGI, so that a stream of events passes unbuffered.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Signing in with a wallet by EIP-4361, in one fixed form.
 
 A request for a message leaves nothing behind. The nonce carries a MAC over account and time. So the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The page: this code renders it completely; a script only adds live status and buttons."""
 
 from collections.abc import Mapping, Sequence

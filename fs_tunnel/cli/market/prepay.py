@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel market prepay``: the file and the QR code of a place that is paid for ahead."""
 
 import json

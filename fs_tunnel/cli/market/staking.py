@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel market stake`` and the rest that a provider stands with on the chain.
 
 The wallet is the owner's, which may be cold. The stake stands under the provider's account, whose

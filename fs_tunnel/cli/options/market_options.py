@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Options of the verbs that deal with money; light, for verbs that mostly do not."""
 
 from collections.abc import Callable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel wallet``: an account on the chain, and its money there."""
 
 import asyncio

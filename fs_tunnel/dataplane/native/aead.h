@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* ChaCha20-Poly1305 (RFC 8439) with WireGuard's nonce: four zero bytes, then the counter.
  *
  * There is a file for each of two libraries; setup.py chooses one of them.

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Seals and opens with Intel's IPsec multi-buffer library, the fastest on x86-64 (its job API). */
 #include "aead.h"
 

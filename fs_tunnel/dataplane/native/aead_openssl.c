@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Seals and opens with OpenSSL's libcrypto, which runs on every processor. */
 #include "aead.h"
 

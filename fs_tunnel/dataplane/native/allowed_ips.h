@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Cryptokey routing: which peer owns an address, by the longest prefix.
  *
  * It is a binary trie with compressed paths, with a root for each address family.  The control

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* The Internet checksum (RFC 1071), over native words: the sum does not depend on byte order. */
 #ifndef FS_CHECKSUM_H
 #define FS_CHECKSUM_H

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Joins consecutive packets of one flow into one frame, which the kernel takes as one piece.
  *
  * fs_tunnel/dataplane/offload.py lists what packets must have in common to be joined.  All

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Where a peer is, and which address of ours it speaks to. */
 #ifndef FS_ENDPOINT_H
 #define FS_ENDPOINT_H

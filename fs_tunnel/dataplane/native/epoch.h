@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Frees memory when no packet thread can read it any more: quiescent-state-based reclamation.
  *
  * There is one writer, the control plane.  It takes things out of the tables and retires them.

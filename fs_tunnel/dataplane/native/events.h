@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* What packet threads tell the control plane: bounded queues and an eventfd.
  *
  * Handshake messages have queues of their own, so that a flood of them crowds out no other event.

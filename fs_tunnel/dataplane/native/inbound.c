@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* From UDP to the TUN: opens datagrams, checks them, and joins their packets into frames. */
 #include "worker.h"
 

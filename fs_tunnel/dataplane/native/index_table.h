@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* The keypairs by session index: a hash table with one writer and many readers. */
 #ifndef FS_INDEX_TABLE_H
 #define FS_INDEX_TABLE_H

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* The header fields that a tunnel reads in the packets inside it: RFC 791, RFC 8200. */
 #ifndef FS_INNER_H
 #define FS_INNER_H

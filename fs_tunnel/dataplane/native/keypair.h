@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* One session: two keys, the sending counter, the replay window (paper, section 5.4.6). */
 #ifndef FS_KEYPAIR_H
 #define FS_KEYPAIR_H

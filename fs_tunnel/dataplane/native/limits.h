@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* What one peer may use: a rate in each direction, and a credit of bytes.
  *
  * A packet of a peer without limits costs two loads. */

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* A lock that packet threads hold for a few instructions at a time. */
 #ifndef FS_LOCK_H
 #define FS_LOCK_H

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* What the files of the Python module share: its type, and values between Python and C.
  *
  * Everything in the files module*.c runs with the interpreter's lock held.

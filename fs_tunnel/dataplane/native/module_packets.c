@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Methods of `Path` that handle packets on Python's own thread.  Some send packets of the control
  * plane.  The others do for tests what the packet threads do. */
 #include "module_path.h"

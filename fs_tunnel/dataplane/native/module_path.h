@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* The Python type `Path`: the tables of a packet path, its threads, and all methods of the type.
  *
  * A method is a row of PATH_METHODS and a small function `Path_NAME`.  module_path.c checks how

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Methods of `Path` about one peer: its endpoint, its limits, its counters, its timers' times. */
 #include "module_path.h"
 

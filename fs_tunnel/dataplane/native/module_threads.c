@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Methods of `Path` about the interface and the packet threads. */
 #include "module_path.h"
 

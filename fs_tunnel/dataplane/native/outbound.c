@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* From the TUN to UDP: routes packets, seals them, and gathers them into runs. */
 #include "worker.h"
 

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* The tables of the packet path.  Only the control plane writes them; packet threads read them. */
 #ifndef FS_PATH_H
 #define FS_PATH_H

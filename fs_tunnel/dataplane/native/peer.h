@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* One peer, as packet threads see it. */
 #ifndef FS_PEER_H
 #define FS_PEER_H

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* The packet threads: each moves packets between one queue of the TUN and its own UDP sockets.
  *
  * A thread sleeps in epoll until one of these has data.  The kernel spreads flows over the TUN's

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "replay.h"
 
 bool replay_update(struct replay *replay, uint64_t counter)

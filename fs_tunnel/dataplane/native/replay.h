@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Remembers which counters of a session were seen: RFC 6479.  The caller holds `window_lock`. */
 #ifndef FS_REPLAY_H
 #define FS_REPLAY_H

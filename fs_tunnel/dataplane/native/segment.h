@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Cuts a frame, which the kernel hands over as one piece, into packets that fit the MTU.
  *
  * A frame is a virtio_net_hdr and a packet, perhaps of many segments (TSO, USO).  We have to

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Sends runs of datagrams: whole, with UDP_SEGMENT, or one by one if the route refuses that. */
 #ifndef FS_UDP_SEND_H
 #define FS_UDP_SEND_H

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* The state of one packet thread.  The control plane has a worker too, without a thread.
  *
  * outbound.c seals packets from the TUN into `runs`.  inbound.c opens datagrams and joins their

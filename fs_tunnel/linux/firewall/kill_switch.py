@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The firewall of a client: traffic that belongs into the tunnel goes nowhere else.
 
 Routing alone leaves gaps: a socket that is bound to the uplink, a network that the uplink claims

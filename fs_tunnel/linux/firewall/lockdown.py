@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Lockdown: while no full tunnel is up, this host is cut off, from boot on.
 
 The setting is a file of commands for nft(8), so that at boot nothing else is needed to enforce it.

@@ -1,6 +1,9 @@
-"""nftables: a table that is loaded as one transaction, and the words that rulesets share.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Rules go through ``nft`` and not through netlink: it is atomic, and it knows intervals and maps.
+"""nftables: a table that loads as one transaction, and the words that rulesets share.
+
+We load rules with ``nft``, not over netlink: it is atomic, and it knows intervals and maps.
 """
 
 import re
@@ -30,13 +33,13 @@ class NftTable(Change):
         run(["nft", "-f", "-"], stdin=self.ruleset)
 
     def undo(self) -> None:
-        # Adding it first makes the deletion succeed where it is gone already.
+        # We add it first, so that the deletion succeeds even if it is gone.
         run(["nft", "-f", "-"], stdin=without(self.table))
 
 
 @dataclass(frozen=True, slots=True)
 class NftChain(Change):
-    """The rules of a chain that another change's table has, and leaves empty."""
+    """Rules for a chain that another change made empty, in its own table."""
 
     table: str
     chain: str
@@ -82,14 +85,14 @@ def check_table(table: str) -> None:
 
 
 def without(table: str) -> str:
-    """Commands after which there is no such table, whether there was one or not."""
+    """Commands that delete a table; they succeed even if there is none."""
     return f"add table inet {table}\ndelete table inet {table}\n"
 
 
 def fill(ruleset: str, **holes: object) -> str:
-    """Fill the holes of a ruleset that is nft text but for them; a hole is written ``$name``.
+    """Fill the holes of a ruleset in nft's language; a hole is written ``$name``.
 
-    A hole that stands for whole rules has a line of its own, which vanishes if there are none.
+    A hole for whole rules has a line of its own, which vanishes if there are no rules.
     Raise KeyError for a hole without a value.
     """
     lines = []
@@ -102,9 +105,9 @@ def fill(ruleset: str, **holes: object) -> str:
 
 
 def elements(name: str, values: Iterable[object]) -> dict[str, str]:
-    """The holes for the sets ``name4`` and ``name6``: what each declares as its elements.
+    """The holes for the elements of the sets ``name4`` and ``name6``.
 
-    A value is written with its address first.  nft takes no empty list: such a hole is empty.
+    A value has its address first.  nft takes no empty list, so a set without values has no line.
     """
     texts = [str(each) for each in values]
     return {

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The firewall of a provider: what clients may reach, and what they may not.
 
 The ruleset is a pure function of a policy, and ``nft`` loads it as one transaction.  Every refusal

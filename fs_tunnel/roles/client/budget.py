@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The parts of a client's budget: how many there are, and which providers get one."""
 
 from collections.abc import Sequence

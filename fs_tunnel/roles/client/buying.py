@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up`` buys a place in a provider's tunnel, which becomes a wg-quick file.
 
 It buys from the first provider that has a place, and opens channels with the next ones for later.

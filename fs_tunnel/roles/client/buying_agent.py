@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client's agents: one negotiates for ``up``, one pays for the tunnel, and one orders a place.
 
 The tunnel can move to a standby. An agent then orders the place there, over a connection that root

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The providers that suited when a tunnel was bought, the best first, in a file of root's.
 
 The file has the signed record of each, as it was judged then. ``chosen`` is the one whose channel

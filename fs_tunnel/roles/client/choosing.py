@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Chooses providers: from what a user asks for to the providers that have it, in asking order."""
 
 import sys

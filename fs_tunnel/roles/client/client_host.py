@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client's libp2p host. It is another peer each time, listens nowhere and answers nobody."""
 
 import tempfile

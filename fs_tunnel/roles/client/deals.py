@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Buys from one provider.
 
 The agent speaks to the provider. The wallet is here, and so is the user. So this module checks what

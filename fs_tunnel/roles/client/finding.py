@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Finds providers. It judges again all that the agent brings, before anything relies on it.
 
 The command trusts the agent no more than a full node: the agent can withhold records and misreport

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The unprivileged agent that searches for providers. It speaks to full nodes, never to a chain.
 
 It is another peer each time. So full nodes can link a client's searches only by its IP address. The

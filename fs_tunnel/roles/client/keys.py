@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The keys of a client's tunnel: one for the tunnel, and one for the session with each provider.
 
 An interrupted purchase leaves its keys behind, and the next command uses them again.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client's agent that asks a provider behind a NAT where its tunnel can be called.
 
 The tunnel is up by then and blocks other ways. So the command hands the agent one connection to a

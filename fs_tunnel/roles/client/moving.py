@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The mover takes a tunnel that lost its provider to a standby.
 
 A tunnel's helper runs ``python -m fs_tunnel.roles.client.moving`` as root, and hands it a

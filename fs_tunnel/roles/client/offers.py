@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Shows the found providers to people and programs, and warns of odd answers of full nodes."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A place in a provider's tunnel: read from an agent, written as a wg-quick file and a start."""
 
 from dataclasses import dataclass

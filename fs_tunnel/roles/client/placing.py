@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Gets a place from the first provider that has one, and channels with those that stand by."""
 
 from dataclasses import replace

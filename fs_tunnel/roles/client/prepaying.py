@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``market prepay`` buys a place for a plain WireGuard app, which can neither count nor sign.
 
 One voucher pays for the place at once, and the place becomes a wg-quick file. Before money moves,

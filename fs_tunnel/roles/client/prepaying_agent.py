@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The agent of ``market prepay`` buys a place and pays for it at once, by one voucher.
 
 It asks what a negotiating agent asks (``buying_agent``), and ends with one of these lines:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How a user names a provider, and where a provider of the network negotiates."""
 
 import tomllib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a user who buys a tunnel asks for."""
 
 from dataclasses import dataclass

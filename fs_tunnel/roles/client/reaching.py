@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up`` reaches a provider behind a NAT: the engines of both sides call each other.
 
 The kill switch is closed by then. ``up`` opens it for marked packets to single addresses:

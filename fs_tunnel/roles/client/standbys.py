@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Standbys: providers with an open channel, whose place is ordered once the tunnel needs it.
 
 They are in the file ``NAME.standbys``, which only root can read. The file also has each move of the

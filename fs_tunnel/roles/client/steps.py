@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The steps of a purchase. Each step is a value that does not change.
 
 Wanted ── find ──▶ Found ── place ──▶ Placed ── keep ──▶ Bought

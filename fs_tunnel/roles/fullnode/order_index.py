@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An index in memory of all channels, from the final events of ``Channels``.
 
 It shows nothing that is not final, so that it never takes anything back. If the chain itself takes

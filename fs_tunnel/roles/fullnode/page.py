@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The HTTP API and page of a full node: its address, its orders, and its sign-in."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Signing in to a full node's page with a wallet (EIP-4361), for both sides."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The two Ed25519 keys that sign what a provider announces, in files beside its ``market.toml``."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a provider's agent tells the network, and how ``status`` describes it."""
 
 import asyncio

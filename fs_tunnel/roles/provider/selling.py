@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``serve --market`` starts a provider's agent, and says whether it sells."""
 
 import time

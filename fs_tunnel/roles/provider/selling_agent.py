@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The provider's agent as a process: its settings and keys, its servers, and its settlements."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Building the C code with sanitizers: as the extension, or as a fuzz target.
 
 ``python -m tests.fuzz.native.build SECONDS`` fuzzes every target for so long; it needs clang and

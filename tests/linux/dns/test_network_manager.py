@@ -1,4 +1,7 @@
-"""The real NetworkManager, which writes resolv.conf whenever it likes, beside what we write."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The real NetworkManager rewrites resolv.conf at any time, and our own settings hold."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address

@@ -1,4 +1,7 @@
-"""What a provider's clients may not do, tried by a client over a real tunnel.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Actions that a provider forbids its clients, tried by a client over a real tunnel.
 
 Each refusal has its control: the same destination answers where the firewall is not in the way.
 """
@@ -44,7 +47,7 @@ def listen(where: Namespace, address: str, port: int) -> socket.socket:
 
 
 def connect(where: Namespace, address: str, port: int, *, seconds: float = 5) -> None:
-    """A TCP connection, made and closed; OSError where it is refused."""
+    """Make a TCP connection and close it; OSError if it is refused."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with where.open_socket(family, socket.SOCK_STREAM) as made:
         made.settimeout(seconds)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Changes that touch nothing but a dictionary, and journals with them."""
 
 import json
@@ -13,7 +16,7 @@ ENDPOINTS = {"vpn.example.net:51820": "192.0.2.1:51820"}
 
 
 class Host:
-    """What there is to be changed: a few settings, and a record of what happened."""
+    """The host of these tests: a few settings, and a record of all changes."""
 
     settings: ClassVar[dict[str, str]] = {}
     log: ClassVar[list[str]] = []
@@ -39,7 +42,7 @@ class Thing(Change):
 
 @dataclass(frozen=True)
 class Lasting(Thing):
-    """One that a reboot does not take away."""
+    """A change that survives a reboot."""
 
     survives_reboot: ClassVar[bool] = True
 

@@ -1,4 +1,7 @@
-"""The journal: what is written before what is done, and what is found after a crash."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The journal: it holds each change first, and a later run reads it after a crash."""
 
 import json
 import logging

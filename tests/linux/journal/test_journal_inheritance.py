@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Tunnels inherit changes from each other, and the last one restores what was before them."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The shipped contracts on a development chain: a channel from opening to closing."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which answers of a chain node are accepted or refused, and contract errors by their names."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The development chain's server: it does only what is needed, only on loopback, and quickly."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The offered gas price stays below the cap, and a replacement offers enough more."""
 
 import pytest

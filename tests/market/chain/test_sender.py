@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Transactions are sent once, whatever the chain node and the chain do."""
 
 import asyncio

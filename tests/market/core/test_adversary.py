@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Alice, Bob, their disks and the wire do anything; an honest side loses at most one window.
 
 A crash may cost its own victim one more window, for what it had not written down yet.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Ids and digests of channels agree with eth-account and eth-abi."""
 
 from typing import Any

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Messages of strangers and cheats are refused cheaply, with a reason and without any secret."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """When a provider counts as lost: after silence only, and never after our own sleep."""
 
 import pytest

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every message is encoded and decoded, and invalid bytes are refused."""
 
 from dataclasses import fields, is_dataclass, replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client that prepays and leaves: what it has bought, and what a crash must not cost."""
 
 from collections.abc import Callable

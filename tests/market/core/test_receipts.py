@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Receipts: their digest, their chain, and receipts that do not belong to it."""
 
 from dataclasses import replace

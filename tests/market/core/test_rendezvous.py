@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What each side signs about the endpoints at which it can be called."""
 
 from dataclasses import replace

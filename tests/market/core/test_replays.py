@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Eve repeats earlier messages: nobody's session ends, moves or slows down."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two honest sides, from the quote to the last voucher, and all ways in which a session ends."""
 
 from dataclasses import replace

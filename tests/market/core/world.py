@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Alice buys from Bob: their sessions, engines, disks and a chain, and a wire that tests control.
 
 This module knows to the byte what really passed, and what each side can prove.

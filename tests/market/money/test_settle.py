@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """When vouchers become money: the policy, and its effect on a chain."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's stake and entry, made by its owner on the development chain."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keys: encrypted, or for one channel only; readable by their owner only, and never shown."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Both agents over real sockets and journals, with a simulated engine and chain."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """After a fault, a session restarts from the journal, and the other sessions do not notice."""
 
 import logging

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Messages that strangers and cheats send to a provider's agent over TCP."""
 
 import asyncio

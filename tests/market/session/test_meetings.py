@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client asks its provider to meet, over real sockets; the NATs are simulated."""
 
 import asyncio

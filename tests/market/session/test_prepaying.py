@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Prepaying over real sockets and journals: the service goes on after the client's agent ends."""
 
 import asyncio
@@ -221,7 +224,7 @@ def test_a_provider_that_is_full_leaves_nothing_promised(
     async def play() -> None:
         async with dealing.provider(tmp_path, places=0) as seller:
             agent = Buying(tmp_path, seller, monkeypatch)
-            assert "full" in (await agent.run())["failed"]
+            assert "no free place" in (await agent.run())["failed"]
             assert not seller.chain.known
 
     uvloop.run(play())

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which full nodes a provider tells what, and when; with any full nodes and any order of events."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a client believes about several full nodes, if some of them lie."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Full nodes that heard the same agree, in whatever order they heard it; memory is bounded."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is believed, what is refused and why, and which peers are banned."""
 
 from dataclasses import replace

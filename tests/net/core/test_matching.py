@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which providers match a client's wishes, and in which order."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is known about a NAT, how it is explained, and when a side calls."""
 
 from itertools import pairwise, product

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A PostgreSQL cluster for tests: it runs as an unprivileged user, on a UNIX socket in a folder."""
 
 import os

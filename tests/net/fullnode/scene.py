@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Full nodes without IO for tests: a gatherer with its answers, and a way to ask them."""
 
 from fs_net.core.batch import Outbox

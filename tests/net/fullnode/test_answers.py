@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a full node answers, and how the cost of strangers' questions is bounded."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a full node takes and forwards, and whom it ignores."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An attacker asks a running full node: its index does not change, and its memory is bounded."""
 
 import asyncio

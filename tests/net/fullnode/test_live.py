@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The catalogue compared with what was gathered; the test moves its clock."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which full nodes a full node dials, and with which it compares records."""
 
 from hypothesis import given

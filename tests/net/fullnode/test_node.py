@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Full nodes on loopback: all learn what one hears, even after a partition."""
 
 import asyncio

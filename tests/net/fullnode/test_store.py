@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a full node stores, in SQLite and in PostgreSQL alike."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two full nodes come to hold the same records, and a liar costs the other side little."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Measured uptime against a model that remembers every look."""
 
 from collections import defaultdict

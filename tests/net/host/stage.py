@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Our peers in one process with a bare libp2p host, which can send anything."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Ids that are ground to be close to a name, and hosts with these ids that serve a false DHT."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """No message of one peer may end a host; without its guard, each case does."""
 
 from collections.abc import Awaitable, Callable

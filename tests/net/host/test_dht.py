@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Records are found without any full node, and the DHT cannot be turned against us."""
 
 import socket

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A peer is dialled at the address that we were given, whatever else was heard about it."""
 
 import contextlib

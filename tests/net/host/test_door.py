@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A peer that leaves makes room for another, and no peer takes the room of others."""
 
 import socket

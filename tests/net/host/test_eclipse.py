@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An attacker that surrounds a name in the DHT, or holds its streams, cannot hide a record."""
 
 import contextlib

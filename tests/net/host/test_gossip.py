@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Gossip arrives in time, and bad gossip is blamed; without its setting, each test fails."""
 
 from collections import defaultdict

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Peers in one network find each other, and can dial the announced addresses."""
 
 import ifaddr

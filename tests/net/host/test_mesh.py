@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A crowd in the mesh neither displaces the peers that we chose nor hides their gossip."""
 
 from contextlib import AsyncExitStack

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A crowd of names does not make us forget ourselves or connected peers."""
 
 from pathlib import Path

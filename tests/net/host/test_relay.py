@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A peer that cannot be dialled is reached through a full node."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sessions in the network process: their bounds, and what hostile peers try."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Frames are read whole, however a transport ends its streams."""
 
 from collections.abc import Callable

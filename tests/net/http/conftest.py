@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The application in this process, which tests ask without a socket."""
 
 from collections.abc import AsyncIterator, Callable

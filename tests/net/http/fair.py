@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A catalogue in memory: many providers in many countries, with a past made from their names."""
 
 import asyncio

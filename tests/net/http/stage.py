@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node's API and page on loopback, for tests, pictures and measurements."""
 
 import asyncio

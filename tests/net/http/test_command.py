@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel wallet sign-in``: what it signs, and what it refuses to sign."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The page in Debian's Chromium, as people use it: with and without script, mouse or eyesight."""
 
 import json

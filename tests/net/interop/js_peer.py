@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A js-libp2p peer, ``peer.mjs``, in a process of its own."""
 
 import asyncio

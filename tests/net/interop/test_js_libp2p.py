@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """js-libp2p, another implementation, in our network: gossip, DHT and questions, in both directions.
 
 Each side dials the other, over TCP with Noise and Yamux, and over QUIC. The peer checks the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client's dealing with a provider, for tests that need no provider."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From whom a tunnel is bought if the first provider cannot be reached, and what it may cost."""
 
 from collections.abc import AsyncIterator, Callable

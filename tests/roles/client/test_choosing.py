@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From which of the found providers a tunnel is bought, and in which order."""
 
 import asyncio

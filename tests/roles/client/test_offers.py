@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Providers in a table, with reasons; and text about full nodes that disagree."""
 
 from dataclasses import replace

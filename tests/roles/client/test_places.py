@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A place at a provider: which descriptions are valid, and the files that are made from it."""
 
 import copy

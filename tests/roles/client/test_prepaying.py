@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``market prepay``: what it asks before money moves, and the file or message at the end."""
 
 import io

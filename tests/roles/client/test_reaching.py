@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Which addresses, and which words of an agent, ``up`` accepts before it opens anything."""
 
 import pytest

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Standbys and moves: what is written down can be read again."""
 
 from ipaddress import ip_network

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A channel without a place, which is ordered later over a connection that others have made."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The state of channels, as a full node shows it to an account that signed in."""
 
 import asyncio

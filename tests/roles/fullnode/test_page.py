@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node's page with a chain: an account that signs in sees what the chain says."""
 
 import asyncio

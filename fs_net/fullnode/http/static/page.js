@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 "use strict";
 // What the page adds if scripts run: live status, copy buttons, and signing in with a browser's wallet.
 

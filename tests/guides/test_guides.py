@@ -84,7 +84,7 @@ def _buy(made: World, values: dict[str, str]) -> None:
 
     def closed() -> str:
         told = made.type_block(end, values)
-        return told if "no channel is open" in told else ""
+        return told if re.search(r" closed$", told, re.MULTILINE) else ""
 
     last = wait_until(closed, what="the provider closes the channel", seconds=60)
     before, after = (float(EARNED.findall(each)[-1]) for each in (shown, last))

@@ -92,7 +92,7 @@ def test_the_document_has_machine_targets_tables_and_meanings() -> None:
         "| TCP there, to the bare veth | on | >= 0.2 | >= 0.25 | 0.01 | FAIL |",
         "- TCP there, to the bare veth: it must be at least 0.2, and is 0.01.",
         "| flowshield | 200 (100 to 300) | 2.38 (2.25 to 2.50) |",
-        "- **TCP there, Mbit/s**: one stream",
+        "- **TCP there, Mbit/s**: one iperf3 stream",
         "- nebula: install nebula",
     ):
         assert part in written

@@ -119,7 +119,7 @@ def test_a_place_becomes_a_file_for_an_app(scene: Scene) -> None:
     scene.answers[4700] = committed(TOLD)
     done = scene.buy()
     assert done.exit_code == 0, done.exception
-    assert f"5 FST is paid ahead to {NODE}" in done.output
+    assert f"paid 5 FST ahead to {NODE}" in done.output
     assert scene.conf.stat().st_mode & 0o777 == 0o600
     config = load(scene.conf)
     assert config.interface.mtu == 1420
@@ -193,7 +193,7 @@ def test_json_is_all_that_stands_on_the_output(scene: Scene) -> None:
         (["--public-key", THEIRS, "--qr-file", "a.png"], "leave out --public-key"),
         (["--public-key", "none"], "key"),
         (["--json", "--qr"], "use --qr-file"),
-        (["--qr-file", "a.jpg"], "no .png or .svg"),
+        (["--qr-file", "a.jpg"], "neither .png nor .svg"),
         (["--country", "DE"], "leave it out"),
     ],
 )
@@ -326,7 +326,7 @@ def test_what_an_amount_buys_is_said(price: Price, worth: str) -> None:
 def test_the_trust_is_told_before_the_question(scene: Scene) -> None:
     deal = object.__new__(_PrepaidDeal)
     deal._market, deal._deposit = SimpleNamespace(token=TOKEN), 5 * 10**6  # type: ignore[assignment]
-    offer = SimpleNamespace(price=Price(10**6, 0))
+    offer = SimpleNamespace(per_gib=10**6, per_hour=0)
     said = deal._risk(offer, 1_900_000_000)  # type: ignore[arg-type]
     for each in ("5 FST buys up to 5.00 GiB", "the whole amount", "not paid back", "2030-03-17"):
         assert each in said

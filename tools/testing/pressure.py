@@ -1,3 +1,4 @@
+# SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 """How much processes wait for a processor: whether a machine has room for one more scene."""
 

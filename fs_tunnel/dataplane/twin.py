@@ -221,10 +221,7 @@ class Twin:
         self._route([packet], now)
 
     def receive_frame(self, frame: bytes, now: float) -> None:
-        """Send the packets of a frame, which begins with a virtio_net_hdr (see ``offload``).
-
-        Limits let the whole frame pass, or none of it.
-        """
+        """Send the packets of a frame (see ``offload``); limits let all of them pass, or none."""
         try:
             self._route(offload.segment(frame), now)
         except MalformedMessage:
@@ -268,10 +265,7 @@ class Twin:
         return taken
 
     def take_frames(self, *, udp: bool = True) -> list[bytes]:
-        """Return the packets for the TUN, joined into frames, and forget them.
-
-        ``udp`` says whether the kernel takes joined UDP packets.
-        """
+        """Return the packets for the TUN as frames, and forget them; ``udp`` joins UDP too."""
         return offload.coalesce(self.take_packets(), udp=udp)
 
     # Helpers.

@@ -400,8 +400,8 @@ def test_what_a_killed_command_left_is_cleaned_up_once_it_is_unused(scene: Serve
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("run", "--inside", "--outside", "--", "true"), 2, "either --inside or --outside"),
-        (("run", "--", "true"), 2, "either --inside or --outside"),
+        (("run", "--inside", "--outside", "--", "true"), 2, "choose --inside or --outside"),
+        (("run", "--", "true"), 2, "choose --inside or --outside"),
         (("run", "--inside"), 2, "after --"),
         (("run", "--inside", "--"), 2, "after --"),
         (("run", "--inside", "--dns", "x", "--", "true"), 2, "'x' is no address"),

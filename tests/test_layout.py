@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How large the packages' files and folders may grow: one idea a file, a folder seen at a glance."""
+"""How large files and folders of the packages may grow: one idea a file, a folder seen at once."""
 
 import subprocess
 from pathlib import Path

@@ -173,6 +173,7 @@ def test_serving_again_takes_other_settings(scene: Served) -> None:
         "pid": helper,
         "changes": [],
         "resolver": None,
+        "resolver_failure": "",
         "market": None,
         "failover": None,
     }

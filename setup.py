@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Builds the native packet path; everything else about the package is in setup.cfg.
 
 It is optional: without a compiler or a library for it, the Python path serves.

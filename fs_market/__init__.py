@@ -1,4 +1,11 @@
-"""The bandwidth market: prices, vouchers and channels, on any EVM chain."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The bandwidth market: prices, channels and vouchers, on any EVM chain.
+
+The rooms: ``core`` does no IO.  ``database`` and ``journal`` are on the disk.  ``chain`` speaks to
+a chain node, ``money`` moves money, and ``session`` has both sides' agents.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -7,10 +14,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def recursion_limit_kept() -> Iterator[None]:
-    """Have what is imported here leave the interpreter's limit of recursion as it is.
+    """Keep the interpreter's recursion limit while libraries are imported.
 
-    Libraries around web3 raise it to 100,000 when they are imported, and what is nested that deep
-    overflows the stack of a parser before the limit ends it.
+    Libraries around web3 raise the limit to 100,000.  With that limit, a parser of deeply nested
+    input would overflow the stack before it stops.
     """
     limit = sys.getrecursionlimit()
     try:

@@ -1,27 +1,30 @@
-"""Every error that fs_market raises on purpose, below fs_tunnel's FlowShieldError.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every error that fs_market raises on purpose, below fs_wire's FlowShieldError.
 
 FlowShieldError
 ├── UsageError
-│   └── AmountError             an amount, price or address that cannot be read   (exit 2)
-└── MarketError                 base of the rest                                  (exit 1)
+│   └── AmountError             a text is not an amount, a price or an address     (exit 2)
+└── MarketError                 base of the other errors                           (exit 1)
     ├── Refused                 the other side broke a rule; ``reason`` is counted
-    │   ├── MalformedMessage    its bytes are no message of ours
-    │   └── VoucherRefused      it is no voucher that the contract would pay for
-    ├── StateError              the caller asked for what the session's state forbids
+    │   ├── MalformedMessage    its bytes are not a message of this protocol
+    │   └── VoucherRefused      the contract would not pay for its voucher
+    ├── StateError              the session's state does not allow the call
     ├── WalletError             a keystore cannot be read, written or unlocked
-    │   └── WrongPassword       the password does not open it
-    ├── JournalError            the books on the disk cannot be read or written
-    ├── EngineRefused           the engine would not do what was asked for one peer
-    └── ChainError              something between us and the chain
-        ├── NodeUnreachable     the node did not answer in time
-        ├── MalformedAnswer     the node answered what no node may
-        ├── WrongChain          the node serves another chain than was named
-        ├── NodeRefused         the node answered with an error
-        ├── Reverted            a contract refused, by which of its errors
+    │   └── WrongPassword       the password does not open the keystore
+    ├── JournalError            the journal cannot be read or written
+    ├── EngineRefused           the engine refused a request for one peer
+    └── ChainError              something went wrong between us and the chain
+        ├── NodeUnreachable     the chain node did not answer in time
+        ├── MalformedAnswer     the chain node's answer has the wrong form
+        ├── WrongChain          the chain node serves another chain than the user named
+        ├── NodeRefused         the chain node answered with an error
+        ├── Reverted            a contract refused the call
         ├── FeeTooHigh          the chain asks for more than the user allows
         ├── StillPending        a transaction was sent, and is not final yet
         ├── Displaced           a foreign transaction took the nonce of ours
-        └── DeepReorg           the chain took back what was final
+        └── DeepReorg           the chain took back a final block
 """
 
 from enum import IntEnum
@@ -30,52 +33,55 @@ from fs_wire.errors import FlowShieldError, UsageError
 
 
 class Reason(IntEnum):
-    """Why something of the other side was refused, or a session ended.
+    """Why one side refused a message, or why a session ended.
 
-    The numbers go over the wire in refusals and stay what they are.
+    The numbers go over the wire, so they never change.
     """
 
-    MALFORMED = 1  # not canonical, not of the schema, too long or too deep
-    VERSION = 2  # of the session protocol
-    UNEXPECTED = 3  # no such message in this state
-    RATE_LIMITED = 4  # too many signatures to check
-    CHAIN = 5  # another chain, contract or token
+    MALFORMED = 1  # the bytes are not canonical, do not fit the schema, or are too long or too deep
+    VERSION = 2  # the message has another version of the session protocol
+    UNEXPECTED = 3  # the state of the session does not expect this message
+    RATE_LIMITED = 4  # the sender asks for too many checks of signatures
+    CHAIN = 5  # the message is for another chain, contract or token
     STALE_QUOTE = 6  # the quote of this order is not ours, or has expired
     TERMS = 7  # the channel's terms are not those of the quote
-    FOREIGN_CHANNEL = 8  # not the channel of this session
-    BAD_SIGNATURE = 9  # of no valid form, or by another key
-    NOTHING_NEW = 10  # a voucher for no more than an earlier one
-    OVER_DEPOSIT = 11  # more than the channel holds
+    FOREIGN_CHANNEL = 8  # the message is for another channel than this session's
+    BAD_SIGNATURE = 9  # the signature has no valid form, or is by another key
+    NOTHING_NEW = 10  # the voucher promises no more than an earlier one
+    OVER_DEPOSIT = 11  # the voucher promises more than the channel holds
     NO_CHANNEL = 12  # the chain does not know this channel as open
     FOREIGN_KEY = 13  # the channel is in use with another WireGuard key
-    UNPAID = 14  # what was used stayed unpaid for too long
-    COUNTS_DISAGREE = 15  # claims more than was counted and the tolerance allows
-    STARVED = 16  # all that may be paid is paid, and nothing is served
-    SILENT = 17  # no answer
+    UNPAID = 14  # the client did not pay for its use in time
+    COUNTS_DISAGREE = 15  # the provider claims more than the count and the tolerance allow
+    STARVED = 16  # the client has paid everything, and the provider does not serve
+    SILENT = 17  # the other side does not answer
     SPENT = 18  # the deposit or the budget is used up
-    EXPIRED = 19  # the channel ends, or is being closed
-    DONE = 20  # somebody wanted to stop
-    FULL = 21  # no room for another client
-    BAD_RECEIPT = 22  # does not follow from what was counted and signed before
-    PRICE = 23  # dearer than the user allows
-    REPLAYED = 24  # overtaken by what the same side said since
+    EXPIRED = 19  # the channel has expired, or somebody closes it
+    DONE = 20  # one side wanted to stop
+    FULL = 21  # the provider has no room for another client
+    BAD_RECEIPT = 22  # the receipt does not follow from the counts and the earlier receipts
+    PRICE = 23  # the price is above the user's limit
+    REPLAYED = 24  # the same side has sent a later message
 
     @property
     def text(self) -> str:
-        """As it stands in logs and counters: ``bad signature``."""
+        """The reason's text for logs and counters, such as ``bad signature``."""
         return self.name.lower().replace("_", " ")
 
 
 class AmountError(UsageError):
-    """A text that is no amount, price or address."""
+    """A text is not an amount, a price or an address."""
 
 
 class MarketError(FlowShieldError):
-    """Base of what goes wrong between buyers, sellers and chains."""
+    """Base of the errors between clients, providers and chains."""
 
 
 class Refused(MarketError):
-    """The other side's doing; ``reason`` goes into counters and refusals, the message into logs."""
+    """The other side broke a rule.
+
+    ``reason`` goes into counters and refusals, the message into logs.
+    """
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -83,34 +89,34 @@ class Refused(MarketError):
 
 
 class MalformedMessage(Refused):
-    """Bytes that are no message: not canonical, of no schema, too long or too deep."""
+    """Bytes are not a message: not canonical, of no schema, too long or too deep."""
 
     def __init__(self, message: str, reason: Reason = Reason.MALFORMED) -> None:
         super().__init__(reason, message)
 
 
 class VoucherRefused(Refused):
-    """A voucher that would not be paid, or that pays nothing more."""
+    """The contract would not pay for a voucher, or the voucher promises nothing more."""
 
 
 class StateError(MarketError):
-    """The session is not where this could be asked of it; nothing has changed."""
+    """The session's state does not allow a call; nothing has changed."""
 
 
 class WalletError(MarketError):
-    """A keystore that cannot be read, written or unlocked."""
+    """A keystore cannot be read, written or unlocked."""
 
 
 class WrongPassword(WalletError):
-    """The password does not open the keystore."""
+    """A password does not open the keystore."""
 
 
 class JournalError(MarketError):
-    """The books on the disk cannot be read or written."""
+    """The journal cannot be read or written."""
 
 
 class EngineRefused(MarketError):
-    """The engine would not do what was asked for one peer: it has none of that key, or no room."""
+    """The engine refused a request for one peer: it does not have the peer, or has no room."""
 
 
 class ChainError(MarketError):
@@ -118,19 +124,19 @@ class ChainError(MarketError):
 
 
 class NodeUnreachable(ChainError):
-    """The node did not answer in time, as often as it was asked."""
+    """The chain node did not answer any attempt in time."""
 
 
 class MalformedAnswer(ChainError):
-    """The node answered what no node may: a wrong type, length or form."""
+    """The chain node's answer has a wrong type, length or form."""
 
 
 class WrongChain(ChainError):
-    """The node serves another chain than the one that was named."""
+    """The chain node serves another chain than the user named."""
 
 
 class NodeRefused(ChainError):
-    """The node answered with an error; ``code`` is that of JSON-RPC."""
+    """The chain node answered with an error; ``code`` is that of JSON-RPC."""
 
     def __init__(self, message: str, code: int = 0) -> None:
         self.code = code
@@ -138,7 +144,7 @@ class NodeRefused(ChainError):
 
 
 class Reverted(ChainError):
-    """A contract refused; ``data`` is what it returned, by its ABI an error and its arguments."""
+    """A contract refused a call; ``data`` is an error of its ABI with the error's arguments."""
 
     def __init__(self, message: str, data: bytes = b"") -> None:
         self.data = data
@@ -150,12 +156,12 @@ class FeeTooHigh(ChainError):
 
 
 class StillPending(ChainError):
-    """A transaction was written down and sent, and is not final yet."""
+    """A transaction is in the journal and was sent, and is not final yet."""
 
 
 class Displaced(ChainError):
-    """Another transaction of the same account took the nonce of ours, which can never happen."""
+    """Another transaction of the account took the nonce of ours, which can never be mined then."""
 
 
 class DeepReorg(ChainError):
-    """The chain took back blocks that counted as final."""
+    """The chain took back a block that counted as final."""

@@ -1,88 +1,79 @@
-"""What the shells need of others, as Protocols; ``fs_tunnel.cli`` wires them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Protocols for the engines and connections that the market needs; ``fs_tunnel`` has them."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from fs_market.chain.fees import Fees
-from fs_market.chain.transactions import Call, Signed
-from fs_market.core.wire.ethereum import Address
 from fs_wire.types import Endpoint, IPAddress, PublicKey
 
 
-class TransactionSigner(Protocol):
-    """Who holds the key of an account: a keystore here, a device elsewhere."""
-
-    @property
-    def address(self) -> Address: ...
-
-    def sign_transaction(
-        self, chain_id: int, call: Call, gas: int, nonce: int, fees: Fees
-    ) -> Signed:
-        """A transaction of type 2 (EIP-1559)."""
-        ...
-
-
 class Duplex(Protocol):
-    """Bytes both ways between us and one other, whatever carries them."""
+    """A connection that carries bytes in both directions."""
 
     async def read(self, most: int) -> bytes:
-        """Up to ``most`` bytes, and none after the end; OSError where it broke.
+        """Return 1 to ``most`` bytes, or none after the end.  A cancelled call loses no bytes.
 
-        One that was cancelled has lost nothing.
+        Raise OSError if the connection broke.
         """
         ...
 
     def write(self, data: bytes) -> None:
-        """Have it sent, and do not wait; after the end it is lost."""
+        """Send bytes without waiting; after the end of the connection they are lost."""
         ...
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait for the other side to read."""
+        """The number of bytes that wait for the other side to read."""
         ...
 
     def abort(self) -> None:
-        """End it at once."""
+        """End the connection at once."""
         ...
 
     async def close(self) -> None:
-        """End it when all is sent, or a moment has passed."""
+        """End the connection when everything is sent, or after a moment."""
         ...
 
 
 class Route(Protocol):
-    """A way to a provider; its text stands in messages, after "at"."""
+    """A way to a provider; messages show its text after "at"."""
 
     async def dial(self) -> Duplex:
-        """OSError or TimeoutError where it leads nowhere."""
+        """Connect to the provider; raise OSError or TimeoutError if that fails."""
         ...
 
 
 class Engine(Protocol):
-    """The engine of one tunnel, as who meters its peers needs it.
+    """The engine of one tunnel, for an agent that meters its peers.
 
-    Every method raises OSError where the engine is gone: an agent ends then, and is started again
-    with another. EngineRefused is about the one peer.
+    Every method raises OSError if the engine is gone.  The agent ends then, and its helper starts
+    it again with another engine.  A method raises EngineRefused if the engine refuses it for this
+    peer.
     """
 
     async def add_peer(self, peer: PublicKey, addresses: tuple[IPAddress, ...]) -> None:
-        """Let a peer in, with these addresses; one that is there keeps its session."""
+        """Add a peer with these addresses; a peer that is there keeps its session."""
         ...
 
     async def remove_peer(self, peer: PublicKey) -> None:
-        """Cut it off; nothing happens where there is none."""
+        """Remove a peer; nothing happens if the engine does not have it."""
         ...
 
     async def count(self, peer: PublicKey) -> tuple[int, int]:
-        """Bytes received from and sent to a peer since it was added; both 0 where there is none."""
+        """Return the bytes received from and sent to a peer since it was added.
+
+        Both are 0 if the engine does not have the peer.
+        """
         ...
 
     async def limit(
         self, peer: PublicKey, *, credit: int, credit_low: int, exempt: Endpoint | None, rate: int
     ) -> None:
-        """How far a peer may go, in the engine's count; see ``fs_wire.control``."""
+        """Limit a peer; ``fs_wire.control`` explains the limits of the ``limit`` request."""
         ...
 
     def low_credits(self) -> AsyncIterator[PublicKey]:
-        """The peers whose credit is about to end, as it happens."""
+        """Yield each peer when its credit is about to end."""
         ...

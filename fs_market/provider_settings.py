@@ -1,25 +1,38 @@
-"""What a provider sells: the section [provider] of its ``market.toml``.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider's settings: the section [provider] of its ``market.toml``.
 
 [provider]
-listen = "0.0.0.0:4700"             # where clients negotiate, outside of the tunnel
-endpoint = "192.0.2.1:51820"        # where the tunnel is reached
+listen = "0.0.0.0:4700"             # clients negotiate here, outside of the tunnel
+endpoint = "192.0.2.1:51820"        # clients reach the tunnel here
 price = "0.05 USDC/GiB + 0.01 USDC/h"
-key_file = "provider.key"           # of the account that is paid; it pays the gas, too
+key_file = "provider.key"           # the key of the account that is paid, and that pays for gas
 node_key_file = "node.key"          # signs quotes and receipts
 
-Optional: ``payment_port`` (4701, TCP, inside the tunnel), ``clients`` at a time (250),
-``window`` ("1 MiB", what a stranger may use before the first voucher), ``max_window`` ("256 MiB"),
-``tolerance_percent`` (1), ``close_window`` ("1 h", for the payer's own close), ``min_deposit``
-("0.01 USDC"), ``settle_above`` ("1 USDC"), ``transaction_cost`` ("0 USDC", what one takes of it),
-``rate`` ("0 B", bytes a second for each client; 0: any).
+These keys are optional, with the default in brackets:
 
-To be found through the network, where there is a section [network], it says of itself:
-``country`` ("DE", where its clients come out), ``services`` (["exit"]; there is "relay", too),
-``refused_ports`` ([25]; one or "135-139"), ``sales`` ("192.0.2.1:4700", where it negotiates as
-others reach it; else ``listen``, or where that is any address, the tunnel's address with that
-port), ``relay`` (false; true where only a full node can pass clients on to it, behind a NAT),
-``record_key_file`` ("record.key") and ``heartbeat_key_file`` ("heartbeat.key"), which sign that and
-which ``fs-tunnel market announce`` makes.
+payment_port (4701)         the TCP port inside the tunnel, for payments
+clients (250)               the number of clients at a time
+window ("1 MiB")            the first credit window: a stranger may use this before a voucher
+max_window ("256 MiB")      the largest credit window
+tolerance_percent (1)       how much more than the client the provider may count
+close_window ("1 h")        the close window, if the client closes the channel
+min_deposit ("")            the smallest deposit, such as "0.01 USDC"
+settle_above ("")           a smaller amount waits for settlement, such as "1 USDC"
+transaction_cost ("")       the price of one transaction, in the token
+rate ("0 B")                bytes per second for each client; 0: without limit
+
+With a section [network], the provider's record says these, so that clients can find it:
+
+country ("")                the country of the exit, such as "DE"
+services (["exit"])         "exit", "relay", or both
+refused_ports ([25])        ports such as 25, or ranges such as "135-139"
+sales ("")                  the address for negotiations from outside, such as "192.0.2.1:4700";
+                            without it, the address of ``listen``, or of ``endpoint``
+relay (false)               true if a NAT hides the provider, so that a full node passes clients on
+record_key_file ("record.key")          signs the record; ``fs-tunnel market announce`` makes it
+heartbeat_key_file ("heartbeat.key")    signs heartbeats; the same command makes it
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +50,7 @@ from fs_wire.types import Endpoint
 _T = TypeVar("_T")
 
 _MAX_CLIENTS = 10_000
-_MAX_WINDOW = 256 << 20  # bytes: what a client accepts at most
+_MAX_WINDOW = 256 << 20  # bytes: a client accepts no more
 _REQUIRED = ("listen", "endpoint", "price", "key_file", "node_key_file")
 _DEFAULTS: dict[str, str | int | list[Any]] = {
     "payment_port": 4701,
@@ -65,7 +78,7 @@ _WINDOW_SECONDS, _MAX_WINDOW_SECONDS = 5, 30
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """The section as it stands; amounts and prices are text until the token is known."""
+    """The section's values; amounts and prices are text, because their token is not known yet."""
 
     listen: Endpoint
     endpoint: Endpoint
@@ -91,7 +104,7 @@ class ProviderSettings:
 
     @property
     def negotiates_at(self) -> tuple[Endpoint, ...]:
-        """Where others reach it over TCP; nowhere if only a full node passes them on."""
+        """The TCP address for negotiations; none if only a full node passes clients on."""
         if self.sales is not None:
             return (self.sales,)
         if self.relay:
@@ -100,28 +113,32 @@ class ProviderSettings:
         return (Endpoint(self.endpoint.ip if is_any else self.listen.ip, self.listen.port),)
 
     def price_in(self, token: Token) -> Price:
-        """AmountError where it is no price in that token."""
+        """Return the price in ``token``; raise AmountError if the text is no such price."""
         return Price.parse(self.price, token)
 
     def amounts_in(self, token: Token) -> tuple[int, int, int]:
-        """``min_deposit``, ``settle_above`` and ``transaction_cost`` in base units."""
+        """Return ``min_deposit``, ``settle_above`` and ``transaction_cost`` in base units.
+
+        Raise AmountError if a text is no amount of ``token``.
+        """
         amounts = (self.min_deposit, self.settle_above, self.transaction_cost)
         deposit, above, cost = (token.parse(each).units if each else 0 for each in amounts)
         return max(1, deposit), max(1, above), cost
 
 
 def parse_provider(section: Mapping[str, Any], source: str) -> ProviderSettings:
-    """ConfigError names what is wrong."""
+    """Parse a section; raise ConfigError with the key of a wrong value."""
     for name in section:
         if name not in (*_REQUIRED, *_DEFAULTS):
-            raise _wrong(source, name, f"unknown; there are {', '.join((*_REQUIRED, *_DEFAULTS))}")
+            known = ", ".join((*_REQUIRED, *_DEFAULTS))
+            raise _wrong(source, name, f"unknown key; use {known}")
     for name in _REQUIRED:
         if not isinstance(section.get(name), str):
             raise _wrong(source, name, f'missing; write {name} = "…"')
     values = {**_DEFAULTS, **section}
     for name, default in _DEFAULTS.items():
         if type(values[name]) is not type(default):
-            raise _wrong(source, name, f"write it as {default!r}")
+            raise _wrong(source, name, f"wrong type; write a value such as {default!r}")
     reader = _Reader(values, source)
     window, most = reader.take("window", parse_bytes), reader.take("max_window", parse_bytes)
     for key, low, high in (
@@ -164,7 +181,7 @@ class _Reader:
     source: str
 
     def take(self, name: str, parse: Callable[[Any], _T]) -> _T:
-        """A value, parsed; ConfigError where it cannot be."""
+        """Return a parsed value; raise ConfigError if ``parse`` refuses it."""
         try:
             return parse(self.values[name])
         except UsageError as error:
@@ -174,19 +191,19 @@ class _Reader:
 def _country(text: str) -> str:
     is_code = len(text) == 2 and text.isascii() and text.isalpha() and text.isupper()
     if text and not is_code:
-        raise AmountError(f'{text!r} is no code of ISO 3166-1; write two letters, such as "DE"')
+        raise AmountError(f'{text!r} is not a code of ISO 3166-1; write two letters, such as "DE"')
     return text
 
 
 def _services(listed: list[Any]) -> tuple[str, ...]:
     if not listed or any(each not in SERVICES for each in listed):
-        raise AmountError(f"write some of {', '.join(SERVICES)}, in a list")
+        raise AmountError(f"write one or more of {', '.join(SERVICES)}, in a list")
     return tuple(listed)
 
 
 def _ranges(listed: list[Any]) -> tuple[tuple[int, int], ...]:
     if len(listed) > _MAX_REFUSED:
-        raise AmountError(f"at most {_MAX_REFUSED} ranges can be told; join some")
+        raise AmountError(f"at most {_MAX_REFUSED} ranges fit into a record; join some")
     return tuple(map(_range, listed))
 
 
@@ -199,7 +216,9 @@ def _range(port: Any) -> tuple[int, int]:
         raise AmountError('write ports such as [25, "135-139"]')
     low, high = map(int, bounds)
     if not 0 <= low <= high < 1 << 16:
-        raise AmountError(f"{port} is no range of ports; write the lower one first, below 65536")
+        raise AmountError(
+            f"{port} is not a range of ports; write the lower port first, and ports below 65536"
+        )
     return low, high
 
 

@@ -1,17 +1,20 @@
-"""Where the market is: ``market.toml``, which names a chain, its contracts and a wallet.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The market's settings: ``market.toml`` names a chain and its contracts.
 
 [chain]
 rpc = "https://rpc.example"
 id = 100
-confirmations = 12          # blocks until something is final, itself counted
-max_fee_gwei = 200          # the most that a unit of gas may cost
+confirmations = 12          # a block is final when it is the first of this many blocks
+max_fee_gwei = 200          # the most that one gas may cost
 
 [contracts]
 token = "0x…"
 channels = "0x…"
 stakes = "0x…"
 registry = "0x…"
-since = 1                   # the block in which they were made: what is before is not read
+since = 1                   # the block that made the contracts; earlier blocks are not read
 """
 
 import json
@@ -39,7 +42,10 @@ _SECTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class MarketSettings:
-    """One chain and the contracts on it. ``rpc`` may hold a secret: it is not to be shown."""
+    """One chain and the contracts on it.
+
+    ``rpc`` is the URL of the chain node.  It may contain a secret, so never show it.
+    """
 
     rpc: str
     chain_id: int
@@ -56,7 +62,7 @@ class MarketSettings:
 
 
 def candidates() -> tuple[Path, ...]:
-    """Where the file is looked for if none is named."""
+    """Return the files to look for if the user names none, the first one first."""
     return (
         Path.home() / ".config" / "flowshield" / "market.toml",
         Path("/etc/fs-tunnel/market.toml"),
@@ -64,36 +70,47 @@ def candidates() -> tuple[Path, ...]:
 
 
 def find(named: Path | None) -> Path:
-    """The file that was named, or the first that there is; ConfigError where there is none."""
+    """Return the named file, or the first candidate that exists.
+
+    Raise ConfigError if no file is named and none exists.
+    """
     if named is not None:
         return named
     for path in candidates():
         if path.is_file():
             return path
     looked = " or ".join(map(str, candidates()))
-    raise ConfigError(f"no settings of a market; write {looked}, or name a file with --settings")
+    raise ConfigError(f"there is no market.toml; write {looked}, or name yours with --settings")
 
 
 def read(path: Path, rpc: str | None = None) -> MarketSettings:
-    """Parse a file; ``rpc`` takes the place of its own. ConfigError names what is wrong."""
+    """Parse a file; ``rpc``, if given, replaces the file's own.
+
+    Raise ConfigError if the file cannot be read, or if a value is wrong.
+    """
     return parse_untrusted(_read(path), str(path), rpc)
 
 
 def parse_untrusted(raw: bytes, source: str, rpc: str | None = None) -> MarketSettings:
-    """The same from the bytes of a file that ``source`` names."""
+    """Parse the bytes of a file; ``source`` is its name for messages.  Errors as in ``read``."""
     return _Reader(source, _parse_untrusted(raw, source)).settings(rpc)
 
 
 def read_provider(path: Path) -> ProviderSettings:
-    """Its section [provider]; ConfigError where there is none, or one that is wrong."""
+    """Parse a file's section [provider]; raise ConfigError if it is missing or wrong."""
     section = read_section(path, "provider")
     if section is None:
-        raise ConfigError("no such section; say what you sell", source=str(path), key="provider")
+        raise ConfigError(
+            "the section is missing; write what you sell", source=str(path), key="provider"
+        )
     return parse_provider(section, str(path))
 
 
 def read_section(path: Path, name: str) -> dict[str, Any] | None:
-    """A section as TOML has it; None where there is none."""
+    """Return a section of a file as TOML has it; None if there is none.
+
+    Raise ConfigError if the file cannot be read.
+    """
     section = _parse_untrusted(_read(path), str(path)).get(name)
     return section if isinstance(section, dict) else None
 
@@ -111,15 +128,17 @@ def _read(path: Path) -> bytes:
 def _parse_untrusted(raw: bytes, source: str) -> dict[str, Any]:
     try:
         if len(raw) > _MAX_FILE:
-            raise ConfigError(f"it has more than {_MAX_FILE} bytes; shorten it", source=source)
+            raise ConfigError(
+                f"the file has more than {_MAX_FILE} bytes; shorten it", source=source
+            )
         return tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        what = error if isinstance(error, tomllib.TOMLDecodeError) else "no text of bounded depth"
-        raise ConfigError(f"it is no TOML ({what}); mend it", source=source) from None
+        what = error if isinstance(error, tomllib.TOMLDecodeError) else "not UTF-8, or too deep"
+        raise ConfigError(f"the file is not TOML ({what}); correct it", source=source) from None
 
 
 def render(settings: MarketSettings) -> str:
-    """The file of some settings, as ``read`` parses it."""
+    """Return the text of a file that ``read`` parses into these settings."""
     lines = [
         "[chain]",
         f"rpc = {json.dumps(settings.rpc, ensure_ascii=False)}",
@@ -138,12 +157,13 @@ def render(settings: MarketSettings) -> str:
 
 
 class _Reader:
-    """Takes values out of a parsed file, and says where one is wrong."""
+    """Takes values out of a parsed file; raises ConfigError with the key of a wrong value."""
 
     def __init__(self, source: str, parsed: Mapping[str, Any]) -> None:
         self._source, self._parsed = source, parsed
 
     def settings(self, rpc: str | None) -> MarketSettings:
+        """Return the settings; ``rpc``, if given, replaces the file's own."""
         self._check_names()
         cap = self._number("chain", "max_fee_gwei", 10**6, FeePolicy().cap // GWEI) * GWEI
         token, channels = self._address("token"), self._address("channels")
@@ -168,11 +188,11 @@ class _Reader:
             if section in _OF_OTHERS and isinstance(values, dict):
                 continue
             if section not in _SECTIONS or not isinstance(values, dict):
-                raise self._wrong(section, f"unknown; there are {', '.join(_SECTIONS)}")
+                raise self._wrong(section, f"unknown section; use {', '.join(_SECTIONS)}")
             for name in values:
                 if name not in _SECTIONS[section]:
                     known = ", ".join(sorted(_SECTIONS[section]))
-                    raise self._wrong(f"{section}.{name}", f"unknown; there are {known}")
+                    raise self._wrong(f"{section}.{name}", f"unknown key; use {known}")
 
     def _text(self, section: str, name: str) -> str:
         value = self._parsed.get(section, {}).get(name)

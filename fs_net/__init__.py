@@ -1,1 +1,4 @@
-"""The network: how providers are found, so that no full node needs to be trusted."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The network: clients find providers without having to trust any single full node."""

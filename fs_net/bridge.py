@@ -1,7 +1,11 @@
-"""What passes between a program and its network process: CBOR frames on a socketpair.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The network process parses what strangers send, so its frames are checked like a stranger's: of
-bounded length, arrays of a known head.
+"""The messages between a program and its network process: CBOR frames on a socketpair.
+
+The network process parses bytes from strangers. So the program checks the frames of its own network
+process as strictly as a stranger's: their length is bounded, and each frame is an array with a
+known kind.
 """
 
 from dataclasses import dataclass
@@ -19,31 +23,31 @@ _HEADER = 4
 
 
 class Kind(IntEnum):
-    """What a frame is."""
+    """The kind of a frame; the comments name the fields that follow it."""
 
-    CALL = 1  # number, name, arguments: wants a result or a failure
+    CALL = 1  # number, name, arguments: expects a result or a failure
     RESULT = 2  # number, value
     FAILURE = 3  # number, text
-    TELL = 4  # name, arguments: wants nothing
+    TELL = 4  # name, arguments: expects no answer
 
 
 class Decision(IntEnum):
-    """What becomes of gossip."""
+    """What the network process does with a gossip message."""
 
-    ACCEPT = 1  # pass it on
-    IGNORE = 2  # do not, and blame nobody
-    REJECT = 3  # do not, and lower the forwarder's score
+    ACCEPT = 1  # forward it
+    IGNORE = 2  # do not forward it, and blame nobody
+    REJECT = 3  # do not forward it, and lower the forwarder's score
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a network process is started with; addresses are libp2p's multiaddrs.
+    """The settings of a network process; addresses are libp2p multiaddrs.
 
-    ``network`` is ``records.network_id``: nodes of other networks share neither DHT, nor topics,
-    nor mDNS names.  A full node serves the DHT, meshes on ``topics`` and relays.
+    ``network`` is ``records.network_id``. Peers of different networks share no DHT, no topics and
+    no mDNS names. A full node serves the DHT, joins the mesh of ``topics`` and relays circuits.
     """
 
-    folder: str  # for the identity and known peers; made with mode 0700
+    folder: str  # holds the identity and the known peers; it is created with mode 0700
     network: bytes
     listen: tuple[str, ...] = DEFAULT_LISTEN
     bootstrap: tuple[str, ...] = ()
@@ -51,9 +55,9 @@ class Settings:
     topics: tuple[str, ...] = ()
     finds_local_peers: bool = False  # by mDNS
     max_connections: int = 1000
-    max_memory: int = 1 << 30  # bytes; beyond it the process ends, and is started again
-    max_per_place: int = 64  # of those that come in from one IPv4 address or /64 of IPv6
-    named: tuple[str, ...] = ()  # where one that listens nowhere may dial in its own networks
+    max_memory: int = 1 << 30  # bytes; a process that needs more ends and is started again
+    max_per_source: int = 64  # incoming connections from one IPv4 address or IPv6 /64
+    named: tuple[str, ...] = ()  # private addresses that a process without ``listen`` may dial
 
     def to_value(self) -> list[Any]:
         return [getattr(self, name) for name in self.__slots__]
@@ -65,7 +69,7 @@ class Settings:
 
 
 def pack(*values: Any) -> bytes:
-    """A frame; ValueError where it is too long to be taken."""
+    """Encode one frame; raises ValueError if it is longer than MAX_FRAME."""
     body = cbor2.dumps(values)
     if len(body) > MAX_FRAME:
         raise ValueError(f"a frame of {len(body)} bytes")
@@ -73,7 +77,7 @@ def pack(*values: Any) -> bytes:
 
 
 class Unpacker:
-    """Cuts a stream into frames; holds less than one."""
+    """Cuts a stream of bytes into frames, and keeps the start of an incomplete frame."""
 
     __slots__ = ("_held",)
 
@@ -81,7 +85,10 @@ class Unpacker:
         self._held = bytearray()
 
     def feed_untrusted(self, data: bytes) -> list[list[Any]]:
-        """The frames that are complete with ``data``; Malformed where one is none."""
+        """Add ``data`` and return the frames that are complete.
+
+        Raises Malformed if the bytes are no valid frame.
+        """
         self._held += data
         frames = []
         while len(self._held) >= _HEADER:
@@ -101,5 +108,5 @@ def _parse(body: bytes) -> list[Any]:
     except (cbor2.CBORError, ValueError, RecursionError):
         frame = None
     if type(frame) is not list or len(frame) < 3 or frame[0] not in set(Kind):
-        raise Malformed("a frame is none; start again")
+        raise Malformed("the bytes are no valid frame; start again")
     return frame

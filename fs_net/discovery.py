@@ -1,7 +1,10 @@
-"""A search for providers: several full nodes are asked at once; where none answers, the DHT.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Whom to ask is drawn by lot, so that no full node can arrange to be the one.  Each has its deadline,
-and what one says or fails to say holds up no other for longer than that.
+"""A search for providers: it asks several full nodes at once, and the DHT if none of them answers.
+
+The search draws the full nodes at random, so that no full node can arrange to be asked. Each has
+its own deadline, so a slow full node delays the others no longer than that.
 """
 
 import asyncio
@@ -21,52 +24,53 @@ from fs_net.ports import Listing
 log = logging.getLogger(__name__)
 
 MOST_ASKED = 5  # full nodes
-_FIRST_ASKED = 3  # of those that are named; the DHT names the others
+_FIRST_ASKED = 3  # full nodes from the caller's list; the DHT names the others
 MOST_LOOKED_UP = 256  # providers, in the DHT
 _CONNECT_WITHIN = 6.0  # s
 _ANSWER_WITHIN = 5.0  # s
-_NODE_WITHIN = 15.0  # s for all that one node has to tell
-_DHT_WITHIN = 6.0  # s until it has named others, or a record
+_NODE_WITHIN = 15.0  # s for all answers of one full node
+_DHT_WITHIN = 6.0  # s for the DHT to name full nodes, or to return a record
 _DHT_CALL = 3.0  # s
-_DHT_ALL = 30.0  # s for the records of all
-_AT_ONCE = 8  # records asked for
-_PAUSE = 0.25  # s until the DHT is asked again
+_DHT_ALL = 30.0  # s for the records of all providers
+_AT_ONCE = 8  # records that are looked up in parallel
+_PAUSE = 0.25  # s between two questions to the DHT
 
 T = TypeVar("T")
 
 
 class Chain(Protocol):
-    """Asks the chain, for whoever is not to speak with it."""
+    """Reads listings from the chain, for a search that may not speak to a chain node itself."""
 
     async def listings(self, providers: Sequence[bytes]) -> Mapping[bytes, Listing | None]:
-        """What it says of each."""
+        """Return the listing of each provider, or None if the chain lists none."""
         ...
 
     async def all_listings(self) -> Mapping[bytes, Listing]:
-        """All whose stake counts."""
+        """Return the listings of all providers whose stake counts."""
         ...
 
 
 class Search:
-    """One search with a host that is up; ``names`` tells where each node was reached."""
+    """One search over a running host; ``names`` maps each full node to its address."""
 
     def __init__(
         self, host: Host, discovery: Discovery, listings: Listings, chain: Chain, chance: Random
     ) -> None:
-        """``discovery`` judges by ``listings``, which learns here what ``chain`` says."""
+        """``discovery`` judges by ``listings``, and the search adds to it what ``chain`` says."""
         self._host, self._discovery, self._chance = host, discovery, chance
         self._listings, self._chain = listings, chain
         self.names: dict[bytes, str] = {}
         self.answered: set[bytes] = set()
-        self.failed: dict[str, str] = {}  # by address, why
+        self.failed: dict[str, str] = {}  # address: why it failed
         self.used_dht = False
 
     async def run(
         self, named: Sequence[str], *, only_named: bool, tell: Callable[[str], None]
     ) -> None:
-        """Ask full nodes at these addresses, and unless ``only_named`` others; or else the DHT.
+        """Ask the full nodes at these addresses; if none answers, look in the DHT.
 
-        NetError where no full node can be reached.
+        Unless ``only_named`` is set, the search also asks full nodes that the DHT names. Raises
+        NetError if no full node can be reached.
         """
         tell(f"asking {len(named)} full node{'s' * (len(named) != 1)}")
         most = MOST_ASKED if only_named else _FIRST_ASKED
@@ -88,7 +92,7 @@ class Search:
         await self._look_up_all()
 
     async def find(self, provider: bytes, named: Sequence[str]) -> None:
-        """Look in the DHT for one provider's record; NetError where nobody can be reached."""
+        """Look up one provider's record in the DHT; NetError if no full node can be reached."""
         await asyncio.gather(*(self._connect(each) for each in self._draw(named, MOST_ASKED)))
         if not self.names:
             raise NetError("no full node can be reached; name another with --full-node")
@@ -113,7 +117,8 @@ class Search:
                 raw = await self._host.ask(node, serialize(question), _ANSWER_WITHIN)
                 answer = parse_untrusted(raw)
                 if not isinstance(answer, Found):
-                    why = "declined" if isinstance(answer, Declined) else "made no sense"
+                    is_declined = isinstance(answer, Declined)
+                    why = "it declined to answer" if is_declined else "its answer made no sense"
                     self.failed[address] = why
                     return
                 unknown = self._listings.unknown(providers_of(answer))
@@ -125,7 +130,7 @@ class Search:
             self.failed[address] = str(error)
 
     async def _connect(self, address: str) -> bytes | None:
-        """The node's id; None where it is not reached, or was reached already."""
+        """Return the full node's id, or None if it cannot be reached or was reached already."""
         try:
             node = await self._host.connect(address, _CONNECT_WITHIN)
         except (HostFailed, HostTimeout) as error:
@@ -137,7 +142,7 @@ class Search:
         return node
 
     async def _ask_others(self) -> None:
-        """Full nodes that the DHT knows of."""
+        """Ask full nodes that the DHT knows."""
         found: dict[bytes, list[str]] = {}
 
         async def look() -> bool:
@@ -151,7 +156,7 @@ class Search:
         await asyncio.gather(*(self._ask_at(each) for each in self._draw(others, room)))
 
     async def _ask_at(self, addresses: Sequence[str]) -> None:
-        """One node, at the first address that leads to it."""
+        """Ask one full node at the first of its addresses that works."""
         before = len(self.names)
         for address in addresses[:4]:
             await self._ask(address)
@@ -190,7 +195,7 @@ class Search:
 
 
 async def _until(look: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-    """Repeat what the DHT, which fills after the first connection, may not know yet."""
+    """Repeat ``look`` until it succeeds: the DHT fills up only after the first connection."""
     give_up = _now() + seconds
     while True:
         try:

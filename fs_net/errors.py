@@ -1,11 +1,14 @@
-"""Every error that fs_net raises on purpose, below fs_tunnel's FlowShieldError.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""All errors that fs_net raises on purpose, below ``fs_wire.errors.FlowShieldError``.
 
 FlowShieldError
-└── NetError                    base of the rest                                  (exit 1)
+└── NetError                    base of all others                                (exit 1)
     ├── Refused                 a stranger's bytes broke a rule; ``reason`` is counted
     ├── HostGone                the network process ended before it answered
-    ├── HostTimeout             it, or a peer through it, did not answer in time
-    ├── HostFailed              it tried and could not: no such peer, no route, no value
+    ├── HostTimeout             the network process, or a peer, did not answer in time
+    ├── HostFailed              the call failed: no such peer, no route, no value
     └── StoreFailed             the database of a full node cannot be read or written
 """
 
@@ -15,7 +18,7 @@ from fs_wire.errors import FlowShieldError
 
 
 class Reason(StrEnum):
-    """Why something from the network was refused; the value stands in counters and logs."""
+    """Why something from the network was refused; counters and logs show the value."""
 
     OVERSIZED = "oversized"
     MALFORMED = "malformed"
@@ -31,11 +34,11 @@ class Reason(StrEnum):
 
 
 class NetError(FlowShieldError):
-    """Base of what goes wrong between nodes."""
+    """Base of all errors between peers of the network."""
 
 
 class Refused(NetError):
-    """A stranger's doing; ``reason`` is counted, the message goes into debug logs."""
+    """A stranger broke a rule; ``reason`` is counted, and the message goes to debug logs."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -43,16 +46,16 @@ class Refused(NetError):
 
 
 class HostGone(NetError):
-    """The network process ended; it is started again, and the call may be repeated."""
+    """The network process ended; it is started again, and the caller may repeat the call."""
 
 
 class HostTimeout(NetError):
-    """No answer within the call's deadline."""
+    """No answer came before the deadline of the call."""
 
 
 class HostFailed(NetError):
-    """The network process says that it could not."""
+    """The network process reports that the call failed."""
 
 
 class StoreFailed(NetError):
-    """What was to be written waits; what is in memory is served."""
+    """The database failed; unwritten rows wait in memory, and the full node goes on serving."""

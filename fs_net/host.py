@@ -1,8 +1,11 @@
-"""The network process from the program's side: started, called, listened to, started again.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A call has a deadline, and fails at once when the process dies: what it was about may or may not
-have happened.  What a node always does (listen, join, mesh) is in its settings, so a process that
-was started again is what the one before was.
+"""The program's side of the network process: it starts, calls, hears and restarts the process.
+
+Each call has a deadline, and fails at once if the process dies. Such a call may or may not have had
+its effect. The settings hold everything that a peer always does (listen, join, mesh). So a
+restarted process does the same as the one before.
 """
 
 import asyncio
@@ -23,28 +26,28 @@ from fs_wire.failure import describe, printable
 log = logging.getLogger(__name__)
 
 DEADLINE = 10.0  # s
-_MARGIN = 1.0  # s that our deadline is later than that of the process itself
+_MARGIN = 1.0  # s by which our deadline is later than that of the process itself
 _READY_WITHIN = 30.0  # s
-_GRACE = 5.0  # s for it to end by itself
-_BACK_OFF = 0.25, 30.0  # s before it is started again: at first, at most
-_HEALTHY_AFTER = 60.0  # s; then it is started again as if for the first time
+_GRACE = 5.0  # s for the process to end by itself
+_BACK_OFF = 0.25, 30.0  # s before a restart: at first, at most
+_HEALTHY_AFTER = 60.0  # s; a process that ran longer is restarted as if for the first time
 _READ = 65536  # bytes
 _KEYS_AT_ONCE = 32 * 16384  # bytes in one frame
 
 
 class Handlers(Protocol):
-    """What the program does with what comes in; peers are libp2p's ids in their binary form."""
+    """How the program handles incoming messages; peers are libp2p ids in binary form."""
 
     def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:
-        """Whether to pass gossip on that ``peer`` passed to us."""
+        """Decide whether to forward gossip that ``peer`` forwarded to us."""
         ...
 
     def on_message(self, peer: bytes, message: bytes) -> None:
-        """A message for us alone."""
+        """Take a message that was sent to us alone."""
         ...
 
     async def on_question(self, peer: bytes, question: bytes) -> bytes:
-        """The answer to a question."""
+        """Return the answer to a question."""
         ...
 
 
@@ -52,7 +55,7 @@ OnSession = Callable[[Session], Awaitable[None]]
 
 
 class Host:
-    """A libp2p host in a process of its own."""
+    """A libp2p host that runs in a process of its own."""
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Host:
         *,
         on_session: OnSession | None = None,
     ) -> None:
-        """``on_session`` serves a session, which is over when it returns; None: nobody does."""
+        """``on_session`` serves a session until it returns; if it is None, no session is served."""
         self._settings, self._handlers, self._on_session = settings, handlers, on_session
         self._launcher = launcher or Exec()
         self._numbers = itertools.count(1)
@@ -79,7 +82,7 @@ class Host:
         self.failure = ""  # why the last process ended; empty while one listens
 
     async def start(self, deadline: float = _READY_WITHIN) -> None:
-        """Start the process, and wait until it listens; HostGone where it does not."""
+        """Start the process and wait until it listens; raises HostGone if it does not."""
         self._supervisor = asyncio.create_task(self._supervise())
         try:
             await self.wait_ready(deadline)
@@ -88,16 +91,16 @@ class Host:
             raise
 
     async def wait_ready(self, deadline: float = _READY_WITHIN) -> None:
-        """Wait until the process listens, if it was just started again."""
+        """Wait until the process listens, for example after a restart."""
         try:
             async with asyncio.timeout(deadline):
                 await self._ready.wait()
         except TimeoutError:
-            why = self.failure or "it says nothing; see its log lines"
-            raise HostGone(f"the network process does not come up: {why}") from None
+            why = self.failure or "it says nothing; read its log lines"
+            raise HostGone(f"the network process does not start: {why}") from None
 
     async def close(self) -> None:
-        """End the process: gently, or else by force."""
+        """End the process; kill it if it does not end by itself."""
         if self._supervisor is not None:
             self._supervisor.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -105,16 +108,16 @@ class Host:
 
     @property
     def pid(self) -> int | None:
-        """The process that runs at present."""
+        """The id of the running process, or None."""
         return self._process.pid if self._process and not self._process.has_ended else None
 
     async def info(self) -> dict[str, Any]:
-        """Who and where the host is, and what it counted."""
+        """Return the peer's id, its addresses, its connections and its counters."""
         info: dict[str, Any] = await self._call("info")
         return info
 
     async def connect(self, address: str, deadline: float = DEADLINE) -> bytes:
-        """Dial ``/ip4/…/tcp/…/p2p/…``; the peer's id."""
+        """Dial ``/ip4/…/tcp/…/p2p/…`` and return the peer's id."""
         peer: bytes = await self._call("connect", address, deadline, within=deadline)
         return peer
 
@@ -123,11 +126,11 @@ class Host:
         await self._call("disconnect", peer)
 
     async def ban(self, peer: bytes) -> None:
-        """Close its connections, and those that it opens within ten minutes."""
+        """Close all connections of a peer, and refuse new ones for ten minutes."""
         await self._call("ban", peer)
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Gossip ``data``, of some 32 KiB at most."""
+        """Send ``data`` as gossip, about 32 KiB at most."""
         await self._call("publish", topic, data)
 
     async def send(self, peer: bytes, message: bytes, deadline: float = DEADLINE) -> None:
@@ -140,10 +143,11 @@ class Host:
         return answer
 
     async def set_listed_keys(self, node_keys: Iterable[bytes]) -> None:
-        """Store records of these node keys alone, of 32 bytes each; until then, of any.
+        """Store only records of these node keys (32 bytes each).
 
-        A full node calls it when its view of the chain changes.  A process that is started again
-        knows it by itself.
+        Before the first call, the DHT stores records of any key. A full node calls this when its
+        view of the chain changes. A restarted process is told the keys again without a further
+        call.
         """
         self._listed = b"".join(node_keys)
         await self._tell_listed()
@@ -157,45 +161,45 @@ class Host:
             await self._call("list_keys", told[at : at + _KEYS_AT_ONCE], more)
 
     async def open_session(self, peer: bytes, deadline: float = DEADLINE) -> Session:
-        """Bytes both ways with a connected peer that serves sessions."""
+        """Open a session with a connected peer that serves sessions."""
         number = await self._call("open_session", peer, deadline, within=deadline)
         return Session(peer, number, self._call)
 
     async def put_record(self, node_key: bytes, record: bytes, deadline: float = DEADLINE) -> bool:
-        """Store a signed record in the DHT; whether others had it within the deadline."""
+        """Store a signed record in the DHT; return whether other peers took it in time."""
         is_stored: bool = await self._call("put", node_key, record, deadline, within=deadline)
         return is_stored
 
     async def get_record(self, node_key: bytes, deadline: float = DEADLINE) -> bytes | None:
-        """The latest signed record in the DHT that this key signed, its age not judged."""
+        """Return the latest record in the DHT that this key signed, whatever its age, or None."""
         record: bytes | None = await self._call("get", node_key, deadline, within=deadline)
         return record
 
     async def find_peer(self, peer: bytes, deadline: float = DEADLINE) -> list[str]:
-        """Addresses under which the DHT knows a peer."""
+        """Return the addresses that the DHT knows for a peer."""
         addresses: list[str] = await self._call("find_peer", peer, deadline, within=deadline)
         return addresses
 
     async def find_full_nodes(self, deadline: float = DEADLINE) -> dict[bytes, list[str]]:
-        """Full nodes that the DHT knows: ids and addresses."""
+        """Return the full nodes that the DHT knows: their ids and addresses."""
         found = await self._call("find_full_nodes", deadline, within=deadline)
         return dict(found)
 
     async def connected_full_nodes(self) -> dict[bytes, list[str]]:
-        """Connected peers that mesh on our topics: ids, and the addresses they gave."""
+        """Return the connected peers in the mesh of our topics: their ids and own addresses."""
         return dict(await self._call("connected_full_nodes"))
 
     async def reserve(self, relay: bytes, deadline: float = DEADLINE) -> bool:
-        """Be reachable through a connected full node, as ``…/p2p-circuit/p2p/…``."""
+        """Ask a connected full node to relay circuits to us, as ``…/p2p-circuit/p2p/…``."""
         granted: bool = await self._call("reserve", relay, deadline, within=deadline)
         return granted
 
     async def dial_circuit(
         self, address: str, deadline: float = DEADLINE, *, punch: bool = True
     ) -> bool:
-        """Connect through a full node; whether a direct connection came of it.
+        """Connect through a full node; return whether a direct connection followed.
 
-        Without ``punch`` that is not waited for; it may come later.
+        Without ``punch`` the call does not wait for a direct connection, which may follow later.
         """
         within = 2 * deadline if punch else deadline
         is_direct: bool = await self._call("dial_circuit", address, deadline, punch, within=within)
@@ -226,18 +230,18 @@ class Host:
             started = loop.time()
             try:
                 await self._run_once()
-            except Exception as error:  # noqa: BLE001 - whatever its frames led to, another may do
+            except Exception as error:  # noqa: BLE001 - another process may work where this failed
                 self.failure = str(error) if isinstance(error, NetError) else describe(error)
             if loop.time() - started > _HEALTHY_AFTER:
                 wait = shortest
             log.warning(
-                "the network process ended (%s); it is started again in %.2g s", self.failure, wait
+                "the network process ended (%s); it starts again in %.2g s", self.failure, wait
             )
             await asyncio.sleep(wait)
             wait = min(2 * wait, longest)
 
     async def _run_once(self) -> None:
-        """One process, from its start to its end."""
+        """Run one process from its start to its end."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -265,7 +269,7 @@ class Host:
             await self._end(self._process)
 
     async def _launch(self, end: socket.socket) -> Process:
-        """If this is cancelled, no process is left."""
+        """Start a process; leave none if this is cancelled."""
         launching = asyncio.ensure_future(self._launcher.launch(end))
         try:
             return await asyncio.shield(launching)
@@ -276,7 +280,7 @@ class Host:
             raise
 
     async def _end(self, process: Process) -> None:
-        """It ends when its socket is closed; if it hangs, or this is cancelled, it is killed."""
+        """Wait for the process, which ends when its socket closes; kill it if it hangs."""
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GRACE):
@@ -295,7 +299,7 @@ class Host:
             if kind == Kind.RESULT:
                 answer.set_result(rest[1])
             else:
-                answer.set_exception(HostFailed(f"{rest[1]}; check the peer and the network"))
+                answer.set_exception(HostFailed(f"{rest[1]}; check that peer and your network"))
         elif kind == Kind.TELL and rest[0] == "ready":
             self.peer = rest[1][0]["peer"]
             self.failure = ""
@@ -329,7 +333,7 @@ class Host:
         task.add_done_callback(self._tasks.discard)
 
     async def _tell_listed_again(self) -> None:
-        with contextlib.suppress(HostGone):  # then the next one is told
+        with contextlib.suppress(HostGone):  # the next process is told
             await self._tell_listed()
 
     async def _serve(self, on_session: OnSession, session: Session) -> None:

@@ -1,4 +1,7 @@
-"""How a network process is started: by its own program, or by one that was started as root."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How a network process is started: as a child, or by a fork server that was started as root."""
 
 import asyncio
 import contextlib
@@ -11,13 +14,13 @@ from typing import Protocol
 
 from fs_net.errors import HostGone
 
-# -P: not from the directory that somebody happens to stand in.
+# -P: Python must not import from the current directory.
 _PYTHON = (sys.executable, "-P", "-m")
 _MAX_SAID = 4096  # bytes
 
 
 class Process(Protocol):
-    """One that runs, or did."""
+    """A network process, running or ended."""
 
     @property
     def pid(self) -> int: ...
@@ -26,20 +29,20 @@ class Process(Protocol):
     def has_ended(self) -> bool: ...
 
     async def wait(self) -> None:
-        """Until it has ended."""
+        """Wait until the process has ended."""
         ...
 
     def kill(self) -> None: ...
 
 
 class Launcher(Protocol):
-    """Starts it with one end of a socketpair, of which the caller closes its copy."""
+    """Starts a network process with one end of a socketpair; the caller closes its own copy."""
 
     async def launch(self, end: socket.socket) -> Process: ...
 
 
 class Exec:
-    """As a child of this process, by its program."""
+    """Starts the network process as a child of this process."""
 
     async def launch(self, end: socket.socket) -> Process:
         return _Child(
@@ -52,7 +55,10 @@ class Exec:
 
 
 class ForkServer:
-    """For who is about to give up root: made before, it starts processes as the user after."""
+    """Starts network processes after this process has given up root.
+
+    It is made while this process is still root. The processes that it starts run as the given user.
+    """
 
     def __init__(self, uid: int, gid: int) -> None:
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -68,11 +74,11 @@ class ForkServer:
             )
         self._lock = asyncio.Lock()
         self._has_served = False
-        self._why = ""  # it ended, by its own words
-        self.lost = asyncio.Event()  # it ended, and cannot be made again without root
+        self._why = ""  # the last words of a server that ended
+        self.lost = asyncio.Event()  # the server ended; only root could start another
 
     async def launch(self, end: socket.socket) -> Process:
-        """HostGone where the server has ended."""
+        """Start a network process; raises HostGone if the server has ended."""
         async with self._lock:
             try:
                 forked = _Forked(*await asyncio.to_thread(self._launch, end))
@@ -95,7 +101,7 @@ class ForkServer:
             self._end.close()
             self._server.wait()
             raise HostGone(
-                f"no network process can be started ({self._why}); see that libp2p is installed"
+                f"no network process can be started ({self._why}); check that libp2p is there"
             )
         return int.from_bytes(said, "big"), descriptors[0]
 
@@ -120,7 +126,7 @@ class _Child:
 
 
 class _Forked:
-    """Somebody else's child, by its pidfd."""
+    """A process that is not our child; its pidfd tells when it ends."""
 
     def __init__(self, pid: int, descriptor: int) -> None:
         self.pid, self._descriptor = pid, descriptor

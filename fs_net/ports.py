@@ -1,4 +1,7 @@
-"""What this package asks of others; wired in ``cli``."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The interfaces that this package needs from others; ``fs_tunnel.roles`` implements them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,11 +9,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the chain says of a provider whose stake counts.
+    """What the chain says about a provider whose stake counts.
 
-    ``node_key`` and ``heartbeat_key`` are the Ed25519 keys of the Registry's entry, 32 bytes each;
-    ``slots`` is what the stake covers, ``stake`` its weight in base units.  ``verified_country``
-    is the finding of verifiers, never the provider's own claim: two letters, or nothing.
+    ``node_key`` and ``heartbeat_key`` are the Ed25519 keys in the Registry, 32 bytes each.
+    ``slots`` is the number of clients that the stake covers, and ``stake`` its amount in base
+    units. ``verified_country`` is what verifiers found, never the provider's own claim: two
+    letters, or empty.
     """
 
     node_key: bytes
@@ -21,16 +25,16 @@ class Listing:
 
 
 class ChainView(Protocol):
-    """The Registry and the StakeBook, as last read."""
+    """The Registry and the StakeBook, as they were last read."""
 
     def listing(self, provider: bytes) -> Listing | None:
-        """The listing under this address, of 20 bytes; from memory, never waits."""
+        """Return the listing of this address of 20 bytes, from memory and without waiting."""
         ...
 
 
 class RegistryView(ChainView, Protocol):
-    """A view of all providers, not only of those that somebody asked for."""
+    """A view of all providers, not only of the providers that somebody asked for."""
 
     def node_keys(self) -> frozenset[bytes]:
-        """Of all listings; from memory, never waits."""
+        """Return the node keys of all listings, from memory and without waiting."""
         ...

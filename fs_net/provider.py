@@ -1,4 +1,7 @@
-"""A provider in the network: pumps between ``core.announcing`` and the network process."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider's connection to the network: it carries out what ``core.announcing`` decides."""
 
 import asyncio
 import contextlib
@@ -30,24 +33,24 @@ from fs_net.peer_ids import key_of
 
 log = logging.getLogger(__name__)
 
-_START_AGAIN = 60.0  # s after the network process did not come up
-_OF_LIBP2P = 10.0  # s of patience for one call
+_START_AGAIN = 60.0  # s after the network process failed to start
+_OF_LIBP2P = 10.0  # s for one call to libp2p
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How it is known: by how many of the full nodes it is connected to, or why not."""
+    """How well the network knows a provider: full nodes that take its records, and the errors."""
 
     peer: bytes
     taken_by: int
     connected: int
     reason: Reason | None
     reservations: int
-    failure: str  # of the network process; empty while it runs
+    failure: str  # why the network process does not run; empty while it runs
 
 
 class ProviderNode:
-    """Announces a provider, from ``run`` on until that is cancelled."""
+    """Announces a provider for as long as ``run`` runs."""
 
     def __init__(
         self,
@@ -62,10 +65,10 @@ class ProviderNode:
         launcher: Launcher | None = None,
         on_session: OnSession | None = None,
     ) -> None:
-        """``chosen`` are addresses of full nodes; ``settings`` name none, so that we choose.
+        """``chosen`` are addresses of full nodes; ``settings`` names none, so that we choose.
 
-        ``offer`` says what is sold by a libp2p identity, of 32 bytes, and how many slots are free;
-        ``on_session`` serves whoever comes to buy over libp2p.
+        ``offer`` takes the public key of our libp2p identity (32 bytes). It returns what is sold
+        and how many slots are free. ``on_session`` serves clients that buy over libp2p.
         """
         self._offer = offer
         self._kept = Path(settings.folder) / "sequence"
@@ -76,18 +79,18 @@ class ProviderNode:
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False
-        self._failure = "it is being started"
+        self._failure = "the network process is being started"
 
     @property
     def standing(self) -> Standing:
-        """How things are."""
+        """The provider's present standing in the network."""
         taken_by, connected, reason = self._core.describe()
         reservations = self._core.reservations
         failure = self._failure and (self.host.failure or self._failure)
         return Standing(self.host.peer, taken_by, connected, reason, reservations, failure)
 
     async def run(self) -> None:
-        """Announce; it fails for nothing that the network does."""
+        """Announce until cancelled; no failure of the network ends this."""
         try:
             await self._start()
             while True:
@@ -123,8 +126,8 @@ class ProviderNode:
                 await self._woken.wait()
 
     async def _wait_for_another(self) -> None:
-        """The network process ended; whatever was asked of it is forgotten."""
-        self._failure = "it ended, and is started again"
+        """Wait for the next network process; forget all calls to the one that ended."""
+        self._failure = "the network process ended, and is started again"
         self._forget_tasks()
         with contextlib.suppress(HostGone):
             await self.host.wait_ready()
@@ -147,7 +150,7 @@ class ProviderNode:
         self._tasks.clear()
 
     async def _do(self, action: Action) -> None:
-        """Carry an action out, and say what came of it."""
+        """Carry out an action and report the result to the core."""
         try:
             await self._carry_out(action)
         except HostGone:
@@ -190,30 +193,33 @@ class ProviderNode:
                 self._core.stored(False, _now())
 
     def _keep_last(self) -> None:
-        """Whole or not at all; it need not outlive the host, whose clock runs on meanwhile."""
+        """Write the file whole or not at all.
+
+        It need not survive a crash of the machine, because the clock has moved on by then.
+        """
         unfinished = self._kept.with_suffix(".part")
         try:
             unfinished.write_text(str(self._announcer.last))
             unfinished.replace(self._kept)
         except OSError as error:
-            log.warning("%s: %s; see that the disk has room", self._kept, error.strerror)
+            log.warning("%s: %s; check that the disk has space", self._kept, error.strerror)
 
 
 class Deaf:
-    """The handlers of who is told nothing and asked nothing."""
+    """Handlers of a peer that takes no gossip, no messages and no questions."""
 
     def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:  # noqa: ARG002
         return Decision.IGNORE
 
     def on_message(self, peer: bytes, message: bytes) -> None:
-        """Nobody has anything to tell a provider."""
+        """Ignore the message: nobody has anything to tell a provider."""
 
     async def on_question(self, peer: bytes, question: bytes) -> bytes:  # noqa: ARG002
         return questions.serialize(questions.declined(Reason.VERSION))
 
 
 def _reasons_untrusted(answer: bytes) -> list[Reason | None]:
-    """What a full node said of each item; one reason where it declined all."""
+    """Return a full node's verdict on each item, or a single reason if it declined all."""
     try:
         message = questions.parse_untrusted(answer)
     except Refused:
@@ -227,7 +233,7 @@ def _reasons_untrusted(answer: bytes) -> list[Reason | None]:
 
 
 def _read_last(file: Path) -> int:
-    """The last sequence; 0 where none was kept, for the clock alone orders them then."""
+    """Return the last sequence, or 0 if none was kept; then the clock alone orders records."""
     try:
         return int(file.read_text()[:20])
     except (OSError, ValueError):

@@ -1,7 +1,10 @@
-"""A session with a peer from the program's side: bytes both ways.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-What the program does not read stays in the network process, and with that at the peer; what the
-peer does not read waits here, up to a bound.
+"""The program's side of a session with a peer: a stream of bytes in both directions.
+
+Bytes that the program has not read stay in the network process, which then stops reading from the
+peer. Bytes that the peer has not read wait here, up to a bound.
 """
 
 import asyncio
@@ -12,18 +15,18 @@ from fs_net.bridge import SESSION_CHUNK
 from fs_net.errors import NetError
 
 MAX_UNSENT = 128 << 10  # bytes
-_SENT_WITHIN = 35.0  # s for a chunk; the process gives up before
+_SENT_WITHIN = 35.0  # s for a chunk; the network process gives up earlier
 _CLOSED_WITHIN = 2.0  # s
 
 
 class Call(Protocol):
-    """What a session asks of its network process; NetError where nothing comes of it."""
+    """Calls a method of the network process; raises NetError if the call fails."""
 
     async def __call__(self, name: str, *arguments: Any, within: float | None = ...) -> Any: ...
 
 
 class Session:
-    """One side of a session; ``peer`` is the libp2p id that the other side proved to have."""
+    """One side of a session; ``peer`` is the libp2p id that the other side has proved."""
 
     def __init__(self, peer: bytes, number: int, call: Call) -> None:
         self.peer = peer
@@ -35,9 +38,9 @@ class Session:
         self._ending: asyncio.Task[None] | None = None
 
     async def read(self, most: int) -> bytes:
-        """Up to ``most`` bytes, and none after the end; OSError where it broke.
+        """Read up to ``most`` bytes, or none after the end; raises OSError if the session broke.
 
-        One that was cancelled has lost nothing.
+        A cancelled read loses no bytes.
         """
         if not self._held:
             if self._reading is None:
@@ -49,9 +52,9 @@ class Session:
         return data
 
     def write(self, data: bytes) -> None:
-        """Have it sent; who leaves too much unread is hung up on.
+        """Queue data to be sent; the session ends if the peer leaves too much unread.
 
-        What is sent after the end is lost, as what is under way then.
+        Data that is written after the end, or is still queued then, is lost.
         """
         if self._ending is not None:
             return
@@ -63,17 +66,17 @@ class Session:
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait for the peer."""
+        """The number of bytes that wait to be sent to the peer."""
         return len(self._unsent)
 
     def abort(self) -> None:
-        """End it at once."""
+        """End the session at once."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._end("session_abort"))
-            self._unsent.clear()  # whoever reads hears of it from the process
+            self._unsent.clear()  # a reader learns of the end from the network process
 
     async def close(self) -> None:
-        """End it when all is sent, or a moment has passed."""
+        """End the session when everything is sent, or after two seconds."""
         if self._sending is not None:
             await asyncio.wait({self._sending}, timeout=_CLOSED_WITHIN)
         if self._ending is None:
@@ -104,6 +107,6 @@ class Session:
 
 
 def _note(task: "asyncio.Task[bytes]") -> None:
-    """What went wrong is for who reads; where nobody does any more, it is for nobody."""
+    """Consume the error of a read that nobody waits for any more."""
     if not task.cancelled():
         task.exception()

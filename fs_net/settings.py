@@ -1,10 +1,14 @@
-"""Where the network is: the section [network] of ``market.toml``.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The section [network] of ``market.toml``: how this machine joins the network.
 
 [network]
-bootstrap = ["/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…"]   # full nodes to begin with
+bootstrap = ["/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…"]   # the first full nodes to connect to
 
-Optional: ``listen`` (["/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"]), where others
-reach this node; ``local_peers`` (false), whether nodes of the local network are found by mDNS.
+Two keys are optional. ``listen`` holds the addresses on which other peers reach this one; its
+default is ["/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"]. ``local_peers`` (false) says
+whether to find peers in the local network by mDNS.
 """
 
 from collections.abc import Mapping
@@ -21,7 +25,7 @@ _MAX_ADDRESS = 256  # characters
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """The section as it stands; addresses are libp2p's multiaddrs."""
+    """The values of the section; addresses are libp2p multiaddrs."""
 
     bootstrap: tuple[str, ...] = ()
     listen: tuple[str, ...] = DEFAULT_LISTEN
@@ -29,10 +33,10 @@ class NetworkSettings:
 
 
 def parse_network(section: Mapping[str, Any], source: str) -> NetworkSettings:
-    """ConfigError names what is wrong; an empty section is one that names nobody."""
+    """Parse the section; ConfigError names what is wrong, and an empty section is valid."""
     for name in section:
         if name not in _KNOWN:
-            raise _wrong(source, name, f"unknown; there are {', '.join(_KNOWN)}")
+            raise _wrong(source, name, f"no such key; use one of {', '.join(_KNOWN)}")
     local_peers = section.get("local_peers", False)
     if type(local_peers) is not bool:
         raise _wrong(source, "local_peers", "write true or false")
@@ -46,7 +50,7 @@ def parse_network(section: Mapping[str, Any], source: str) -> NetworkSettings:
 def _addresses(
     section: Mapping[str, Any], source: str, name: str, part: str
 ) -> tuple[str, ...] | None:
-    """A list of multiaddrs, as far as one sees without libp2p; None where there is none."""
+    """Parse a list of multiaddrs as far as possible without libp2p; None if the key is missing."""
     if name not in section:
         return None
     value = section[name]

@@ -1,3 +1,6 @@
-"""FlowShield's tunnel: WireGuard in userspace, client and provider in one program."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-__version__ = "0.1.0"
+"""The program fs-tunnel: WireGuard in userspace, with client and provider in one program."""
+
+__version__ = "0.2.0"

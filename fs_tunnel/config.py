@@ -1,7 +1,10 @@
-"""Tunnel files: the INI of wg(8) and wg-quick(8), parsed strictly.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-What cannot be used is refused with the file, the line, the key and the remedy; nothing is guessed,
-and no error repeats a key's bytes.  Keys and sections are case-insensitive; ``#`` begins a comment.
+"""Parse tunnel files strictly: the INI of wg(8) and wg-quick(8).
+
+An error names the file, the line, the key and the remedy.  The parser guesses nothing, and no error
+repeats a key's bytes.  Keys and sections are case-insensitive; ``#`` begins a comment.
 """
 
 import re
@@ -49,7 +52,7 @@ class EndpointName:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A shell line of PreUp, PostUp, PreDown or PostDown, and where it stands."""
+    """A shell line of PreUp, PostUp, PreDown or PostDown, with its line number."""
 
     kind: str
     command: str
@@ -58,7 +61,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceConfig:
-    """The [Interface] section; None where nothing was said."""
+    """The [Interface] section; a field is None if the file does not set it."""
 
     private_key: PrivateKey
     listen_port: int | None = None
@@ -85,7 +88,7 @@ class PeerConfig:
 
 @dataclass(frozen=True, slots=True)
 class TunnelConfig:
-    """A whole file; ``name`` is the interface's."""
+    """A whole file; ``name`` is the name of the interface."""
 
     name: str
     source: str
@@ -97,15 +100,7 @@ def load(path: Path) -> TunnelConfig:
     """Read and parse a file; its name without ``.conf`` becomes the interface's."""
     source = str(path)
     name = check_name(path.name.removesuffix(".conf"), source=source)
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}; check the path", source=source
-        ) from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError("larger than 16 MiB; this is no tunnel's file", source=source)
+    raw = read_at_most(path, MAX_FILE_BYTES, "this is no tunnel's file")
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -113,8 +108,22 @@ def load(path: Path) -> TunnelConfig:
     return parse(text, name=name, source=source)
 
 
+def read_at_most(path: Path, most: int, remedy: str) -> bytes:
+    """The content of a file; ConfigError if it cannot be read, or has more than ``most`` bytes."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(most + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}; check the path", source=str(path)
+        ) from None
+    if len(raw) > most:
+        raise ConfigError(f"larger than {most >> 20} MiB; {remedy}", source=str(path))
+    return raw
+
+
 def check_name(name: str, *, source: str | None = None) -> str:
-    """Return an interface name that is one; ConfigError otherwise."""
+    """Return a valid interface name; ConfigError for any other."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
         raise ConfigError(
             f"{name!r} is no interface name; name the file with 1 to 15 of a-z A-Z 0-9 _ = + . - "
@@ -125,7 +134,7 @@ def check_name(name: str, *, source: str | None = None) -> str:
 
 
 def permission_warning(path: Path) -> str | None:
-    """What to tell a user whose file, and so whose key, others can read; None if all is well."""
+    """A warning if other users can read a file, and so its key; otherwise None."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -136,7 +145,7 @@ def permission_warning(path: Path) -> str | None:
 
 
 def parse(text: str, *, name: str, source: str) -> TunnelConfig:
-    """Parse a file's text; ConfigError for the first thing that cannot be used."""
+    """Parse a file's text; ConfigError for the first fault."""
     sections = read_sections(text, source, _KEYS)
     interfaces = [section for section in sections if section.kind == "interface"]
     if not interfaces:
@@ -154,13 +163,13 @@ def parse(text: str, *, name: str, source: str) -> TunnelConfig:
             if peer.public_key == ours:
                 raise section.error("publickey", "this is our own key; write the other side's")
             if peer.public_key in peers:
-                raise section.error("publickey", "a peer of this key stands above; merge the two")
+                raise section.error("publickey", "an earlier [Peer] has this key; merge the two")
             peers[peer.public_key] = peer
     return TunnelConfig(name, source, interface, tuple(peers.values()))
 
 
 def render(config: TunnelConfig) -> str:
-    """The file that parses to ``config``. It holds secrets."""
+    """The text of a file that parses to ``config``; it holds secrets."""
     interface = config.interface
     dns = [*map(str, interface.dns), *interface.dns_search]
     lines = [
@@ -231,7 +240,7 @@ def _peer(section: Section) -> PeerConfig:
     return PeerConfig(
         public_key=section.required("publickey", "PublicKey", PublicKey.from_base64),
         preshared_key=None if preshared_key == NO_PRESHARED_KEY else preshared_key,
-        # A network that stands twice is one network.
+        # A network that is listed twice is one network.
         allowed_ips=tuple(dict.fromkeys(section.listed("allowedips", _network))),
         endpoint=section.last("endpoint", _endpoint),
         persistent_keepalive=section.last("persistentkeepalive", _or_off(_number(0, 65535))) or 0,
@@ -310,7 +319,7 @@ def _resolver(text: str) -> IPAddress | str:
 
 
 def _numeric(text: str) -> IPAddress:
-    """An address; a zone, which names the interface of a link-local one, is checked as well."""
+    """Parse an address, and check its zone: the interface of a link-local address."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and not _NAME.fullmatch(address.scope_id or "any"):
         raise ValueError(text)
@@ -318,7 +327,7 @@ def _numeric(text: str) -> IPAddress:
 
 
 def _host(text: str) -> str:
-    """A domain name. One whose last label is a number would be read as an IPv4 address."""
+    """Return a domain name; ValueError for others, such as a name that reads as IPv4."""
     name = text.removesuffix(".")
     labels = name.split(".")
     if (

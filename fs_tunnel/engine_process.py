@@ -1,4 +1,7 @@
-"""The process of a tunnel's engine, as commands and helpers see it: started, told, and awaited."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Start a tunnel's engine process, configure it and await its end, for commands and helpers."""
 
 import errno
 import os
@@ -12,9 +15,10 @@ from dataclasses import replace
 from fs_wire import control, uapi
 from fs_wire.errors import ControlError, NotRunningError, PrivilegeError, SystemChangeError
 from fs_wire.types import PublicKey
-from fs_wire.uapi import DeviceStatus, DeviceUpdate, UapiClient
+from fs_wire.uapi import DeviceStatus, DeviceUpdate
+from fs_wire.uapi_client import UapiClient, is_answered
 
-# -P: not from the directory that root happens to stand in.
+# -P: import nothing from the directory that root happens to be in.
 _ENGINE = (sys.executable, "-P", "-m", "fs_tunnel.cli.fs_wg")
 DEADLINE = 15.0  # seconds
 _FIRST_PORT_OF_ALL = 1024  # below it, ports need a capability
@@ -59,7 +63,7 @@ def configure(name: str, update: DeviceUpdate) -> None:
     except uapi.UapiError as error:
         if error.errno == errno.EADDRINUSE:
             raise SystemChangeError(
-                f"UDP port {update.listen_port} is in use; stop who holds it (ss -lunp), "
+                f"UDP port {update.listen_port} is in use; stop its program (ss -lunp), "
                 "or set another ListenPort"
             ) from None
         raise
@@ -68,7 +72,7 @@ def configure(name: str, update: DeviceUpdate) -> None:
 def difference(
     running: DeviceStatus, wanted: DeviceUpdate, keeps: Callable[[PublicKey], bool] | None
 ) -> DeviceUpdate:
-    """What leads from ``running`` to ``wanted`` without ending a session."""
+    """The update from ``running`` to ``wanted``, which ends no session."""
     names = {peer.public_key for peer in wanted.peers}
     removed = tuple(
         uapi.PeerUpdate(peer.public_key, remove=True)
@@ -91,7 +95,7 @@ def engine_process(name: str) -> Iterator[int]:
 def wait_for_end(name: str) -> None:
     """Return when no engine answers, and remove the sockets of one that was killed."""
     deadline = time.monotonic() + DEADLINE
-    while uapi.is_answered(name):
+    while is_answered(name):
         if time.monotonic() > deadline:
             raise SystemChangeError(f"the engine of {name} does not end; kill it by its process id")
         time.sleep(0.05)
@@ -106,12 +110,12 @@ def _open_process(name: str) -> int:
             return os.pidfd_open(int(control.status(name)["pid"]))
         except (ControlError, NotRunningError, ProcessLookupError):
             # It may be about to end, or too busy to answer.
-            if not uapi.is_answered(name):
+            if not is_answered(name):
                 break
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.05)
-    # It has ended, and so has the other side of this.
+    # It has ended, and closed its side of this connection.
     descriptor, other = os.pipe()
     os.close(other)
     return descriptor

@@ -1,8 +1,11 @@
-"""The INI of tunnel files: sections and entries that know their lines, read strictly.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Keys and sections are case-insensitive; ``#`` begins a comment.  What a value means is
-``config``'s business: it hands in a parser for each, whose ValueError becomes a ConfigError with
-file, line and key.
+"""Read the INI of tunnel files strictly, as sections and entries that know their lines.
+
+Keys and sections are case-insensitive; ``#`` begins a comment.  ``config`` knows the meaning of
+values, and passes a parser for each.  A parser's ValueError becomes a ConfigError with file, line
+and key.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +45,7 @@ class Section:
         return ConfigError(message, source=self.source, line=entry.line, key=entry.key)
 
     def listed(self, key: str, parse: Callable[[str], T]) -> list[T]:
-        """All items of a key whose values are lists with commas; an empty value is none."""
+        """All items of a key with comma-separated values; an empty value has no items."""
         return [
             self._parsed(entry, parse, item.strip())
             for entry in self.entries.get(key, [])
@@ -51,7 +54,7 @@ class Section:
         ]
 
     def words(self, key: str, parse: Callable[[str], T]) -> list[T]:
-        """All items of a list as wg-quick splits it: at commas and at spaces, however many."""
+        """All items of a list that is split as in wg-quick: at any commas and spaces."""
         return [
             self._parsed(entry, parse, word)
             for entry in self.entries.get(key, [])
@@ -59,10 +62,10 @@ class Section:
         ]
 
     def last(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """The value of a key that may stand once."""
+        """The value of a key that a section may have once."""
         found = self.entries.get(key, [])
         if len(found) > 1:
-            raise self.error(key, f"stands in line {found[0].line} already; keep one of them")
+            raise self.error(key, f"is in line {found[0].line} already; keep one of them")
         return self._parsed(found[0], parse) if found else None
 
     def required(self, key: str, written: str, parse: Callable[[str], T]) -> T:
@@ -88,8 +91,8 @@ class Section:
 def read_sections(text: str, source: str, keys: Keys) -> list[Section]:
     """Split a file into sections and entries.
 
-    ``keys`` names them: by section, the keys in lower case and as they are written.  ConfigError
-    for the first line that is none of them.
+    ``keys`` names them: for each section, from keys in lower case to their usual spelling.
+    ConfigError for the first line that is none of them.
     """
     if "\0" in text:
         raise ConfigError("holds a NUL byte; this is no tunnel's file", source=source)
@@ -122,7 +125,7 @@ def _add_entry(sections: list[Section], line: str, number: int, source: str, key
         raise ConfigError("not understood; write KEY = VALUE", source=source, line=number)
     if not sections:
         raise ConfigError(
-            f"stands in no section; put {_title(next(iter(keys)))} above it",
+            f"is in no section; put {_title(next(iter(keys)))} above it",
             source=source,
             line=number,
             key=_shown(key, keys),
@@ -142,7 +145,7 @@ def _add_entry(sections: list[Section], line: str, number: int, source: str, key
 
 
 def _shown(key: str, keys: Keys) -> str | None:
-    """An unknown key as a message may show it: what may be a part of a secret is left out."""
+    """An unknown key for a message, without any part that may be secret."""
     names = [name for known in keys.values() for name in known]
     is_short = key.isalpha() and len(key) <= _MAX_SHOWN_KEY
     is_mistyped = key.isalnum() and get_close_matches(key.lower(), names, n=1)

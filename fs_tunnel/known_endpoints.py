@@ -1,8 +1,11 @@
-"""Where a provider's clients were heard last, so that a restarted engine can find them.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A restarted engine has no sessions, and clients learn of that only when they miss answers, which
-takes them 15 seconds.  With these endpoints the engine opens the sessions itself.  They are
-customers' addresses: in a file for root alone, on a file system in memory, and in no log.
+"""Keep the latest endpoints of a provider's clients, so that a restarted engine finds them.
+
+A restarted engine has no sessions.  Clients notice only after 15 seconds without an answer.  With
+these endpoints, the engine opens the sessions itself.  They are the addresses of customers: we keep
+them in a file for root alone, on a file system in memory, and in no log.
 """
 
 import contextlib
@@ -22,7 +25,7 @@ def path(name: str) -> Path:
 
 
 def parse(text: str) -> dict[PublicKey, Endpoint]:
-    """``KEY ENDPOINT`` a line; what is neither is passed over."""
+    """Parse one ``KEY ENDPOINT`` in each line, and skip any other line."""
     found = {}
     for line in text.splitlines():
         key, _, endpoint = line.partition(" ")
@@ -32,12 +35,12 @@ def parse(text: str) -> dict[PublicKey, Endpoint]:
 
 
 def render(endpoints: Mapping[PublicKey, Endpoint]) -> str:
-    """The inverse."""
+    """Write endpoints as lines of ``KEY ENDPOINT``."""
     return "".join(f"{key.to_base64()} {endpoint}\n" for key, endpoint in endpoints.items())
 
 
 def load(name: str) -> dict[PublicKey, Endpoint]:
-    """What was kept of tunnel ``name``; nothing where nothing was, or others could write it."""
+    """Load the endpoints of tunnel ``name``; none if there are none, or others can write them."""
     try:
         descriptor = os.open(path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -50,7 +53,7 @@ def load(name: str) -> dict[PublicKey, Endpoint]:
 
 
 def save(name: str, endpoints: Mapping[PublicKey, Endpoint]) -> None:
-    """Keep them, in place of what was kept; OSError where the file cannot be written."""
+    """Replace the stored endpoints; OSError if the file cannot be written."""
     if not endpoints:
         forget(name)
         return
@@ -62,6 +65,6 @@ def save(name: str, endpoints: Mapping[PublicKey, Endpoint]) -> None:
 
 
 def forget(name: str) -> None:
-    """Remove them."""
+    """Remove the stored endpoints."""
     path(name).unlink(missing_ok=True)
     path(name).with_suffix(".endpoints.new").unlink(missing_ok=True)

@@ -1,6 +1,9 @@
-"""What a tunnel leaves behind when its engine dies, and who takes it back.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The tunnel's lock decides between a helper and the commands.
+"""Undo the changes that a tunnel leaves on the host if its engine dies.
+
+A helper or a command does it; the tunnel's lock decides between them.
 """
 
 import logging
@@ -13,8 +16,9 @@ from fs_tunnel.linux.journal.state import helper_alone, locked
 from fs_tunnel.linux.routing.links import Unreachable
 from fs_tunnel.linux.splits import splits
 from fs_tunnel.linux.systemd import failed
-from fs_wire import control, uapi
+from fs_wire import control
 from fs_wire.errors import FlowShieldError, SystemChangeError
+from fs_wire.uapi_client import is_answered
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +26,9 @@ _HELPER_DEADLINE = 5.0  # seconds
 
 
 def clean_up() -> Iterator[str]:
-    """Undo what tunnels without an engine have left, and yield their names.
+    """Undo the changes of tunnels without an engine, and yield their names.
 
-    Goes on past a failure; then SystemChangeError tells of the last one.
+    It goes on past a failure; at the end, SystemChangeError names the last one.
     """
     failure: FlowShieldError | None = None
     for name in journalled():
@@ -51,7 +55,7 @@ def clean_up() -> Iterator[str]:
 
 
 class End(Enum):
-    """What became of a tunnel whose engine has ended."""
+    """The fate of a tunnel whose engine has ended."""
 
     TAKEN_DOWN = "by another command"
     STARTED = "another command has started it again"
@@ -60,12 +64,12 @@ class End(Enum):
 
 
 def after_the_end(name: str) -> End:
-    """See to it that an ended engine leaves either nothing behind, or a way that is closed."""
-    with locked(name):  # a command that takes it down, or starts it again, may be half-way
+    """Clean up after an engine: it leaves nothing, or changes that block its traffic."""
+    with locked(name):  # a command may be taking it down, or starting it again
         journal = Journal(name)
         if not journal.is_open:
             return End.TAKEN_DOWN
-        if uapi.is_answered(name):
+        if is_answered(name):
             return End.STARTED
         if any(isinstance(change, Unreachable) for change in journal.changes):
             return End.CLOSED
@@ -75,16 +79,16 @@ def after_the_end(name: str) -> End:
 
 
 def is_missed(name: str) -> bool:
-    """Whether a tunnel that is to be up has no engine."""
-    return Journal(name).is_open and not uapi.is_answered(name)
+    """Whether a tunnel that should be up has no engine."""
+    return Journal(name).is_open and not is_answered(name)
 
 
 def wait_for_helper(name: str) -> None:
-    """Return when there is no helper, and remove what it, or one that was killed, has left."""
+    """Return when there is no helper, and remove the files that it, or a killed one, left."""
     try:
         with helper_alone(name, _HELPER_DEADLINE):
             control.helper_path(name).unlink(missing_ok=True)
-            if not failed():  # or else the tunnel is started again at once
+            if not failed():  # otherwise, it would start the tunnel again at once
                 known_endpoints.forget(name)
     except SystemChangeError as error:
         log.warning("%s and does not end; kill it by its process id", error)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From a configuration to a running tunnel, and back.
 
 ``bring_up`` starts an engine, gives it its keys over UAPI, and makes the changes of the plan.  The
@@ -40,11 +43,11 @@ def bring_up(
     *,
     keeps: Callable[[PublicKey], bool] | None = None,
 ) -> bool:
-    """Make the tunnel of ``config`` run as ``plan`` says; False where it ran already.
+    """Make the tunnel of ``config`` run as ``plan`` says; False if it ran already.
 
-    ``device`` names all peers: others are removed, but those that ``keeps`` wants.  A running
-    tunnel gets what is different, and keeps its sessions.  SystemChangeError where the host, or
-    another program, is in the way; then a tunnel that was not up is not up afterwards either.
+    ``device`` names all peers.  Other peers are removed, unless ``keeps`` wants them.  A running
+    tunnel gets only the differences, and keeps its sessions.  SystemChangeError if the host or
+    another program prevents it; then a tunnel that was down stays down.
     """
     name = config.name
     with locked(name):
@@ -61,10 +64,10 @@ def bring_up(
             _follow(journal, plan, device)
             splits.renew(name)
             return False
-        # What a client had closed must stay closed; and without a provider's firewall, the
-        # connections of its clients would be answered by the host, which ends them.
+        # A client's traffic must stay blocked.  Without a provider's firewall, the host would
+        # answer its clients' connections, and so end them.
         if is_ours:
-            log.warning("%s died before; what outlived its engine stays meanwhile", name)
+            log.warning("%s died before; the changes that outlived its engine stay meanwhile", name)
             _keep_only_what_outlived_the_link(journal)
             engine_process.wait_for_end(name)
         else:
@@ -83,8 +86,8 @@ def bring_up(
 def move(config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]) -> None:
     """Make the running client's tunnel that of ``config``, whose peer is another provider.
 
-    What closes the way is replaced in one piece and never taken away; what a crash left half-moved
-    is moved as a whole.  NotRunningError where it is not up, or is being taken down.
+    The kill switch is replaced in one piece, and is never off.  If a crash left a move unfinished,
+    the next one does all of it.  NotRunningError if the tunnel is not up, or is being taken down.
     """
     name = config.name
     with locked(name):
@@ -92,7 +95,7 @@ def move(config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]) -> 
         running = _running_client(journal)
         table = table_of(name)
         for each in _endpoints(config, device).values():
-            # Its first handshake is not to wait for a table that is replaced a moment later.
+            # The first handshake must not wait for a table that changes a moment later.
             endpoint = Endpoint.parse(each)
             permitted = PermittedEndpoint(table, endpoint.ip, endpoint.port)
             if has_table(table) and not permitted.is_there():
@@ -105,7 +108,7 @@ def move(config: TunnelConfig, device: DeviceUpdate, plan: Sequence[Change]) -> 
 
 @contextmanager
 def permitting_negotiation(name: str, endpoint: Endpoint, seconds: int) -> Iterator[int]:
-    """The mark with which packets to this TCP endpoint pass meanwhile, at most for ``seconds``.
+    """The mark with which packets to this TCP endpoint may pass, for at most ``seconds``.
 
     NotRunningError as for ``move``.
     """
@@ -127,9 +130,9 @@ def permitting_negotiation(name: str, endpoint: Endpoint, seconds: int) -> Itera
 
 
 def take_down(name: str) -> bool:
-    """Undo all that ``bring_up`` did; False where there was nothing to undo.
+    """Undo all that ``bring_up`` did; False if there was nothing to undo.
 
-    NotRunningError where the interface belongs to another program.
+    NotRunningError if the interface belongs to another program.
     """
     with locked(name):
         journal = Journal(name)
@@ -154,7 +157,7 @@ def _running_client(journal: Journal) -> DeviceStatus:
 
 
 def _endpoints(config: TunnelConfig, device: DeviceUpdate) -> dict[str, str]:
-    """What the names in the file stand for: while the way is closed, nobody can be asked."""
+    """The addresses of the file's names: nobody can resolve them while traffic is blocked."""
     found = {peer.public_key: peer.endpoint for peer in device.peers}
     return {
         str(peer.endpoint): str(found[peer.public_key])
@@ -164,7 +167,7 @@ def _endpoints(config: TunnelConfig, device: DeviceUpdate) -> dict[str, str]:
 
 
 def _follow(journal: Journal, plan: Sequence[Change], device: DeviceUpdate) -> None:
-    """Turn the changes in force into those of ``plan``; a link that is made gets its engine."""
+    """Turn the changes in force into those of ``plan``; start the engine of a new link."""
     journal.drop_others(plan)
     known = {}
     for change in plan:
@@ -179,7 +182,7 @@ def _follow(journal: Journal, plan: Sequence[Change], device: DeviceUpdate) -> N
 
 
 def _pointed(device: DeviceUpdate, known: Mapping[PublicKey, Endpoint]) -> DeviceUpdate:
-    """With endpoints for the peers that the file has none for."""
+    """Add known endpoints for the peers without one in the file."""
     return replace(
         device,
         peers=tuple(

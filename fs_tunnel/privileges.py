@@ -1,4 +1,7 @@
-"""What a command may do on this host: raise a clear error before it fails half-way."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Check a command's rights on this host, so that it fails before it changes anything."""
 
 import os
 from pathlib import Path
@@ -8,10 +11,10 @@ from fs_wire.errors import PrivilegeError
 _CAP_NET_ADMIN = 12  # capabilities(7)
 
 
-def require_root(command: str) -> None:
+def require_root(command: str, why: str = "reads what only root can see") -> None:
     """Raise PrivilegeError unless we are root."""
     if os.geteuid() != 0:
-        raise PrivilegeError(f"{command} changes interfaces and routes; run it with sudo")
+        raise PrivilegeError(f"{command} {why}; run it with sudo")
 
 
 def require_net_admin(command: str) -> None:
@@ -19,7 +22,7 @@ def require_net_admin(command: str) -> None:
 
     Root in a container may lack the capability.
     """
-    require_root(command)
+    require_root(command, "changes interfaces and routes")
     status = Path("/proc/self/status").read_text()
     effective = int(status.partition("CapEff:")[2].split()[0], 16)
     if not effective >> _CAP_NET_ADMIN & 1:

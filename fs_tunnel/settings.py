@@ -1,4 +1,7 @@
-"""From what the user names to what an engine is told: files, host names, marks and MTU."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Turn a user's file into the settings of an engine: endpoints, mark and MTU."""
 
 import contextlib
 import queue
@@ -19,7 +22,7 @@ from fs_wire.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
 
 CONFIG_DIRECTORIES = (Path("/etc/fs-tunnel"), Path("/etc/wireguard"))
 _RESOLVE_DEADLINE = 20.0  # seconds
-_RESOLVERS = 32  # names that are looked up at a time
+_RESOLVERS = 32  # names that are resolved at a time
 _OUTER_HEADERS = 80  # bytes: IPv6 40, UDP 8, WireGuard 32
 _USUAL_LINK_MTU = 1500
 _MAX_LINK_MTU = 9216
@@ -40,15 +43,15 @@ def read(conf: str) -> TunnelConfig:
 
 
 def tunnel_name(conf: str) -> str:
-    """The name of the tunnel of a file, which need not exist any more."""
+    """The name of the tunnel of a file; the file need not exist any more."""
     return check_name(Path(conf).name.removesuffix(".conf"))
 
 
 def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
     """The numeric endpoints of the peers that have one.
 
-    Where the tunnel died and keeps the way closed, nobody can be asked: then the addresses count
-    that it had.  SystemChangeError where a name has no address, or nobody tells within 20 s.
+    If the tunnel died and blocks all traffic, nobody can resolve names: then we take its earlier
+    addresses.  SystemChangeError if a name has no address, or there is no answer within 20 s.
     """
     header = Journal(config.name).header
     remembered = header.endpoints if header else {}
@@ -66,7 +69,7 @@ def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
             remedy = "check the name and the network"
             if lockdown.setting() is not None and lockdown.is_in_force():
                 remedy = (
-                    "lockdown lets nobody ask for names: write the address itself, "
+                    "lockdown lets nobody resolve names: write the address itself, "
                     "or fs-tunnel lockdown off until it is up"
                 )
             raise SystemChangeError(
@@ -76,7 +79,7 @@ def resolve(config: TunnelConfig) -> dict[PublicKey, Endpoint]:
 
 
 def choose_mark(config: TunnelConfig, protection: plans.Protection) -> int:
-    """The mark that the tunnel has while it is up, or that it is to get; 0 for none."""
+    """The mark that the tunnel has while it is up, or will get; 0 for none."""
     ours = {
         change.table
         for change in Journal(config.name).changes
@@ -91,10 +94,10 @@ def choose_mark(config: TunnelConfig, protection: plans.Protection) -> int:
 
 
 def mtu_for(endpoints: Iterable[Endpoint], mark: int) -> int:
-    """The tunnel's MTU in bytes: what fits into the narrowest first link to an endpoint."""
+    """The tunnel's MTU in bytes, which fits the narrowest first link to an endpoint."""
     outer = [links.mtu_towards(endpoint.ip, mark) for endpoint in endpoints]
     narrowest = min((mtu for mtu in outer if mtu), default=_USUAL_LINK_MTU)
-    # Beyond jumbo frames there is only the loopback, which says nothing about the path.
+    # Only the loopback is above jumbo frames, and it says nothing about the path.
     outer_mtu = narrowest if narrowest <= _MAX_LINK_MTU else _USUAL_LINK_MTU
     return max(_MIN_MTU, outer_mtu - _OUTER_HEADERS)
 
@@ -102,7 +105,7 @@ def mtu_for(endpoints: Iterable[Endpoint], mark: int) -> int:
 def device_update(
     config: TunnelConfig, endpoints: Mapping[PublicKey, Endpoint], *, port: int | None, mark: int
 ) -> DeviceUpdate:
-    """All that the engine is to know; ``port`` is used where the file has none, or 0."""
+    """All settings of the engine; ``port`` counts if the file has none, or 0."""
     interface = config.interface
     return DeviceUpdate(
         private_key=interface.private_key,
@@ -124,7 +127,7 @@ def device_update(
 
 
 def _ask(wanted: set[EndpointName]) -> dict[EndpointName, Endpoint | str]:
-    """Addresses, or why there is none; what is not known at the deadline is missing."""
+    """Addresses by name, or the reason why there is none; late answers are missing."""
     answers: dict[EndpointName, Endpoint | str] = {}
     questions: queue.SimpleQueue[EndpointName] = queue.SimpleQueue()
     done: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -138,7 +141,7 @@ def _ask(wanted: set[EndpointName]) -> dict[EndpointName, Endpoint | str]:
 
     for each in wanted:
         questions.put(each)
-    # The resolver of the C library knows no deadline: what it still does then ends with us.
+    # The resolver of the C library knows no deadline: a late lookup ends with our process.
     for _ in range(min(_RESOLVERS, len(wanted))):
         threading.Thread(target=work, daemon=True).start()
     deadline = time.monotonic() + _RESOLVE_DEADLINE
@@ -152,7 +155,7 @@ def _look_up(endpoint: EndpointName) -> Endpoint | str:
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        return getattr(error, "strerror", None) or "it is no name"
+        return getattr(error, "strerror", None) or "it is not a valid name"
     address = found[0][4]
     scope_id = address[3] if len(address) == 4 else 0
     return Endpoint(str(address[0]).partition("%")[0], int(address[1]), int(scope_id))

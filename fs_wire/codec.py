@@ -1,8 +1,12 @@
-"""Canonical CBOR of the few things that we say: one byte string per meaning.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Values are numbers, byte strings, booleans and arrays of them; no maps, floats, tags or text, so
-that nothing needs an order or a normal form, and no text of a stranger reaches a terminal.  What
-is decoded and encoded again must give the same bytes.  Source: RFC 8949, section 4.2.1.
+"""Canonical CBOR with few types: every value has exactly one byte string.
+
+Values are numbers, byte strings, booleans, and arrays of values.  There are no maps, floats, tags
+or texts.  So nothing needs an order or a normal form, and no text of a stranger reaches a
+terminal.  A value that was decoded must give the same bytes again.  Source: RFC 8949, section
+4.2.1.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,17 +23,17 @@ Value = int | bytes | bool | list[Any]
 
 
 def encode(value: Value) -> bytes:
-    """Shortest form, definite lengths."""
+    """Return the bytes of a value, in the shortest form and with definite lengths."""
     return cbor2.dumps(value, canonical=True)
 
 
 def decode_untrusted(data: bytes, most: int = MAX_BYTES) -> Value:
-    """The value that ``encode`` makes exactly these bytes of; Malformed for any other.
+    """Return the value that ``encode`` turns into exactly these bytes.
 
-    Nothing longer than ``most`` is looked at.
+    Raise Malformed if there is none, or if there are more than ``most`` bytes.
     """
     if len(data) > most:
-        raise _malformed(f"has {len(data)} bytes, and {most} are the most")
+        raise _malformed(f"has {len(data)} bytes, but at most {most} are allowed")
     try:
         value = cbor2.loads(
             data,
@@ -39,7 +43,7 @@ def decode_untrusted(data: bytes, most: int = MAX_BYTES) -> Value:
             semantic_decoders=_NO_TAGS,
         )
     except cbor2.CBORError:
-        raise _malformed("is not CBOR of depth 4 without tags") from None
+        raise _malformed("is not CBOR, has tags, or exceeds a depth of 4") from None
     _check_types(value)
     if encode(value) != data:
         raise _malformed("is not in canonical form")
@@ -51,17 +55,17 @@ def _check_types(value: object) -> None:
         for each in value:
             _check_types(each)
     elif type(value) not in (int, bytes, bool):
-        raise _malformed(f"holds a {type(value).__name__}")
+        raise _malformed(f"contains a value of type {type(value).__name__}")
 
 
 class _NoTags(Mapping[int, Callable[..., NoReturn]]):
-    """Refuses every tag before its content is made into anything."""
+    """Refuses every tag before its content becomes a value."""
 
     def __getitem__(self, tag: int) -> Callable[..., NoReturn]:
         return _refuse_tag
 
     def __iter__(self) -> NoReturn:
-        raise NotImplementedError("tags are looked up, never listed")
+        raise NotImplementedError("the decoder looks tags up, and never lists them")
 
     def __len__(self) -> int:
         return 2**64

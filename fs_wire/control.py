@@ -1,31 +1,35 @@
-"""The engine's second socket: what WireGuard's UAPI has no keys for, and how to ask for it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-One JSON object a line, each way, over ``IFNAME.control`` in the run directory:
+"""The engine's control socket: requests that WireGuard's UAPI has no keys for, and their client.
 
-    {"op": "status"}    counters and limits per peer, drops by reason, the packet path
-    {"op": "count"}     ``rx_bytes`` and ``tx_bytes`` of one ``peer``; 0 where there is none
-    {"op": "limit"}     change what a peer may use; with ``peer``, its key, and any of
-                          ``rx_rate``, ``tx_rate``   bytes a second; 0: any
-                          ``credit``                 up to which ``credit_used`` may go; 0: any
-                          ``credit_low``             bytes left when ``credit_low`` is told
+Each side sends one JSON object in a line, over ``IFNAME.control`` in the run directory:
+
+    {"op": "status"}    tell counters and limits of each peer, drops by reason, the packet path
+    {"op": "count"}     tell ``rx_bytes`` and ``tx_bytes`` of one ``peer``; 0 if there is none
+    {"op": "limit"}     limit a ``peer``, named by its key; any of these members may follow:
+                          ``rx_rate``, ``tx_rate``   bytes per second; 0: without limit
+                          ``credit``                 the most of ``credit_used``; 0: without limit
+                          ``credit_low``             bytes left when the event ``credit_low`` comes
                           ``exempt``                 TCP ADDRESS:PORT, open without credit, or null
-    {"op": "admit"}     let a ``peer`` in with these ``addresses``, a list; a session it has goes on
-    {"op": "remove"}    cut a ``peer`` off; nothing happens where there is none
-    {"op": "greet"}     open a session with every peer that has an endpoint and no session
-    {"op": "observe"}   ask these ``servers`` of STUN, a list of ADDRESS:PORT, where they see the
-                          tunnel's own socket; answers are events
+    {"op": "admit"}     add a ``peer`` with these ``addresses``, a list; it keeps a session it has
+    {"op": "remove"}    remove a ``peer``; nothing happens if there is no such peer
+    {"op": "greet"}     open a session with every peer that has an endpoint but no session
+    {"op": "observe"}   ask these STUN ``servers``, a list of ADDRESS:PORT, for the address under
+                          which they see the tunnel's socket; the answers are events
     {"op": "call"}      send one initiation to several ``endpoints`` of a ``peer``, to get through
-                          NATs; ``has_session`` says whether there is a session, and nothing is sent
-    {"op": "watch"}     from now on, this connection is told of events, too
+                          NATs; ``has_session`` tells of a session, and then nothing is sent
+    {"op": "watch"}     send events over this connection from now on, too
     {"op": "stop"}      remove the interface and exit
 
 A reply holds ``"ok": true``, or ``"ok": false`` with ``"error"``.  An event has no ``ok``:
 
     {"event": "credit_low", "peer": KEY, "credit": BYTES, "credit_used": BYTES}
-    {"event": "endpoint_moved", "peer": KEY, "endpoint": "ADDRESS:PORT"}    the first one, too
+    {"event": "endpoint_moved", "peer": KEY, "endpoint": "ADDRESS:PORT"}    also for the first one
     {"event": "observed", "server": "ADDRESS:PORT", "endpoint": "ADDRESS:PORT"}
 
-Who reads its events too slowly is hung up on: it lost some, and asks for the status again.
+If a client reads its events too slowly, the engine hangs up.  The client has lost events then, and
+asks for the status again.
 """
 
 import json
@@ -36,7 +40,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fs_wire.errors import ControlError, NotRunningError
+from fs_wire.engine_socket import connected, no_answer
+from fs_wire.errors import ControlError
 from fs_wire.types import PublicKey
 
 Message = dict[str, Any]
@@ -46,16 +51,17 @@ _CLIENT_DEADLINE = 5.0  # seconds
 
 
 def run_directory() -> Path:
-    """Where sockets and journals live: FS_TUNNEL_RUN_DIR, or /run/fs-tunnel."""
+    """Return the directory of sockets and journals: FS_TUNNEL_RUN_DIR, or /run/fs-tunnel."""
     return Path(os.environ.get("FS_TUNNEL_RUN_DIR", "/run/fs-tunnel"))
 
 
 def socket_path(ifname: str) -> Path:
+    """Return the path of the control socket of a tunnel's engine."""
     return run_directory() / f"{ifname}.control"
 
 
 def helper_path(ifname: str) -> Path:
-    """The socket of a tunnel's helper; ``helper.protocol`` says what passes there."""
+    """Return the path of the socket of a tunnel's helper."""
     return run_directory() / f"{ifname}.helper"
 
 
@@ -68,21 +74,24 @@ class Connection:
         self._lines = sock.makefile("rb")
 
     def request(self, op: str, **members: Any) -> Message:
-        """Ask, and return the reply; ControlError where the engine refuses or stays silent."""
+        """Send a request, and return the reply.
+
+        Raise ControlError if the engine refuses, or does not answer in time.
+        """
         try:
             self._socket.sendall(json.dumps({"op": op, **members}).encode() + b"\n")
             reply = self._read()
         except OSError:
-            raise self._no_answer() from None
+            raise no_answer(self._ifname) from None
         if reply.get("ok") is not True:
             why = reply.get("error") or "restart the tunnel"
             raise ControlError(f"{self._ifname}'s engine refused {op}: {why}")
         return reply
 
     def events(self) -> Iterator[Message]:
-        """Ask for events, and return them as they come, for as long as it takes.
+        """Ask for events, and yield them as they come, without a time limit.
 
-        ControlError when the engine ends, or when too many were left unread.
+        Raise ControlError if the engine ends, or if we left too many events unread.
         """
         self.request("watch")
         self._socket.settimeout(None)
@@ -93,48 +102,35 @@ class Connection:
             try:
                 event = self._read()
             except OSError:
-                raise self._no_answer() from None
+                raise no_answer(self._ifname) from None
             yield event
 
     def _read(self) -> Message:
         try:
             message = json.loads(self._lines.readline(_MAX_REPLY_BYTES))
-        except (ValueError, RecursionError):  # the last one: JSON nested too deep
-            raise self._no_answer() from None
+        except (ValueError, RecursionError):  # RecursionError: the JSON is nested too deep
+            raise no_answer(self._ifname) from None
         if not isinstance(message, dict):
-            raise self._no_answer()
+            raise no_answer(self._ifname)
         return message
-
-    def _no_answer(self) -> ControlError:
-        return ControlError(
-            f"{self._ifname}'s engine did not answer; see its log, or restart the tunnel"
-        )
 
 
 @contextmanager
 def connect(ifname: str) -> Iterator[Connection]:
-    """A connection to an engine.
+    """Connect to an engine.
 
-    NotRunningError where there is no such engine; ControlError where it cannot be reached.
+    Raise NotRunningError if there is no such engine, and ControlError if it cannot be reached.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(_CLIENT_DEADLINE)
-        try:
-            sock.connect(str(socket_path(ifname)))
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise NotRunningError(
-                f"{ifname} is not up; start it with fs-tunnel up or fs-tunnel serve"
-            ) from None
-        except OSError as error:
-            raise ControlError(
-                f"{ifname}'s engine cannot be reached: {error.strerror or error}; "
-                "run as root, and check FS_TUNNEL_RUN_DIR"
-            ) from None
+    remedy = "run as root, and check FS_TUNNEL_RUN_DIR"
+    with connected(ifname, socket_path(ifname), _CLIENT_DEADLINE, remedy) as sock:
         yield Connection(ifname, sock)
 
 
 def status(ifname: str) -> Message:
-    """One engine: ``peers`` by public key, ``drops`` by reason, and more; errors as above."""
+    """Return an engine's status, with ``peers`` by public key and ``drops`` by reason.
+
+    Errors as in ``connect`` and ``Connection.request``.
+    """
     with connect(ifname) as connection:
         return connection.request("status")
 
@@ -146,6 +142,6 @@ def greet(ifname: str) -> None:
 
 
 def limit(ifname: str, peer: PublicKey, **limits: int | str | None) -> None:
-    """Change what a peer may use: the members of the ``limit`` request; errors as above."""
+    """Limit a peer; ``limits`` are the members of the ``limit`` request; errors as above."""
     with connect(ifname) as connection:
         connection.request("limit", peer=peer.to_base64(), **limits)

@@ -1,33 +1,36 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The root of every error that FlowShield raises on purpose, and the shared errors.
 
 FlowShieldError                 base; the message is one line and ends with the remedy
-├── UsageError                  the user's command or arguments are wrong        (exit 2)
-│   └── ConfigError             a configuration file: names file, line and key   (exit 2)
-├── NotRunningError             the tunnel named is not up                       (exit 3)
-├── PrivilegeError              root, or a capability, is missing                (exit 4)
-├── SystemChangeError           the host refused a change: link, route, firewall (exit 1)
-├── ControlError                the engine refused, or did not answer            (exit 1)
-└── Malformed                   a stranger's bytes that ``encode`` makes of no value  (exit 1)
+├── UsageError                  the user's command or arguments are wrong             (exit 2)
+│   └── ConfigError             a configuration file is wrong: names file, line, key  (exit 2)
+├── NotRunningError             the named tunnel is not up                            (exit 3)
+├── PrivilegeError              the process lacks root, or a capability               (exit 4)
+├── SystemChangeError           the host refused a change: link, route, firewall      (exit 1)
+├── ControlError                the engine refused, or did not answer                 (exit 1)
+└── Malformed                   a stranger's bytes have the wrong form                (exit 1)
 """
 
 
 class FlowShieldError(Exception):
-    """Base of all expected failures; ``exit_code`` is what a command ends with."""
+    """Base of all expected errors; a command ends with ``exit_code``."""
 
     exit_code = 1
 
 
 class UsageError(FlowShieldError):
-    """A wrong command line or argument."""
+    """A command or an argument is wrong."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A configuration that cannot be used.
+    """A configuration cannot be used.
 
-    ``source`` is the file's name, ``line`` is 1-based, ``key`` is as it was written; each may be
-    None where it does not apply.
+    ``source`` is the file's name, ``line`` counts from 1, and ``key`` is as the user wrote it.
+    Each is None if it does not apply.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class ConfigError(UsageError):
 
 
 class NotRunningError(FlowShieldError):
-    """The tunnel that was named is not up."""
+    """The named tunnel is not up."""
 
     exit_code = 3
 
@@ -65,4 +68,4 @@ class ControlError(FlowShieldError):
 
 
 class Malformed(FlowShieldError):
-    """A stranger's bytes are not canonical, fit no schema, or are too long or too deep."""
+    """A stranger's bytes are not canonical, do not fit the schema, or are too long or too deep."""

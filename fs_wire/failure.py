@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """An error that nobody expected, as a line that passes from a process to whoever started it."""
 
 _MOST = 300  # characters

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Loads what libraries import only when they first use it, while the program can still be read.
 
 A process that gives up root may find its own program in a folder that it cannot enter: a home of

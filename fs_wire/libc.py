@@ -1,4 +1,7 @@
-"""System calls that Python has no words for."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""System calls that Python does not offer."""
 
 import ctypes
 import os
@@ -13,17 +16,20 @@ PR_SET_NO_NEW_PRIVS = 38
 
 
 def call(function: str, *arguments: object) -> int:
-    """Call a function of the C library that returns -1 with errno; OSError then."""
+    """Call a function of the C library, and return its result; raise OSError if it is negative."""
     return _checked(function, getattr(_libc, function)(*arguments))
 
 
 def system_call(number: int, *arguments: object) -> int:
-    """As ``call``, for a system call that the C library has no function for."""
+    """Make a system call that has no function in the C library; results as in ``call``."""
     return _checked(f"system call {number}", _libc.syscall(ctypes.c_long(number), *arguments))
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Change the calling process or thread; OSError where the kernel refuses."""
+    """Change the calling process or thread; raise OSError if the kernel refuses.
+
+    Source: prctl(2).
+    """
     padded = (*arguments, 0, 0, 0, 0)[:4]
     return call("prctl", ctypes.c_int(option), *(ctypes.c_ulong(each) for each in padded))
 

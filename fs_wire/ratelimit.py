@@ -1,7 +1,10 @@
-"""How many signatures one source may have us check: a check costs more than a message.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A token bucket per source, asked before any arithmetic.  A source is whatever the shell takes for
-one: an address or a /64 outside of the tunnel, a peer inside.
+"""A rate limit for each source: one token bucket, asked before an expensive check.
+
+Signatures are such a check: it costs us more than the message cost its sender.  The shell decides
+on the sources: an address or a /64 outside of the tunnel, a peer inside.
 """
 
 from collections import OrderedDict
@@ -9,21 +12,25 @@ from collections.abc import Hashable
 
 
 class RateLimiter:
-    """Bounded in memory: a source that has been quiet is forgotten, and the oldest make room."""
+    """Limits each source, in bounded memory.
+
+    It forgets a source whose bucket is full again.  If there are too many sources, it forgets those
+    that were quiet for longest.
+    """
 
     __slots__ = ("_burst", "_buckets", "_max_sources", "_rate")
 
     def __init__(self, rate: float, burst: float, max_sources: int = 65536) -> None:
-        """``rate`` a second in the long run, ``burst`` at once."""
+        """Allow each source ``burst`` at once, and ``rate`` per second in the long run."""
         self._rate, self._burst, self._max_sources = rate, burst, max_sources
-        # source: (tokens, when they were counted), least recently seen first
+        # source: (tokens, time of that count); the least recently seen source is first
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def allow(self, source: Hashable, now: float) -> bool:
-        """Whether ``source`` may have one more; takes the token if so."""
+        """Take one token of ``source``; return False if it has none.  ``now`` is in seconds."""
         tokens, counted = self._buckets.pop(source, (self._burst, now))
         self._forget_the_quiet(now)
         tokens = min(self._burst, tokens + (now - counted) * self._rate)

@@ -1,8 +1,11 @@
-"""Records as arrays: what each field may be stands at its type, and is checked in one place.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A record is a frozen dataclass whose fields are annotated with a kind: ``Annotated[int, Uint(32)]``
-or one of the names below.  ``to_value`` and ``from_value_untrusted`` go between it and the array
-of its fields, in their order.
+"""Records as arrays: the type of each field defines its valid values, and this module checks them.
+
+A record is a frozen dataclass.  The annotation of each field has a kind: ``Annotated[int,
+Uint(32)]`` or one of the names below.  ``to_value`` turns a record into the array of its fields,
+and ``from_value_untrusted`` turns an array into a record.
 """
 
 from dataclasses import dataclass, fields, is_dataclass
@@ -18,18 +21,18 @@ _AMOUNT_LEN = 12
 
 
 class Kind(Protocol):
-    """Between a field's value and its CBOR."""
+    """Translates between a field and its value in CBOR."""
 
     def to_value(self, field: Any) -> Value: ...
 
     def from_value_untrusted(self, value: Value) -> Any:
-        """Malformed where it is no such field."""
+        """Return the field; raise Malformed if the value does not fit."""
         ...
 
 
 @dataclass(frozen=True)
 class Uint:
-    """A number of so many bits, at most 64."""
+    """An unsigned number of ``bits`` bits, at most 64."""
 
     bits: int
 
@@ -43,7 +46,7 @@ class Uint:
 
 
 class _Amount:
-    """Base units: 96 bits as 12 bytes, for CBOR's numbers end at 64."""
+    """Base units: 96 bits as 12 bytes, because a number in CBOR has at most 64 bits."""
 
     def to_value(self, field: int) -> Value:
         return field.to_bytes(_AMOUNT_LEN, "big")
@@ -64,7 +67,7 @@ class _Flag:
 
 @dataclass(frozen=True)
 class BytesUpTo:
-    """A byte string of at most so many bytes."""
+    """A byte string of at most ``most`` bytes."""
 
     most: int
 
@@ -79,7 +82,7 @@ class BytesUpTo:
 
 @dataclass(frozen=True)
 class Bytes:
-    """A byte string of one length."""
+    """A byte string of exactly ``length`` bytes."""
 
     length: int
 
@@ -99,7 +102,7 @@ class _WireGuardKey:
 
 
 class _Ip:
-    """4 or 16 bytes."""
+    """An IP address: 4 or 16 bytes."""
 
     def to_value(self, field: IPAddress) -> Value:
         return field.packed
@@ -111,7 +114,7 @@ class _Ip:
 
 
 class _Endpoint:
-    """An address and a port; no scope, which means nothing on another host."""
+    """An address and a port, without a scope, which means nothing on another host."""
 
     def to_value(self, field: Endpoint) -> Value:
         return [ip_address(field.ip).packed, field.port]
@@ -127,7 +130,7 @@ class _Endpoint:
 
 @dataclass(frozen=True)
 class ListOf:
-    """At most so many of a kind; a tuple in the record."""
+    """At most ``most`` items of a kind; the record has a tuple."""
 
     kind: Kind
     most: int
@@ -143,7 +146,7 @@ class ListOf:
 
 @dataclass(frozen=True)
 class Record:
-    """A record within a record."""
+    """A record inside a record."""
 
     record: type
 
@@ -169,16 +172,16 @@ Endpoints = Annotated[tuple[Endpoint, ...], ListOf(_Endpoint(), 4)]
 
 T = TypeVar("T")
 
-_KINDS: dict[type[Any], tuple[tuple[str, Kind], ...]] = {}  # looked up once for each record
+_KINDS: dict[type[Any], tuple[tuple[str, Kind], ...]] = {}  # the kinds of each record seen so far
 
 
 def to_value(record: Any) -> list[Any]:
-    """The array of a record's fields."""
+    """Return the array of a record's fields."""
     return [kind.to_value(getattr(record, name)) for name, kind in _kinds(type(record))]
 
 
 def from_value_untrusted(record: type[T], value: Value) -> T:
-    """The record that ``to_value`` makes this array of; Malformed where there is none."""
+    """Return the record that ``to_value`` turns into this array; raise Malformed if none does."""
     kinds = _kinds(record)
     if type(value) is not list or len(value) != len(kinds):
         raise _malformed(f"{len(kinds)} fields of {record.__name__}")
@@ -188,12 +191,15 @@ def from_value_untrusted(record: type[T], value: Value) -> T:
 
 
 def to_bytes(record: Any) -> bytes:
-    """The canonical CBOR of a record."""
+    """Return the canonical CBOR of a record."""
     return encode(to_value(record))
 
 
 def from_bytes_untrusted(record: type[T], data: bytes, most: int = MAX_BYTES) -> T:
-    """The reverse of ``to_bytes``; Malformed for any other bytes, or more than ``most``."""
+    """Return the record that ``to_bytes`` turns into exactly these bytes.
+
+    Raise Malformed if there is none, or if there are more than ``most`` bytes.
+    """
     return from_value_untrusted(record, decode_untrusted(data, most))
 
 

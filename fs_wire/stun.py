@@ -1,8 +1,10 @@
-"""STUN's Binding alone (RFC 8489): where a socket is seen from outside.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A request is padded to the size of the largest answer, and only such requests are answered: whoever
-sends them with another's address as their source gains nothing by it, for no answer is larger than
-what it cost him.
+"""The Binding request of STUN (RFC 8489): it tells the address under which others see a socket.
+
+A request is padded to the size of the largest answer, and a shorter request gets no answer.  So no
+answer is larger than its request.  An attacker that forges the source of requests gains nothing.
 """
 
 from ipaddress import ip_address
@@ -13,12 +15,13 @@ from fs_wire.types import Endpoint
 
 PORT = 3478  # section 18.6
 TRANSACTION_LEN = 12
-REQUEST_LEN = 44  # as an answer with an address of IPv6
-MAX_LEN = 548  # of what is parsed: section 6.1's limit where the path's MTU is not known
+REQUEST_LEN = 44  # the length of an answer with an IPv6 address
+MAX_LEN = 548  # bytes of a message: the limit of section 6.1 if the path's MTU is not known
 
 _REQUEST, _SUCCESS = 0x0001, 0x0101
 _MAGIC = 0x2112A442
-_MAPPED, _SOFTWARE = 0x0020, 0x8022  # XOR-MAPPED-ADDRESS; the latter may be ignored, so it pads
+# XOR-MAPPED-ADDRESS has the answer.  SOFTWARE is the padding, because a server may ignore it.
+_MAPPED, _SOFTWARE = 0x0020, 0x8022
 _header = Struct("!HHI12s")
 _attribute = Struct("!HH")
 _FAMILIES = {1: 4, 2: 16}  # bytes of an address
@@ -27,19 +30,19 @@ assert _header.size + _attribute.size + 4 + 16 == REQUEST_LEN
 
 
 def is_answer(data: bytes) -> bool:
-    """Whether a datagram claims to be one; nothing of WireGuard begins like that."""
+    """Whether a datagram claims to be an answer; no message of WireGuard begins like that."""
     return data[:2] == b"\x01\x01" and data[4:8] == _MAGIC.to_bytes(4, "big")
 
 
 def request(transaction: bytes) -> bytes:
-    """A question of ``REQUEST_LEN`` bytes; ``transaction`` is 12 random ones."""
+    """Return a request of ``REQUEST_LEN`` bytes; ``transaction`` is 12 random bytes."""
     padding = REQUEST_LEN - _header.size - _attribute.size
     attribute = _attribute.pack(_SOFTWARE, padding) + bytes(padding)
     return _header.pack(_REQUEST, len(attribute), _MAGIC, transaction) + attribute
 
 
 def answer(transaction: bytes, seen: Endpoint) -> bytes:
-    """Where the request came from: 32 bytes, or 44 with an address of IPv6."""
+    """Return the answer for a request from ``seen``: 32 bytes for IPv4, 44 for IPv6."""
     packed = ip_address(seen.ip).packed
     family = 1 if len(packed) == 4 else 2
     port = seen.port ^ _MAGIC >> 16
@@ -49,15 +52,18 @@ def answer(transaction: bytes, seen: Endpoint) -> bytes:
 
 
 def parse_request_untrusted(data: bytes) -> bytes:
-    """The transaction of a request that is large enough to be answered; Malformed otherwise."""
+    """Return the transaction of a request, 12 bytes.
+
+    Raise Malformed if it is no request, or if it is too short to be answered.
+    """
     transaction, _ = _parse_untrusted(data, _REQUEST)
     if len(data) < REQUEST_LEN:
-        raise Malformed("a request is smaller than its answer may be; pad it to 44 bytes")
+        raise Malformed("a request is shorter than its answer may be; pad it to 44 bytes")
     return transaction
 
 
 def parse_answer_untrusted(data: bytes) -> tuple[bytes, Endpoint]:
-    """Transaction, and the endpoint that was seen; Malformed where there is none."""
+    """Return the transaction of an answer, and the endpoint in it; raise Malformed if none is."""
     transaction, attributes = _parse_untrusted(data, _SUCCESS)
     value = attributes.get(_MAPPED, b"")
     length = _FAMILIES.get(value[1]) if len(value) > 4 else None
@@ -70,12 +76,12 @@ def parse_answer_untrusted(data: bytes) -> tuple[bytes, Endpoint]:
 
 
 def _parse_untrusted(data: bytes, kind: int) -> tuple[bytes, dict[int, bytes]]:
-    """Transaction and attributes, of several with one type the first (section 14)."""
+    """Return transaction and attributes; the first attribute of a type counts (section 14)."""
     if not _header.size <= len(data) <= MAX_LEN:
-        raise Malformed("no message of STUN has this size")
+        raise Malformed("a message of STUN has another size")
     said, length, magic, transaction = _header.unpack_from(data)
     if (said, magic, length) != (kind, _MAGIC, len(data) - _header.size) or length % 4:
-        raise Malformed("this is no such message of STUN")
+        raise Malformed("this is not the expected message of STUN")
     attributes: dict[int, bytes] = {}
     position = _header.size
     while position < len(data):
@@ -89,6 +95,9 @@ def _parse_untrusted(data: bytes, kind: int) -> tuple[bytes, dict[int, bytes]]:
 
 
 def _masked(packed: bytes, transaction: bytes) -> bytes:
-    """Exclusive or with magic cookie and transaction, so that no NAT rewrites it."""
+    """Mask an address with magic cookie and transaction (section 14.2).
+
+    So no NAT recognizes the address and rewrites it.
+    """
     mask = _MAGIC.to_bytes(4, "big") + transaction
     return bytes(each ^ other for each, other in zip(packed, mask, strict=False))

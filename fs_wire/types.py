@@ -1,6 +1,9 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keys and endpoints: the vocabulary that every package of the project may import.
 
-Keys hide their bytes from ``repr`` and therefore from logs and tracebacks.
+Secret keys hide their bytes from ``repr``, and therefore from logs and tracebacks.
 """
 
 import base64
@@ -19,41 +22,48 @@ IPNetwork = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Key:
-    """32 raw bytes, written as base64 by people and as hex by the UAPI."""
+    """32 raw bytes; people write them as base64, and the UAPI as hexadecimal.
+
+    Raise UsageError for another length.
+    """
 
     raw: bytes
 
     def __post_init__(self) -> None:
         if len(self.raw) != KEY_LEN:
-            raise UsageError(f"a key is {KEY_LEN} bytes, not {len(self.raw)}; make one with genkey")
+            raise UsageError(
+                f"a key has {KEY_LEN} bytes, not {len(self.raw)}; make one with genkey"
+            )
 
     @classmethod
     def from_base64(cls, text: str) -> Self:
-        """Parse the 44 characters that ``wg genkey`` writes; UsageError for anything else."""
+        """Parse the 44 characters that ``wg genkey`` writes; raise UsageError otherwise."""
         try:
             raw = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raw = b""
-        # b64decode forgives stray bits in the last character; the canonical form does not.
+        # b64decode accepts stray bits in the last character, but the canonical form has none.
         if len(raw) != KEY_LEN or base64.b64encode(raw).decode() != text:
-            raise UsageError("a key is 44 characters of base64 ending in '='; copy it whole")
+            raise UsageError("a key has 44 characters of base64 and ends in '='; copy it whole")
         return cls(raw)
 
     @classmethod
     def from_hex(cls, text: str) -> Self:
-        """Parse the 64 hexadecimal characters of the UAPI; UsageError for anything else."""
+        """Parse the 64 hexadecimal characters of the UAPI; raise UsageError otherwise."""
         try:
             raw = bytes.fromhex(text)
         except ValueError:
             raw = b""
         if len(raw) != KEY_LEN or len(text) != 2 * KEY_LEN:
-            raise UsageError("a key is 64 hexadecimal characters; copy it whole")
+            raise UsageError("a key has 64 hexadecimal characters; copy it whole")
         return cls(raw)
 
     def to_base64(self) -> str:
+        """Return the 44 characters of base64."""
         return base64.b64encode(self.raw).decode()
 
     def to_hex(self) -> str:
+        """Return the 64 hexadecimal characters."""
         return self.raw.hex()
 
 
@@ -67,7 +77,7 @@ class PrivateKey(_Key):
 
 
 class PresharedKey(_Key):
-    """The symmetric key mixed into a handshake; all zeroes where none is configured."""
+    """The symmetric key in a handshake; it is all zeroes if none is configured."""
 
     __slots__ = ()
 
@@ -76,7 +86,7 @@ class PresharedKey(_Key):
 
 
 class PublicKey(_Key):
-    """An X25519 public key: a peer's name."""
+    """An X25519 public key, which names a peer."""
 
     __slots__ = ()
 
@@ -89,7 +99,10 @@ NO_PRESHARED_KEY = PresharedKey(bytes(KEY_LEN))
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A numeric UDP address. ``scope_id`` is the interface index of a link-local IPv6 address."""
+    """An IP address and a port.
+
+    ``scope_id`` is the interface index of a link-local IPv6 address, and 0 otherwise.
+    """
 
     ip: str
     port: int
@@ -97,7 +110,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse ``192.0.2.1:51820`` or ``[2001:db8::1]:51820``; UsageError for anything else."""
+        """Parse ``192.0.2.1:51820`` or ``[2001:db8::1]:51820``; raise UsageError otherwise."""
         host, colon, port = text.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
         host, percent, scope = (host[1:-1] if bracketed else host).partition("%")
@@ -122,10 +135,10 @@ class Endpoint:
 
 
 def parse_network(text: str) -> IPNetwork:
-    """Parse ``10.0.0.0/8``, or an address alone; ValueError for anything else.
+    """Parse ``10.0.0.0/8``, or an address alone; raise ValueError otherwise.
 
-    Host bits are cleared, as ``wg`` does. Unlike ipaddress, it takes no netmask and no zone, which
-    might hold any character.
+    The function clears host bits, as ``wg`` does.  Unlike ipaddress, it accepts no netmask and no
+    zone, which could contain any character.
     """
     address, slash, length = text.partition("/")
     if "%" in address or (slash and not (length.isascii() and length.isdigit())):
@@ -134,7 +147,7 @@ def parse_network(text: str) -> IPNetwork:
 
 
 def _digits(text: str, limit: int) -> int:
-    """A number below ``limit``; int() alone would take signs, spaces and underscores."""
+    """Return a number below ``limit``; int() alone would accept signs, spaces and underscores."""
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < limit):
         raise ValueError("not a number in range")
     return int(text)

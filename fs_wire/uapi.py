@@ -1,20 +1,22 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard's cross-platform UAPI: the words that ``wg`` and an engine exchange.
 
-Source: https://www.wireguard.com/xplatform/, and ipc-uapi.h of wireguard-tools.  A request is
-``get=1`` or ``set=1``, further ``key=value`` lines, and an empty line; a reply ends with
-``errno=N`` and an empty line.  Keys are in hexadecimal.
+A request is ``get=1`` or ``set=1``, further ``key=value`` lines, and an empty line.  A reply ends
+with ``errno=N`` and an empty line.  Keys are in hexadecimal.  Source:
+https://www.wireguard.com/xplatform/, and ipc-uapi.h of wireguard-tools.
 """
 
 import errno
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from fs_wire.errors import ControlError, NotRunningError, UsageError
+from fs_wire.errors import ControlError, UsageError
 from fs_wire.types import (
     Endpoint,
     IPNetwork,
@@ -24,16 +26,13 @@ from fs_wire.types import (
     parse_network,
 )
 
-_DEADLINE = 5.0  # seconds for an answer
-_SET_DEADLINE = 30.0  # seconds; 10,000 peers take one on a fast machine
-_MAX_REPLY_BYTES = 64 << 20
 _NO_KEY = "0" * 64
 _NS_PER_S = 1_000_000_000
 _T = TypeVar("_T")
 
 
 class UapiError(ControlError):
-    """A request that is refused with an errno."""
+    """An engine refuses a request with an errno."""
 
     def __init__(self, number: int, message: str = "") -> None:
         self.errno = number
@@ -42,7 +41,7 @@ class UapiError(ControlError):
 
 @dataclass(frozen=True, slots=True)
 class AllowedIPChange:
-    """A network to give to a peer, or to take from it."""
+    """A network to give to a peer, or to take from it if ``remove`` is true."""
 
     network: IPNetwork
     remove: bool = False
@@ -50,7 +49,7 @@ class AllowedIPChange:
 
 @dataclass(frozen=True, slots=True)
 class PeerUpdate:
-    """What to change of one peer; None leaves a value as it is."""
+    """The changes of one peer; None leaves a value as it is."""
 
     public_key: PublicKey
     remove: bool = False
@@ -64,7 +63,7 @@ class PeerUpdate:
 
 @dataclass(frozen=True, slots=True)
 class DeviceUpdate:
-    """What to change of an interface; None leaves a value as it is."""
+    """The changes of an interface; None leaves a value as it is."""
 
     private_key: PrivateKey | None = None
     remove_private_key: bool = False
@@ -76,7 +75,11 @@ class DeviceUpdate:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """One peer: ``last_handshake_ns`` is Unix time, 0 for never; bytes are those on the wire."""
+    """The state of one peer.
+
+    ``last_handshake_ns`` is in nanoseconds since the epoch, 0 for never.  ``tx_bytes`` and
+    ``rx_bytes`` count the bytes on the wire, and ``persistent_keepalive`` is in seconds, 0 for off.
+    """
 
     public_key: PublicKey
     preshared_key: PresharedKey | None
@@ -90,7 +93,7 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """An interface; ``listen_port`` is 0 until it was up, ``fwmark`` 0 for none."""
+    """The state of an interface; ``listen_port`` is 0 before it was up, ``fwmark`` 0 for none."""
 
     private_key: PrivateKey | None
     listen_port: int
@@ -99,26 +102,19 @@ class DeviceStatus:
 
 
 def socket_path(ifname: str) -> Path:
-    """Where ``wg`` looks for the engine of an interface."""
+    """Return the path at which ``wg`` looks for the engine of an interface."""
     return Path("/var/run/wireguard") / f"{ifname}.sock"
 
 
-def is_answered(ifname: str) -> bool:
-    """Whether an engine listens on the socket of this interface."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(_DEADLINE)
-        try:
-            sock.connect(str(socket_path(ifname)))
-        except OSError:
-            return False
-    return True
-
-
-# An engine's side.
+# The engine's side.
 
 
 def parse_set_untrusted(body: str) -> DeviceUpdate:
-    """Parse what follows ``set=1``; UapiError EINVAL for what is not understood."""
+    """Parse the lines after ``set=1``.
+
+    Raise UapiError with EINVAL if a line is wrong, and with EPROTONOSUPPORT for another version of
+    the protocol.
+    """
     update, peers = DeviceUpdate(), []
     lines = [line for line in body.split("\n") if line]
     for position, line in enumerate(lines):
@@ -127,13 +123,13 @@ def parse_set_untrusted(body: str) -> DeviceUpdate:
             peers = list(_parse_peers(lines[position:]))
             break
         if key not in _DEVICE_KEYS:
-            raise UapiError(errno.EINVAL, f"{key!r} is no key of an interface")
+            raise UapiError(errno.EINVAL, f"{key!r} is not a key of an interface")
         update = _DEVICE_KEYS[key](update, value)
     return replace(update, peers=tuple(peers))
 
 
 def render_get(status: DeviceStatus) -> str:
-    """The reply to ``get=1``, without its ``errno``."""
+    """Return the reply to ``get=1``, without its ``errno``."""
     lines = []
     if status.private_key is not None:
         lines.append(f"private_key={status.private_key.to_hex()}")
@@ -158,11 +154,11 @@ def render_get(status: DeviceStatus) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-# A client's side.
+# The client's side.
 
 
 def render_set(update: DeviceUpdate) -> str:
-    """What follows ``set=1``."""
+    """Return the lines after ``set=1``."""
     lines = []
     if update.remove_private_key:
         lines.append(f"private_key={_NO_KEY}")
@@ -180,7 +176,7 @@ def render_set(update: DeviceUpdate) -> str:
 
 
 def parse_get(text: str) -> DeviceStatus:
-    """Parse an engine's reply to ``get=1``; ControlError where it makes no sense."""
+    """Parse an engine's reply to ``get=1``; raise ControlError if a value is wrong."""
     device: dict[str, str] = {}
     peers: list[dict[str, list[str]]] = []
     for line in text.split("\n"):
@@ -200,72 +196,14 @@ def parse_get(text: str) -> DeviceStatus:
             peers=tuple(_parse_peer_status(peer) for peer in peers),
         )
     except (ValueError, UsageError):
-        raise ControlError("the engine's answer makes no sense; restart the tunnel") from None
-
-
-class UapiClient:
-    """Talks to the engine of one interface; one connection a request."""
-
-    def __init__(self, ifname: str) -> None:
-        self._ifname = ifname
-
-    def get(self) -> DeviceStatus:
-        """What the interface is; NotRunningError where there is none."""
-        return parse_get(self._request("get=1\n\n", _DEADLINE))
-
-    def set(self, update: DeviceUpdate) -> None:
-        """Change the interface; UapiError with the engine's errno where it refuses."""
-        self._request(f"set=1\n{render_set(update)}\n", _SET_DEADLINE)
-
-    def _request(self, request: str, seconds: float) -> str:
-        deadline = time.monotonic() + seconds
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(seconds)
-            try:
-                sock.connect(str(socket_path(self._ifname)))
-            except (FileNotFoundError, ConnectionRefusedError):
-                raise NotRunningError(
-                    f"{self._ifname} is not up; start it with fs-tunnel up or fs-tunnel serve"
-                ) from None
-            except OSError as error:
-                raise ControlError(
-                    f"{self._ifname}'s engine cannot be reached: {error.strerror or error}; "
-                    "run as root"
-                ) from None
-            try:
-                sock.sendall(request.encode())
-                reply = _receive_reply(sock, deadline)
-            except OSError:
-                raise ControlError(
-                    f"{self._ifname}'s engine did not answer; see its log, or restart the tunnel"
-                ) from None
-        text, _, number = reply.rpartition("errno=")
-        if int(number):
-            raise UapiError(abs(int(number)))  # wireguard-go's are negative, as ours are
-        return text
+        raise ControlError("the engine's answer has a wrong value; restart the tunnel") from None
 
 
 # Helpers.
 
 
-def _receive_reply(sock: socket.socket, deadline: float) -> str:
-    """Read up to the empty line that ends a reply; OSError where it ends before, or takes long."""
-    reply = bytearray()
-    while not reply.endswith(b"\n\n"):
-        # A timeout of zero would mean not to wait at all, which is another error.
-        sock.settimeout(max(0.001, deadline - time.monotonic()))
-        chunk = sock.recv(1 << 20)
-        reply += chunk
-        if not chunk or len(reply) > _MAX_REPLY_BYTES:
-            raise OSError("no whole reply")
-    text = reply.decode("ascii", "replace").strip("\n")
-    if not text.rpartition("errno=")[2].removeprefix("-").isdigit():
-        raise OSError("no errno")
-    return text
-
-
 def _parse_peers(lines: list[str]) -> Iterator[PeerUpdate]:
-    """A peer begins at its public key, and ends where the next one begins."""
+    """Yield each peer; its lines begin with its public key."""
     peer: PeerUpdate | None = None
     networks: list[AllowedIPChange] = []  # one peer may have a hundred thousand
     for line in lines:
@@ -279,7 +217,7 @@ def _parse_peers(lines: list[str]) -> Iterator[PeerUpdate]:
         elif peer is not None and key in _PEER_KEYS:
             peer = _PEER_KEYS[key](peer, value)
         else:
-            raise UapiError(errno.EINVAL, f"{key!r} is no key of a peer")
+            raise UapiError(errno.EINVAL, f"{key!r} is not a key of a peer")
     if peer is not None:
         yield replace(peer, allowed_ips=tuple(networks))
 
@@ -288,7 +226,7 @@ def _parse(parse: Callable[[str], _T], value: str) -> _T:
     try:
         return parse(value)
     except (ValueError, UsageError) as error:
-        raise UapiError(errno.EINVAL, f"a value is not understood: {error}") from None
+        raise UapiError(errno.EINVAL, f"a value is wrong: {error}") from None
 
 
 def _number(limit: int) -> Callable[[str], int]:
@@ -315,14 +253,14 @@ def _flag(value: str) -> bool:
 
 
 def _endpoint(text: str) -> Endpoint:
-    """An endpoint. The zone of a link-local address is a link's name to wg, a number to us."""
+    """Parse an endpoint; the zone of a link-local address may be a link's name, as in ``wg``."""
     address, percent, rest = text.partition("%")
     zone, bracket, port = rest.partition("]")
     if percent and not zone.isdigit():
         try:
             zone = str(socket.if_nametoindex(zone))
         except OSError:
-            raise ValueError("no link has the name of the zone") from None
+            raise ValueError("no link has this name") from None
     return Endpoint.parse(f"{address}{percent}{zone}{bracket}{port}")
 
 
@@ -333,7 +271,7 @@ def _private_key(update: DeviceUpdate, value: str) -> DeviceUpdate:
 
 
 def _allowed_ip(value: str) -> AllowedIPChange:
-    # A leading minus takes the network away: wireguard-tools of 2025 and later.
+    # wireguard-tools of 2025 and later write a minus before a network to remove.
     remove = value.startswith("-")
     network = _parse(parse_network, value.removeprefix("-"))
     return AllowedIPChange(network, remove)
@@ -341,7 +279,7 @@ def _allowed_ip(value: str) -> AllowedIPChange:
 
 def _protocol_version(peer: PeerUpdate, value: str) -> PeerUpdate:
     if value != "1":
-        raise UapiError(errno.EPROTONOSUPPORT, "only version 1 of WireGuard is spoken")
+        raise UapiError(errno.EPROTONOSUPPORT, "this engine speaks only version 1 of WireGuard")
     return peer
 
 

@@ -1,4 +1,7 @@
-"""Listening UNIX sockets that only their owner can open, and who is at the other end."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Listening UNIX sockets that only their owner can open, and the user of a connection."""
 
 import asyncio
 import os
@@ -12,11 +15,11 @@ _UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
 def listen_privately(path: Path) -> socket.socket:
-    """Make a socket of mode 0600 at ``path``, in place of what is there.
+    """Make a listening socket of mode 0600 at ``path``; it replaces a file that is there.
 
-    SystemChangeError where it cannot be made; a path holds at most about 100 bytes.
+    Raise SystemChangeError if that fails; a path may have at most about 100 bytes.
     """
-    # It gets its name once it listens: wg deletes sockets that refuse connections.
+    # The socket gets its name after it listens, because wg deletes sockets that refuse connections.
     unnamed = path.with_name(f".{path.name}.{os.getpid()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     umask = os.umask(0o077)
@@ -28,7 +31,7 @@ def listen_privately(path: Path) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SystemChangeError(
-            f"the socket {path} cannot be made: {error.strerror or error}; check its directory"
+            f"cannot make the socket {path}: {error.strerror or error}; check its directory"
         ) from None
     finally:
         os.umask(umask)
@@ -36,15 +39,15 @@ def listen_privately(path: Path) -> socket.socket:
 
 
 def is_ours_or_roots(writer: asyncio.StreamWriter) -> bool:
-    """Whether the other end of a connection may command us.
+    """Whether our own user or root is at the other end of a connection, and may command us.
 
-    The socket's mode says so already; it is asked again, for a mode can be changed.
+    The socket's mode ensures the same, but somebody could change the mode.
     """
     return peer_uid(writer) in (0, os.geteuid())
 
 
 def peer_uid(writer: asyncio.StreamWriter) -> int:
-    """The user at the other end of a connection: unix(7), SO_PEERCRED."""
+    """Return the user at the other end of a connection.  Source: unix(7), SO_PEERCRED."""
     connection = writer.get_extra_info("socket")
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     _, uid, _ = _UCRED.unpack(credentials)

@@ -1,4 +1,7 @@
-"""Running without rights: a child's program from its start, or this process from here on.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Gives up rights: for another program from its start, or for this process from now on.
 
 Source: setpriv(1), capabilities(7), prctl(2).
 """
@@ -12,24 +15,26 @@ from collections.abc import Sequence
 from fs_wire import late_imports, libc
 from fs_wire.errors import SystemChangeError
 
-# The first of them that there is: Debian's dnsmasq-base makes one that owns nothing.
+# The first of these users that exists is taken.  Debian's dnsmasq-base makes ``dnsmasq``, which
+# owns nothing.
 _USERS = ("dnsmasq", "nobody")
 
 
 def nobody() -> pwd.struct_passwd:
-    """A user who may do nothing; SystemChangeError where there is none."""
+    """Return a user without rights; raise SystemChangeError if there is none."""
     for name in _USERS:
         try:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise SystemChangeError("there is no user nobody to run a resolver; add it, or give --no-dns")
+    raise SystemChangeError("there is no user nobody for the resolver; add it, or give --no-dns")
 
 
 def unprivileged(argv: Sequence[str]) -> list[str]:
-    """The command that runs a program as nobody, who may open ports below 1024, and no more.
+    """Return a command that runs a program as nobody, with the right to open ports below 1024.
 
-    It ends when the thread that starts it does.  SystemChangeError where there is no nobody.
+    The program ends when the thread that started it ends.  Raise SystemChangeError if there is no
+    such user.
     """
     user = nobody()
     return [
@@ -48,18 +53,19 @@ def unprivileged(argv: Sequence[str]) -> list[str]:
 
 
 def become_nobody(parent: int) -> None:
-    """Give up root for good, and end when the process ``parent`` does.
+    """Give up root for good, and end when the process ``parent`` ends.
 
-    OSError where the kernel refuses, SystemChangeError where there is no nobody.
+    Raise OSError if the kernel refuses, and SystemChangeError if there is no such user.
     """
     user = nobody()
     become(user.pw_uid, user.pw_gid, parent)
 
 
 def become(uid: int, gid: int, parent: int, *late: str) -> None:
-    """As ``become_nobody``, for another user; if this is not root, the user stays.
+    """Become another user, as ``become_nobody`` does.
 
-    ``late`` are the modules that libraries would import afterwards, see ``late_imports``.
+    Without root, only the process's own user is possible.  ``uid`` and ``gid`` are numbers.
+    ``late`` names the modules that libraries would import afterwards; see ``late_imports``.
     """
     late_imports.load(*late)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -68,7 +74,7 @@ def become(uid: int, gid: int, parent: int, *late: str) -> None:
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    # After the change of user, which forgets it.
+    # This comes after the change of user, which resets it.
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)  # it has ended in between
+        os.kill(os.getpid(), signal.SIGKILL)  # the parent has ended in the meantime

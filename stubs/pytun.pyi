@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The part of python-pytun that is used: https://github.com/montag451/pytun."""
 
 IFF_TUN: int

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What all tests share: the ``netns`` marker and its conditions."""
 
 import os
@@ -7,13 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.netns.served import Served, served, settle
+from tests.walks import examples
 
 # Chains are for tests of the market and of the roles alike.
-pytest_plugins = ("tests.market.chains",)
-
 # Command and the apt package that has it.
 NETNS_TOOLS = {
     "ip": "iproute2",
@@ -29,6 +32,17 @@ NETNS_TOOLS = {
 }
 
 
+# No test is to depend on how fast a machine is. Slow strategies are told by the list of durations.
+hypothesis.settings.register_profile(
+    "flowshield",
+    deadline=None,
+    max_examples=examples(100),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("flowshield")
+
+pytest_plugins = ["tools.testing.plugin", "tests.no_skips", "tests.market.chains"]
+
 RECURSION_LIMIT = sys.getrecursionlimit()
 
 
@@ -39,20 +53,6 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Repeat what many processes and real networks take part in; each repetition is told.
-
-    On a busy machine a deadline of the program itself, of libp2p or of a chain may pass. Cores have
-    neither clocks nor processes, and no excuse.
-    """
-    for item in items:
-        is_network = (
-            item.nodeid.startswith(("tests/market/", "tests/net/")) and "/core/" not in item.nodeid
-        )
-        if is_network or item.get_closest_marker("netns") is not None:
-            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.hookimpl(tryfirst=True)

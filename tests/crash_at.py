@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Run ``fs-tunnel``, and die by SIGKILL at one moment: what a crash test needs.
 
 python -m tests.crash_at N before|after|undo-before|undo-after VERB ARGUMENTS...

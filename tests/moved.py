@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Move a tunnel that is up, and die at one moment: what a crash test needs.
 
 python -m tests.moved N before|after CONF; with N = 0 it does not die. See ``tests.crash_at``.

@@ -1,4 +1,7 @@
-"""A pytest plugin for .ci/run: as root, a skipped test is a failure of the session.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A pytest plugin: as root, a skipped test is a failure of the session.
 
 Skips are for users without root or without a kernel feature. Where everything can run, a skip is a
 test that quietly stopped testing.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Where clients were: kept for root alone, and read with care."""
 
 from pathlib import Path

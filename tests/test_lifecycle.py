@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up``, ``serve`` and ``down`` in namespaces: what they change, and leave behind."""
 
 import os
@@ -22,12 +25,14 @@ from tests.netns.served import (
 )
 from tests.netns.topology import CommandFailed, Namespace
 from tests.netns.waiting import wait_until
+from tests.walks import strides
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
 
 def engine_pid(scene: Served, name: str) -> int:
-    request = "import sys; from fs_tunnel import control; print(control.status(sys.argv[1])['pid'])"
+    request = "import sys; from fs_wire import control; print(control.status(sys.argv[1])['pid'])"
     done = subprocess.run(
         [scene.command()[0], "-c", request, name],
         env={**os.environ, **scene.env},
@@ -66,8 +71,9 @@ def test_up_and_down_leave_no_trace(scene: Served) -> None:
 
 
 def test_down_of_what_is_not_up_is_fine(scene: Served) -> None:
+    none_is_up = "was not up; the tunnels that are up: none"
     scene.up()
-    for said in ("is down", "was not up", "was not up"):
+    for said in ("is down", none_is_up, none_is_up):
         finished = scene.fs_tunnel(scene.client.namespace, "down", scene.client.name)
         assert (finished.code, finished.out) == (0, f"{scene.client.name} {said}\n")
 
@@ -79,7 +85,7 @@ def test_up_again_applies_the_file_and_keeps_the_session(scene: Served) -> None:
     before, state = handshake_time(scene), host_state(scene.client.namespace)
     finished = scene.fs_tunnel(scene.client.namespace, "up", scene.client.conf)
     assert finished.code == 0
-    assert "applied anew" in finished.out
+    assert "was applied again" in finished.out
     assert host_state(scene.client.namespace) == state
     assert handshake_time(scene) == before
     ping(scene.client.namespace, WEB_V4)
@@ -157,11 +163,11 @@ def test_cleanup_undoes_what_is_dead_and_leaves_what_lives(scene: Served) -> Non
     kill_engine(scene, where, scene.client.name)
     assert host_state(where) != before
     said = scene.fs_tunnel(where, "cleanup")
-    assert (said.code, said.out) == (0, f"{scene.client.name}: what it left behind is undone\n")
+    assert (said.code, said.out) == (0, f"{scene.client.name}: cleaned up\n")
     assert host_state(where) == before
     scene.up()
     ping(where, WEB_V4)
-    assert scene.fs_tunnel(where, "cleanup").out == "nothing was left behind\n"
+    assert scene.fs_tunnel(where, "cleanup").out == "nothing to clean up\n"
 
 
 def test_serve_undoes_what_a_crash_left(scene: Served) -> None:
@@ -175,10 +181,11 @@ def test_serve_undoes_what_a_crash_left(scene: Served) -> None:
     assert host_state(scene.provider) == before
 
 
+@strides
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("verb", ["up", "serve"])
 def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
-    scene: Served, verb: str, moment: str
+    scene: Served, verb: str, moment: str, stride: int
 ) -> None:
     where, arguments = (
         (scene.client.namespace, ["up", str(scene.client.conf)])
@@ -186,7 +193,7 @@ def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
         else (scene.provider, ["serve", "--wan", "wan", *LAB, str(scene.conf)])
     )
     before = host_state(where)
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         finished = scene.fs_tunnel(where, str(step), moment, *arguments, module="tests.crash_at")
         died = finished.code == -signal.SIGKILL
         scene.down(where, Path(arguments[-1]))
@@ -197,11 +204,14 @@ def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
     assert step > 8
 
 
+@strides
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_whatever_step_of_the_way_down_is_killed_down_goes_on(scene: Served, moment: str) -> None:
+def test_whatever_step_of_the_way_down_is_killed_down_goes_on(
+    scene: Served, moment: str, stride: int
+) -> None:
     where, conf = scene.client.namespace, scene.client.conf
     before = host_state(where)
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         scene.up()
         finished = scene.fs_tunnel(where, str(step), moment, "down", conf, module="tests.crash_at")
         scene.down(where, conf)
@@ -212,17 +222,18 @@ def test_whatever_step_of_the_way_down_is_killed_down_goes_on(scene: Served, mom
     assert step > 8
 
 
+@strides
 @pytest.mark.parametrize("moment", ["undo-before", "undo-after"])
 def test_a_helper_that_is_killed_while_it_undoes_leaves_the_rest_to_down(
-    scene: Served, moment: str
+    scene: Served, moment: str, stride: int
 ) -> None:
     where = scene.provider
     before = host_state(where)
     arguments = [moment, "serve", "-f", "--wan", "wan", *LAB, str(scene.conf)]
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         process = start_foreground(scene, where, str(step), *arguments, module="tests.crash_at")
         kill_engine(scene, where, scene.name)
-        code = process.wait(20)
+        code = process.wait(patience.seconds(20))
         scene.down(where, scene.conf)
         assert host_state(where) == before, f"after step {step}"
         assert list((scene.folder / "run").iterdir()) == []
@@ -386,7 +397,7 @@ def test_a_signal_takes_it_down(scene: Served, number: signal.Signals) -> None:
     before = host_state(where)
     process = start_foreground(scene, where, "up", "-f", scene.client.conf)
     process.send_signal(number)
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0
     assert host_state(where) == before
 
 
@@ -394,7 +405,7 @@ def test_a_dead_engine_ends_the_foreground_and_blocks(scene: Served) -> None:
     where = scene.client.namespace
     process = start_foreground(scene, where, "up", "-f", scene.client.conf)
     kill_engine(scene, where, scene.client.name)
-    assert process.wait(20) == 1
+    assert process.wait(patience.seconds(20)) == 1
     assert process.stderr is not None
     said = process.stderr.read().decode()
     assert "stays blocked" in said
@@ -407,7 +418,7 @@ def test_a_dead_engine_ends_serve_and_all_is_undone(scene: Served) -> None:
     before = host_state(scene.provider)
     process = start_foreground(scene, scene.provider, "serve", "-f", "--wan", "wan", scene.conf)
     kill_engine(scene, scene.provider, scene.name)
-    assert process.wait(20) == 1
+    assert process.wait(patience.seconds(20)) == 1
     assert host_state(scene.provider) == before
 
 
@@ -415,7 +426,7 @@ def test_down_from_elsewhere_ends_the_foreground(scene: Served) -> None:
     where = scene.client.namespace
     process = start_foreground(scene, where, "up", "-f", scene.client.conf)
     scene.down(where, scene.client.conf)
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0
 
 
 # Without IPv6.

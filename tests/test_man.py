@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The manual pages: in good form, and complete beside the commands."""
 
 import os
@@ -16,24 +19,27 @@ from fs_tunnel import config
 from fs_tunnel.cli.status import SCHEMA
 from fs_wire import errors
 from tools import reference
+from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = {path.stem: path for path in (REPOSITORY / "docs" / "man").glob("*.8")}
+MAN = REPOSITORY / "docs" / "man"
+PAGES = {path.stem: path for path in MAN.glob("*.8")}
+FILES = sorted(MAN.iterdir())
 COMMANDS = dict(reference.commands())
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_mandoc_finds_no_fault(name: str) -> None:
+@pytest.mark.parametrize("page", FILES, ids=lambda path: path.name)
+def test_mandoc_finds_no_fault(page: Path) -> None:
     if shutil.which("mandoc") is None:
         if os.geteuid() == 0:
             pytest.fail("mandoc is missing; run: apt-get install mandoc", pytrace=False)
         pytest.skip("mandoc is not installed; run: apt-get install mandoc")
     done = subprocess.run(
-        ["mandoc", "-Tlint", "-Wwarning", str(PAGES[name])],
+        ["mandoc", "-Tlint", "-Wwarning", str(page)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=patience.seconds(30),
     )
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -89,7 +95,7 @@ def test_the_schema_is_that_of_status() -> None:
 
 
 def test_every_variable_of_the_environment_is_in_a_page() -> None:
-    sources = "".join(path.read_text() for path in REPOSITORY.glob("fs_tunnel/**/*.py"))
+    sources = "".join(path.read_text() for path in REPOSITORY.glob("fs_*/**/*.py"))
     used = set(re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", sources))
     pages = "".join(path.read_text() for path in PAGES.values())
     named = set(re.findall(r"^\.It Ev (\w+)", pages, re.MULTILINE))
@@ -98,10 +104,9 @@ def test_every_variable_of_the_environment_is_in_a_page() -> None:
 
 def test_the_page_has_the_keys_of_the_market() -> None:
     """Those of each section of market.toml, in the list that follows its name."""
-    page = PAGES["fs-tunnel"].read_text()
-    settings = page[page.index(".Sh MARKET SETTINGS") : page.index(".Sh STATUS AS JSON")]
+    page = (MAN / "market.toml.5").read_text()
     sections = dict(
-        re.findall(r"^\.Li \[(\w+)\] .*?\n(.*?)^\.El$", settings, re.MULTILINE | re.DOTALL)
+        re.findall(r"^\.Ss Section \[(\w+)\]\n(.*?)^\.El$", page, re.MULTILINE | re.DOTALL)
     )
     listed = {
         section: {

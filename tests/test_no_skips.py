@@ -1,4 +1,7 @@
-"""The plugin of .ci/run: as root, a skip fails the session; else it does not."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The plugin against skips: as root, a skip fails the session; else it does not."""
 
 import os
 import subprocess

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The locks hold versions and hashes alone, and the apt list what the tests need."""
 
 import configparser

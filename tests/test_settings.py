@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """From what the user names to what an engine is told."""
 
 import os
@@ -15,6 +18,7 @@ from fs_tunnel.linux.routing import links
 from fs_tunnel.proto.crypto import public_key
 from fs_wire.errors import ConfigError, SystemChangeError
 from fs_wire.types import NO_PRESHARED_KEY, Endpoint, PrivateKey, PublicKey
+from tools.testing import patience
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +110,7 @@ def test_nobody_is_waited_for_after_the_deadline(monkeypatch: pytest.MonkeyPatch
     released = threading.Event()
 
     def hang(*_: Any, **__: Any) -> list[Any]:
-        released.wait(60)
+        released.wait(patience.seconds(60))
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)

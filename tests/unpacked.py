@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Programs that are not installed: tools/setup unpacks them (requirements/apt-unpacked.txt)."""
 
 import os

@@ -1,6 +1,9 @@
-"""Debian's Chromium without a window, as a user without rights, in its own sandbox.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It finds nothing but loopback: every other name is made one that does not exist.
+"""Debian's Chromium without a window, run as an unprivileged user in its own sandbox.
+
+It can reach only loopback, because every other host name is made to fail.
 """
 
 import os
@@ -26,7 +29,7 @@ _ARGUMENTS = (
 
 
 class Browser:
-    """Starts contexts that know nothing of each other."""
+    """Starts browser contexts that share nothing."""
 
     def __init__(self, playwright: Playwright, folder: Path) -> None:
         self._playwright, self._folder = playwright, folder
@@ -40,7 +43,7 @@ class Browser:
         is_dark: bool = False,
         has_script: bool = True,
     ) -> Iterator[BrowserContext]:
-        """A profile of its own; a phone's where it is narrow."""
+        """Open a new profile; a narrow one is a phone's."""
         profile = Path(tempfile.mkdtemp(dir=self._folder))
         _give_to_nobody(profile)
         width, height = size
@@ -66,9 +69,9 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Chromium; FileNotFoundError where there is none."""
+    """Start Chromium; raises FileNotFoundError if it is not installed."""
     if shutil.which("chromium") is None:
-        raise FileNotFoundError("chromium is not installed; as root: apt-get install chromium")
+        raise FileNotFoundError("chromium is not installed; run as root: apt-get install chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         with sync_playwright() as playwright:
@@ -76,7 +79,7 @@ def browser() -> Iterator[Browser]:
 
 
 def _as_nobody(folder: Path) -> str:
-    """Chromium wants no root in its sandbox, so root starts it as somebody else."""
+    """Return a program that starts Chromium as nobody, because its sandbox refuses root."""
     program = shutil.which("chromium")
     assert program is not None
     if os.geteuid() != 0:

@@ -1,12 +1,17 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make demo``: a download through a tunnel that is paid for, on one machine.
 
 ``fs-tunnel serve`` and ``fs-tunnel up`` run as a user would type them, on the stage of
-tools/stage.py. The internet has a chain of our own and a full node; the provider has a stake, and
-announces itself; the client has a wallet, finds the provider through the network, opens a channel,
-and pays while bytes flow. A page and a file are fetched;
-we listen on both links meanwhile: on the provider's way out the page is there to be read, which
-shows that we would see it; on the wire between client and provider everything is WireGuard. In the
-end both books and the chain have to agree to the base unit. Nothing is left behind.
+tools/stage.py. The internet has a chain of our own and a full node. The provider has a stake and
+announces itself. The client has a wallet, finds the provider through the network, opens a channel
+and pays while bytes flow.
+
+The client fetches a page and a file, and we listen on both links meanwhile. On the provider's way
+out we can read the page, which shows that we would see it. On the wire between client and provider
+everything is WireGuard. At the end both books and the chain must agree to the base unit. Nothing is
+left behind.
 """
 
 import hashlib
@@ -48,7 +53,7 @@ OWNER = "--wallet owner.json --password-file password"
 COUNTRY = "DE"
 SETTINGS = "--settings client.toml"
 PICTURE = place.REPOSITORY / "build" / "demo-page.png"
-# It stands in the page, and 4,096 times in each MiB of the file.
+# It is in the page, and 4,096 times in each MiB of the file.
 MARKER = b"Whoever can see this, sees through it."
 CLEAR_TEXT = (MARKER, b"HTTP/1.", b"GET /")
 

@@ -1,6 +1,10 @@
-"""Keep contracts/snapshots/gas.json: what each transaction costs, as forge measured it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-``--check`` fails where one costs 5 % more than was committed, or more than its target.
+"""Keep contracts/snapshots/gas.json: the gas of each transaction, as forge measured it.
+
+``--check`` fails if a transaction costs 5 % more than the committed figure, or more than its
+target.
 """
 
 import argparse
@@ -25,7 +29,7 @@ TARGETS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write or compare: 1 where something costs too much or was not measured."""
+    """Write or compare; return 1 if something costs too much or was not measured."""
     parser = argparse.ArgumentParser(prog="gas", description="Gas of the contracts.")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args(argv).check
@@ -40,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_measured(folder: Path) -> dict[str, int]:
-    """The figures of forge, one file a contract, by "contract: transaction"."""
+    """Read forge's figures, one file for each contract, by "contract: transaction"."""
     return {
         f"{path.stem}: {name}": int(gas)
         for path in sorted(folder.glob("*.json"))
@@ -49,13 +53,13 @@ def read_measured(folder: Path) -> dict[str, int]:
 
 
 def judge(measured: dict[str, int], committed: dict[str, int]) -> list[str]:
-    """What is wrong with the figures, a line each."""
+    """Return the complaints about the figures, one line each."""
     complaints = [
         f"{name} is in one list only; run make artefacts and commit"
         for name in sorted(measured.keys() ^ committed.keys())
     ]
     complaints += [
-        f"{name} has a target, and no test measures it"
+        f"{name} has a target, but no test measures it"
         for name in sorted(TARGETS.keys() - measured.keys())
     ]
     for name, gas in measured.items():

@@ -1,6 +1,9 @@
-"""Write fs_market/artefacts from what forge compiled: a user needs neither compiler nor Node.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-``--check`` compares instead: CI compiles the sources anew, and what ships has to be just that.
+"""Write fs_market/artefacts from what forge compiled, so that users need no compiler and no Node.
+
+``--check`` compares instead. CI compiles the sources again, and the shipped files must be the same.
 """
 
 import argparse
@@ -22,7 +25,7 @@ CONTRACTS = ("Channels", "Registry", "StakeBook", "TestToken")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write or compare: 1 where something differs."""
+    """Write or compare; return 1 if something differs."""
     parser = argparse.ArgumentParser(prog="gen_artefacts", description="Package the contracts.")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args(argv).check
@@ -34,15 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             path.write_text(text)
     if stale:
         print(
-            f"{', '.join(stale)} in {ARTEFACTS.relative_to(REPOSITORY)} is not what contracts/ "
-            "compiles to: run make artefacts and commit",
+            f"{', '.join(stale)} in {ARTEFACTS.relative_to(REPOSITORY)} differs from the compiled "
+            "contracts; run make artefacts and commit the files",
             file=sys.stderr,
         )
     return 1 if stale else 0
 
 
 def artefacts() -> Iterator[tuple[Path, str]]:
-    """Each file of the package with its text."""
+    """Yield each file of the package with its text."""
     errors: dict[str, str] = {}
     for name in CONTRACTS:
         compiled = json.loads((COMPILED / f"{name}.sol" / f"{name}.json").read_text())
@@ -57,7 +60,7 @@ def artefacts() -> Iterator[tuple[Path, str]]:
 
 
 def _signed_structs() -> Iterator[tuple[str, Any]]:
-    """Domain and types of what each contract wants signed, as its source has them."""
+    """Yield the domain and the types that each contract expects in signatures, from its source."""
     for name in CONTRACTS:
         source = (SOURCES / f"{name}.sol").read_text()
         domain = re.search(r'EIP712\("([^"]+)", "([^"]+)"\)', source)

@@ -1,6 +1,9 @@
-"""What the demo and the bench need of a market: a chain, a provider's settings, and the truth.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The commands do the rest. What stands here reads the chain by itself, to judge what they say.
+"""A market for the demo and the bench: a chain, a provider's settings, and what the chain knows.
+
+The commands do the rest. The functions here read the chain by themselves, to check the commands.
 """
 
 import asyncio
@@ -24,7 +27,7 @@ CLIENTS = 100
 
 @dataclass(frozen=True)
 class Closed:
-    """How a channel ended, by the chain alone: base units, and gas."""
+    """How a channel ended according to the chain: amounts in base units, and gas."""
 
     claimed: int
     refunded: int
@@ -32,7 +35,7 @@ class Closed:
 
 
 def start_chain(internet: Namespace, address: str, folder: Path, env: dict[str, str]) -> Path:
-    """A development chain on the internet; the path of its settings."""
+    """Start a development chain on the internet; return the path of its settings."""
     settings = folder / "chain" / "market.toml"
     chain = internet.start(
         *("fs-tunnel", "chain", "dev", "--address", address, "--port", str(RPC_PORT)),
@@ -48,7 +51,7 @@ def start_chain(internet: Namespace, address: str, folder: Path, env: dict[str, 
 def write_sale(
     settings: Path, address: str, endpoint: str, price: str, country: str, to: Path
 ) -> None:
-    """The provider's market.toml."""
+    """Write the provider's market.toml."""
     node_key = settings.parent / "node.key"
     node_key.touch(mode=0o600)
     node_key.write_text(secrets.token_hex(32) + "\n")
@@ -61,7 +64,7 @@ def write_sale(
 
 
 def token_of(internet: Namespace, settings: Path) -> Token:
-    """The chain's token."""
+    """Return the chain's token."""
 
     async def ask(market: MarketSettings) -> Token:
         async with Chain(market.rpc, market.chain_id, confirmations=1) as chain:
@@ -72,7 +75,7 @@ def token_of(internet: Namespace, settings: Path) -> Token:
 
 
 def closed(internet: Namespace, settings: Path) -> Closed | None:
-    """How the one channel of this chain was closed; None while it is not."""
+    """Return how the only channel of this chain was closed, or None if it is still open."""
 
     async def ask(market: MarketSettings) -> Closed | None:
         async with Chain(market.rpc, market.chain_id, confirmations=1) as chain:

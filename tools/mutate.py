@@ -1,8 +1,11 @@
-"""``make mutate``: whether a test fails for every small change to the contracts.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each mutant is one change to one line of ``contracts/src``, compiled and tested in a folder of its
-own. Those that no test notices are survivors. ``contracts/MUTANTS.md`` lists and explains them; one
-that is not there is a test that is missing, and fails the run.
+"""``make mutate``: check that a test fails for every small change to the contracts.
+
+Each mutant is one change to one line of ``contracts/src``. It is compiled and tested in a folder of
+its own. A mutant that no test notices is a survivor. ``contracts/MUTANTS.md`` lists and explains
+known survivors. Any other survivor shows that a test is missing, and fails the run.
 """
 
 import argparse
@@ -20,7 +23,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONTRACTS = REPOSITORY / "contracts"
 EXPLAINED = CONTRACTS / "MUTANTS.md"
-# The tests that a source answers to, and what they are built on.
+# The tests of each source, with the files that they import.
 TESTS = {
     "Channels": ("Channels*",),
     "Ledger": ("Channels*", "Ledger*"),
@@ -46,9 +49,9 @@ SWAPS = {
     " onlyCourt": ("",),
     " nonReentrant": ("",),
 }
-# One that can go; without a declaration, the rest still compiles.
+# A statement that can be removed. It is no declaration, so the rest still compiles.
 STATEMENT = re.compile(r"\s{8,}(if |delete |emit |_\w+\(|[\w.\[\]]+ [-+]?= |\w+\.).*;\s*")
-# Soon compiled and tested, and no error for what a change leaves unused.
+# Settings that compile and test quickly, and allow code that a change leaves unused.
 FORGE = {
     "FOUNDRY_OPTIMIZER": "false",
     "FOUNDRY_DENY": "never",
@@ -59,7 +62,7 @@ FORGE = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One line of a source, otherwise."""
+    """One changed line of a source."""
 
     source: str
     number: int
@@ -71,7 +74,7 @@ class Mutant:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run all mutants: 1 where one survives that is not explained."""
+    """Run all mutants; return 1 if one survives that is not explained."""
     parser = argparse.ArgumentParser(prog="mutate", description="Test the tests of the contracts.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("sources", nargs="*", choices=[*TESTS, []], help="Channels, Ledger, ...")
@@ -90,13 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                     unexplained.append(mutant)
     print(", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())))
     if unexplained:
-        remedy = f"add tests, or explain them in {EXPLAINED.relative_to(REPOSITORY)}"
-        print(f"mutate: {len(unexplained)} survived unexplained: {remedy}", file=sys.stderr)
+        remedy = f"add tests, or explain the mutants in {EXPLAINED.relative_to(REPOSITORY)}"
+        print(f"mutate: {len(unexplained)} survived without explanation; {remedy}", file=sys.stderr)
     return 1 if unexplained else 0
 
 
 def mutants_of(name: str) -> Iterator[Mutant]:
-    """Every change to a source, in the order of its lines."""
+    """Yield every change to a source, in the order of its lines."""
     for number, line in enumerate(_lines(name)):
         code = line.split("//")[0]
         if re.match(r"\s*(import|pragma|event|error|using|contract|abstract|mapping|\"|$)", code):
@@ -115,14 +118,12 @@ def _changes(code: str) -> Iterator[str]:
     yield re.sub(r" \? (.+) : ([^;,]+)", r" ? \2 : \1", code)
     if " revert " not in code:
         yield re.sub(r"\bif \(.*\) (?=\w)", "if (true) ", code)
-    if re.fullmatch(
-        r"\s{8,}(if .*|delete .*|emit .*|_\w+\(.*|[\w.\[\]]+ [-+]?= .*|\w+\..*);\s*", code
-    ):
+    if STATEMENT.fullmatch(code):
         yield ""
 
 
 def try_mutant(mutant: Mutant) -> str:
-    """What became of it: killed by a test, survived, or not compiled."""
+    """Return what happened to a mutant: killed by a test, survived, or not compiled."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         root = Path(folder) / "contracts"
         shutil.copytree(CONTRACTS / "src", root / "src")

@@ -1,4 +1,7 @@
-"""What the demo needs of a network: a full node, what its API shows, and a picture of its page."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A network for the demo: a full node, what its API shows, and a picture of its page."""
 
 import json
 import subprocess
@@ -19,20 +22,20 @@ _SEEN_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class FullNode:
-    """``address`` is for the bootstrap of others; ``said`` are its words as it began to listen."""
+    """A running full node: ``address`` for other peers' ``bootstrap``, and its first output."""
 
     address: str
     said: list[str]
 
 
 def command(address: str, settings: str) -> str:
-    """As a user types it."""
+    """Return the command as a user types it."""
     where = f"--listen /ip4/{address}/tcp/{_PORT} --folder full-node"
     return f"fs-tunnel fullnode --api {API} {where} --settings {settings}"
 
 
 def start(internet: Namespace, typed: str, folder: Path, env: dict[str, str]) -> FullNode:
-    """Run ``command`` until it listens; StepFailed where it ends before."""
+    """Run ``command`` until it listens; raises StepFailed if it ends before."""
     told = folder / "full-node.log"
     with open(told, "wb") as out:
         process = internet.start(
@@ -51,13 +54,13 @@ def start(internet: Namespace, typed: str, folder: Path, env: dict[str, str]) ->
 
 
 def with_bootstrap(settings: Path, address: str, to: Path | None = None) -> None:
-    """Settings that name a full node to begin with."""
+    """Write settings with a full node to connect to first."""
     to = to or settings
     to.write_text(f'{settings.read_text()}\n[network]\nbootstrap = ["{address}"]\n')
 
 
 def wait_until_seen(internet: Namespace, country: str) -> float:
-    """Until the full node shows a live provider there; seconds."""
+    """Wait until the full node shows a live provider in the country; return the seconds."""
     started = time.monotonic()
     with Progress("seen by the full node") as progress:
 
@@ -72,10 +75,10 @@ def wait_until_seen(internet: Namespace, country: str) -> float:
 
 
 def take_picture(internet: Namespace, folder: Path, env: dict[str, str], to: Path) -> None:
-    """The page, from a browser beside the full node, whose files are all below ``folder``."""
+    """Take a picture of the page with a browser beside the full node; files are in ``folder``."""
     scratch = folder / "browser"
     scratch.mkdir()
-    scratch.chmod(0o1777)  # Chromium is nobody.
+    scratch.chmod(0o1777)  # Chromium runs as nobody
     to.parent.mkdir(exist_ok=True)
     internet.run(
         *python_module("tools.screenshot"),

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 # shellcheck shell=bash
 # What tools/setup and tools/install share: the Python to use, and packages of apt by purpose.
 # Source it from the top of the repository. PYTHON, if set, names the Python.

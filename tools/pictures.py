@@ -1,6 +1,9 @@
-"""Take the pictures of the page in docs/, of an example: ``python -m tools.pictures``.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The providers are those of the page's tests, so that the pictures are the same each time.
+"""Take the pictures of an example page for docs/: ``python -m tools.pictures``.
+
+The providers come from the page's tests, so the pictures are the same each time.
 """
 
 from tests.net.http.fair import fair
@@ -10,11 +13,11 @@ from tools.browser import PHONE
 from tools.screenshot import take
 
 _PROVIDERS = 120
-_TALL = (1280, 1420)  # so that the first of the list are in it
+_TALL = (1280, 1420)  # high enough to show the first providers of the list
 
 
 def main() -> None:
-    """Desktop, by day and by night, and a phone."""
+    """Take a desktop's page in light and dark mode, and a phone's."""
     docs = REPOSITORY / "docs"
     catalogue, _ = fair(_PROVIDERS)
     with served(catalogue) as url:

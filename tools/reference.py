@@ -1,7 +1,10 @@
-"""Write docs/reference.md from what each command says with --help.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Write docs/reference.md from each command's --help.
 
 python -m tools.reference            rewrite the document
-python -m tools.reference --check    exit 1 where the document is stale
+python -m tools.reference --check    exit with 1 if the document is out of date
 """
 
 import sys
@@ -14,7 +17,7 @@ from fs_tunnel.cli.fs_wg import fs_wg
 from fs_tunnel.cli.main import cli
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "reference.md"
-COLUMNS = 78  # of 80, as click does
+COLUMNS = 78  # click also leaves 2 of 80 columns free
 
 _HEAD = """\
 # Commands
@@ -28,14 +31,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not running, 4 n
 
 
 def commands() -> Iterator[tuple[str, click.Context]]:
-    """Every command that can be typed, as it is typed, with the context of its help."""
+    """Yield every command as it is typed, with the context of its help."""
     for name, program in (("fs-tunnel", cli), ("fs-wg", fs_wg)):
         settings = program.context_settings
         yield from _walk(click.Context(program, None, name, terminal_width=COLUMNS, **settings))
 
 
 def render() -> str:
-    """The whole document: a heading and the help of each command."""
+    """Return the whole document: a heading and the help for each command."""
     sections = (
         f"## {name}\n\n```text\n{context.get_help()}\n```\n" for name, context in commands()
     )
@@ -43,7 +46,7 @@ def render() -> str:
 
 
 def main() -> int:
-    """Rewrite the document, or with ``--check`` compare it."""
+    """Rewrite the document, or compare it with ``--check``."""
     if "--check" not in sys.argv[1:]:
         DOCUMENT.write_text(render())
         return 0

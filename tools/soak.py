@@ -1,7 +1,10 @@
-"""``make soak``: the tests of protocol and interop again and again, with other random choices.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each round draws new hypothesis examples and meets other timings; a failure ends the soak, and
-hypothesis prints what reproduces it.
+"""``make soak``: repeat the tests of protocol and interop with new random choices.
+
+Each round draws new hypothesis examples and meets other timings. A failure ends the soak, and
+hypothesis prints how to reproduce it.
 """
 
 import argparse
@@ -14,7 +17,7 @@ SUITES = ("tests/proto", "tests/interop")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run rounds until the time is up: pytest's exit status of the last one."""
+    """Run rounds until the time is up; return pytest's exit status of the last round."""
     parser = argparse.ArgumentParser(prog="soak", description="Repeat the tests.")
     parser.add_argument("--minutes", type=float, default=30.0)
     end = time.monotonic() + 60 * parser.parse_args(argv).minutes

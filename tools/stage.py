@@ -1,4 +1,7 @@
-"""Where the demo plays: three namespaces on two links, and a folder; all gone at the end.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The stage of the demo: three namespaces, two links and a folder, which all vanish at the end.
 
 client ------------------------ provider ----------------------- internet
 198.51.100.2   the wire   198.51.100.1  203.0.113.1   203.0.113.80, a web server
@@ -14,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from tests.netns.topology import Namespace, Topology, run
@@ -30,12 +33,12 @@ _UAPI_SOCKETS = Path("/var/run/wireguard")
 
 
 class StepFailed(Exception):
-    """Something did not happen as it should; the message says what."""
+    """A step of the demo failed; the message says how."""
 
 
 @dataclass
 class Stage:
-    """The namespaces, and the folder for all that is written."""
+    """The namespaces, and the folder for all files."""
 
     client: Namespace
     provider: Namespace
@@ -51,9 +54,10 @@ class Stage:
         }
 
     def type(self, where: Namespace, command: str) -> str:
-        """Print a command, and run it as a user would who types it in ``where``; what it said.
+        """Print a command, run it in ``where`` as if a user typed it, print and return its output.
 
-        StepFailed with the command's own words when it fails. A shell reads it, for the pipes.
+        A shell runs it, so that pipes work. Raises StepFailed with the command's output if it
+        fails.
         """
         print(f"  {self._roles[where.name]}# {command}", flush=True)
         said = self.ask(where, command)
@@ -62,7 +66,7 @@ class Stage:
         return said
 
     def ask(self, where: Namespace, command: str) -> str:
-        """As ``type``, without telling."""
+        """Run a command like ``type``, but print nothing."""
         done = subprocess.run(
             ["ip", "netns", "exec", where.name, "sh", "-ec", f"umask 077; {command}"],
             cwd=self.folder,
@@ -79,7 +83,7 @@ class Stage:
         return said
 
     def environment(self) -> dict[str, str]:
-        """The scripts of .venv on PATH; journals and control sockets in the folder alone."""
+        """Put the scripts of .venv on PATH, and journals and control sockets into the folder."""
         return {
             **os.environ,
             "PATH": f"{REPOSITORY / '.venv/bin'}:{os.environ['PATH']}",
@@ -89,7 +93,7 @@ class Stage:
 
 
 class Interrupts:
-    """Ctrl-C, SIGTERM and SIGHUP as a KeyboardInterrupt; not while something is made or removed."""
+    """Turns Ctrl-C, SIGTERM and SIGHUP into KeyboardInterrupt, except in set-up and removal."""
 
     def __init__(self) -> None:
         self._held = False
@@ -100,18 +104,13 @@ class Interrupts:
             signal.signal(number, self._arrive)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_DFL)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """What arrives in the block is raised behind it."""
+        """Delay interrupts until the end of the block."""
         self._held = True
         try:
             yield
@@ -121,7 +120,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """From here on everything is removed, which nothing may interrupt."""
+        """Ignore interrupts from now on, because everything is being removed."""
         for number in _ENDINGS:
             signal.signal(number, signal.SIG_IGN)
 
@@ -133,17 +132,17 @@ class Interrupts:
 
 @contextlib.contextmanager
 def stage(interrupts: Interrupts, tunnels: tuple[str, ...]) -> Iterator[Stage]:
-    """Build it, and remove it whatever happens; ``tunnels`` are the interfaces that may come up.
+    """Build the stage and remove it in any case; ``tunnels`` are the interfaces that may come up.
 
-    StepFailed where something of it is left behind.
+    Raises StepFailed if something is left behind.
     """
     with contextlib.ExitStack() as stack:
         with interrupts.held():
             stack.enter_context(_alone())
             folder = Path(tempfile.mkdtemp(prefix="flowshield-demo-"))
-            folder.chmod(0o711)  # the agents, who are nobody, have their books in it
+            folder.chmod(0o711)  # unprivileged agents have their books in it
             names: list[str] = []
-            # Latest first: processes end, namespaces go, then files, then the proof that all went.
+            # The stack runs backwards: end processes, remove namespaces, remove files, check.
             stack.callback(_check_nothing_is_left, names, folder, tunnels)
             stack.callback(_remove_files, folder, tunnels)
             topology = stack.enter_context(Topology())
@@ -154,12 +153,13 @@ def stage(interrupts: Interrupts, tunnels: tuple[str, ...]) -> Iterator[Stage]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    # The names of interfaces and so of UAPI sockets are fixed. An abstract socket leaves no file.
+    # Interfaces and UAPI sockets have fixed names, so only one demo can run. An abstract socket as
+    # lock leaves no file.
     with socket.socket(socket.AF_UNIX) as lock:
         try:
             lock.bind("\0flowshield-demo")
         except OSError:
-            raise StepFailed("another demo is at work on this machine; wait for its end") from None
+            raise StepFailed("another demo runs on this machine; wait until it ends") from None
         yield
 
 
@@ -174,7 +174,7 @@ def _build(topology: Topology, folder: Path, names: list[str]) -> Stage:
     )
     client.ip("route", "add", "default", "via", PROVIDER_ADDRESS)
     provider.ip("route", "add", "default", "via", WEB_ADDRESS)
-    # Before there is a tunnel, the client reaches the chain by way of its neighbour.
+    # Before the tunnel is up, the client reaches the chain through the provider.
     provider.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     internet.ip("route", "add", f"{CLIENT_ADDRESS}/32", "via", PROVIDER_WAN_ADDRESS)
     return Stage(client, provider, internet, folder)
@@ -182,7 +182,7 @@ def _build(topology: Topology, folder: Path, names: list[str]) -> Stage:
 
 def _remove_files(folder: Path, tunnels: tuple[str, ...]) -> None:
     for name in tunnels:
-        # An engine that was killed with its namespace leaves its socket.
+        # An engine that was killed with its namespace leaves its socket behind.
         (_UAPI_SOCKETS / f"{name}.sock").unlink(missing_ok=True)
     shutil.rmtree(folder)
 
@@ -197,13 +197,13 @@ def _check_nothing_is_left(names: list[str], folder: Path, tunnels: tuple[str, .
         if entry.name.isdigit() and _works_for(entry, tunnels)
     ]
     if left:
-        raise StepFailed(f"left behind: {', '.join(left)}; remove it by hand")
+        raise StepFailed(f"the demo left something behind: {', '.join(left)}; remove it by hand")
 
 
 def _works_for(process: Path, tunnels: tuple[str, ...]) -> bool:
     try:
         words = (process / "cmdline").read_bytes().split(b"\0")
-    except OSError:  # It ended while we looked.
+    except OSError:  # the process has just ended
         return False
     if b"fs_tunnel.roles.agent" in words:
         return _is_of_demo(process)
@@ -212,7 +212,7 @@ def _works_for(process: Path, tunnels: tuple[str, ...]) -> bool:
 
 
 def _is_of_demo(agent: Path) -> bool:
-    """An agent's arguments name no tunnel; its environment names the folder."""
+    """Whether an agent belongs to the demo; only its environment names the folder."""
     try:
         return b"flowshield-demo-" in (agent / "environ").read_bytes()
     except OSError:

@@ -1,16 +1,18 @@
-"""What the tools show a person: steps, progress and tables, in plain text."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Output of the tools for people: progress and tables, in plain text."""
 
 import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 _REDRAW_EVERY = 0.2  # seconds
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a head, in columns; the last column is not padded."""
+    """Format rows under a head, in columns; the last column is not padded."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = (head, ["-" * width for width in widths], *rows)
     return "\n".join(
@@ -20,7 +22,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 class Progress:
-    """One line that is drawn again and again on a terminal, and once, at the end, elsewhere."""
+    """One line that is redrawn on a terminal; elsewhere it is printed once, at the end."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -30,23 +32,18 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         if self._shown:
             self._draw(end="\n")
 
     def show(self, state: str) -> None:
-        """Replace what stands behind the title."""
+        """Replace the text after the title."""
         self._shown = state
         if sys.stdout.isatty() and time.monotonic() - self._drawn_at > _REDRAW_EVERY:
             self._draw(end="")
 
     def _draw(self, *, end: str) -> None:
         self._drawn_at = time.monotonic()
-        # Back to the start of the line, and clear it.
+        # Return to the start of the line and clear it.
         start = "\r\x1b[K" if sys.stdout.isatty() else ""
         print(f"{start}  {self._what}: {self._shown}", end=end, flush=True)

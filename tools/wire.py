@@ -1,7 +1,11 @@
-"""What a capture holds: WireGuard by type, address resolution, and anything else.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A frame counts as WireGuard when it is whole UDP of the tunnel's port with one of the four message
-types, its reserved bytes zero, and a length which that type can have (the WireGuard paper, 5.4).
+"""Count the frames of a capture: WireGuard by type, address resolution, and everything else.
+
+A frame counts as WireGuard if it is a whole UDP datagram of the tunnel's port, and its payload is a
+WireGuard message. That means: one of the four message types, reserved bytes of zero, and a length
+that the type allows (the WireGuard paper, 5.4).
 """
 
 import socket
@@ -21,26 +25,26 @@ _UDP_HEADER = 8
 _ETHERTYPE_IPV4, _ETHERTYPE_ARP, _ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x86DD
 # RFC 4861 (router and neighbour solicitation and advertisement, redirect), RFC 3810 (MLDv2 report)
 _NEIGHBOUR_TYPES = frozenset({133, 134, 135, 136, 137, 143})
-_IPV6_HOP_BY_HOP = 0  # stands before the ICMPv6 header of an MLD report
+_IPV6_HOP_BY_HOP = 0  # comes before the ICMPv6 header of an MLD report
 _FIXED_SIZES = {1: (INITIATION, 148), 2: (RESPONSE, 92), 3: (COOKIE, 64)}
 _DATA_TYPE, _DATA_OVERHEAD = 4, 32
 
 
 @dataclass
 class WireReport:
-    """Frames by kind, and their bytes."""
+    """The number of frames and bytes of each kind."""
 
     frames: Counter[str] = field(default_factory=Counter)
     octets: Counter[str] = field(default_factory=Counter)
 
     @property
     def wireguard(self) -> int:
-        """How many frames are WireGuard, of any type."""
+        """The number of WireGuard frames of any type."""
         return sum(self.frames[kind] for kind in WIREGUARD_KINDS)
 
     @property
     def wireguard_octets(self) -> int:
-        """How many bytes they are, with their Ethernet headers."""
+        """The bytes of all WireGuard frames, with their Ethernet headers."""
         return sum(self.octets[kind] for kind in WIREGUARD_KINDS)
 
 
@@ -55,7 +59,7 @@ def report(frames: Iterable[bytes], port: int) -> WireReport:
 
 
 def classify(frame: bytes, port: int) -> str:
-    """The kind of one Ethernet frame: a WireGuard type, NEIGHBOURS or OTHER."""
+    """Return the kind of one Ethernet frame: a WireGuard type, NEIGHBOURS or OTHER."""
     if len(frame) < _ETHERNET_HEADER:
         return OTHER
     (ethertype,) = struct.unpack_from("!H", frame, 12)

@@ -1,7 +1,10 @@
-"""Draw the page's map of the world: ``python -m tools.world_map``, to be committed.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-From Natural Earth's outlines (public domain), as npm's ``world-atlas`` ships them, and the codes
-and names of ISO 3166-1 of ``i18n-iso-countries`` (MIT), both by the lock of ``tests/net/page``.
+"""Draw the page's map of the world: ``python -m tools.world_map``; commit the result.
+
+The outlines are Natural Earth's (public domain), from npm's ``world-atlas``. Codes and names of ISO
+3166-1 are from ``i18n-iso-countries`` (MIT). The lock file of ``tests/net/page`` pins both.
 """
 
 import itertools
@@ -15,14 +18,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ROOT / "tests" / "net" / "page" / "node_modules"
 STATIC = ROOT / "fs_net" / "fullnode" / "http" / "static"
 COUNTRIES = ROOT / "fs_net" / "fullnode" / "http" / "countries.json"
-WIDTH, HEIGHT = 960, 410  # of the drawing, which leaves Antarctica out
+WIDTH, HEIGHT = 960, 410  # of the drawing, which omits Antarctica
 _TOP, _SCALE = 8.0, 172.0
 _FINE = 2  # steps of the grid in one unit of the drawing
 
 Point = tuple[float, float]
 
-# Countries that Natural Earth has at no scale of the package, or whose middle lies in an overseas
-# part: where people look for them, in degrees of longitude and latitude.
+# Positions in degrees of longitude and latitude, for two kinds of countries: those that the package
+# lacks, and those whose computed middle would be in an overseas part.
 _PLACES = {
     "FR": (2.5, 46.6),
     "NO": (9.5, 61.3),
@@ -59,7 +62,7 @@ def main() -> None:
 
 
 def drawn() -> dict[Path, str]:
-    """The files, as they have to be."""
+    """Return the files with the text that they must have."""
     atlas, iso = PACKAGES / "world-atlas", PACKAGES / "i18n-iso-countries"
     coarse = _Atlas(json.loads((atlas / "countries-110m.json").read_text()))
     fine = _Atlas(json.loads((atlas / "countries-50m.json").read_text()))
@@ -88,16 +91,16 @@ def _outline(atlas: "_Atlas") -> str:
 
 
 def project(longitude: float, latitude: float) -> Point:
-    """Natural Earth's projection (Šavrič et al. 2011, doi:10.1559/15230406382133), in the drawing.
+    """Project degrees by Natural Earth's projection (Šavrič et al. 2011).
 
-    Degrees in, units of the drawing out, from its left upper corner.
+    The result is in units of the drawing, from its upper left corner (doi:10.1559/15230406382133).
     """
     lam, phi = math.radians(longitude), math.radians(latitude)
     p2 = phi * phi
     p4 = p2 * p2
     x = lam * (0.8707 - 0.131979 * p2 + p4 * (-0.013791 + p4 * (0.003971 * p2 - 0.001529 * p4)))
     y = phi * (1.007226 + p2 * (0.015085 + p4 * (-0.044475 + 0.028874 * p2 - 0.005916 * p4)))
-    top = 1.4223  # of 90 degrees north
+    top = 1.4223  # y at 90 degrees north
     return round(WIDTH / 2 + _SCALE * x, 1), round(_TOP + _SCALE * (top - y) - 20, 1)
 
 
@@ -110,7 +113,7 @@ class _Atlas:
         self._countries = topology["objects"]["countries"]["geometries"]
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """As a map has them; some are abbreviated."""
+        """Yield numbers and names as maps show them; some names are abbreviated."""
         return (
             (each["id"], each["properties"]["name"]) for each in self._countries if "id" in each
         )
@@ -121,7 +124,7 @@ class _Atlas:
                 yield from self._rings(country)
 
     def middle(self, number: str) -> Point:
-        """Of the largest piece: its centroid."""
+        """Return the centroid of the country's largest piece."""
         rings = [
             ring
             for each in self._countries
@@ -131,7 +134,7 @@ class _Atlas:
         return _centroid(max(rings, key=lambda ring: abs(_area(ring))))
 
     def _rings(self, country: dict[str, Any]) -> Iterator[list[Point]]:
-        """The outer ones; holes are other countries, which are drawn anyway."""
+        """Yield outer rings only; holes are other countries, which are drawn anyway."""
         arcs = country["arcs"]
         for polygon in arcs if country["type"] == "MultiPolygon" else [arcs]:
             yield self._ring(polygon[0])
@@ -152,7 +155,7 @@ def _absolute(arc: list[list[int]], scale: list[float], shift: list[float]) -> I
 
 
 def _unwrapped(ring: list[Point]) -> Iterator[Point]:
-    """Without a jump at the antimeridian; longitudes may leave their range for that."""
+    """Remove the jump at the antimeridian; longitudes may then exceed 180 degrees."""
     turns, before = 0, ring[0][0]
     for longitude, latitude in ring:
         turns += (before - longitude > 180) - (longitude - before > 180)
@@ -161,7 +164,7 @@ def _unwrapped(ring: list[Point]) -> Iterator[Point]:
 
 
 def _in_range(ring: list[Point]) -> Iterator[list[Point]]:
-    """What of a ring lies on each side of the antimeridian, in the usual longitudes."""
+    """Yield the parts of a ring on each side of the antimeridian, in usual longitudes."""
     for shift in (-360, 0, 360):
         moved = [(x + shift, y) for x, y in ring]
         part = list(_cut(list(_cut(moved, 180, 1)), -180, -1))
@@ -170,7 +173,7 @@ def _in_range(ring: list[Point]) -> Iterator[list[Point]]:
 
 
 def _cut(ring: list[Point], edge: float, sign: int) -> Iterator[Point]:
-    """Sutherland and Hodgman's clipping at one meridian."""
+    """Clip a ring at one meridian (Sutherland and Hodgman)."""
     for (x, y), (u, v) in zip(ring, ring[1:] + ring[:1], strict=True):
         is_in, next_is_in = sign * x <= sign * edge, sign * u <= sign * edge
         if is_in:
@@ -201,7 +204,7 @@ def _first(name: str | list[str]) -> str:
 
 
 def _path(ring: Iterable[Point]) -> str:
-    """In steps of the grid, relative to the point before."""
+    """Write a ring in steps of the grid, each relative to the point before."""
     points = [(round(x * _FINE), round(y * _FINE)) for x, y in (project(*each) for each in ring)]
     (x, y), *_ = points
     steps = (

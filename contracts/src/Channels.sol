@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: UNLICENSED
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -141,7 +141,7 @@ contract Channels is IChannels, Ledger, EIP712 {
         emit Closed(id, cumulative, refund);
     }
 
-    /// @dev Leaves it to the caller to store what was claimed.
+    /// @dev The caller must store the claimed amount.
     function _pay(bytes32 id, Channel memory c, address payee, uint96 cumulative) private {
         if (cumulative <= c.claimed) revert NothingNew();
         if (cumulative > c.deposit) revert OverDeposit(c.deposit);

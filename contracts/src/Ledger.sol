@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: UNLICENSED
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -8,7 +8,7 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ILedger} from "./interfaces/ILedger.sol";
 
-/// @dev The only code that calls the token. Contracts that build on it credit and debit accounts.
+/// @dev The only code that calls the token. Derived contracts credit and debit accounts.
 abstract contract Ledger is ILedger, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -61,7 +61,7 @@ abstract contract Ledger is ILedger, ReentrancyGuardTransient {
         }
     }
 
-    /// @dev 65 bytes, low s, v of 27 or 28, and this signer: all else is refused.
+    /// @dev A valid signature has 65 bytes, a low s, a v of 27 or 28, and this signer.
     function _requireSigner(address signer, bytes32 digest, bytes calldata signature) internal pure {
         // slither-disable-next-line unused-return
         (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);

@@ -1,14 +1,14 @@
-// SPDX-License-Identifier: UNLICENSED
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 import {Time} from "@openzeppelin/contracts/utils/types/Time.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {IStakeBook} from "./interfaces/IStakeBook.sol";
 
-/// @title What providers say of themselves
-/// @notice See IRegistry and SPEC.md. It holds no money.
+/// @title Entries that providers write about themselves
+/// @notice See IRegistry and SPEC.md. This contract holds no money.
 contract Registry is IRegistry {
-    /// @dev A CIDv1 with a SHA-256 has 36 bytes; longer digests fit, too.
+    /// @dev A CIDv1 with a SHA-256 digest has 36 bytes. Longer digests fit too.
     uint256 private constant MAX_CID = 72;
 
     /// @inheritdoc IRegistry

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: UNLICENSED
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -17,7 +17,7 @@ contract StakeBook is IStakeBook, Ledger, EIP712 {
 
     bytes32 private constant BIND_TYPEHASH = keccak256("Bind(address key,address owner)");
     uint256 private constant BPS = 10_000;
-    /// @dev What `_until` holds of a case that is over.
+    /// @dev The value of `_until` for a case that is over.
     uint48 private constant OVER = type(uint48).max;
 
     /// @inheritdoc IStakeBook
@@ -189,7 +189,7 @@ contract StakeBook is IStakeBook, Ledger, EIP712 {
         return _hashTypedDataV4(keccak256(abi.encode(BIND_TYPEHASH, key, owner)));
     }
 
-    /// @dev A case ends once.
+    /// @dev Ends a case, which is possible only once.
     function _end(bytes32 caseId, address key) private returns (uint48 until) {
         until = _until[caseId][key];
         if (until == 0 || until == OVER) revert NoCase();

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: UNLICENSED
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 import {Channels} from "../src/Channels.sol";
@@ -56,5 +56,11 @@ abstract contract ChannelsBase is Base {
 
     function stateOf(Terms memory terms) internal view returns (IChannels.Channel memory) {
         return channels.channel(channels.channelIdOf(terms));
+    }
+
+    function books(uint256 ofAlice, uint256 ofBob, uint256 inChannels) internal view {
+        eq(channels.balanceOf(alice), ofAlice, "Alice's account");
+        eq(channels.balanceOf(bob), ofBob, "Bob's account");
+        eq(token.balanceOf(address(channels)), ofAlice + ofBob + inChannels, "the whole");
     }
 }

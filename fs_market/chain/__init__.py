@@ -1,1 +1,4 @@
-"""The chain: what is read from its nodes, and how transactions are sent to it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The chain: reads from its chain nodes, contracts, and transactions."""

@@ -1,4 +1,7 @@
-"""Functions and events of a contract, by the ABI that its compiler wrote."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Encodes the calls of a contract, and decodes its results and events, by its ABI."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ _Parameters = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event by its name, its arguments by theirs, and the log that it was read from."""
+    """An event with its arguments by name, and the log from which it was read."""
 
     name: str
     args: Mapping[str, Any]
@@ -34,7 +37,10 @@ class _Entry:
 
 
 class Abi:
-    """What a contract understands; its structs are tuples here."""
+    """The functions and events of a contract; structs are tuples.
+
+    Source: the contract ABI specification of Solidity.
+    """
 
     def __init__(self, abi: Sequence[Mapping[str, Any]]) -> None:
         entries: dict[str, dict[str, _Entry]] = {"function": {}, "event": {}}
@@ -52,30 +58,34 @@ class Abi:
         self._topics = {entry.name: entry.digest for entry in entries["event"].values()}
 
     def encode(self, function: str, *args: Any) -> bytes:
-        """The data of a call; UsageError where an argument does not fit its type."""
+        """Return the data of a call; raise UsageError if an argument does not fit its type."""
         entry = self._functions[function]
         try:
             return entry.digest[:4] + encode(_types(entry.inputs), [_plain(each) for each in args])
         except (EncodingError, ValueError, TypeError, OverflowError) as error:
-            raise UsageError(f"{function} cannot take that ({error}); mend the amount") from None
+            raise UsageError(
+                f"{function} cannot take this argument ({error}); correct the amount"
+            ) from None
 
     def encode_constructor(self, *args: Any) -> bytes:
-        """What follows the bytecode where a contract is made."""
+        """Return the bytes that follow the bytecode in the transaction that makes the contract."""
         return encode(_types(self._constructor), [_plain(each) for each in args])
 
     def decode(self, function: str, raw: bytes) -> tuple[Any, ...]:
-        """What a call returned; MalformedAnswer where it is not of the function's type."""
+        """Return the values that a call returned; raise MalformedAnswer if the types do not fit."""
         return _decode(self._functions[function].outputs, raw, function)
 
     def topic(self, event: str) -> bytes:
-        """The first topic of an event, by which logs are asked for."""
+        """Return the first topic of an event's logs: 32 bytes."""
         return self._topics[event]
 
     def event(self, log: Log) -> Event:
-        """An event from its log; MalformedAnswer where it is none of ours."""
+        """Return the event of a log; raise MalformedAnswer if the contract has no such event."""
         entry = self._events.get(log.topics[0] if log.topics else b"")
         if entry is None:
-            raise MalformedAnswer("the node answered an unknown event; use another node")
+            raise MalformedAnswer(
+                "the chain node answered with an unknown event; use another chain node"
+            )
         indexed = [each for each in entry.inputs if each["indexed"]]
         plain = [each for each in entry.inputs if not each["indexed"]]
         values = _decode(indexed, b"".join(log.topics[1:]), entry.name) + _decode(
@@ -90,7 +100,7 @@ def _types(parameters: _Parameters) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """As the codec takes it: addresses as bytes, also within structs."""
+    """Return a value as the codec takes it: with addresses as bytes, also in structs."""
     if isinstance(value, Address):
         return value.raw
     return tuple(_plain(each) for each in value) if isinstance(value, tuple) else value
@@ -101,7 +111,8 @@ def _decode(parameters: _Parameters, raw: bytes, what: str) -> tuple[Any, ...]:
         values = decode(_types(parameters), raw)
     except (DecodingError, OverflowError, ValueError):
         raise MalformedAnswer(
-            f"{what} has the wrong form; look whether the address is the contract's"
+            f"the answer to {what}() has the wrong form; check the addresses in [contracts], and "
+            "that each is the contract that its key says"
         ) from None
     return _with_addresses(parameters, values)
 

@@ -1,7 +1,10 @@
-"""What a node answers, parsed once and strictly: a node may be wrong, or lie.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Forms are those of the Ethereum JSON-RPC specification (execution-apis): a quantity is hexadecimal
-without leading zeroes, data is hexadecimal of whole bytes. All parsers raise MalformedAnswer.
+"""Parses the answers of a chain node strictly, because a chain node may be wrong, or lie.
+
+A quantity is hexadecimal without leading zeroes; data is hexadecimal of whole bytes.  Every parser
+raises MalformedAnswer.  Source: the Ethereum JSON-RPC specification (execution-apis).
 """
 
 import re
@@ -12,11 +15,12 @@ from fs_market.core.wire.ethereum import ADDRESS_LEN, HASH_LEN, Address
 from fs_market.errors import MalformedAnswer
 
 MAX_DATA = 1 << 20  # bytes in one field
-MAX_DEPTH = 32  # of lists and objects in each other
-MAX_LOGS = 10_000  # in one answer
+MAX_DEPTH = 32  # levels of nested lists and objects
+MAX_LOGS = 10_000  # logs in one answer
 _QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.IGNORECASE | re.ASCII)
 _DATA = re.compile(r"0x([0-9a-f]{2})*", re.IGNORECASE | re.ASCII)
-# Possessive, and to the end where a string has none: what is hostile costs no second look.
+# The quantifiers are possessive, and a string without an end reaches to the end of the text.  So
+# the expression never goes back, whatever a hostile chain node sends.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_TOPICS = 4
@@ -24,7 +28,7 @@ _MAX_TOPICS = 4
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The head of a block; ``timestamp`` in seconds, ``base_fee`` in wei per gas."""
+    """The head of a block; ``timestamp`` is in seconds, ``base_fee`` in wei per gas."""
 
     number: int
     hash: bytes
@@ -35,7 +39,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What a contract said, and in which block: ``index`` counts within it."""
+    """A log of a contract; ``index`` is its place in the block."""
 
     address: Address
     topics: tuple[bytes, ...]
@@ -48,7 +52,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a transaction; ``gas_price`` in wei is what was paid for each gas."""
+    """The receipt of a mined transaction; ``gas_price`` is in wei per gas."""
 
     transaction_hash: bytes
     block_number: int
@@ -61,10 +65,10 @@ class Receipt:
 
 
 def check_depth_untrusted(body: bytes | bytearray) -> None:
-    """Refuse JSON that is nested more than MAX_DEPTH deep, before it is parsed.
+    """Raise MalformedAnswer if JSON has more than MAX_DEPTH levels; call this before parsing.
 
-    Libraries around web3 raise the interpreter's limit of recursion so far that the parser would
-    overflow the stack instead of reaching it.
+    Libraries around web3 raise the interpreter's recursion limit.  With that limit, the parser
+    would overflow the stack before it stops.
     """
     brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
@@ -74,7 +78,7 @@ def check_depth_untrusted(body: bytes | bytearray) -> None:
 
 
 def quantity_untrusted(value: Any, bits: int = 256) -> int:
-    """A number of at most ``bits`` bits."""
+    """Return a number of at most ``bits`` bits."""
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
         raise _malformed("a number")
     number = int(value, 16)
@@ -84,7 +88,7 @@ def quantity_untrusted(value: Any, bits: int = 256) -> int:
 
 
 def data_untrusted(value: Any, length: int | None = None) -> bytes:
-    """Bytes: ``length`` of them, or else at most MAX_DATA."""
+    """Return ``length`` bytes, or at most MAX_DATA bytes if no length is given."""
     if not isinstance(value, str) or len(value) > 2 + 2 * MAX_DATA or not _DATA.fullmatch(value):
         raise _malformed("bytes")
     raw = bytes.fromhex(value[2:])
@@ -94,11 +98,12 @@ def data_untrusted(value: Any, length: int | None = None) -> bytes:
 
 
 def address_untrusted(value: Any) -> Address:
+    """Return an address."""
     return Address(data_untrusted(value, ADDRESS_LEN))
 
 
 def block_untrusted(value: Any) -> Block:
-    """The head of a block that was mined."""
+    """Return the head of a mined block."""
     fields = _object(value, "a block")
     return Block(
         number=quantity_untrusted(fields.get("number"), 64),
@@ -110,7 +115,7 @@ def block_untrusted(value: Any) -> Block:
 
 
 def log_untrusted(value: Any) -> Log:
-    """An entry of a log of a block that was mined."""
+    """Return a log of a mined block."""
     fields = _object(value, "a log")
     topics = _list(fields.get("topics"), _MAX_TOPICS, "topics")
     if fields.get("removed", False) is not False:
@@ -127,12 +132,12 @@ def log_untrusted(value: Any) -> Log:
 
 
 def logs_untrusted(value: Any) -> tuple[Log, ...]:
-    """At most MAX_LOGS entries, in any order."""
+    """Return at most MAX_LOGS logs, in the order of the answer."""
     return tuple(log_untrusted(each) for each in _list(value, MAX_LOGS, "logs"))
 
 
 def receipt_untrusted(value: Any) -> Receipt:
-    """The receipt of a transaction that was mined."""
+    """Return the receipt of a mined transaction."""
     fields = _object(value, "a receipt")
     status = quantity_untrusted(fields.get("status"), 1)
     contract = fields.get("contractAddress")
@@ -149,7 +154,7 @@ def receipt_untrusted(value: Any) -> Receipt:
 
 
 def tips_untrusted(value: Any) -> list[int]:
-    """The tips in wei per gas of ``eth_feeHistory`` at one percentile, of blocks that had some."""
+    """Return the tips that ``eth_feeHistory`` has for one percentile, in wei per gas."""
     rewards = _object(value, "a history of fees").get("reward") or []
     tips: list[int] = []
     for reward in _list(rewards, 1024, "rewards"):
@@ -170,5 +175,5 @@ def _list(value: Any, limit: int, what: str) -> list[Any]:
 
 
 def _malformed(wanted: str) -> MalformedAnswer:
-    # What it answered is not quoted: it may be anything.
-    return MalformedAnswer(f"the chain's node did not answer {wanted}; use another node")
+    # The message does not quote the answer, which may be anything.
+    return MalformedAnswer(f"the chain node did not answer {wanted}; use another chain node")

@@ -1,4 +1,7 @@
-"""A chain as its node tells it; the node's answers are not believed."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A chain as one chain node tells it; every answer is checked."""
 
 import re
 from collections.abc import Sequence
@@ -25,11 +28,12 @@ _KNOWN = re.compile("already known|already imported|known transaction", re.IGNOR
 
 
 class Chain:
-    """One chain through one node, from ``async with`` on.
+    """One chain through one chain node; use it in ``async with``.
 
-    A block is final once ``confirmations`` blocks stand, itself counted: the policy of its user.
-    Every method raises NodeUnreachable, MalformedAnswer or NodeRefused; what ran code on the chain
-    raises Reverted, too. A request takes at most ``timeout`` seconds, and ``attempts`` are made.
+    A block is final when the chain has ``confirmations`` blocks from it on, itself included; the
+    user chooses that number.  A request takes at most ``timeout`` seconds for each attempt, and has
+    up to ``attempts``.  Every method raises NodeUnreachable, MalformedAnswer or NodeRefused.  A
+    method that runs code on the chain raises Reverted, too.
     """
 
     def __init__(
@@ -41,7 +45,7 @@ class Chain:
         timeout: float = 10.0,
         attempts: int = 4,
     ) -> None:
-        # It takes most of a second; so who asks no chain does not pay for it.
+        # This import takes most of a second, which a command without a chain should not pay.
         with recursion_limit_kept():
             from fs_market.chain.rpc import Rpc  # noqa: PLC0415
 
@@ -50,14 +54,14 @@ class Chain:
         self.genesis = b""
 
     async def __aenter__(self) -> Self:
-        """Connect; WrongChain where the node serves another chain."""
+        """Connect; raise WrongChain if the chain node serves another chain."""
         await self._rpc.open()
         try:
             found = quantity_untrusted(await self._rpc.ask("eth_chainId"), 64)
             if found != self.chain_id:
                 raise WrongChain(
                     f"{self._rpc.node} serves chain {found}, not {self.chain_id}; "
-                    "name the node of the right one"
+                    "name a chain node of the right chain"
                 )
             first = await self.block(0)
             if first is None:
@@ -72,10 +76,11 @@ class Chain:
         await self._rpc.close()
 
     async def head(self) -> Block:
+        """Return the latest block."""
         return block_untrusted(await self._rpc.ask("eth_getBlockByNumber", "latest", False))
 
     async def block(self, number: int) -> Block | None:
-        """The block of a number; None where the node has none yet, or took it back."""
+        """Return the block with this number; None if the chain node does not have it."""
         answer = await self._rpc.ask("eth_getBlockByNumber", hex(number), False)
         if answer is None:
             return None
@@ -85,23 +90,30 @@ class Chain:
         return block
 
     async def nonce(self, account: Address, block: int | None = None) -> int:
-        """How many transactions of an account were mined up to a block, or else are known."""
+        """Return how many transactions of an account were mined up to ``block``.
+
+        Without a block, transactions that wait to be mined count, too.
+        """
         when = "pending" if block is None else hex(block)
         return quantity_untrusted(
             await self._rpc.ask("eth_getTransactionCount", str(account), when), 64
         )
 
     async def balance(self, account: Address) -> int:
-        """The native coin of an account, in wei."""
+        """Return the native coin of an account, in wei."""
         return quantity_untrusted(await self._rpc.ask("eth_getBalance", str(account), "latest"))
 
     async def code(self, account: Address) -> bytes:
+        """Return the code at an address; it is empty if there is no contract."""
         return data_untrusted(await self._rpc.ask("eth_getCode", str(account), "latest"))
 
     async def logs(
         self, first: int, last: int, addresses: Sequence[Address], topics: Sequence[bytes]
     ) -> tuple[Log, ...]:
-        """What ``addresses`` said from block ``first`` to ``last``: any of ``topics`` first."""
+        """Return the logs of ``addresses`` from block ``first`` to ``last``, in their order.
+
+        The first topic of each log is one of ``topics``.
+        """
         found = await self._logs({"fromBlock": hex(first), "toBlock": hex(last)}, addresses, topics)
         if any(not first <= log.block_number <= last for log in found):
             raise self._foreign("logs")
@@ -110,7 +122,10 @@ class Chain:
     async def logs_of(
         self, block: Block, addresses: Sequence[Address], topics: Sequence[bytes]
     ) -> tuple[Log, ...]:
-        """What they said in this very block (EIP-234); NodeRefused where the chain took it back."""
+        """Return the logs of ``addresses`` in this very block (EIP-234).
+
+        Raise NodeRefused if the chain took the block back.
+        """
         found = await self._logs({"blockHash": _hex(block.hash)}, addresses, topics)
         if any(log.block_hash != block.hash for log in found):
             raise self._foreign("logs")
@@ -132,7 +147,7 @@ class Chain:
         return tuple(sorted(found, key=lambda log: (log.block_number, log.index)))
 
     async def tips(self) -> list[int]:
-        """What recent transactions paid above the base fee, in wei per gas; may be empty."""
+        """Return the tips of recent transactions, in wei per gas; the list may be empty."""
         try:
             return tips_untrusted(
                 await self._rpc.ask("eth_feeHistory", hex(_TIP_BLOCKS), "latest", [_TIP_PERCENTILE])
@@ -145,7 +160,7 @@ class Chain:
     async def call(
         self, to: Address, data: bytes, *, sender: Address | None = None, block: int | None = None
     ) -> bytes:
-        """Run a function without a transaction."""
+        """Run a function without a transaction, and return its raw result."""
         request = {"to": str(to), "data": _hex(data)}
         if sender is not None:
             request["from"] = str(sender)
@@ -156,14 +171,14 @@ class Chain:
     async def estimate_gas(
         self, sender: Address, to: Address | None, data: bytes, value: int = 0
     ) -> int:
-        """The gas that a transaction would take if it were mined next."""
+        """Return the gas that a transaction would take if it were mined next."""
         request = {"from": str(sender), "data": _hex(data), "value": hex(value)}
         if to is not None:
             request["to"] = str(to)
         return quantity_untrusted(await self._rpc.ask("eth_estimateGas", request), 64)
 
     async def send(self, raw: bytes) -> None:
-        """Send a signed transaction; what the node has already is well, too."""
+        """Send a signed transaction; nothing happens if the chain node has it already."""
         expected = keccak(raw)
         try:
             answer = await self._rpc.ask("eth_sendRawTransaction", _hex(raw))
@@ -175,7 +190,7 @@ class Chain:
             raise self._foreign("transaction")
 
     async def receipt(self, transaction_hash: bytes) -> Receipt | None:
-        """What became of a transaction; None while it is in no block."""
+        """Return the receipt of a transaction; None while it is in no block."""
         answer = await self._rpc.ask("eth_getTransactionReceipt", _hex(transaction_hash))
         if answer is None:
             return None
@@ -185,7 +200,9 @@ class Chain:
         return receipt
 
     def _foreign(self, what: str) -> MalformedAnswer:
-        return MalformedAnswer(f"{self._rpc.node} answered with a foreign {what}; use another node")
+        return MalformedAnswer(
+            f"{self._rpc.node} answered with a foreign {what}; use another chain node"
+        )
 
 
 def _hex(raw: bytes) -> str:

@@ -1,4 +1,7 @@
-"""Makes the contracts on a chain that has none: for development, and to start a market."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Makes the contracts on a chain that has none, for development or for a new market."""
 
 from dataclasses import astuple, dataclass
 
@@ -22,7 +25,7 @@ DEFAULT_RULES = Rules(
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """Where the contracts are."""
+    """The addresses of the contracts."""
 
     token: Address
     channels: Address
@@ -31,7 +34,10 @@ class Deployed:
 
 
 async def deploy(sender: Sender, court: Address, rules: Rules, bond_per_slot: int) -> Deployed:
-    """Make the contracts around a test token; what an earlier run made is not made again."""
+    """Make a test token and the contracts, except those that an earlier run has made.
+
+    ``bond_per_slot`` is in base units.  Raise a ChainError if a transaction fails.
+    """
     token = await _make(sender, "TestToken")
     channels = await _make(sender, "Channels", token)
     stakes = await _make(sender, "StakeBook", token, court, astuple(rules))
@@ -43,5 +49,7 @@ async def _make(sender: Sender, name: str, *args: object) -> Address:
     call: Call = artefact(name).deployment(*args)
     receipt = await sender.carry_out(f"deploy:{name}", call)
     if receipt.contract is None:
-        raise MalformedAnswer(f"the node does not say where {name} is; use another node")
+        raise MalformedAnswer(
+            f"the chain node does not tell the address of {name}; use another chain node"
+        )
     return receipt.contract

@@ -1,11 +1,12 @@
-"""A chain for development, from Python alone: eth-tester behind JSON-RPC on loopback.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It mines each transaction as it comes, keeps all in memory, and forgets it at the end.
+"""A chain for development in pure Python: eth-tester behind JSON-RPC on loopback.
+
+The chain mines each transaction at once.  It keeps everything in memory, and loses it at the end.
 """
 
-import ast
 import json
-import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 from fs_market import recursion_limit_kept
 from fs_market.chain.answers import check_depth_untrusted
+from fs_market.chain.reverts import data_in_message_untrusted
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import ChainError, MalformedAnswer
 from fs_wire.errors import UsageError
@@ -23,8 +25,7 @@ CHAIN_ID = 131277322940537  # eth-tester's
 MAX_REQUEST = 1 << 20  # bytes
 _IDLE = 30.0  # seconds until a connection without a request is closed
 _REVERTED, _REFUSED, _UNKNOWN_METHOD, _INVALID = 3, -32000, -32601, -32600
-_BYTES = re.compile(r"""b(['"]).*\1""", re.DOTALL)
-# What a node needs to offer for wallets and for us; nothing else is reached from outside.
+# Wallets and this program need these methods of a chain node; all other methods are refused.
 _METHODS = frozenset(
     ["net_version", "web3_clientVersion", "evm_mine", "testing_timeTravel"]
     + [
@@ -40,9 +41,10 @@ _METHODS = frozenset(
 
 
 class DevChain:
-    """The chain itself: answers requests of JSON-RPC, one at a time."""
+    """The chain itself: it answers requests of JSON-RPC, one at a time."""
 
     def __init__(self) -> None:
+        """Raise ChainError if eth-tester is not installed."""
         try:
             with recursion_limit_kept():
                 from web3 import Web3  # noqa: PLC0415
@@ -53,14 +55,14 @@ class DevChain:
                 "the development chain needs eth-tester; "
                 "install it with pip install 'flowshield[devchain]'"
             ) from None
-        # No account of eth-tester's has anything: their keys are known to everybody.
+        # Everybody knows the keys of eth-tester's accounts, so nobody should use them.
         self._tester = EthereumTester(PyEVMBackend())
         web3 = Web3(EthereumTesterProvider(self._tester))
         self._request = web3.provider.request_func(web3, web3.middleware_onion)
         self._lock = threading.Lock()
 
     def fund(self, account: Address, wei: int) -> None:
-        """Give native coin to an account."""
+        """Give native coin to an account, in wei."""
         with self._lock:
             rich = self._tester.get_accounts()[0]
             self._tester.send_transaction(
@@ -68,7 +70,7 @@ class DevChain:
             )
 
     def answer_untrusted(self, body: bytes) -> bytes:
-        """Answer a request of JSON-RPC, or a batch of them, as the specification asks."""
+        """Answer a request of JSON-RPC 2.0, or a batch of requests."""
         try:
             check_depth_untrusted(body)
             request = json.loads(body)
@@ -97,7 +99,7 @@ class DevChain:
         return {"jsonrpc": "2.0", "id": number, "result": _to_json(answer["result"])}
 
     def _with_numbers(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """eth-tester knows ranges alone: a block by its hash (EIP-234) becomes one."""
+        """Turn a block hash (EIP-234) into a range of blocks; eth-tester knows only ranges."""
         if "blockHash" not in wanted:
             return wanted
         number = hex(self._tester.get_block_by_hash(wanted["blockHash"])["number"])
@@ -107,12 +109,16 @@ class DevChain:
 
 @contextmanager
 def served(chain: DevChain, port: int = 0, address: str = "127.0.0.1") -> Iterator[str]:
-    """Serve a chain at ``port`` of an IPv4 address, or any that is free; yields its URL."""
+    """Serve a chain at ``port`` of an IPv4 address, or at a free port if it is 0; yield its URL.
+
+    Raise UsageError if the port cannot be opened.
+    """
     try:
         server = _Server((address, port), _Handler)
     except OSError as error:
         raise UsageError(
-            f"port {port} of {address}: {error.strerror}; name another with --port or --address"
+            f"port {port} of {address} cannot be opened: {error.strerror}; "
+            "name another with --port or --address"
         ) from None
     server.chain = chain
     thread = threading.Thread(target=server.serve_forever, name="chain dev", daemon=True)
@@ -130,17 +136,18 @@ class _Server(ThreadingHTTPServer):
     chain: DevChain
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who hangs up, or is cut off, is no fault of the chain: nothing is printed."""
+        """Print no error if a connection breaks, because that is no fault of the chain."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """JSON-RPC over HTTP/1.1, whose connections stay open."""
+    """JSON-RPC over HTTP/1.1 with connections that stay open."""
 
     protocol_version = "HTTP/1.1"
     timeout = _IDLE
-    # Head and body leave as one segment, at once: else Nagle and delayed ACKs cost 40 ms a request.
+    # Head and body leave as one segment at once.  Otherwise Nagle's algorithm and delayed ACKs
+    # would cost 40 ms for each request.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: _Server
@@ -150,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isascii() or not length.isdigit() or int(length) > MAX_REQUEST:
             self.send_error(413)
             return
-        # A page in a browser must not reach a chain with money, even of no worth.
+        # A page in a browser must not reach the chain.
         if self.headers.get("Origin") is not None:
             self.send_error(403)
             return
@@ -162,16 +169,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Requests are not logged."""
+        """Log no requests."""
 
 
 def _failure(number: Any, error: Exception) -> dict[str, Any]:
-    """A revert with its data, as geth tells it; eth-tester writes its bytes into the message."""
+    """Return an error; a revert has its data in the form of geth."""
     message = str(error)
     refusal = _refusal(number, _REFUSED, message or type(error).__name__)
     if "revert" in message:
-        found = _BYTES.search(message)
-        raw = ast.literal_eval(found[0]) if found else b""
+        raw = data_in_message_untrusted(message) or b""
         refusal["error"] |= {"code": _REVERTED, "message": "execution reverted"}
         refusal["error"]["data"] = "0x" + raw.hex()
     return refusal
@@ -182,7 +188,7 @@ def _refusal(number: Any, code: int, message: str) -> dict[str, Any]:
 
 
 def _to_json(value: Any) -> Any:
-    """Numbers and bytes in the hexadecimal of JSON-RPC."""
+    """Turn numbers and bytes into the hexadecimal of JSON-RPC."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value or None if value == "" else value
     if isinstance(value, int):

@@ -1,8 +1,12 @@
-"""Events of contracts as the chain has them, also when it changes its mind.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Every block that is not final is remembered with its hash. Where the chain has another in its
-place, what was told of it is taken back before what came instead is told. Blocks that are final are
-asked for in spans. Whoever keeps ``base`` with what it did about the events can go on from there.
+"""Follows the events of contracts, also across a reorganisation of the chain.
+
+The follower remembers every block that is not final, with its hash.  If the chain replaces such a
+block, the follower first takes back the old block's events.  Then it tells the new block's events.
+It asks for final blocks in spans.  A caller that stores ``base`` together with its own state can go
+on from there.
 """
 
 from collections.abc import Sequence
@@ -13,13 +17,16 @@ from fs_market.chain.chain import Chain
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import DeepReorg, NodeRefused
 
-_SPAN = 1000  # blocks in one question: nodes bound it
-_WINDOW_AT_ONCE = 64  # blocks followed one by one in a poll
+_SPAN = 1000  # blocks in one request: chain nodes limit it
+_WINDOW_AT_ONCE = 64  # blocks that one poll follows one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """In the order in which they apply: ``undone`` latest first, then ``seen``; then ``final``."""
+    """The changes of one poll, in the order in which they apply.
+
+    ``undone`` has the latest event first; ``seen`` and ``final`` have the oldest first.
+    """
 
     undone: tuple[Log, ...] = ()
     seen: tuple[Log, ...] = ()
@@ -27,20 +34,24 @@ class Changes:
 
 
 class Follower:
-    """Tells of each event once when it is seen, once when it is final, and if it is undone."""
+    """Tells each event when it is seen, when it is final, and if it is undone."""
 
     def __init__(
         self, chain: Chain, addresses: Sequence[Address], topics: Sequence[bytes], base: Block
     ) -> None:
-        """``base`` is the final block after which it begins."""
+        """Begin after ``base``, which is a final block.
+
+        ``topics`` are the first topics of the wanted events, 32 bytes each.
+        """
         self._chain, self._addresses, self._topics = chain, tuple(addresses), tuple(topics)
         self.base = base
         self._window: list[tuple[Block, tuple[Log, ...]]] = []
 
     async def poll(self) -> Changes:
-        """Look once. DeepReorg where the chain took back what was final.
+        """Return the changes since the last poll.
 
-        Where it raises nothing is lost: the next look tells all.
+        Raise DeepReorg if the chain took back a final block, or another ChainError.  After an
+        error, the next poll tells everything.
         """
         before = self.base, self._window.copy()
         try:
@@ -67,12 +78,12 @@ class Follower:
             undone.extend(reversed(logs))
             self._window.pop()
         if self.base.number > head.number:
-            # A node behind the others; it will come.
+            # This chain node is behind the others, and will catch up.
             return tuple(undone)
         if not await self._is_in_chain(self.base):
             raise DeepReorg(
-                f"block {self.base.number} was final, and the chain took it back; "
-                "raise confirmations, and read the chain anew"
+                f"the chain took back block {self.base.number}, which was final; "
+                "raise confirmations, and read the chain again"
             )
         return tuple(undone)
 
@@ -81,7 +92,7 @@ class Follower:
         return found is not None and found.hash == block.hash
 
     async def _catch_up(self, head: Block) -> tuple[tuple[Log, ...], tuple[Log, ...]]:
-        """One span of blocks that are final already; each is seen and final at once."""
+        """Read one span of final blocks, whose events are seen and final at once."""
         last = min(self._final_number(head), self.base.number + _SPAN)
         if self._window or last <= self.base.number:
             return (), ()
@@ -97,7 +108,7 @@ class Follower:
         tip = self._window[-1][0] if self._window else self.base
         last = min(head.number, tip.number + _WINDOW_AT_ONCE)
         for number in range(tip.number + 1, last + 1):
-            # Where the chain changes this very moment, the next poll takes back what is gone.
+            # If the chain changes at this moment, the next poll takes back what is gone.
             block = await self._chain.block(number)
             if block is None or block.parent_hash != tip.hash:
                 break

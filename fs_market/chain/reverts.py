@@ -1,6 +1,11 @@
-"""What a contract said when it refused: its errors by their selectors, with the user's remedy."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
+"""The errors with which a contract reverts, by their selectors, with the user's remedy."""
+
+import ast
 import json
+import re
 from functools import cache
 from importlib import resources
 
@@ -9,25 +14,30 @@ from eth_abi.exceptions import DecodingError
 
 from fs_market.core.wire.ethereum import keccak
 
-# What any contract may revert with. Source: Solidity, "Panic via assert and Error via require".
+# Any contract may revert with these.  Source: Solidity, "Panic via assert and Error via require".
 _STANDARD = ("Error(string)", "Panic(uint256)")
-_MAX_DATA = 4096  # bytes that are looked at
+_MAX_DATA = 4096  # bytes that are decoded, and characters of a message that are searched
 _MAX_SHOWN = 200  # characters of an argument
+_BYTES_IN_MESSAGE = re.compile(r"""b(['"]).*\1""", re.DOTALL)
 _REMEDIES = {
-    "Insufficient": "deposit more with fs-tunnel wallet deposit",
+    "Insufficient": "the deposit holds no more; see fs-tunnel wallet balance",
+    "Expired": "check this host's clock; a purchase that is too old needs another NAME",
     "ERC20InsufficientBalance": "send the account more of the token",
     "ERC20InsufficientAllowance": "repeat the command",
-    "TooEarly": "wait until then",
+    "TooEarly": "wait until that time, and run the command again",
     "Underbonded": "stake more, or offer fewer slots",
     "BelowMinimum": "stake more",
     "NoChannel": "the channel is closed; open another",
     "IsClosing": "the channel is being closed; open another",
-    "NothingNew": "it was done before; there is nothing to do",
+    "NothingNew": "this was done before, and there is nothing to do",
 }
 
 
 def explain(data: bytes) -> str | None:
-    """``Insufficient(5); deposit more …``; None where no contract of ours says that."""
+    """Return an error as text, such as ``Insufficient(5); deposit more …``.
+
+    Return None if no contract of ours has this error.
+    """
     signature = _signatures().get(data[:4])
     if signature is None:
         return None
@@ -38,6 +48,19 @@ def explain(data: bytes) -> str | None:
         return None
     said = f"{name}({', '.join(map(_say, values))})"
     return f"{said}; {_REMEDIES[name]}" if name in _REMEDIES else said
+
+
+def data_in_message_untrusted(message: str) -> bytes | None:
+    """Return the data of a revert, which eth-tester writes into its message.
+
+    Return None if there is no such data.
+    """
+    found = _BYTES_IN_MESSAGE.search(message[:_MAX_DATA])
+    try:
+        raw = ast.literal_eval(found[0]) if found else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return raw if isinstance(raw, bytes) else None
 
 
 @cache

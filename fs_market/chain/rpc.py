@@ -1,15 +1,16 @@
-"""JSON-RPC with a chain's node: web3.py carries the requests, and its answers are not believed.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Every request may be repeated: those that read, and that which sends, since a transaction is sent as
-signed bytes, which a chain takes once. So a request is tried again where the node did not answer.
+"""JSON-RPC with a chain node: web3.py carries the requests, and we do not trust the answers.
 
-web3 and aiohttp take most of a second to import: ``Chain`` imports this where it is made.
+Every request may be repeated. Most only read; and a chain takes a signed transaction only once.
+So a request is repeated if the chain node does not answer.
+
+web3 and aiohttp take most of a second to import, so ``Chain`` imports this module only when needed.
 """
 
-import ast
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,32 +20,32 @@ from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
 from fs_market.chain.answers import check_depth_untrusted, data_untrusted
-from fs_market.chain.reverts import explain
+from fs_market.chain.reverts import data_in_message_untrusted, explain
 from fs_market.errors import MalformedAnswer, NodeRefused, NodeUnreachable, Reverted
 from fs_wire.errors import UsageError
 
 _MAX_ANSWER = 32 << 20  # bytes
-_CODE_REVERTED = 3  # of geth, and of those who follow it
-_BYTES_IN_MESSAGE = re.compile(r"""b(['"]).*\1""", re.DOTALL)
+_CODE_REVERTED = 3  # of geth, and of chain nodes that follow it
 
 
 class Rpc:
-    """Requests to one node, between ``open`` and ``close``.
+    """Sends requests to one chain node, between ``open`` and ``close``.
 
-    A request takes at most ``timeout`` seconds, and ``attempts`` are made. UsageError where ``url``
-    is none of a node.
+    An attempt takes at most ``timeout`` seconds, and a request has up to ``attempts``.  The
+    constructor raises UsageError if ``url`` is not http:// or https://.
     """
 
     def __init__(self, url: str, *, timeout: float, attempts: int) -> None:
         self.node = _name_of(url)
         self.attempts = attempts
         limit = aiohttp.ClientTimeout(total=timeout)
-        # Its own repetition is off: it would repeat some methods only.
+        # The provider's own repetition is off, because it repeats only some methods.
         self._provider = AsyncHTTPProvider(
             url, {"timeout": limit}, exception_retry_configuration=None
         )
 
     async def open(self) -> None:
+        """Make the HTTP session; the first request connects."""
         session = aiohttp.ClientSession(
             response_class=_BoundedResponse,
             raise_for_status=True,
@@ -52,18 +53,19 @@ class Rpc:
         await self._provider.cache_async_session(session)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._provider.disconnect()
 
     async def ask(self, method: str, *params: Any) -> Any:
-        """The result of a method.
+        """Return the result of a method, as JSON gave it.
 
-        Raises NodeUnreachable, MalformedAnswer, NodeRefused or Reverted.
+        Raise NodeUnreachable, MalformedAnswer, NodeRefused or Reverted.
         """
         answer = await self._repeat(
             lambda: self._provider.make_request(RPCEndpoint(method), list(params))
         )
         if not isinstance(answer, dict) or ("result" in answer) == ("error" in answer):
-            raise MalformedAnswer(f"{self.node} does not speak JSON-RPC; use another node")
+            raise MalformedAnswer(f"{self.node} does not speak JSON-RPC; use another chain node")
         if "error" in answer:
             raise _failure(self.node, answer["error"])
         return answer["result"]
@@ -74,21 +76,20 @@ class Rpc:
                 return await request()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if attempt == self.attempts:
-                    # Its class only: its text holds the URL, and the URL may hold a key.
                     raise NodeUnreachable(
-                        f"{self.node} does not answer ({type(error).__name__}); "
-                        "look whether it runs, or name another with --rpc"
+                        f"{self.node} {_describe(error)}; check that it runs, or name another "
+                        "chain node (--rpc, or rpc in market.toml)"
                     ) from None
             except (json.JSONDecodeError, UnicodeDecodeError):
                 raise MalformedAnswer(
-                    f"{self.node} does not speak JSON-RPC; use another node"
+                    f"{self.node} does not speak JSON-RPC; use another chain node"
                 ) from None
             await asyncio.sleep(0.1 * 2**attempt)
         raise AssertionError("unreachable")
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
-    """An answer over HTTP of bounded size."""
+    """An answer over HTTP whose size is limited."""
 
     async def read(self) -> bytes:
         if self._body is None:
@@ -103,10 +104,22 @@ class _BoundedResponse(aiohttp.ClientResponse):
         return self._body
 
 
+def _describe(error: Exception) -> str:
+    """What went wrong, in our own words: the error's text holds the URL, which may hold a key."""
+    match error:
+        case aiohttp.ClientResponseError():
+            return f"answers with HTTP status {error.status}, which no chain node does"
+        case aiohttp.ClientConnectorError():
+            return "cannot be reached"
+        case TimeoutError():
+            return "does not answer in time"
+    return "does not answer"
+
+
 def _failure(node: str, error: Any) -> NodeRefused | Reverted | MalformedAnswer:
-    """What an error object of JSON-RPC means: where it carries data, a contract reverted."""
+    """Translate an error object of JSON-RPC; a contract reverted if the object has data."""
     if not isinstance(error, dict):
-        return MalformedAnswer(f"{node} does not speak JSON-RPC; use another node")
+        return MalformedAnswer(f"{node} does not speak JSON-RPC; use another chain node")
     raw_code, raw_message = error.get("code"), error.get("message")
     code = raw_code if isinstance(raw_code, int) else 0
     message = raw_message if isinstance(raw_message, str) else ""
@@ -115,26 +128,28 @@ def _failure(node: str, error: Any) -> NodeRefused | Reverted | MalformedAnswer:
     if data is not None or code == _CODE_REVERTED or "revert" in message.lower():
         known = explain(data) if data else None
         return Reverted(f"the contract refused: {known or said or 'no reason'}", data or b"")
-    return NodeRefused(f"{node} refused: {said or 'no reason'}; look whether it is well", code)
+    if "insufficient funds" in message or "cannot afford" in message:
+        return NodeRefused(
+            "the account has too little of the chain's coin for gas; send it some", code
+        )
+    return NodeRefused(f"{node} refused: {said or 'no reason'}; check the chain node", code)
 
 
 def _revert_data(data: Any, message: str) -> bytes | None:
-    """Anvil and geth put it into ``data``, some nest it once more, eth-tester into its message."""
+    """Find the data of a revert.
+
+    Anvil and geth put it into ``data``, some chain nodes nest it once more, and eth-tester writes
+    it into its message.
+    """
     if isinstance(data, dict):
         data = data.get("data")
     if isinstance(data, str) and data.startswith("0x"):
         return data_untrusted(data)
-    if "revert" in message and (found := _BYTES_IN_MESSAGE.search(message[:4096])):
-        try:
-            raw = ast.literal_eval(found[0])
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return None
-        return raw if isinstance(raw, bytes) else None
-    return None
+    return data_in_message_untrusted(message) if "revert" in message else None
 
 
 def _name_of(url: str) -> str:
-    """A node's name for messages: without a user, path or query, which may be secret."""
+    """Return a chain node's name for messages, without user, path or query, which may be secret."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -142,5 +157,7 @@ def _name_of(url: str) -> str:
         host = port = None
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError("the node's URL is not http:// or https://; mend rpc, or --rpc")
-    return f"the node at {host}" + (f":{port}" if port else "")
+        raise UsageError(
+            "the chain node's URL does not begin with http:// or https://; correct rpc, or --rpc"
+        )
+    return f"the chain node at {host}" + (f":{port}" if port else "")

@@ -1,8 +1,12 @@
-"""Transactions of one account, from the wish to the final block, and never twice.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Nonce, signature and journal come first, then the wire. What was not answered is sent again, byte
-for byte; what is stuck is replaced under the same nonce for a higher fee; what a reorganisation
-takes out of the chain is sent once more. After a crash ``resume`` goes on where the journal ends.
+"""Sends the transactions of one account, each once, and waits until they are final.
+
+A transaction gets its nonce and its signature and goes to the journal before it is sent.  The
+sender sends it again, byte for byte, if the chain node does not answer, or if a reorganisation
+takes it out of the chain. It replaces a stuck transaction under the same nonce with a higher fee.
+After a crash ``resume`` goes on from the journal.
 """
 
 import asyncio
@@ -10,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from fs_market.chain import transactions
 from fs_market.chain.answers import Receipt
@@ -18,6 +22,7 @@ from fs_market.chain.chain import Chain
 from fs_market.chain.fees import FeePolicy, Fees, offer, raise_offer
 from fs_market.chain.transactions import Call, Entry, Signed
 from fs_market.core.wire.ethereum import Address
+from fs_market.database import Database
 from fs_market.errors import (
     ChainError,
     Displaced,
@@ -27,33 +32,46 @@ from fs_market.errors import (
     Reverted,
     StillPending,
 )
-from fs_market.journal import Journal
-from fs_market.ports import TransactionSigner
 
 log = logging.getLogger(__name__)
 
-# A node that lags behind may know the nonce and not the receipt: only agreement counts.
+# A chain node that lags behind may know the nonce but not the receipt, so one look is not enough.
 _LOOKS_UNTIL_DISPLACED = 3
 _GAS_MARGIN = (6, 5)  # of the estimate: state may change until the transaction is mined
 _ETHER = 10**18
 
 
+class TransactionSigner(Protocol):
+    """The holder of an account's key: a keystore here, a device elsewhere."""
+
+    @property
+    def address(self) -> Address:
+        """The address of the account."""
+        ...
+
+    def sign_transaction(
+        self, chain_id: int, call: Call, gas: int, nonce: int, fees: Fees
+    ) -> Signed:
+        """Sign a transaction of type 2 (EIP-1559)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """In seconds: between looks, until a stuck transaction is replaced, and until we give up."""
+    """The waiting times of a sender, in seconds."""
 
-    poll: float = 2.0
-    replace_after: float = 60.0
-    give_up_after: float = 600.0
+    poll: float = 2.0  # between two looks at the chain
+    replace_after: float = 60.0  # until a stuck transaction is replaced
+    give_up_after: float = 600.0  # until StillPending is raised
 
 
 @dataclass(slots=True)
 class _Pursuit:
-    """A transaction that is waited for: when it was last signed, how often its nonce was gone."""
+    """A transaction that we wait for."""
 
     entry: Entry
-    sent_at: float
-    absences: int = 0
+    sent_at: float  # when it was last signed
+    absences: int = 0  # how many looks in a row found that another transaction had its nonce
 
     @property
     def latest(self) -> Signed:
@@ -61,12 +79,12 @@ class _Pursuit:
 
 
 class Sender:
-    """Sends for one account. Several of them, in several processes, may share a journal."""
+    """Sends for one account.  Several senders, in several processes, may share a journal."""
 
     def __init__(
         self,
         chain: Chain,
-        journal: Journal,
+        journal: Database,
         signer: TransactionSigner,
         fees: FeePolicy,
         patience: Patience,
@@ -75,23 +93,27 @@ class Sender:
     ) -> None:
         self._chain, self._journal, self._signer = chain, journal, signer
         self._fees, self._patience, self._clock = fees, patience, clock
-        # Nonces reach the chain in their order: some nodes refuse one that is ahead.
+        # Transactions reach the chain in the order of their nonces: some chain nodes refuse one
+        # that is ahead.
         self._lock = asyncio.Lock()
 
     @property
     def account(self) -> Address:
+        """The account that sends and pays."""
         return self._signer.address
 
     async def carry_out(self, intent: str, call: Call) -> Receipt:
-        """Have a transaction mined for good, or find that it was.
+        """Return the receipt of a transaction when it is final.
 
-        Reverted where a contract refuses it, FeeTooHigh, StillPending where it takes too long; it
-        can be asked for again then, with the same intent.
+        Send the transaction, unless the journal already has one with this intent.  Raise Reverted
+        if a contract refuses it, and FeeTooHigh if gas costs more than the user allows.  Raise
+        Displaced if another transaction took its nonce, and StillPending if it takes too long.
+        After an error, the caller may call again with the same intent.
         """
         return await self._finish(await self._submit(intent, call))
 
     async def resume(self) -> list[Entry]:
-        """Send again all that is under way, in order; returns it."""
+        """Send all unfinished transactions again, in order, and return them."""
         waiting = await self._journal.do(lambda db: transactions.unfinished(db, self.account))
         async with self._lock:
             for entry in waiting:
@@ -99,7 +121,7 @@ class Sender:
         return waiting
 
     async def finish_all(self) -> None:
-        """Resume, and wait for the end of each; the first failure is raised when all have ended."""
+        """Resume, and wait until each transaction has ended; then raise the first failure."""
         failures: list[ChainError] = []
         for entry in await self.resume():
             try:
@@ -127,7 +149,7 @@ class Sender:
         if (balance := await self._chain.balance(sender)) < needed:
             raise ChainError(
                 f"{sender} has {balance / _ETHER:.6f} of the chain's coin and needs "
-                f"{needed / _ETHER:.6f} for gas; send it some"
+                f"{needed / _ETHER:.6f} for gas; send the account some"
             )
         expected = await self._chain.nonce(sender)
         return await self._journal.do(
@@ -149,12 +171,15 @@ class Sender:
             if self._clock() - started >= self._patience.give_up_after:
                 raise StillPending(
                     f"{entry.intent} is sent but not final (0x{pursuit.latest.hash.hex()}); "
-                    "repeat the command to wait on, nothing is paid twice"
+                    "repeat the command to go on waiting; nothing is paid twice"
                 )
             await asyncio.sleep(self._patience.poll)
 
     async def _pursue(self, pursuit: _Pursuit) -> Receipt | None:
-        """Look once, and send or replace what is in no block; the receipt once it is final."""
+        """Look once; send or replace the transaction if it is in no block.
+
+        Return the receipt if it is final.
+        """
         receipt, is_final = await self._look(pursuit.entry.attempts)
         if receipt is not None:
             return receipt if is_final else None
@@ -170,7 +195,7 @@ class Sender:
         return None
 
     async def _look(self, attempts: Sequence[Signed]) -> tuple[Receipt | None, bool]:
-        """The receipt of whichever attempt was mined, and whether that is final."""
+        """Return the receipt of the attempt that was mined, and whether its block is final."""
         for attempt in reversed(attempts):
             receipt = await self._chain.receipt(attempt.hash)
             if receipt is not None:
@@ -182,7 +207,7 @@ class Sender:
         return None, False
 
     async def _is_nonce_taken(self, entry: Entry) -> bool:
-        """Whether a final block has the nonce, although none of ours was found."""
+        """Whether a transaction in a final block has the nonce, although none of ours was found."""
         head = await self._chain.head()
         final = head.number - self._chain.confirmations + 1
         return final >= 0 and await self._chain.nonce(self.account, final) > entry.nonce
@@ -191,7 +216,7 @@ class Sender:
         await self._journal.do(lambda db: transactions.finish(db, entry.id, None))
         raise Displaced(
             f"another program used nonce {entry.nonce} of {self.account}, so that "
-            f"{entry.intent} did not happen; look at the account, then repeat"
+            f"{entry.intent} did not happen; check the account, then repeat the command"
         )
 
     async def _record(self, entry: Entry, receipt: Receipt) -> Receipt:
@@ -201,7 +226,7 @@ class Sender:
         raise await self._reason(entry, receipt)
 
     async def _reason(self, entry: Entry, receipt: Receipt) -> Reverted:
-        """Why a contract refused: receipts do not say, so it is run once more."""
+        """Find why a contract refused: the receipt does not say, so we run the call once more."""
         if (receiver := entry.call.receiver) is not None:
             data, number = entry.call.data, receipt.block_number
             try:
@@ -214,7 +239,7 @@ class Sender:
         return Reverted(f"the contract refused {entry.intent}; look at transaction {where}")
 
     async def _replaced(self, entry: Entry) -> Entry:
-        """The same under the same nonce for a higher fee, where the cap leaves room."""
+        """Sign the transaction again under its nonce with a higher fee, if the cap leaves room."""
         stuck = entry.attempts[-1].fees
         try:
             fees = raise_offer(stuck, await self._current_fees(), self._fees)
@@ -234,7 +259,10 @@ class Sender:
         return self._signer.sign_transaction(self._chain.chain_id, call, gas, nonce, fees)
 
     async def _send(self, signed: Signed) -> None:
-        """Whatever the node says, the journal has it, and whoever waits for it sends it again."""
+        """Send a transaction, whatever the chain node answers.
+
+        The journal has the transaction, and the next look sends it again.
+        """
         try:
             await self._chain.send(signed.raw)
         except (NodeUnreachable, NodeRefused, Reverted) as error:

@@ -1,10 +1,14 @@
-"""Transactions in the journal: each is written down, signed and with its nonce, before it is sent.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-An *intent* names what a transaction is for, such as ``redeem:CHANNEL:AMOUNT``. While one of an
-intent is under way or has succeeded there is no second. All that are signed for one nonce stand in
-``attempts``, and a chain mines one of them at most: so an intent is never carried out twice.
+"""Transactions in the journal: each is there with its nonce and its signature before it is sent.
 
-Functions take the connection of a transaction of ``journal.Journal``.
+An *intent* names the purpose of a transaction, such as ``redeem:CHANNEL:AMOUNT``.  There is no
+second transaction for an intent while one is unfinished or has succeeded.  The table ``attempts``
+has everything that was signed for one nonce, and a chain mines one of them at most.  So an intent
+is never carried out twice.
+
+The functions take the connection of ``database.Database.do``.
 """
 
 import sqlite3
@@ -44,16 +48,19 @@ CREATE INDEX attempts_of ON attempts (tx);
 
 
 class Outcome(StrEnum):
-    """What became of a transaction, once that is final."""
+    """The final outcome of a transaction."""
 
     SUCCEEDED = "succeeded"
-    FAILED = "failed"  # it was mined, and a contract refused
-    DISPLACED = "displaced"  # its nonce was taken by a transaction that is not in the journal
+    FAILED = "failed"  # it was mined, and a contract refused it
+    DISPLACED = "displaced"  # a transaction that is not in the journal took its nonce
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a transaction does; without a receiver it makes a contract. ``value`` is in wei."""
+    """The content of a transaction; ``value`` is in wei.
+
+    A call without a receiver makes a contract.
+    """
 
     receiver: Address | None
     data: bytes = b""
@@ -62,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A transaction as it goes over the wire, and what it offers for gas."""
+    """A signed transaction as it is sent, its 32-byte hash, and the fees that it offers."""
 
     raw: bytes
     hash: bytes
@@ -71,7 +78,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A transaction in the journal, with all that was signed for its nonce, oldest first."""
+    """A transaction in the journal; ``attempts`` has all that was signed for it, oldest first."""
 
     id: int
     intent: str
@@ -83,7 +90,7 @@ class Entry:
 
 
 def live(db: sqlite3.Connection, sender: Address, intent: str) -> Entry | None:
-    """The transaction of an intent that is under way or has succeeded."""
+    """Return the transaction of an intent that is unfinished or has succeeded."""
     row = db.execute(
         "SELECT id FROM transactions WHERE sender = ? AND intent = ?"
         " AND (outcome IS NULL OR outcome = 'succeeded')",
@@ -93,7 +100,7 @@ def live(db: sqlite3.Connection, sender: Address, intent: str) -> Entry | None:
 
 
 def unfinished(db: sqlite3.Connection, sender: Address) -> list[Entry]:
-    """What is under way, in the order of nonces, in which a chain has to get it."""
+    """Return the transactions without an outcome, in the order of their nonces."""
     rows = db.execute(
         "SELECT id FROM transactions WHERE sender = ? AND outcome IS NULL ORDER BY nonce",
         (sender.raw,),
@@ -102,6 +109,7 @@ def unfinished(db: sqlite3.Connection, sender: Address) -> list[Entry]:
 
 
 def get(db: sqlite3.Connection, number: int) -> Entry:
+    """Return the transaction with this number, which has to exist."""
     intent, nonce, receiver, data, value, gas, outcome = db.execute(
         "SELECT intent, nonce, receiver, data, value, gas, outcome FROM transactions WHERE id = ?",
         (number,),
@@ -129,9 +137,9 @@ def reserve(
     known_to_chain: int,
     sign: Callable[[int], Signed],
 ) -> Entry:
-    """Write down a transaction with the next nonce, or find the one that lives.
+    """Write down a transaction with the next nonce, unless the intent has a live one; return it.
 
-    ``known_to_chain`` is the nonce that the chain expects next; ours may be ahead of it.
+    ``known_to_chain`` is the nonce that the chain expects next; the journal may be ahead of it.
     """
     if (found := live(db, sender, intent)) is not None:
         return found
@@ -152,7 +160,7 @@ def reserve(
 
 
 def add_attempt(db: sqlite3.Connection, number: int, signed: Signed) -> None:
-    """Write down what is about to be sent for the nonce of a transaction."""
+    """Write down a signed transaction before it is sent."""
     db.execute(
         "INSERT INTO attempts (hash, tx, raw, fee_limit, tip) VALUES (?, ?, ?, ?, ?)",
         (signed.hash, number, signed.raw, signed.fees.limit, signed.fees.tip),
@@ -160,7 +168,7 @@ def add_attempt(db: sqlite3.Connection, number: int, signed: Signed) -> None:
 
 
 def finish(db: sqlite3.Connection, number: int, receipt: Receipt | None) -> None:
-    """Write down what became of a transaction; without a receipt it was displaced."""
+    """Write down the outcome of a transaction; without a receipt it was displaced."""
     if receipt is None:
         outcome = Outcome.DISPLACED
     else:

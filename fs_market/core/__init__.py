@@ -1,1 +1,4 @@
-"""The market without IO: what is owed, what is signed for it, and what either side does next."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The market without IO: ``wire`` has the bytes, ``money`` the amounts, ``session`` both sides."""

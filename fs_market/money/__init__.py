@@ -1,1 +1,4 @@
-"""Accounts and deposits: wallets, stakes, vouchers on the disk, and settlement."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Accounts and deposits: wallets, stakes, vouchers in the journal, and settlement."""

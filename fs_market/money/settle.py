@@ -1,7 +1,10 @@
-"""When a payee turns vouchers into money, and how: the decision is pure, the rest carries it out.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A transaction costs the same for a voucher of any amount, so it waits until the amount is worth it;
-but not past the moment from which the payer may take everything back.
+"""Settlement for a payee: decides when to turn a voucher into money, and does it.
+
+A transaction costs the same for a voucher of any amount, so the settler waits until the amount is
+worth the cost.  It does not wait until the payer can take everything back.
 """
 
 import logging
@@ -13,9 +16,9 @@ from fractions import Fraction
 
 from fs_market.chain.contracts import Channels
 from fs_market.chain.sender import Sender
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.wire.channels import ChannelStatus
+from fs_market.database import Database
 from fs_market.errors import ChainError, Displaced, Reverted, StillPending
-from fs_market.journal import Journal
 from fs_market.money import voucher_book
 from fs_market.money.voucher_book import Account, Side
 
@@ -23,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Action(Enum):
-    """What to do about a channel."""
+    """The payee's next action on a channel."""
 
     WAIT = "wait"
     REDEEM = "redeem"
@@ -32,15 +35,11 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SettlementPolicy:
-    """When an amount is worth a transaction, and when it has to be one.
+    """The rules for when an amount is worth a transaction."""
 
-    ``threshold`` is in base units, ``fee_share`` the most that gas may take of an amount, and
-    ``margin`` how many seconds before the end the last chance is taken.
-    """
-
-    threshold: int
-    fee_share: Fraction = Fraction(1, 50)
-    margin: int = 3600
+    threshold: int  # base units: a smaller amount has to wait
+    fee_share: Fraction = Fraction(1, 50)  # the largest part of an amount that gas may cost
+    margin: int = 3600  # seconds before the channel's end, when the last chance begins
 
 
 def decide(
@@ -53,9 +52,11 @@ def decide(
     *,
     is_session_over: bool,
 ) -> Action:
-    """What the payee does about a channel. ``fee`` is the gas of one transaction in base units.
+    """Return the payee's next action on a channel.
 
-    ``promised`` is what the latest voucher says, of which the deposit is the most that is paid.
+    ``promised`` is the total of the latest voucher in base units; the contract pays no more than
+    the deposit.  ``fee`` is the price of one transaction in base units.  ``now`` and ``expires_at``
+    are in seconds since the epoch.
     """
     due = min(promised, status.deposit) - status.claimed
     if due <= 0:
@@ -63,7 +64,7 @@ def decide(
     is_worth_it = due >= policy.threshold and fee <= due * policy.fee_share
     end = min(expires_at, status.closes_at or expires_at)
     if now >= end - policy.margin:
-        # The last chance: anything above its cost is better than nothing.
+        # At the last chance, any amount above the fee is worth it.
         return Action.CLOSE if due > fee else Action.WAIT
     if not is_worth_it:
         return Action.WAIT
@@ -73,13 +74,13 @@ def decide(
 class Settler:
     """Settles the channels in a journal.
 
-    Killed at any step, it goes on there: the journal has the vouchers, and every transaction has an
-    intent of its own.
+    It goes on after a crash at any step, because the journal has the vouchers, and every
+    transaction has an intent of its own.
     """
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Database,
         channels: Channels,
         sender: Sender,
         policy: SettlementPolicy,
@@ -90,7 +91,7 @@ class Settler:
         self._policy, self._clock = policy, clock
 
     async def resume(self) -> None:
-        """Bring to its end what a crash left under way; what failed is decided anew."""
+        """Finish the transactions that a crash interrupted; failed ones are decided again later."""
         try:
             await self._sender.finish_all()
         except (Displaced, Reverted) as error:
@@ -99,9 +100,10 @@ class Settler:
     async def settle_due(
         self, fee: int, is_session_over: Callable[[bytes], bool] = lambda _channel: False
     ) -> dict[bytes, Action]:
-        """Do for each channel of ours what the policy says.
+        """Do the next action on each channel of ours, and return the actions.
 
-        ChainError where one of them failed, once all were tried: ask again.
+        ``fee`` is the price of one transaction in base units.  Raise ChainError if an action
+        failed, after all were tried; the caller may call again.
         """
         accounts = await self._journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYEE))
         done: dict[bytes, Action] = {}
@@ -141,13 +143,13 @@ class Settler:
         return action
 
     async def redeem(self, account: Account) -> None:
-        """Have what the latest voucher promises paid, and leave the channel open."""
+        """Redeem the latest voucher, and leave the channel open."""
         assert account.voucher is not None
         intent = f"redeem:{account.channel.hex()}:{account.voucher.cumulative}"
         await self._sender.carry_out(intent, self._channels.redeem(account.terms, account.voucher))
 
     async def close(self, account: Account) -> None:
-        """Have it paid, and close: the rest returns to the payer."""
+        """Redeem the latest voucher and close the channel; the rest returns to the payer."""
         status = await self._channels.status(account.channel)
         if status is not None:
             call = self._channels.close_by_payee(account.terms, status.claimed, account.voucher)

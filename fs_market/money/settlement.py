@@ -1,31 +1,40 @@
-"""How a payer ends a channel whose payee does not: the wish first, and the end when it is due."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Settlement for a payer: closes a channel in two steps if its payee does not close it.
+
+The payer first requests the close, and ends the channel after the close window.
+"""
 
 from dataclasses import dataclass
 
 from fs_market.chain.contracts import Channels
 from fs_market.chain.sender import Sender
-from fs_market.journal import Journal
+from fs_market.database import Database
 from fs_market.money import voucher_book
 from fs_market.money.voucher_book import Account
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What has become of a channel; ``at`` is when to ask again, in Unix time, 0 for never."""
+    """The state of a channel after a step."""
 
-    state: str
-    at: int = 0
+    state: str  # ``closed``, ``closing`` or ``not opened``
+    at: int = 0  # the time of the next step, in seconds since the epoch; 0 if there is none
 
 
 async def close_by_payer(
-    journal: Journal, channels: Channels, sender: Sender, account: Account, now: int
+    journal: Database, channels: Channels, sender: Sender, account: Account, now: int
 ) -> Closing:
-    """Take the next step towards its end. ChainError where it fails; it can be repeated."""
+    """Do the next step of closing a channel; ``now`` is in seconds since the epoch.
+
+    Raise ChainError if the step fails; the caller may repeat it.
+    """
     channel, terms = account.channel, account.terms
     status = await channels.status(channel)
     if status is None:
         is_closed = await channels.is_closed(channel)
-        # What was never opened can be opened no more once it has expired.
+        # Nobody can open an expired channel.
         if is_closed or now > terms.expires_at:
             await journal.do(lambda db: voucher_book.note_closed(db, channel))
         return Closing("closed" if is_closed else "not opened")

@@ -1,18 +1,21 @@
-"""What a provider stands with: its stake, and its entry in the Registry, by the stake's owner."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider's stake and its entry in the Registry, as errands of the stake's owner."""
 
 from collections.abc import Mapping, Sequence
 
 from fs_market.chain.contracts import Erc20, Offer, Registry, StakeBook
 from fs_market.chain.sender import Sender
 from fs_market.core.wire.ethereum import Address
+from fs_market.database import Database
 from fs_market.errors import ChainError
-from fs_market.journal import Journal
 from fs_market.money.errands import Done, Errands, Step, amount_of
 from fs_market.money.tasks import Task
 from fs_market.money.treasury import check_funds
 
-# The most gas that a step takes: contracts/snapshots/gas.json, accounts that were empty before,
-# and a fifth more.
+# The most gas that a step takes: the figures of contracts/snapshots/gas.json for accounts that were
+# empty before, and a fifth more.
 GAS = {
     "approve": 60_000,
     "deposit": 80_000,
@@ -28,13 +31,13 @@ GAS = {
 
 
 class Staking(Errands):
-    """Everything about one provider, under its ``key``, that its owner does."""
+    """All errands of the owner of one provider, which is known by its ``key``."""
 
     kinds = frozenset(["stake", "announce", "rotate", "retire", "unstake", "collect"])
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Database,
         token: Erc20,
         stakes: StakeBook,
         registry: Registry,
@@ -45,7 +48,11 @@ class Staking(Errands):
         self._token, self._stakes, self._registry, self._key = token, stakes, registry, key
 
     async def stake(self, amount: int, binding: bytes, entropy: bytes) -> Done:
-        """Stake, or add to what is staked; ``binding`` is the key's signature of ``Bind``."""
+        """Stake ``amount`` base units, or add them to the stake.
+
+        ``binding`` is the key's signature of ``Bind``, 65 bytes.  Raise ChainError if the stake
+        belongs to another account, or if the account has too few tokens.
+        """
 
         async def plan() -> Mapping[str, str]:
             account = self._sender.account
@@ -64,7 +71,7 @@ class Staking(Errands):
     async def announce(
         self, payout: Address, node_key: bytes, heartbeat_key: bytes, offer: Offer, entropy: bytes
     ) -> Done:
-        """Write the whole entry; the keys are Ed25519, 32 bytes each."""
+        """Write the whole entry; the keys are Ed25519 keys of 32 bytes."""
         asked = self._asked(
             payout=str(payout),
             node_key=node_key.hex(),
@@ -84,11 +91,14 @@ class Staking(Errands):
         return await self._do("retire", self._asked(), _nothing, entropy)
 
     async def request_exit(self, entropy: bytes) -> Done:
-        """Ask for the whole stake, which counts no more from here on."""
+        """Ask for the whole stake back; it stops counting at once."""
         return await self._do("unstake", self._asked(), _nothing, entropy)
 
     async def collect(self, entropy: bytes) -> Done:
-        """Once it may leave: from the book to the owner's tokens, with all that lies there."""
+        """Move the stake, after its exit delay, from the book to the owner's tokens.
+
+        Everything else that the owner has in the book moves along.
+        """
 
         async def plan() -> Mapping[str, str]:
             held = (await self._stakes.stake_of(self._key)).amount
@@ -98,6 +108,7 @@ class Staking(Errands):
         return await self._do("collect", self._asked(), plan, entropy)
 
     def steps(self, task: Task) -> Sequence[Step]:
+        """Return the transactions of a task of one of the ``kinds``, in their order."""
         detail, amount, key = task.detail, amount_of(task), Address.parse(task.detail["key"])
         match task.kind:
             case "stake":
@@ -140,7 +151,7 @@ class Staking(Errands):
 
 
 async def missing_for(stakes: StakeBook, account: Address, amount: int) -> int:
-    """How much of ``amount`` does not lie in the account's ledger of the book yet."""
+    """Return how many base units of ``amount`` the account still has to deposit in the book."""
     return max(0, amount - await stakes.balance_of(account))
 
 

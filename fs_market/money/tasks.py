@@ -1,6 +1,9 @@
-"""What a user asked for in the journal, where it takes several transactions: it is resumed by name.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Functions take the connection of a transaction of ``journal.Journal``.
+"""Tasks in the journal: wishes of a user that take several transactions.
+
+The functions take the connection of ``database.Database.do``.
 """
 
 import json
@@ -21,7 +24,10 @@ CREATE TABLE tasks (
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """``id`` is random and part of its transactions' intents; ``detail`` has its arguments."""
+    """A wish of a user; ``detail`` has its arguments.
+
+    ``id`` is random, and part of the intents of the task's transactions.
+    """
 
     id: str
     kind: str
@@ -29,6 +35,7 @@ class Task:
 
 
 def add(db: sqlite3.Connection, owner: bytes, task: Task) -> None:
+    """Write down a task before its first transaction; ``owner`` is an address of 20 bytes."""
     db.execute(
         "INSERT INTO tasks (id, owner, kind, detail) VALUES (?, ?, ?, ?)",
         (task.id, owner, task.kind, json.dumps(dict(task.detail))),
@@ -36,12 +43,12 @@ def add(db: sqlite3.Connection, owner: bytes, task: Task) -> None:
 
 
 def done(db: sqlite3.Connection, task: Task) -> None:
-    """All of its transactions are final, or it was given up."""
+    """Note that all of a task's transactions are final, or that the task was given up."""
     db.execute("UPDATE tasks SET is_done = 1 WHERE id = ?", (task.id,))
 
 
 def waiting(db: sqlite3.Connection, owner: bytes) -> list[Task]:
-    """The tasks of an account that did not come to their end, oldest first."""
+    """Return the unfinished tasks of an account, oldest first."""
     rows = db.execute(
         "SELECT id, kind, detail FROM tasks WHERE owner = ? AND is_done = 0 ORDER BY rowid",
         (owner,),

@@ -1,27 +1,33 @@
-"""Money of a wallet on its way into the ledger of ``Channels``, and out again."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Moves a wallet's money into its account at the contract ``Channels``, and out of it."""
 
 from collections.abc import Mapping, Sequence
 
 from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.sender import Sender
 from fs_market.core.wire.ethereum import Address
+from fs_market.database import Database
 from fs_market.errors import ChainError
-from fs_market.journal import Journal
 from fs_market.money.errands import Done, Errands, Step, amount_of
 from fs_market.money.tasks import Task
 
 
 class Treasury(Errands):
-    """Moves the tokens of one account."""
+    """The deposits and withdrawals of one account, as errands."""
 
     kinds = frozenset(["deposit", "withdraw"])
 
-    def __init__(self, journal: Journal, token: Erc20, channels: Channels, sender: Sender) -> None:
+    def __init__(self, journal: Database, token: Erc20, channels: Channels, sender: Sender) -> None:
         super().__init__(journal, sender)
         self._token, self._channels = token, channels
 
     async def deposit(self, amount: int, entropy: bytes) -> Done:
-        """From the account's tokens to its ledger; one that was cut short before is finished."""
+        """Move base units from the wallet's tokens to its account at the contract.
+
+        Raise ChainError if the wallet has too few tokens.
+        """
 
         async def plan() -> Mapping[str, str]:
             await check_funds(self._token, self._sender.account, amount)
@@ -30,7 +36,7 @@ class Treasury(Errands):
         return await self._do("deposit", {"amount": str(amount)}, plan, entropy)
 
     async def withdraw(self, to: Address, amount: int, entropy: bytes) -> Done:
-        """From the ledger to the tokens of ``to``; one that was cut short before is finished."""
+        """Move base units from the account at the contract to the tokens of ``to``."""
 
         async def plan() -> Mapping[str, str]:
             return {}
@@ -39,6 +45,7 @@ class Treasury(Errands):
         return await self._do("withdraw", asked, plan, entropy)
 
     def steps(self, task: Task) -> Sequence[Step]:
+        """Return the transactions of a task of one of the ``kinds``, in their order."""
         amount = amount_of(task)
         if task.kind == "deposit":
             approve = self._token.approve(self._channels.address, amount)
@@ -48,8 +55,11 @@ class Treasury(Errands):
 
 
 async def check_funds(token: Erc20, account: Address, amount: int) -> None:
-    """ChainError where an account has less: else its allowance would cost gas before that shows."""
+    """Raise ChainError if an account has less than ``amount`` base units of a token.
+
+    Without this check, the allowance would cost gas before the deposit fails.
+    """
     if (held := await token.balance_of(account)) < amount:
         raise ChainError(
-            f"{account} has {held} base units of the token, not {amount}; send it more"
+            f"{account} has {held} base units of the token, not {amount}; send the account more"
         )

@@ -1,9 +1,13 @@
-"""Channels and their vouchers in the journal, of whoever pays and of whoever is paid.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A payee writes a voucher down before it serves for it, a payer before it sends it. The latest of a
-channel replaces those before, for vouchers are cumulative; none is ever replaced by less.
+"""Channels and their vouchers in the journal, for a payer and for a payee.
 
-Functions take the connection of a transaction of ``journal.Journal``.
+A payee writes a voucher down before it serves for it, and a payer before it sends it.  Vouchers are
+cumulative, so the latest one of a channel replaces the earlier ones.  A lower one never replaces a
+higher one.
+
+The functions take the connection of ``database.Database.do``.
 """
 
 import sqlite3
@@ -11,8 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fs_market.core.money.channels import Terms
-from fs_market.core.money.vouchers import Voucher
+from fs_market.core.wire.channels import Terms, Voucher
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import JournalError
 
@@ -39,7 +42,7 @@ _TERMS = "payer, payee, session_key, window, expires_at, order_digest, salt"
 
 
 class Side(StrEnum):
-    """Which side of a channel is ours."""
+    """Our side of a channel."""
 
     PAYER = "payer"
     PAYEE = "payee"
@@ -47,7 +50,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A channel and the latest voucher for it; None while there is none."""
+    """A channel and its latest voucher, which is None if there is none yet."""
 
     channel: bytes
     side: Side
@@ -57,12 +60,12 @@ class Account:
 
     @property
     def promised(self) -> int:
-        """Base units that the payer owes in total since the opening."""
+        """The base units that the payer has promised in total since the opening."""
         return self.voucher.cumulative if self.voucher else 0
 
 
 def add_channel(db: sqlite3.Connection, channel: bytes, side: Side, terms: Terms) -> None:
-    """Write down a channel before it is opened, or served; once more does no harm."""
+    """Write down a channel before it is opened, or served; a second call does no harm."""
     db.execute(
         f"INSERT INTO channels (id, side, {_TERMS})"  # noqa: S608 - a constant
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -75,7 +78,10 @@ def add_channel(db: sqlite3.Connection, channel: bytes, side: Side, terms: Terms
 
 
 def note_voucher(db: sqlite3.Connection, voucher: Voucher) -> None:
-    """Keep a voucher; JournalError where one of at least as much is kept that is not the same."""
+    """Write down a voucher.
+
+    Raise JournalError if the journal has a higher voucher, or another one of the same amount.
+    """
     changed = db.execute(
         "INSERT INTO vouchers (channel, cumulative, signature) VALUES (?, ?, ?)"
         " ON CONFLICT (channel) DO UPDATE SET cumulative = excluded.cumulative,"
@@ -85,23 +91,24 @@ def note_voucher(db: sqlite3.Connection, voucher: Voucher) -> None:
     ).rowcount
     if changed == 0:
         raise JournalError(
-            f"a voucher of {voucher.cumulative} does not go beyond the one in the journal; "
+            f"a voucher of {voucher.cumulative} is not above the one in the journal; "
             "sign a higher one"
         )
 
 
 def note_closed(db: sqlite3.Connection, channel: bytes) -> None:
-    """A channel is closed for good, and that is final."""
+    """Note that a channel is closed in a final block."""
     db.execute("UPDATE channels SET is_closed = 1 WHERE id = ?", (channel,))
 
 
 def account(db: sqlite3.Connection, channel: bytes) -> Account | None:
+    """Return the account of a channel; None if the journal does not know the channel."""
     found = _accounts(db, "WHERE id = ?", channel)
     return found[0] if found else None
 
 
 def open_accounts(db: sqlite3.Connection, side: Side) -> list[Account]:
-    """The channels of one side that are not known to be closed."""
+    """Return the accounts on one side whose channels are not known to be closed."""
     return _accounts(db, "WHERE side = ? AND is_closed = 0", side)
 
 

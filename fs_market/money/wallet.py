@@ -1,9 +1,13 @@
-"""Keys of accounts, cold and hot.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A *cold* key lies in an encrypted keystore, and moves money when its owner types the password. A
-*session* key is made for one channel, lies beside it, and can spend that deposit alone.
+"""The keys of accounts: a wallet's key, and session keys.
 
-Keystores have the form that wallets exchange: Web3 Secret Storage, version 3, with scrypt.
+A wallet's key is in an encrypted keystore, and moves money when its owner types the password.  A
+*session key* is made for one channel, and can spend only that channel's deposit.  It is in a plain
+file beside the keystore.
+
+A keystore has the form that wallets exchange: Web3 Secret Storage, version 3, with scrypt.
 """
 
 import asyncio
@@ -22,36 +26,38 @@ from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MalformedAnswer, WalletError, WrongPassword
 
 SECRET_LEN = 32
-_SCRYPT_N = 2**18  # 256 MiB and most of a second for each guess
-_MAX_SCRYPT_N = 2**20  # of a keystore that comes from elsewhere: 1 GiB
+_SCRYPT_N = 2**18  # each guess takes 256 MiB and most of a second
+_MAX_SCRYPT_N = 2**20  # for a keystore of another program: 1 GiB
 _MAX_KEYSTORE = 64 << 10  # bytes
+_NO_KEY = "this is not a private key; copy 64 hexadecimal digits"
 
 
 class Wallet:
-    """An unlocked account; whoever holds it can move the money."""
+    """An unlocked account, which can move the money."""
 
     __slots__ = ("_key", "_secret")
 
     def __init__(self, secret: bytes) -> None:
-        """``secret`` is 32 bytes; WalletError where it is no key of the curve."""
+        """``secret`` is 32 bytes; raise WalletError if it is no key of secp256k1."""
         try:
             self._key = SigningKey(secret)
         except ValueError:
-            raise WalletError("that is no private key; copy 64 hexadecimal digits") from None
+            raise WalletError(_NO_KEY) from None
         self._secret = secret
 
     @property
     def address(self) -> Address:
+        """The address of the account."""
         return self._key.address
 
     def sign_digest(self, digest: bytes) -> bytes:
-        """Sign 32 bytes: r ‖ s ‖ v, 65 bytes."""
+        """Sign a digest of 32 bytes; return r ‖ s ‖ v, 65 bytes."""
         return self._key.sign(digest)
 
     def sign_transaction(
         self, chain_id: int, call: Call, gas: int, nonce: int, fees: Fees
     ) -> Signed:
-        """A transaction of type 2 (EIP-1559), for this chain alone."""
+        """Sign a transaction of type 2 (EIP-1559), which only this chain accepts."""
         fields: dict[str, Any] = {
             "type": 2,
             "chainId": chain_id,
@@ -64,7 +70,7 @@ class Wallet:
         }
         if call.receiver is not None:
             fields["to"] = str(call.receiver)
-        # It takes half a second; a chain that it can be sent to has imported it.
+        # This import takes half a second, except if ``Chain`` has done it before.
         with recursion_limit_kept():
             from eth_account import Account  # noqa: PLC0415
 
@@ -76,19 +82,22 @@ class Wallet:
 
 
 def parse_secret(text: str) -> bytes:
-    """The 64 hexadecimal digits of a private key, with or without 0x; WalletError else."""
+    """Parse the 64 hexadecimal digits of a private key, with or without 0x, into 32 bytes.
+
+    Raise WalletError for any other text.
+    """
     digits = text.strip().removeprefix("0x")
     try:
         secret = bytes.fromhex(digits) if digits.isalnum() else b""
     except ValueError:
         secret = b""
     if len(secret) != SECRET_LEN:
-        raise WalletError("that is no private key; copy 64 hexadecimal digits")
+        raise WalletError(_NO_KEY)
     return secret
 
 
 async def create(path: Path, secret: bytes, password: str) -> Wallet:
-    """Write a keystore that only its owner can read; WalletError where there is one already."""
+    """Write a keystore that only its owner can read; raise WalletError if the file exists."""
     wallet = Wallet(secret)
     keystore = await asyncio.to_thread(
         _library().create_keyfile_json, secret, password.encode(), 3, "scrypt", _SCRYPT_N
@@ -98,45 +107,57 @@ async def create(path: Path, secret: bytes, password: str) -> Wallet:
 
 
 def address_of(path: Path) -> Address:
-    """Whose keystore it is, as it says itself, without the password."""
+    """Return the address that a keystore claims; this needs no password.
+
+    Raise WalletError if the file is no keystore, or has no address.
+    """
     address = _read(path).get("address")
     if not isinstance(address, str):
-        raise WalletError(f"{path} does not say its address; unlock it, or import it anew")
+        raise WalletError(f"{path} has no address; import its key again")
     return Address.parse("0x" + address.lower().removeprefix("0x"))
 
 
 async def unlock(path: Path, password: str) -> Wallet:
-    """Open a keystore; WrongPassword where the password does not."""
+    """Open a keystore.
+
+    Raise WrongPassword if the password does not open it, and WalletError if it is no keystore.
+    """
     secret = await open_keystore(path, password)
     return Wallet(secret)
 
 
 async def open_keystore(path: Path, password: str) -> bytes:
-    """The secret in a keystore of this program, or of another wallet."""
+    """Return the 32-byte secret of a keystore; errors as in ``unlock``."""
     keystore = _read(path)
     try:
         return await asyncio.to_thread(_library().decode_keyfile_json, keystore, password.encode())
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-        # Its own text may quote what was given; "MAC mismatch" is all that is told apart.
+        # The library's own text may quote the input, so the message does not show it.
         if "MAC" in str(error):
             raise WrongPassword(f"the password does not open {path}; try again") from None
         raise WalletError(f"{path} is no keystore of version 3; name another file") from None
 
 
 class SessionKeys:
-    """Keys of channels that are in use, a file each: what pays while nobody types a password."""
+    """The session keys of open channels, one in each file.
+
+    With them, the client pays without a password.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def add(self, secret: bytes) -> SigningKey:
-        """Keep a key before the channel is opened that it will sign for."""
+        """Write down a key before its channel is opened; raise WalletError if that fails."""
         key = SigningKey(secret)
         write_once(self._path(key.address), secret.hex().encode() + b"\n")
         return key
 
     def get(self, address: Address) -> SigningKey:
-        """WalletError where it is not here: then nothing more can be paid with that channel."""
+        """Return the key with this address; raise WalletError if it is not here.
+
+        Without its key, a channel can pay nothing more.
+        """
         try:
             return SigningKey(parse_secret(self._path(address).read_text("ascii")))
         except (OSError, UnicodeDecodeError):
@@ -145,7 +166,7 @@ class SessionKeys:
             ) from None
 
     def remove(self, address: Address) -> None:
-        """Forget the key of a channel that is closed for good."""
+        """Delete the key of a closed channel."""
         self._path(address).unlink(missing_ok=True)
 
     def _path(self, address: Address) -> Path:
@@ -153,7 +174,10 @@ class SessionKeys:
 
 
 def write_once(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600, whole or not at all, and never in place of another."""
+    """Write a file of mode 0600, completely or not at all.
+
+    Raise WalletError if the file exists, or cannot be written.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -178,14 +202,16 @@ def write_once(path: Path, content: bytes) -> None:
 
 
 def _library() -> ModuleType:
-    """What encrypts keystores. It takes half a second, and most commands open none."""
+    """Import the library for keystores; this takes half a second, and most commands open none."""
     with recursion_limit_kept():
         from eth_keyfile import keyfile  # noqa: PLC0415
     return keyfile
 
 
 def _exists(path: Path) -> WalletError:
-    return WalletError(f"{path} exists, and keys are never overwritten; name another file")
+    return WalletError(
+        f"{path} exists, and keys are never overwritten; name another file or folder"
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -202,14 +228,14 @@ def _read(path: Path) -> dict[str, Any]:
         parsed = None
     if len(raw) > _MAX_KEYSTORE or not isinstance(parsed, dict):
         raise WalletError(f"{path} is no keystore; name another file")
-    # Keys are written in either case by wallets; the library knows lower case alone.
+    # Wallets write the names of fields in either case; the library knows only lower case.
     keystore = {str(key).lower(): value for key, value in parsed.items()}
     _check_cost(path, keystore)
     return keystore
 
 
 def _check_cost(path: Path, keystore: dict[str, Any]) -> None:
-    """A file from elsewhere must not ask for all memory."""
+    """Raise WalletError if a keystore of another program asks for too much memory or time."""
     crypto = keystore.get("crypto")
     params = crypto.get("kdfparams") if isinstance(crypto, dict) else None
     if not isinstance(params, dict):

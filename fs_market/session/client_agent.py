@@ -1,9 +1,12 @@
-"""The client's agent: pumps one session between its provider, the engine and the journal.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It serves twice. Before there is a tunnel it negotiates, over any connection: a quote, the channel,
-the place in the tunnel. From then on it pays through the tunnel, at the gateway, until the session
-is over; where the connection breaks, or it was restarted, it connects and asks again. A place that
-is only reserved has its channel, and is ordered when it is needed.
+"""The client's agent: it pumps one session between its provider, the engine and the journal.
+
+The agent has two tasks.  Before there is a tunnel, it negotiates over any connection: the quote,
+the channel, and the place in the tunnel.  After that it pays through the tunnel, at the gateway,
+until the session is over.  It connects and asks again if the connection breaks, or after a
+restart.  A reserved place has a channel, but the client orders it only when it needs it.
 """
 
 import asyncio
@@ -14,12 +17,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from fs_market.core.money.accounting import CLOSED
+from fs_market.core.money.accounting import CLOSED, SetLimits
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
-from fs_market.core.session.liveness import LOOK_EVERY, Liveness
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import (
+from fs_market.core.session.events import (
     Configure,
     Ended,
     Event,
@@ -27,38 +29,47 @@ from fs_market.core.session.session import (
     OpenChannel,
     QuoteReceived,
     ReadCounters,
-    SetLimits,
 )
+from fs_market.core.session.liveness import LOOK_EVERY, Liveness
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted
-from fs_market.errors import MalformedMessage, MarketError
-from fs_market.journal import Journal as Books
+from fs_market.database import Database
+from fs_market.errors import MalformedMessage, MarketError, Reason
 from fs_market.ports import Engine, Route
 from fs_market.session import session_book
-from fs_market.session.stream import Stream, connect
+from fs_market.session.stream import Stream, connect, no_answer
 from fs_wire.types import PublicKey
 
 log = logging.getLogger(__name__)
 
-_IDLE = 3600.0  # seconds; silence is for the session to judge
+_IDLE = 3600.0  # seconds; it is long, because the session itself judges silence
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0  # seconds between attempts to connect
-# Beyond the budget, so that the last voucher and the farewell still leave: bytes.
-_FAREWELL = 256 << 10
+_FAREWELL = 256 << 10  # bytes beyond the budget, for the last voucher and the farewell
+_WHY_NOT = {
+    Reason.FULL: "the provider has no free place",
+    Reason.PRICE: "the provider asks for a higher price, or a larger deposit, than you allow; "
+    "fs-tunnel market quote shows both",
+    Reason.SILENT: "the provider does not answer",
+    Reason.TERMS: "the provider asks for more credit or tolerance than is fair",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Who decides while we negotiate. ``consider`` is to accept the quote, or to raise."""
+    """The buyer decides in the negotiation."""
 
-    consider: Callable[[ClientSession, Quote], Awaitable[None]]
+    consider: Callable[[ClientSession, Quote], Awaitable[None]]  # accepts the quote, or raises
     open_channel: Callable[[OpenChannel], Awaitable[None]]
-    only_reserves: bool = False  # the channel, without the place
+    only_reserves: bool = False  # whether to open the channel without ordering a place
 
 
 class ClientAgent:
-    """Pumps a session; ``negotiate``, ``reserve``, ``order``, ``pay`` or ``leave``, each once."""
+    """Pumps a session.
 
-    def __init__(self, session: ClientSession, books: Books) -> None:
+    Call ``negotiate``, ``reserve``, ``prepay``, ``order``, ``pay`` or ``leave``, each at most once.
+    """
+
+    def __init__(self, session: ClientSession, books: Database) -> None:
         self.session = session
         self.ended: Ended | None = None
         self._books = books
@@ -73,20 +84,20 @@ class ClientAgent:
         self._is_counting = False
 
     async def negotiate(self, route: Route, buyer: Buyer) -> Tunnel:
-        """Buy, or take up what was bought. MarketError where nothing comes of it."""
+        """Buy a place, or resume a purchase.  Raise MarketError if there is no agreement."""
         await self._agree(route, buyer, lambda: self._configured is not None)
         assert self._configured is not None
         return self._configured
 
     async def reserve(self, route: Route, buyer: Buyer) -> None:
-        """Have a channel with whoever is to stand by. MarketError where nothing comes of it."""
+        """Open a channel with a standby.  Raise MarketError if there is no agreement."""
         buyer = replace(buyer, only_reserves=True)
         await self._agree(route, buyer, lambda: self._is_reserved)
 
     async def prepay(self, route: Route, buyer: Buyer) -> Tunnel:
-        """Buy as ``negotiate`` does, and wait until the provider confirms what was paid ahead.
+        """Buy a place for a ``PrepaidSession``, and wait until the provider confirms the payment.
 
-        For a ``PrepaidSession``. MarketError where nothing comes of it.
+        Raise MarketError if there is no agreement.
         """
         await self._agree(
             route, buyer, lambda: self._configured is not None and self.session.is_confirmed
@@ -95,9 +106,9 @@ class ClientAgent:
         return self._configured
 
     async def order(self, stream: Stream) -> Tunnel:
-        """Take up what was reserved, over this connection alone.
+        """Order a reserved place, over this connection alone.
 
-        MarketError where the provider refuses; OSError where it hangs up.
+        Raise MarketError if the provider refuses, and OSError if it hangs up.
         """
         talking = asyncio.create_task(self._talk(stream))
         serving = asyncio.create_task(self._serve(lambda: self._configured is not None))
@@ -120,11 +131,8 @@ class ClientAgent:
         try:
             stream = await connect(route)
         except (OSError, TimeoutError) as error:
-            raise MarketError(
-                f"no provider answers at {route} ({error or 'no answer'}); "
-                "check the address, or choose another"
-            ) from None
-        # It may hang up while the user thinks, and while the chain does.
+            raise no_answer(route, error) from None
+        # The provider may hang up while the user decides, or while the chain opens the channel.
         connecting = asyncio.create_task(self._stay_connected(route, stream))
         try:
             await self._serve(is_enough)
@@ -136,31 +144,35 @@ class ClientAgent:
             raise self._failure()
 
     def _failure(self) -> MarketError:
-        reason = self.ended.reason.text if self.ended else "the provider hung up"
-        return MarketError(
-            f"nothing came of it: {reason}; choose another provider, or other limits"
-        )
+        if self.ended is None:
+            return MarketError("the provider hung up; choose another provider")
+        reason = self.ended.reason
+        said = _WHY_NOT.get(reason, f"the provider cannot be used ({reason.text})")
+        return MarketError(f"{said}; choose another provider, or other limits")
 
     @property
     def silence(self) -> float | None:
-        """Seconds for which a provider that is paid is lost; None for one that is there."""
+        """The seconds since a lost provider was last heard; None if the provider is there."""
         if self._liveness is None or not self._liveness.is_lost:
             return None
         return self._liveness.silence
 
     async def leave(self, route: Route, engine: Engine, provider: PublicKey) -> Ended:
-        """End a session that was ordered, as soon as the provider takes it up; see ``pay``."""
+        """End an ordered session as soon as the provider resumes it; otherwise as ``pay``."""
         return await self._pay(route, engine, provider, self._close_once_served)
 
     async def pay(self, gateway: Route, engine: Engine, provider: PublicKey) -> Ended:
-        """Pay for what passes until the session is over; ``provider`` is its key in the engine."""
+        """Pay for the traffic until the session is over, and return its end.
+
+        ``provider`` is the provider's WireGuard key.  Raise OSError if the engine is gone.
+        """
         return await self._pay(gateway, engine, provider, lambda: False)
 
     async def _pay(
         self, gateway: Route, engine: Engine, provider: PublicKey, is_enough: Callable[[], bool]
     ) -> Ended:
         self._engine, self._provider = engine, provider
-        await self._count()  # an earlier process may have died with counts that it kept nowhere
+        await self._count()  # an earlier process may have died before it wrote down its last count
         tasks = [
             asyncio.create_task(self._stay_connected(gateway)),
             asyncio.create_task(self._hear_engine(engine)),
@@ -180,12 +192,12 @@ class ClientAgent:
         return self.ended
 
     def close(self) -> None:
-        """End the session: pay what is owed, and no more."""
+        """End the session, and pay the rest of what is owed."""
         self.session.close(self._now())
         self._woken.set()
 
     def _close_once_served(self) -> bool:
-        # Before, there is nobody to tell it to.
+        # Before that state, the provider would not take the message.
         if self.session.state is State.SERVED:
             self.close()
         return False
@@ -260,7 +272,7 @@ class ClientAgent:
             rx, tx = await self._engine.count(self._provider)
             self.session.count(rx, tx, self._now())
 
-    # What others say.
+    # Input.
 
     async def _receive(self, stream: Stream) -> None:
         try:
@@ -289,7 +301,7 @@ class ClientAgent:
             await asyncio.sleep(delay)
 
     async def _talk(self, stream: Stream) -> None:
-        """Return when the connection has ended."""
+        """Speak to the provider over one connection; return when the connection has ended."""
         self._stream = stream
         self.session.connect(self._now())
         self._woken.set()

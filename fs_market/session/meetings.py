@@ -1,6 +1,9 @@
-"""Hole punching arranged over the session's protocol, which may itself go through a relay.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-What a NAT does, and when to call, is not the market's: ``Meet`` does it.
+"""Arranges hole punching over the session's protocol, which may itself go through a relay.
+
+This module does not know NATs: ``Meet`` finds out about them, and calls the peer.
 """
 
 import asyncio
@@ -9,43 +12,43 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fs_market.core.session.rendezvous import (
+from fs_market.core.wire.eip712 import Domain
+from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.messages import Refusal, serialize
+from fs_market.core.wire.rendezvous import (
     Meeting,
     Rendezvous,
     sign_meeting,
     verify_rendezvous_untrusted,
 )
-from fs_market.core.wire.eip712 import Domain
-from fs_market.core.wire.ethereum import Address
-from fs_market.core.wire.messages import Refusal, parse_untrusted, serialize
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MarketError, Reason, Refused
 from fs_market.ports import Route
-from fs_market.session.stream import Stream, connect
+from fs_market.session.stream import Stream, ask_untrusted
 from fs_wire.types import Endpoint, PublicKey
 
 log = logging.getLogger(__name__)
 
-_ANSWER_WITHIN = 15.0  # seconds; the other side asks servers first
+_ANSWER_WITHIN = 15.0  # seconds; the other side first asks STUN servers
 _CLOCKS_DIFFER_BY = 120.0  # seconds at most
-_NOT_AGAIN_WITHIN = 5.0  # seconds, for one session
-MAX_MEETINGS = 64  # under way, of all sessions
+_NOT_AGAIN_WITHIN = 5.0  # seconds between two meetings of one session
+MAX_MEETINGS = 64  # meetings of all sessions at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where a tunnel's socket is seen, and what its NAT does."""
+    """The addresses under which others see a tunnel's socket, and the behaviour of its NAT."""
 
     endpoints: tuple[Endpoint, ...]
     mapping: int
 
 
-# Finds out where we are, begins to call a peer where it is, and says the former.
+# Finds out our own whereabouts, begins to call a peer at its whereabouts, and returns ours.
 Meet = Callable[[PublicKey, Whereabouts], Awaitable[Whereabouts]]
 
 
 class Meetings:
-    """A provider's side: it answers clients whom it serves."""
+    """The provider's side: it answers the clients that it serves."""
 
     def __init__(self, domain: Domain, node_key: SigningKey, meet: Meet) -> None:
         self._domain, self._node_key, self._meet = domain, node_key, meet
@@ -55,15 +58,18 @@ class Meetings:
     def hear_untrusted(
         self, said: Rendezvous, session_key: Address, peer: PublicKey, stream: Stream
     ) -> None:
-        """Answer in a while; Refused where it is not the client's, too early, or a replay."""
+        """Begin to answer a request to meet.
+
+        Raise Refused if the client did not sign it, if it is a replay, or if it comes too early.
+        """
         channel, sequence = said.channel, said.meeting.sequence
         if channel in self._tasks or len(self._tasks) >= MAX_MEETINGS:
             raise Refused(Reason.RATE_LIMITED, "a meeting is under way; wait for its answer")
         latest = self._latest.get(channel, 0)
         if sequence <= latest or abs(sequence - _unix_ms()) > 1000 * _CLOCKS_DIFFER_BY:
-            raise Refused(Reason.REPLAYED, "a meeting was asked for before; set the clock")
+            raise Refused(Reason.REPLAYED, "this request to meet was seen before; set the clock")
         if sequence - latest < 1000 * _NOT_AGAIN_WITHIN:
-            raise Refused(Reason.RATE_LIMITED, "meetings are asked for too often; wait")
+            raise Refused(Reason.RATE_LIMITED, "requests to meet come too often; wait")
         verify_rendezvous_untrusted(said, self._domain, session_key)
         self._latest[channel] = sequence
         theirs = Whereabouts(said.meeting.endpoints, said.meeting.mapping)
@@ -73,7 +79,7 @@ class Meetings:
         task.add_done_callback(lambda _: self._tasks.pop(channel, None))
 
     def forget(self, channel: bytes) -> None:
-        """Its session is over."""
+        """Forget a channel whose session is over."""
         self._latest.pop(channel, None)
 
     async def _answer(
@@ -82,7 +88,7 @@ class Meetings:
         try:
             ours = await self._meet(peer, theirs)
         except (OSError, TimeoutError) as error:
-            log.warning("no meeting: %s", error)
+            log.warning("a meeting failed: %s", error)
             return
         stream.send([serialize(_signed(self._node_key, self._domain, channel, ours))])
 
@@ -95,25 +101,27 @@ async def ask_to_meet(
     channel: bytes,
     ours: Whereabouts,
 ) -> Whereabouts:
-    """Where the provider can be called, as of now; MarketError where it does not say."""
+    """Tell the provider our whereabouts, and return the provider's.
+
+    ``node`` is the address of its node key.  Raise MarketError if the provider does not tell its
+    whereabouts, and Refused if it did not sign them.
+    """
     asked = _signed(session_key, domain, channel, ours)
     try:
-        async with asyncio.timeout(_ANSWER_WITHIN):
-            stream = await connect(route)
-            try:
-                stream.send([serialize(asked)])
-                (message, *_) = map(parse_untrusted, await stream.receive(_ANSWER_WITHIN))
-            finally:
-                stream.abort()
+        message = await ask_untrusted(route, asked, _ANSWER_WITHIN)
     except (OSError, TimeoutError) as error:
         raise MarketError(
-            f"the provider at {route} does not say where it can be called "
-            f"({error or 'no answer'}); choose another"
+            f"the provider at {route} does not tell an address for hole punching "
+            f"({error or 'no answer'}); choose another provider"
         ) from None
     if isinstance(message, Refusal):
-        raise MarketError(f"the provider refuses to meet: {message.reason.text}; choose another")
+        raise MarketError(
+            f"the provider refuses to meet: {message.reason.text}; choose another provider"
+        )
     if not isinstance(message, Rendezvous) or message.channel != channel:
-        raise MarketError("the provider does not say where it can be called; choose another")
+        raise MarketError(
+            "the provider does not tell an address for hole punching; choose another provider"
+        )
     verify_rendezvous_untrusted(message, domain, node)
     return Whereabouts(message.meeting.endpoints, message.meeting.mapping)
 

@@ -1,8 +1,11 @@
-"""The provider's agent: its clients' connections, and what engine and chain say to their sessions.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A session belongs to a channel, and a connection to nobody: what comes over any of them goes to the
-session that it names, if somebody signed it. What a session says goes to where its last order came
-from: an order counts once, so that nobody who has seen one can have the answers.
+"""The provider's agent: it connects clients, the engine and the chain with the sessions.
+
+A session belongs to a channel, not to a connection.  A signed message goes to the session that it
+names, whatever connection brought it.  A session's own messages go to the connection of its last
+order.  An order counts once, so that nobody can get the answers by repeating another's order.
 """
 
 import asyncio
@@ -12,12 +15,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from fs_market.core.money.channels import channel_id
-from fs_market.core.money.vouchers import Voucher
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.provider import ProviderSession
 from fs_market.core.session.provider_states import State
-from fs_market.core.session.rendezvous import Rendezvous
+from fs_market.core.wire.channels import Voucher, channel_id
 from fs_market.core.wire.messages import (
     Close,
     Message,
@@ -28,8 +29,9 @@ from fs_market.core.wire.messages import (
     parse_untrusted,
     serialize,
 )
+from fs_market.core.wire.rendezvous import Rendezvous
+from fs_market.database import Database
 from fs_market.errors import MalformedMessage, Reason, Refused
-from fs_market.journal import Journal as Books
 from fs_market.ports import Duplex, Engine
 from fs_market.session.meetings import Meet, Meetings
 from fs_market.session.provider_sessions import HeldSession, Lodging, ProviderSessions, now, where
@@ -44,26 +46,26 @@ MAX_CONNECTIONS = 4096
 MAX_OF_ONE_SOURCE = 16  # connections
 _SIGNED = (Order, Voucher, ReceiptAcceptance, Close, Rendezvous)
 IDLE_BEFORE_ORDER = 30.0  # seconds
-IDLE = 300.0  # seconds; who is served pays more often
-_REFUSALS_A_SECOND, REFUSALS_AT_ONCE = 10.0, 100.0  # of one source, before it is hung up on
+IDLE = 300.0  # seconds; a served client pays more often
+_REFUSALS_A_SECOND, REFUSALS_AT_ONCE = 10.0, 100.0  # of one source, before we hang up
 
 
 @dataclass(eq=False)
 class _Connection:
     stream: Stream
-    source: str  # whom to hold responsible for signatures that are checked
+    source: str  # the source whose limits this connection uses up
     session: HeldSession
 
 
 class ProviderAgent:
-    """Serves whoever pays. ``run`` goes on where the journal ends."""
+    """Serves paying clients: call ``resume`` once, then ``run``, and ``serve`` for connections."""
 
     def __init__(
         self,
         config: ProviderConfig,
         lodging: Lodging,
         engine: Engine,
-        books: Books,
+        books: Database,
         watch: ChannelWatch,
         *,
         entropy: Callable[[int], bytes],
@@ -71,11 +73,10 @@ class ProviderAgent:
         on_ended: Callable[[bytes], None] = lambda _channel: None,
         meet: Meet | None = None,
     ) -> None:
-        """``on_ended`` hears of each channel whose session is over: it can be settled.
+        """``on_ended`` is called for each channel whose session is over, and can be settled.
 
-        ``meet`` gets through NATs to a client that asks for it; None: it is refused.
-
-        ``reserved`` are WireGuard keys that nobody may come with: those of other clients.
+        ``meet`` punches holes through NATs for a client that asks; with None, the agent refuses.
+        ``reserved`` are WireGuard keys that no paying client may use, because others have them.
         """
         self._domain, self._places = config.domain, lodging.places
         self._engine, self._watch = engine, watch
@@ -93,11 +94,11 @@ class ProviderAgent:
         self._patience = RateLimiter(_REFUSALS_A_SECOND, REFUSALS_AT_ONCE)
 
     async def resume(self) -> None:
-        """Take up the sessions in the journal, and put out those that a crash left behind."""
+        """Resume the sessions in the journal, and remove peers that a crash left in the engine."""
         await self._sessions.resume()
 
     async def run(self) -> None:
-        """Hear the engine and the chain until one of them fails, which is raised."""
+        """Listen to the engine and the chain until one of them fails; raise its error."""
         tasks = [
             asyncio.ensure_future(self._hear_engine()),
             asyncio.ensure_future(self._hear_chain()),
@@ -112,9 +113,9 @@ class ProviderAgent:
                 each.cancel()
 
     async def close(self, within: float) -> None:
-        """Ask clients for their last voucher, and wait for the ends of their sessions.
+        """Ask clients for their last voucher, and wait up to ``within`` seconds for their ends.
 
-        Those who have paid ahead are served on by the next process.
+        The next process serves the clients that have paid ahead.
         """
         await self._sessions.close(within)
 
@@ -124,17 +125,17 @@ class ProviderAgent:
             connection.stream.abort()
 
     def is_over(self, channel: bytes) -> bool:
-        """Whether nothing more will come for a channel."""
+        """Whether a channel has no session any more."""
         return channel not in self._sessions.by_channel
 
     def books(self) -> Iterator[tuple[bytes, ProviderSession]]:
-        """The sessions that are not over, by channel."""
+        """Yield the sessions that are not over, with their channels."""
         for channel, session in self._sessions.by_channel.items():
             yield channel, session.core
 
     @property
     def refused(self) -> Counter[Reason]:
-        """What was refused, and why, since the agent began."""
+        """How many messages were refused since the agent began, by reason."""
         total = self._refused + self._sessions.refused
         for _, core in self.books():
             total += core.refused
@@ -142,7 +143,7 @@ class ProviderAgent:
 
     @property
     def ended(self) -> tuple[int, int]:
-        """Base units paid and bytes served in sessions that are over."""
+        """The base units paid, and the bytes served, in the sessions that are over."""
         return self._sessions.paid, self._sessions.bytes
 
     @property
@@ -153,12 +154,12 @@ class ProviderAgent:
     # Connections.
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one TCP connection, from anywhere; for ``asyncio.start_server``."""
+        """Serve one TCP connection; this is the callback of ``asyncio.start_server``."""
         tcp = Tcp(reader, writer)
         await self.serve(tcp, _source(tcp.peer_address))
 
     async def serve(self, duplex: Duplex, source: str) -> None:
-        """Serve one connection, whose share of everything is that of its ``source``."""
+        """Serve one connection; all connections of one ``source`` share its limits."""
         stream = Stream(duplex)
         if len(self._connections) >= MAX_CONNECTIONS or self._sources[source] >= MAX_OF_ONE_SOURCE:
             stream.abort()
@@ -176,8 +177,8 @@ class ProviderAgent:
         except MalformedMessage as error:
             self._refused[error.reason] += 1
         except (OSError, TimeoutError):
-            pass  # it hung up, or said nothing
-        except Exception as error:  # noqa: BLE001 - whatever it is, others go on
+            pass  # the client hung up, or was silent
+        except Exception as error:  # noqa: BLE001 - other connections go on, whatever it is
             log.error("a connection failed: %s", where(error))
         finally:
             self._connections.discard(connection)
@@ -187,7 +188,7 @@ class ProviderAgent:
             stream.abort()
 
     def _hear_untrusted(self, connection: _Connection, data: bytes) -> None:
-        """Give a message to its session; the answers of one that only asks go back at once."""
+        """Give a message to its session."""
         try:
             message = parse_untrusted(data)
         except Refused as error:
@@ -197,7 +198,7 @@ class ProviderAgent:
             self._refuse(connection, Reason.FULL)
             return
         session = self._sessions.by_channel.get(self._channel_of(message), connection.session)
-        # Channels are known to everybody: who has signed nothing says nothing about another's.
+        # Everybody knows the channels, so an unsigned message must not reach another's session.
         if session is not connection.session and not isinstance(message, _SIGNED):
             self._refuse(connection, Reason.FOREIGN_CHANNEL)
             return
@@ -217,11 +218,14 @@ class ProviderAgent:
             connection.session, session.stream = session, connection.stream
 
     def _hear_asking_untrusted(self, connection: _Connection, data: bytes) -> None:
-        """A quote goes back at once, an order begins a session; a fault ends the connection."""
+        """Answer a client without a session; an order begins one.
+
+        An error here ends the connection.
+        """
         session = connection.session
         reason = session.core.receive(data, now())
         if reason is not None:
-            session.core.refused.clear()  # it may never be a session, whose refusals are counted
+            session.core.refused.clear()  # ``_refuse`` counts it, as this may never be a session
             self._refuse(connection, reason)
         elif session.core.state is State.CHECKING:
             self._sessions.start(session)
@@ -231,11 +235,11 @@ class ProviderAgent:
     def _meet_untrusted(
         self, connection: _Connection, session: HeldSession, message: Rendezvous
     ) -> None:
-        """A client whom we serve wants a way through NATs; the answer comes later."""
+        """Begin to punch holes through NATs for a client that we serve."""
         key, signer = session.core.wireguard_key, session.core.session_key
         try:
             if self._meetings is None or key is None or signer is None or session.place is None:
-                raise Refused(Reason.UNEXPECTED, "nobody can be met; order a place first")
+                raise Refused(Reason.UNEXPECTED, "we cannot meet you; order a place first")
             if not self._sessions.may_check(connection.source):
                 raise Refused(Reason.RATE_LIMITED, "too many signatures to check; wait")
             self._meetings.hear_untrusted(message, signer, key, connection.stream)
@@ -252,9 +256,13 @@ class ProviderAgent:
         self._tell(connection, reason)
 
     def _tell(self, connection: _Connection, reason: Reason) -> None:
-        """A refusal; ConnectionAbortedError for who has had too many: to reconnect costs more."""
+        """Send a refusal.
+
+        Raise ConnectionAbortedError if the source has had too many refusals.  To connect again
+        costs it more than a message.
+        """
         if not self._patience.allow(connection.source, now()):
-            raise ConnectionAbortedError("too much was refused")
+            raise ConnectionAbortedError("the source has had too many refusals")
         connection.stream.send([serialize(Refusal(reason))])
 
     def _channel_of(self, message: Message) -> bytes:
@@ -263,7 +271,7 @@ class ProviderAgent:
         channel = getattr(message, "channel", b"")
         return channel if isinstance(channel, bytes) else b""
 
-    # What others say.
+    # News of the engine and the chain.
 
     async def _hear_engine(self) -> None:
         async for key in self._engine.low_credits():
@@ -285,6 +293,6 @@ class ProviderAgent:
 
 
 def _source(address: str) -> str:
-    """An address, or the /64 that one host may have all of."""
+    """Return an IPv4 address, or the /64 of an IPv6 address, which one host may own entirely."""
     ip: IPAddress = ip_address(address.partition("%")[0])
     return str(ip) if ip.version == 4 else ip.packed[:8].hex()

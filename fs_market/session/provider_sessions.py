@@ -1,7 +1,11 @@
-"""The sessions that a provider holds: each is one task, which does what its core asks for in order.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-None waits for another. What goes wrong in one stays there: its client is left without credit, and
-it begins again from the journal as after a crash. An engine or a journal that is gone ends all.
+"""The sessions that a provider holds: each has a task that carries out its core's events in order.
+
+No session waits for another.  An error in one session stays there: its client loses its credit, and
+the session begins again from the journal, as after a crash.  If the engine or the journal is gone,
+all sessions end.
 """
 
 import asyncio
@@ -14,14 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from fs_market.core.money.accounting import CLOSED
-from fs_market.core.money.channels import ChannelStatus
-from fs_market.core.session.offers import ProviderConfig
-from fs_market.core.session.places import Place
-from fs_market.core.session.provider import ProviderSession
-from fs_market.core.session.provider_states import State
-from fs_market.core.session.records import ProviderRecord
-from fs_market.core.session.session import (
+from fs_market.core.money.accounting import CLOSED, SetLimits
+from fs_market.core.money.records import ProviderRecord
+from fs_market.core.session.events import (
     AddPeer,
     CheckChannel,
     Ended,
@@ -29,11 +28,15 @@ from fs_market.core.session.session import (
     Journal,
     ReadCounters,
     RemovePeer,
-    SetLimits,
 )
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.places import Place
+from fs_market.core.session.provider import ProviderSession
+from fs_market.core.session.provider_states import State
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.core.wire.schema import from_bytes_untrusted
+from fs_market.database import Database
 from fs_market.errors import ChainError, EngineRefused, JournalError, Reason
-from fs_market.journal import Journal as Books
 from fs_market.money import voucher_book
 from fs_market.money.voucher_book import Side
 from fs_market.ports import Engine
@@ -45,59 +48,59 @@ from fs_wire.types import Endpoint, PublicKey
 
 log = logging.getLogger(__name__)
 
-_CHECKS_A_SECOND, _CHECKS_AT_ONCE = 20.0, 60.0  # signatures of one source
+_CHECKS_A_SECOND, _CHECKS_AT_ONCE = 20.0, 60.0  # checks of signatures for one source
 _ASK_CHAIN_AGAIN = 2.0  # seconds
-_FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0  # seconds before a session that failed begins again
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0  # seconds before a failed session begins again
 
 
 @dataclass(frozen=True, slots=True)
 class Lodging:
-    """Where clients get their places: ``place(n)`` for n below ``places``; ``rate`` in bytes/s."""
+    """The places for clients."""
 
     places: int
-    place: Callable[[int], Place]
-    rate: int = 0  # each way; 0: any
+    place: Callable[[int], Place]  # for a number below ``places``
+    rate: int = 0  # bytes per second in each direction; 0: without limit
 
 
 @dataclass(eq=False)
 class HeldSession:
-    """A session of the core with its task, and the connection that its last order came over."""
+    """A session with its task, and with the connection of its last order."""
 
     core: ProviderSession = field(init=False)
     stream: Stream | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     place: Place | None = None
-    source: str = ""  # of the message that is looked at
-    is_counting: bool = False  # a count was asked for
-    had_ended: bool = False  # before its client asked once more
-    fault: Exception | None = None  # outside of the task, which is to act on it
+    source: str = ""  # the source of the latest message
+    is_counting: bool = False  # whether the engine asked for a count
+    had_ended: bool = False  # whether the session was over before its client asked again
+    fault: Exception | None = None  # an error outside of the task, for the task to act on
 
     def send(self) -> None:
-        """Have sent what may be."""
+        """Send the messages that are not held back."""
         messages = self.core.messages_to_send()
         if messages and self.stream is not None:
             self.stream.send(messages)
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Wake the session, for whatever was done to it; a fault is for its task to act on."""
+        """Wake the session's task after a change, and hand an error to the task."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, others go on
+        except Exception as error:  # noqa: BLE001 - other sessions go on, whatever it is
             self.fault = error
         self.woken.set()
 
 
 class ProviderSessions:
-    """By channel. ``on_ended`` hears of each that is over."""
+    """All sessions by channel.  ``on_ended`` is called for each session that is over."""
 
     def __init__(
         self,
         config: ProviderConfig,
         lodging: Lodging,
         engine: Engine,
-        books: Books,
+        books: Database,
         watch: ChannelWatch,
         *,
         entropy: Callable[[int], bytes],
@@ -110,12 +113,13 @@ class ProviderSessions:
         self._checks = RateLimiter(_CHECKS_A_SECOND, _CHECKS_AT_ONCE)
         self.by_channel: dict[bytes, HeldSession] = {}
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.refused: Counter[Reason] = Counter()  # of sessions that are over, as what follows
+        # These count the sessions that are over: ``paid`` is in base units.
+        self.refused: Counter[Reason] = Counter()
         self.paid = self.bytes = 0
-        self.faults = 0
+        self.faults = 0  # how often a session failed
 
     async def resume(self) -> None:
-        """Take up the sessions in the journal, and put out those that a crash left behind."""
+        """Resume the sessions in the journal, and remove peers that a crash left in the engine."""
         await self._books.do(session_book.give_lost_places_back)
         for entry in await self._books.do(session_book.unfinished):
             record = from_bytes_untrusted(ProviderRecord, entry.record)
@@ -125,25 +129,25 @@ class ProviderSessions:
                 self.start(self.begin(record))
 
     def begin(self, record: ProviderRecord | None = None) -> HeldSession:
-        """A session of somebody who may only ask, or one of the journal."""
+        """Make a session: for a client that may only ask, or from a record of the journal."""
         session = HeldSession()
         session.core = self._core(session, record)
         return session
 
     def may_check(self, source: str) -> bool:
-        """Whether a signature of a source may be checked; takes one of those that it may have."""
+        """Whether a source may have one more signature checked; if so, it is counted."""
         return self._checks.allow(source, now())
 
     def start(self, session: HeldSession) -> None:
-        """Serve a session whose channel is known."""
+        """Start the task of a session whose channel is known."""
         self.by_channel[session.core.channel] = session
         session.task = asyncio.create_task(self._serve(session, session.core.channel))
         session.task.add_done_callback(self._note_failure)
 
     async def close(self, within: float) -> None:
-        """Ask all clients for their last voucher, and wait for the ends of their sessions.
+        """Ask clients for their last voucher, and wait up to ``within`` seconds for their ends.
 
-        Who has paid ahead is left as a crash would leave him, to be served by the next process.
+        A client that has paid ahead stays as after a crash, and the next process serves it.
         """
         closing = [each for each in self.by_channel.values() if not each.core.is_paid_ahead]
         for session in closing:
@@ -169,7 +173,7 @@ class ProviderSessions:
     # One session.
 
     async def _serve(self, session: HeldSession, channel: bytes) -> None:
-        """Until it is over, however often it fails."""
+        """Serve a session until it is over, however often it fails."""
         delay = _FIRST_DELAY
         while not await self._is_served(session, channel):
             self.faults += 1
@@ -186,19 +190,19 @@ class ProviderSessions:
             self._on_ended(channel)
 
     async def _is_served(self, session: HeldSession, channel: bytes) -> bool:
-        """False where it failed; then it is as the journal has it."""
+        """Serve a session; return False if it failed, and is reset to its record in the journal."""
         try:
             await self._pump(session)
         except (OSError, JournalError):
-            raise  # nobody can be served
-        except Exception as error:  # noqa: BLE001 - whatever it is, others go on
+            raise  # the engine or the journal is gone, so that no session can go on
+        except Exception as error:  # noqa: BLE001 - other sessions go on, whatever it is
             log.error("a session failed, and begins again from the journal: %s", where(error))
             await self._take_back(session, channel)
             return False
         return True
 
     async def _pump(self, session: HeldSession) -> None:
-        """Do what a session asks for until it is over, or has no channel."""
+        """Carry out a session's events until it is over, or has no channel."""
         while True:
             session.woken.clear()
             if session.fault is not None:
@@ -219,10 +223,13 @@ class ProviderSessions:
                 core.handle_timer(now())
 
     async def _take_back(self, session: HeldSession, channel: bytes) -> None:
-        """Nothing passes any more, the engine goes on counting, and the record is what holds."""
+        """Stop the client's traffic, and make the session again from its record.
+
+        The engine goes on counting.
+        """
         session.fault, session.is_counting = None, False
         if session.place is not None:
-            with contextlib.suppress(EngineRefused):  # it is not in there
+            with contextlib.suppress(EngineRefused):  # the engine does not have the client
                 await self._limit(session, SetLimits(CLOSED, 0))
         entry = await self._books.do(lambda db: session_book.entry(db, channel))
         if entry is None:
@@ -261,15 +268,15 @@ class ProviderSessions:
                 await self._put_out(key, core.channel)
             case Ended(reason, usage, paid):
                 log.info("a session ended: %s; %d bytes, %d paid", reason.text, usage.bytes, paid)
-            # What is signed stands in the record: there the settler finds the voucher, and whoever
-            # asks for evidence the receipt.
+            # ``Settle`` and ``ReceiptSigned`` need no action: the journal has the voucher for the
+            # settler, and the receipt as evidence.
 
     async def _put_out(self, key: PublicKey, channel: bytes) -> None:
         await self._engine.remove_peer(key)
         await self._books.do(lambda db: session_book.give_place_back(db, channel))
 
     async def _check(self, session: HeldSession, channel: bytes) -> None:
-        """Give the client a place, if the chain has its channel, and no session had it."""
+        """Give the client a place if the chain has its channel, and no session has used it."""
         core = session.core
         entry = await self._books.do(lambda db: session_book.entry(db, channel))
         if entry is not None and entry.is_over:
@@ -278,7 +285,7 @@ class ProviderSessions:
             return
         status = await self._status(channel)
         number = None
-        # Vouchers of a session that we have no books of would pay once more.
+        # If we have no books of an earlier session, its vouchers would pay for this one again.
         is_spent = status is not None and status.claimed > core.paid
         if status is not None and not is_spent and not self._is_taken(session):
             most = self._lodging.places
@@ -293,16 +300,16 @@ class ProviderSessions:
         core.channel_found(status, session.place, now())
 
     async def _status(self, channel: bytes) -> ChannelStatus | None:
-        """What the chain says, once it answers."""
+        """Return a channel's status as soon as the chain node answers."""
         while True:
             try:
                 return await self._watch.status(channel)
             except ChainError as error:
-                log.warning("the chain cannot be asked for a channel: %s", error)
+                log.warning("the chain node does not tell of a channel: %s", error)
                 await asyncio.sleep(_ASK_CHAIN_AGAIN)
 
     def _is_taken(self, session: HeldSession) -> bool:
-        """Whether the client came with a key that another has already."""
+        """Whether another client has the session's WireGuard key already."""
         key = session.core.wireguard_key
         return key in self._reserved or any(
             other is not session and other.core.wireguard_key == key
@@ -329,19 +336,22 @@ class ProviderSessions:
 
 
 def now() -> float:
-    """Seconds, which also pass while the host sleeps."""
+    """Return the seconds of a clock that also runs while the host sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def where(error: Exception) -> str:
-    """What went wrong in which line; not its message, which may hold what is a client's."""
+    """Return an error's class and line for the log.
+
+    The error's message is left out, because it may contain a client's data.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}, line {frames[-1].lineno}" if frames else "unknown"
     return f"{type(error).__name__} in {place}"
 
 
 def _keep(db: sqlite3.Connection, channel: bytes, record: bytes) -> None:
-    """A record, and its voucher where the settler looks for it, in one transaction."""
+    """Write down a record, and its voucher for the settler, in one transaction."""
     parsed = from_bytes_untrusted(ProviderRecord, record)
     session_book.put(db, channel, record, is_over=parsed.is_over)
     voucher_book.add_channel(db, channel, Side.PAYEE, parsed.terms)

@@ -1,6 +1,7 @@
-"""Asking a provider what it costs, without buying."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-import asyncio
+"""Asks a provider for a quote, without buying."""
 
 from fs_market.core.wire.eip712 import Domain
 from fs_market.core.wire.ethereum import Address
@@ -9,41 +10,34 @@ from fs_market.core.wire.messages import (
     QuoteRequest,
     Refusal,
     offer_digest,
-    parse_untrusted,
-    serialize,
 )
 from fs_market.core.wire.signatures import verify_untrusted
 from fs_market.errors import MarketError, Reason, Refused
 from fs_market.ports import Route
-from fs_market.session.stream import connect
+from fs_market.session.stream import ask_untrusted, no_answer
 
 _ANSWER_WITHIN = 10.0  # seconds
 
 
 async def ask_for_quote(route: Route, domain: Domain, node: Address | None) -> Quote:
-    """Its quote, which is authentic; MarketError where there is none.
+    """Return a provider's quote after a check of its signature.
 
-    ``node`` is whose it has to be; None: anybody's.
+    ``node`` is the address of the expected node key; None accepts any provider.  Raise MarketError
+    if no quote comes, and Refused if its signature is wrong.
     """
+    question = QuoteRequest(domain.chain_id, domain.contract)
     try:
-        async with asyncio.timeout(_ANSWER_WITHIN):
-            stream = await connect(route)
-            try:
-                stream.send([serialize(QuoteRequest(domain.chain_id, domain.contract))])
-                (message, *_) = map(parse_untrusted, await stream.receive(_ANSWER_WITHIN))
-            finally:
-                await stream.close()
+        message = await ask_untrusted(route, question, _ANSWER_WITHIN)
     except (OSError, TimeoutError) as error:
-        raise MarketError(
-            f"no provider answers at {route} ({error or 'no answer'}); "
-            "check the address, or choose another"
-        ) from None
+        raise no_answer(route, error) from None
     if isinstance(message, Refusal):
-        raise MarketError(f"the provider refuses: {message.reason.text}; choose another")
+        raise MarketError(
+            f"the provider gives no quote: {message.reason.text}; choose another provider"
+        )
     if not isinstance(message, Quote):
-        raise MarketError("the provider answers with no quote; choose another")
+        raise MarketError("the provider's answer is not a quote; choose another provider")
     offer = message.terms
     if node not in (None, offer.node):
-        raise Refused(Reason.BAD_SIGNATURE, "a quote is by another node; check the address")
+        raise Refused(Reason.BAD_SIGNATURE, "a quote is by another provider; check the address")
     verify_untrusted(offer_digest(domain, offer.digest), message.signature, offer.node)
     return message

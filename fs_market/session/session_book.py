@@ -1,6 +1,9 @@
-"""Sessions in the journal: the record from which each goes on after a crash.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Functions take the connection of a transaction of ``journal.Journal``.
+"""Sessions in the journal: the record from which each goes on after a crash, and the places.
+
+The functions take the connection of ``database.Database.do``.
 """
 
 import sqlite3
@@ -21,7 +24,10 @@ CREATE TABLE places (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A session; ``record`` is of ``core.records``, by the side of the journal's owner."""
+    """A session in the journal.
+
+    ``record`` has the bytes of a ``ClientRecord`` or of a ``ProviderRecord``, by our side.
+    """
 
     channel: bytes
     record: bytes
@@ -29,7 +35,7 @@ class Entry:
 
 
 def put(db: sqlite3.Connection, channel: bytes, record: bytes, *, is_over: bool) -> None:
-    """Replace what is kept of a session."""
+    """Write down a session's record in place of the earlier one."""
     db.execute(
         "INSERT INTO sessions (channel, record, is_over) VALUES (?, ?, ?)"
         " ON CONFLICT (channel) DO UPDATE SET record = excluded.record, is_over = excluded.is_over",
@@ -38,36 +44,39 @@ def put(db: sqlite3.Connection, channel: bytes, record: bytes, *, is_over: bool)
 
 
 def drop(db: sqlite3.Connection, channel: bytes) -> None:
-    """Forget a session in which nothing was promised."""
+    """Delete a session in which nothing was promised, and its place."""
     db.execute("DELETE FROM sessions WHERE channel = ?", (channel,))
     give_place_back(db, channel)
 
 
 def unfinished(db: sqlite3.Connection) -> list[Entry]:
-    """What is to be gone on with, or cleared away: not over, or over with a place."""
+    """Return the sessions that are not over, and those that are over but still have a place."""
     rows = db.execute(
         "SELECT channel, record, is_over FROM sessions LEFT JOIN places USING (channel)"
         " WHERE is_over = 0 OR number IS NOT NULL ORDER BY sessions.rowid"
     )
-    return [Entry(channel, record, bool(is_over)) for channel, record, is_over in rows]
+    return [_entry(row) for row in rows]
 
 
 def entry(db: sqlite3.Connection, channel: bytes) -> Entry | None:
-    """The session of a channel; it has one only, over or not."""
+    """Return the only session of a channel, over or not; None if there is none."""
     row = db.execute(
         "SELECT channel, record, is_over FROM sessions WHERE channel = ?", (channel,)
     ).fetchone()
-    return _entry(row)
+    return None if row is None else _entry(row)
 
 
 def latest_first(db: sqlite3.Connection) -> list[Entry]:
-    """All sessions, the one that was begun last before the others."""
+    """Return all sessions, the latest first."""
     rows = db.execute("SELECT channel, record, is_over FROM sessions ORDER BY rowid DESC")
-    return [Entry(channel, record, bool(is_over)) for channel, record, is_over in rows]
+    return [_entry(row) for row in rows]
 
 
 def take_place(db: sqlite3.Connection, channel: bytes, most: int) -> int | None:
-    """The place that a client has, or the first that is free below ``most``; None for none."""
+    """Return the number of the client's place, or take the first free one below ``most``.
+
+    Return None if no place is free.
+    """
     taken = dict(db.execute("SELECT channel, number FROM places"))
     if (mine := taken.get(channel)) is not None:
         return int(mine)
@@ -79,14 +88,15 @@ def take_place(db: sqlite3.Connection, channel: bytes, most: int) -> int | None:
 
 
 def give_place_back(db: sqlite3.Connection, channel: bytes) -> None:
-    """The client is out of the engine, or never was in it."""
+    """Free the place of a client that the engine does not have."""
     db.execute("DELETE FROM places WHERE channel = ?", (channel,))
 
 
 def give_lost_places_back(db: sqlite3.Connection) -> None:
-    """Those of clients whose session was not written down before a crash."""
+    """Free the places of clients whose session was not written down before a crash."""
     db.execute("DELETE FROM places WHERE channel NOT IN (SELECT channel FROM sessions)")
 
 
-def _entry(row: tuple[bytes, bytes, int] | None) -> Entry | None:
-    return None if row is None else Entry(row[0], row[1], bool(row[2]))
+def _entry(row: tuple[bytes, bytes, int]) -> Entry:
+    channel, record, is_over = row
+    return Entry(channel, record, bool(is_over))

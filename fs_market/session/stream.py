@@ -1,7 +1,10 @@
-"""Messages over one duplex: bounded in size, in time, and in what waits to be sent.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Who sends a message has a few seconds for each, whatever the speed of its bytes, so that nobody
-holds a connection by trickling; who does not read is hung up on.
+"""Messages over one connection, with limits for size, time, and unsent bytes.
+
+The other side has a few seconds for each message, so that it cannot hold a connection by sending
+single bytes slowly.  If it does not read, we hang up.
 """
 
 import asyncio
@@ -11,9 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fs_market.core.wire.framing import Unframer, frame
+from fs_market.core.wire.messages import Message, parse_untrusted, serialize
+from fs_market.errors import MarketError
 from fs_market.ports import Duplex, Route
 
-_MOST_AT_ONCE = 8192  # bytes read; two messages of the largest size
+_MOST_AT_ONCE = 8192  # bytes in one read: two messages of the largest size
 _MAX_UNSENT = 64 << 10  # bytes
 _WHOLE_WITHIN = 10.0  # seconds from a message's first byte to its last
 _CONNECT_WITHIN = 10.0  # seconds
@@ -21,17 +26,18 @@ _PROBE_EVERY = 2  # seconds
 
 
 class Stream:
-    """One side of a connection."""
+    """One side of a connection that carries messages."""
 
     def __init__(self, duplex: Duplex) -> None:
         self._duplex = duplex
         self._unframer = Unframer()
 
     async def receive(self, idle: float) -> list[bytes]:
-        """The messages that came, at least one; TimeoutError after ``idle`` seconds without.
+        """Return the messages that came, at least one.
 
-        ConnectionError where it has ended, by either side.
-        MalformedMessage where what came is no frame: then the connection is of no more use.
+        Raise TimeoutError after ``idle`` seconds without a message, and ConnectionError if either
+        side has ended the connection.  Raise MalformedMessage if the bytes are not framed; the
+        connection is of no use then.
         """
         clock = asyncio.get_running_loop().time
         deadline, has_begun = clock() + idle, False
@@ -46,25 +52,25 @@ class Stream:
                 deadline, has_begun = min(deadline, clock() + _WHOLE_WITHIN), True
 
     def send(self, messages: Iterable[bytes]) -> None:
-        """Have them sent; who leaves too much unread is hung up on.
+        """Send messages without waiting; hang up if the other side leaves too much unread.
 
-        What is sent after the end is lost, as what is under way then.
+        Messages are lost if the connection has ended.
         """
         self._duplex.write(b"".join(map(frame, messages)))
         if self._duplex.unsent > _MAX_UNSENT:
             self.abort()
 
     def abort(self) -> None:
-        """End it at once."""
+        """End the connection at once."""
         self._duplex.abort()
 
     async def close(self) -> None:
-        """End it when all is sent."""
+        """End the connection when everything is sent."""
         await self._duplex.close()
 
 
 class Tcp:
-    """A TCP connection as a duplex."""
+    """A TCP connection as a ``Duplex``."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -95,9 +101,9 @@ class Tcp:
 
 @dataclass(frozen=True, slots=True)
 class TcpRoute:
-    """The way to who listens on a port.
+    """The way to a TCP port.
 
-    ``is_probed``: where nothing else passes, the kernel asks every two seconds for a sign of life.
+    If ``is_probed``, the kernel sends a keepalive every two seconds when nothing else passes.
     """
 
     host: str
@@ -118,11 +124,35 @@ class TcpRoute:
 
 
 async def connect(route: Route) -> Stream:
-    """A connection to a provider; OSError or TimeoutError where there is none."""
+    """Connect to a provider; raise OSError or TimeoutError if that fails."""
     async with asyncio.timeout(_CONNECT_WITHIN):
         return Stream(await route.dial())
 
 
+async def ask_untrusted(route: Route, question: Message, within: float) -> Message:
+    """Ask a provider one question over a connection of its own, and return the answer.
+
+    Raise OSError or TimeoutError if no answer comes ``within`` so many seconds, and
+    MalformedMessage if the answer is not a message.
+    """
+    async with asyncio.timeout(within):
+        stream = await connect(route)
+        try:
+            stream.send([serialize(question)])
+            answer, *_ = await stream.receive(within)
+            return parse_untrusted(answer)
+        finally:
+            stream.abort()
+
+
+def no_answer(route: Route, error: Exception) -> MarketError:
+    """Return the error for a provider that does not answer."""
+    return MarketError(
+        f"no provider answers at {route} ({error or 'no answer'}); "
+        "check the address, or choose another provider"
+    )
+
+
 async def take_over(sock: socket.socket) -> Stream:
-    """A TCP connection that somebody else made."""
+    """Return the stream of a TCP connection that another process made."""
     return Stream(Tcp(*await asyncio.open_connection(sock=sock, limit=_MOST_AT_ONCE)))

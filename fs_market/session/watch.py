@@ -1,4 +1,7 @@
-"""What the chain says of channels that are served, and whatever it changes about them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Watches the channels of the served clients on the chain."""
 
 import asyncio
 import logging
@@ -7,7 +10,7 @@ from collections.abc import AsyncIterator
 from fs_market.chain.chain import Chain
 from fs_market.chain.contracts import Channels
 from fs_market.chain.follower import Follower
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.errors import ChainError, DeepReorg
 
 log = logging.getLogger(__name__)
@@ -16,28 +19,29 @@ _TOPICS = ("ToppedUp", "Redeemed", "Closing", "Closed", "Opened")
 
 
 class ChannelWatch:
-    """Follows the events of the contract; a channel is asked for where one is about it."""
+    """Follows the events of the contract, and reads a channel again after an event about it."""
 
     def __init__(self, chain: Chain, channels: Channels, *, every: float) -> None:
-        """``every`` is in seconds."""
+        """Look at the chain ``every`` so many seconds."""
         self._chain, self._channels, self._every = chain, channels, every
         self._followed: dict[bytes, ChannelStatus] = {}
 
     async def status(self, channel: bytes) -> ChannelStatus | None:
-        """What the chain says now; ChainError where it says nothing."""
+        """Return a channel's status at this moment; None if it is not open.  Raise ChainError."""
         return await self._channels.status(channel)
 
     def follow(self, channel: bytes, status: ChannelStatus) -> None:
-        """Tell of changes from this status on."""
+        """Watch a channel whose status is known."""
         self._followed[channel] = status
 
     def forget(self, channel: bytes) -> None:
+        """Stop watching a channel."""
         self._followed.pop(channel, None)
 
     async def changes(self) -> AsyncIterator[tuple[bytes, ChannelStatus | None]]:
-        """Channels that are followed, as they change; None for one that is gone.
+        """Yield each watched channel with its new status, or with None if it is gone.
 
-        A node that does not answer is asked again.
+        If the chain node does not answer, the watch asks again.
         """
         follower: Follower | None = None
         while True:
@@ -57,7 +61,7 @@ class ChannelWatch:
                 log.error("%s", error)
                 follower = None
             except ChainError as error:
-                log.warning("the chain cannot be followed: %s", error)
+                log.warning("the chain node gives no events: %s", error)
             await asyncio.sleep(self._every)
 
     def _suspects(self, touched: set[bytes]) -> list[bytes]:

@@ -1,1 +1,4 @@
-"""The network without IO: what providers say, what of it is believed, and how views converge."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The network without IO: what providers announce, what is believed, and how full nodes agree."""

@@ -1,4 +1,7 @@
-"""A provider's side: it signs what it says, with sequences that only rise."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider's signer: it signs records and heartbeats, whose sequences only rise."""
 
 from dataclasses import dataclass, replace
 
@@ -9,16 +12,17 @@ from fs_net.core.records import Heartbeat, ProviderRecord, Signed, sign
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """The two keys of the Registry's entry: the first may rest, the second is used all the time."""
+    """The two keys in the Registry: the node key is rarely used, the heartbeat key all the time."""
 
     node: SigningKey
     heartbeat: SigningKey
 
 
 class Announcer:
-    """Keeps the last sequence; a clock that was set back does not make it fall.
+    """Signs with rising sequences, even if the clock is set back.
 
-    After a restart the clock alone orders what is said; ``last`` is for who kept the last one.
+    After a restart the clock alone gives the next sequence. A caller that kept the last sequence
+    passes it as ``last``.
     """
 
     def __init__(self, keys: Keys, network: bytes, last: int = 0) -> None:
@@ -27,17 +31,17 @@ class Announcer:
 
     @property
     def last(self) -> int:
-        """The greatest sequence so far; who keeps it can say more after a restart."""
+        """The greatest sequence so far; keep it, so that the next run can start above it."""
         return self._last
 
     def record(self, offer: ProviderRecord, lifetime: int, now: int) -> Signed[ProviderRecord]:
-        """The offer under the next sequence, for ``lifetime`` from it on; times are ms."""
+        """Sign the offer with the next sequence; it is valid for ``lifetime``. Times are ms."""
         self._record = sequence = self._next(now)
         said = replace(offer, sequence=sequence, expires_at=sequence + lifetime)
         return sign(said, self._keys.node, self._network)
 
     def heartbeat(self, provider: bytes, free_slots: int, now: int) -> Signed[Heartbeat]:
-        """A heartbeat for the latest record."""
+        """Sign a heartbeat for the latest record."""
         said = Heartbeat(provider, self._next(now), self._record, free_slots)
         return sign(said, self._keys.heartbeat, self._network)
 

@@ -1,16 +1,20 @@
-"""Whom a provider tells of itself, what, and when: decisions without IO.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A provider keeps with a few full nodes.  Each is dialled, gets the record and says what it thinks
-of it; those that took it get a heartbeat every few seconds.  From time to time each is asked again,
-which tells that it is still there, and has it take what it may have forgotten.  A full node that
-dies, or that does not take what others take, gives its place to another.
+"""Which full nodes a provider tells about itself, what it tells them, and when. No IO.
 
-One place is kept for the full nodes of the settings, whom the user chose; the others go by an order
-that is secret, so that nobody can make identities that are chosen first.
+A provider stays connected to a few full nodes. It dials each of them, sends its record, and hears
+whether the full node took it. Full nodes that took it get a heartbeat every few seconds. From time
+to time the provider asks each full node again. So it learns that the full node still runs, and the
+full node takes again what it may have forgotten. If a full node dies, or refuses what others take,
+another one gets its slot.
 
-``next_actions`` says what to do; the shell does it, and says what came of it by ``dialled``,
-``answered``, ``lost``, ``found``, ``stored`` and ``reserved``.  ``now`` is in seconds of a clock
-that only runs, ``unix_ms`` the time that is signed.
+One slot is kept for the full nodes in the settings, which the user chose. A secret order ranks all
+others, so nobody can create identities that are chosen first.
+
+``next_actions`` says what to do. The shell does it and reports the results by ``dialled``,
+``answered``, ``lost``, ``found``, ``stored`` and ``reserved``. ``now`` is in seconds of a clock
+that never goes back, and ``unix_ms`` is the time that is signed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,21 +28,21 @@ from fs_net.core.records import HEARTBEAT_INTERVAL, ProviderRecord, Signed
 from fs_net.errors import Reason
 from fs_wire.schema import to_bytes
 
-WANTED = 4  # full nodes to keep with
-RECORD_LIFETIME = 6 * 3600 * 1000  # ms; it is signed anew when half of it has passed
+WANTED = 4  # full nodes to stay connected to
+RECORD_LIFETIME = 6 * 3600 * 1000  # ms; the record is signed again after half of it
 BEAT_EVERY = HEARTBEAT_INTERVAL / 1000  # s
 ASK_EVERY = 30.0  # s
-_TRY_AGAIN = 10.0, 60.0  # s after the DHT, or a relay, did not do it
+_TRY_AGAIN = 10.0, 60.0  # s after the DHT failed, and after a relay refused
 _REFUSED = 10.0, 60.0  # s until a full node that refused is asked again: at first, at most
-_PATIENCE = 5  # refusals in a row, of what others take
+_PATIENCE = 5  # refusals in a row of a record that other full nodes take
 _AVOID_FOR = 600.0  # s
-_BACK_OFF = 5.0, 300.0  # s after all addresses of a node failed: at first, at most
+_BACK_OFF = 5.0, 300.0  # s after all addresses of a full node failed: at first, at most
 _SEARCH_EVERY, _SEARCH_IN_NEED = 600.0, 10.0  # s
 _STORE_EVERY, _RESERVE_EVERY = 3600.0, 1200.0  # s
 _MOST_KNOWN = 64
 RESERVATIONS = 2  # relays at a time
 
-_TAKEN = (None, Reason.STALE)  # the second: it was heard of already
+_TAKEN = (None, Reason.STALE)  # STALE: the full node had it already
 _HOPELESS = (
     Reason.BANNED,
     Reason.MALFORMED,
@@ -51,7 +55,7 @@ _OF_CLOCKS = (Reason.FUTURE, Reason.EXPIRED)
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Connect to a full node; nodes are named by what follows ``/p2p/`` in their addresses."""
+    """Connect to a full node; ``node`` is the part of its address after ``/p2p/``."""
 
     node: str
     address: str
@@ -59,7 +63,7 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask a full node to take what the question delivers."""
+    """Ask a full node to take the records in the question."""
 
     node: str
     peer: bytes
@@ -77,14 +81,14 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Hang up; nothing needs to be told of it."""
+    """Close the connection; the shell reports nothing back."""
 
     peer: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Ask a full node to pass circuits on to us."""
+    """Ask a full node to relay circuits to us."""
 
     node: str
     peer: bytes
@@ -107,7 +111,7 @@ Action = Dial | Ask | Beat | Leave | Reserve | Search | Store
 
 @dataclass(slots=True)
 class _Node:
-    """A full node; it has a place while it is dialled and while it is connected."""
+    """A full node; it holds one of the slots while it is dialled or connected."""
 
     addresses: tuple[str, ...]
     is_chosen: bool  # by the settings
@@ -117,9 +121,9 @@ class _Node:
     failures: int = 0  # since it was connected last
     ready_at: float = 0.0  # to be dialled, or asked
     is_asked: bool = False
-    is_told: bool = False  # a heartbeat is on its way
+    is_told: bool = False  # a heartbeat is being sent
     takes: bool = False
-    reason: Reason | None = None  # why not
+    reason: Reason | None = None  # why it does not take our record
     refusals: int = 0  # in a row
     reserve_at: float = 0.0
     is_reserving: bool = False
@@ -135,7 +139,7 @@ class _Node:
 
 
 class Announcing:
-    """The provider's side, from its start to its end."""
+    """All decisions of a provider's announcing, from its start to its end."""
 
     def __init__(
         self, announcer: Announcer, chosen: Sequence[str], secret: bytes, *, relayed: bool = False
@@ -151,10 +155,10 @@ class Announcing:
         for address in chosen:
             self._know(address.rpartition("/p2p/")[2], (address,), is_chosen=True)
 
-    # What the shell says.
+    # What the shell reports.
 
     def offer(self, said: ProviderRecord, free: int) -> None:
-        """What is sold at present; sequence and expiry of ``said`` mean nothing."""
+        """Set what is sold at present; the sequence and expiry in ``said`` are ignored."""
         self._free = free
         if said != self._offer:
             self._offer, self._record = said, None
@@ -165,7 +169,7 @@ class Announcing:
             found.is_dialled, found.peer, found.failures, found.ready_at = False, peer, 0, now
 
     def lost(self, node: str, now: float) -> None:
-        """A dial failed, or a connection."""
+        """A dial or a connection failed."""
         if (found := self._placed(node)) is None:
             return
         found.hang_up()
@@ -175,7 +179,7 @@ class Announcing:
         found.ready_at = now if rest else now + min(first * 2 ** min(rounds - 1, 16), longest)
 
     def answered(self, node: str, reasons: Sequence[Reason | None], now: float) -> list[Action]:
-        """What a full node said of record and heartbeat, in this order."""
+        """Take a full node's verdicts on the record and the heartbeat, in this order."""
         found = self._placed(node)
         if found is None:
             return []
@@ -206,7 +210,7 @@ class Announcing:
             found.is_told = False
 
     def found(self, nodes: Mapping[str, Sequence[str]], now: float) -> None:
-        """What a search found: names and addresses; nothing where it failed."""
+        """Take the result of a search: names and addresses, or nothing if it failed."""
         self._is_searching = False
         self._search_at = now + _SEARCH_EVERY
         for node, addresses in nodes.items():
@@ -214,19 +218,19 @@ class Announcing:
                 self._know(node, tuple(addresses)[:8], is_chosen=False)
 
     def stored(self, is_done: bool, now: float) -> None:
-        """Whether the DHT has the record."""
+        """Note whether the DHT has the record."""
         self._is_storing = False
         self._store_at = now + (_STORE_EVERY if is_done else _TRY_AGAIN[0])
 
     def reserved(self, node: str, is_granted: bool, now: float) -> None:
-        """Whether a full node passes circuits on."""
+        """Note whether a full node relays circuits to us."""
         if (found := self._placed(node)) is None:
             return
         found.is_reserving, found.has_reserved = False, is_granted
         found.reserve_at = now + (_RESERVE_EVERY if is_granted else _TRY_AGAIN[1])
 
     def restarted(self, now: float) -> None:
-        """The network process is another one: all connections are gone, and nobody's fault."""
+        """Note that the network process was replaced: all connections are gone, without blame."""
         self._is_searching = self._is_storing = False
         self._search_at = self._store_at = self._beat_at = now
         for node in self._nodes.values():
@@ -234,10 +238,10 @@ class Announcing:
                 node.failures, node.ready_at = 0, now
             node.hang_up()
 
-    # What it wants.
+    # What the shell has to do.
 
     def next_actions(self, now: float, unix_ms: int) -> list[Action]:
-        """What to do at this moment; the announcer has signed for it."""
+        """Return what to do at this moment; the announcer has signed what is to be sent."""
         if self._offer is None:
             return []
         self._renew(now, unix_ms)
@@ -253,7 +257,7 @@ class Announcing:
         return actions
 
     def next_timer(self, now: float) -> float:
-        """When to ask for actions again, unless something happens before."""
+        """Return when to ask for actions again, if nothing happens earlier."""
         due = [self._renew_at, now + ASK_EVERY]
         due += [self._beat_at] if any(node.takes for node in self._nodes.values()) else []
         due += [] if self._is_searching else [self._search_due()]
@@ -269,7 +273,7 @@ class Announcing:
         return min(later)
 
     def describe(self) -> tuple[int, int, Reason | None]:
-        """How many full nodes take what is said, how many are connected, why others do not."""
+        """Return how many full nodes take our record, how many are connected, and a refusal."""
         nodes = self._nodes.values()
         refused = [node.reason for node in nodes if node.reason is not None]
         takes, connected = sum(node.takes for node in nodes), sum(bool(node.peer) for node in nodes)
@@ -277,7 +281,7 @@ class Announcing:
 
     @property
     def reservations(self) -> int:
-        """How many full nodes pass circuits on."""
+        """The number of full nodes that relay circuits to us."""
         return sum(node.has_reserved for node in self._nodes.values())
 
     @property
@@ -336,7 +340,7 @@ class Announcing:
         if not ready:
             return None
         comes_later, _, name = min(ready)
-        # The last place is for one that the user chose.
+        # The last slot is for a full node that the user chose.
         most = WANTED if is_kept or not comes_later else WANTED - 1
         return name if len(places) < most else None
 
@@ -362,7 +366,7 @@ class Announcing:
         return not self._is_storing and self._is_connected and now >= self._store_at
 
     def _placed(self, node: str) -> _Node | None:
-        """A node that is dialled or connected; None for what comes too late to matter."""
+        """Return a full node that is dialled or connected, or None if a report comes too late."""
         found = self._nodes.get(node)
         return found if found is not None and found.has_place else None
 

@@ -1,6 +1,9 @@
-"""What full nodes tell each other: many records and heartbeats at once, each still signed.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Nobody vouches for a batch: what is in it is judged one by one.
+"""A batch: many signed records and heartbeats that full nodes send each other at once.
+
+Nobody vouches for a batch. Each item carries its own signature and is judged by itself.
 """
 
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ MAX_ITEMS = 256
 
 
 def topic(network: bytes) -> str:
-    """Where the full nodes of a network gossip batches; ``network`` is ``records.network_id``."""
+    """The topic of a network's batches in gossip; ``network`` is ``records.network_id``."""
     return f"/flowshield/{network.hex()[:16]}/batches/1"
 
 
@@ -28,14 +31,14 @@ _Signed = Annotated[tuple[bytes, ...], ListOf(BytesUpTo(MAX_SIGNED), MAX_ITEMS)]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """As it travels."""
+    """A batch in its wire format."""
 
     records: _Signed
     heartbeats: _Signed
 
 
 class Outbox:
-    """What was taken since the last batch; of each provider the latest alone, so it is bounded."""
+    """What was taken since the last batch; only the latest item of each provider is kept."""
 
     __slots__ = ("_heartbeats", "_records")
 
@@ -47,13 +50,13 @@ class Outbox:
         return len(self._records) + len(self._heartbeats)
 
     def add(self, said: SignedContent) -> None:
-        """Tell others of it with the next batches."""
+        """Send this item to others with the next batches."""
         content = said.content
         kept = self._records if isinstance(content, ProviderRecord) else self._heartbeats
         kept[content.provider] = said.raw
 
     def drain(self) -> Iterator[bytes]:
-        """All of it as batches that fit, records first; afterwards it is empty."""
+        """Yield everything as batches of the allowed size, records first, and empty the outbox."""
         told = [(said, True) for said in self._records.values()]
         told += [(said, False) for said in self._heartbeats.values()]
         self._records, self._heartbeats = {}, {}
@@ -69,10 +72,10 @@ class Outbox:
 
 
 def take_untrusted(judge: Judge, peer: bytes, data: bytes, now: int) -> list[Reason | None]:
-    """Judge all of a batch, in its order: a reason, or None where something was taken.
+    """Judge all items of a batch in order; each gives a reason, or None if it was taken.
 
-    A batch that is none has one reason.  Of a peer that is banned meanwhile, the rest is not
-    looked at.
+    Bytes that are no batch give one reason. If the peer is banned meanwhile, the rest is not
+    judged.
     """
     if len(data) > MAX_BATCH:
         judge.blame(peer, Reason.OVERSIZED, now)
@@ -94,7 +97,7 @@ def take_untrusted(judge: Judge, peer: bytes, data: bytes, now: int) -> list[Rea
 
 
 def _how_many_fit(told: Iterator[bytes]) -> int:
-    size = 16  # of the arrays around them
+    size = 16  # bytes of the arrays around the items
     for count, said in enumerate(told):
         size += len(said) + 3
         if count == MAX_ITEMS or size > MAX_BATCH:

@@ -1,8 +1,12 @@
-"""What several full nodes answered: judged, merged, ranked, and compared.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each record and heartbeat is judged here, against the chain, so a node cannot forge; it can only
-withhold, and show what has been replaced.  Who asks several sees that, and of which.  What a node
-measured, the uptime, is its word alone: the median counts, so that a minority moves nothing.
+"""The answers of several full nodes: judged, merged, ranked and compared.
+
+Each record and heartbeat is judged here against the chain, so a full node cannot forge one. It can
+only withhold records, or show records that were replaced. A client that asks several full nodes
+sees this, and sees which of them did it. The uptime is a full node's own measurement. The median
+counts, so that a minority cannot change it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,14 +21,14 @@ from fs_net.core.records import Heartbeat, ProviderRecord, parse_untrusted
 from fs_net.errors import Reason, Refused
 from fs_net.ports import Listing
 
-MAX_PAGES = 8  # of one node
+MAX_PAGES = 8  # pages of one full node
 MAX_CANDIDATES = MAX_PAGES * MAX_FOUND
-GRACE = 60_000  # ms that a record may take to reach every honest node
-DHT = b"dht"  # stands for a node: whoever stores a record there
+GRACE = 60_000  # ms that a record may take to reach every honest full node
+DHT = b"dht"  # takes the place of a full node's id for records from the DHT
 
 
 class Listings:
-    """The chain, as far as it was asked: a ``ports.ChainView``."""
+    """The listings that were read from the chain so far: a ``ports.ChainView``."""
 
     __slots__ = ("_known",)
 
@@ -32,38 +36,38 @@ class Listings:
         self._known: dict[bytes, Listing | None] = {}
 
     def learn(self, found: Mapping[bytes, Listing | None]) -> None:
-        """What the chain says of some providers; None: not listed."""
+        """Add what the chain says about some providers; None means that it lists none."""
         self._known.update(found)
 
     def listing(self, provider: bytes) -> Listing | None:
         return self._known.get(provider)
 
     def unknown(self, providers: Iterable[bytes]) -> list[bytes]:
-        """Those that the chain was not asked about yet, each once."""
+        """Return the providers that the chain was not asked about yet, each once."""
         return [each for each in dict.fromkeys(providers) if each not in self._known]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How one node's answer compares with those of all."""
+    """How one full node's answer compares with the answers of all."""
 
     node: bytes
     shown: int  # providers that were believed
-    total: int  # as it says
-    is_complete: bool  # whether it told all that it has
-    missing: tuple[bytes, ...]  # live, long known, shown by others; empty where not complete
-    older: tuple[bytes, ...]  # of which it shows a record that was replaced long ago
-    refused: dict[Reason, int]  # what it showed that does not hold
+    total: int  # providers that the full node claims to have
+    is_complete: bool  # whether it sent all pages
+    missing: tuple[bytes, ...]  # live and known for long, but shown by others only
+    older: tuple[bytes, ...]  # providers for which it shows a record replaced long ago
+    refused: dict[Reason, int]  # items that broke a rule
 
     @property
     def is_suspect(self) -> bool:
-        """Whether a user should hear of it."""
+        """Whether the user should be told about this full node."""
         return bool(self.missing or self.older or self.refused)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The best first, and a report on each node that answered, in the order of asking."""
+    """The best providers first, and a report on each full node in the order of asking."""
 
     matches: list[Match]
     reports: list[Report]
@@ -71,7 +75,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Told:
-    """By one node."""
+    """What one full node has told so far."""
 
     judge: Judge
     uptimes: dict[bytes, int] = field(default_factory=dict)
@@ -81,18 +85,18 @@ class _Told:
 
 
 class Discovery:
-    """One search.  Ask each node ``question`` after ``question`` until there is none."""
+    """One search. Ask each full node one ``question`` after another until there is none."""
 
     def __init__(self, wishes: Wishes, order: Order, network: bytes, chain: Listings) -> None:
-        """``network`` is ``records.network_id``; ``chain`` learns before answers are taken."""
+        """``network`` is ``records.network_id``; ``chain`` learns listings before ``take``."""
         self._wishes, self._order = wishes, order
-        # Nodes measure differently: to ask by uptime would make honest ones disagree.
+        # Full nodes measure differently: asking by uptime would make honest ones disagree.
         self._asked = replace(wishes, min_uptime=0)
         self._network, self._chain = network, chain
         self._told: dict[bytes, _Told] = {}
 
     def question(self, node: bytes, now: int) -> Find | None:
-        """What to ask a node next; None when it told all, or as much as is wanted."""
+        """Return the next question for a full node, or None if it has told enough."""
         told = self._told.get(node)
         if told is None:
             return Find.of(self._asked, order=self._order)
@@ -101,7 +105,7 @@ class Discovery:
         return Find.of(self._asked, told.pages * MAX_FOUND, self._order)
 
     def take(self, node: bytes, found: Found, now: int) -> None:
-        """The answer to ``question``; ``now`` in ms since the epoch."""
+        """Take the answer to ``question``; ``now`` is in ms since the epoch."""
         told = self._of(node)
         told.pages += 1
         told.total = found.total
@@ -111,11 +115,11 @@ class Discovery:
             self._judge(node, told, hit, now)
 
     def take_record(self, raw: bytes, now: int) -> None:
-        """A record of the DHT, which says nothing of heartbeats and keeps no list."""
+        """Take a record from the DHT, which holds no heartbeats and no lists."""
         self._of(DHT).judge.record(DHT, raw, now)
 
     def outcome(self, now: int) -> Outcome:
-        """All answers so far, as one ranking and a comparison."""
+        """Combine all answers so far into one ranking and a comparison."""
         merged = Index()
         for told in self._told.values():
             _merge(merged, told.judge.index, self._chain)
@@ -132,12 +136,12 @@ class Discovery:
         ]
         wishes = self._wishes
         if not reports:
-            # The DHT alone knows of nobody's heartbeats.
+            # Only the DHT answered, and it holds no heartbeats: nobody has free slots then.
             wishes = replace(wishes, min_free_slots=0)
         return Outcome(match(known, wishes, self._order), reports)
 
     def _of(self, node: bytes) -> _Told:
-        """Each node has a judge of its own, so that what one says costs no other."""
+        """Return the state of one full node; each has its own judge, so that none costs another."""
         if node not in self._told:
             judge = Judge(Index(MAX_CANDIDATES), self._chain, self._network)
             self._told[node] = _Told(judge)
@@ -178,7 +182,7 @@ class Discovery:
             elif held is None and told.is_complete and suits(each, self._asked):
                 missing.append(each.provider)
         refused = dict(told.judge.refused)
-        refused.pop(Reason.STALE, None)  # pages that moved repeat some
+        refused.pop(Reason.STALE, None)  # the list may shift between pages, and repeat items
         return Report(
             *(node, len(records), told.total, told.is_complete),
             *(tuple(missing), tuple(older), refused),
@@ -186,7 +190,7 @@ class Discovery:
 
 
 def providers_of(found: Found) -> list[bytes]:
-    """Whom an answer is about, as far as it can be read; nothing of it is checked."""
+    """Return the providers in an answer as far as they can be read; nothing is checked."""
     providers = []
     for hit in found.hits:
         try:

@@ -1,9 +1,12 @@
-"""Everything known of all providers, so merged that the order of hearing does not matter.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-For each provider the greatest sequence wins; of two different things under one sequence, the
-greater bytes.  That is a maximum, hence commutative, associative and idempotent, and nodes that
-heard the same agree.  Where there is no more room, the providers with the most stake stay, which
-is a choice that all nodes make alike.
+"""The records and heartbeats of all providers; the order in which they arrive has no effect.
+
+For each provider the greatest sequence wins. If two different items have the same sequence, the
+greater bytes win. This is a maximum, so it is commutative, associative and idempotent: full nodes
+that heard the same items agree. If the index is full, the providers with the most stake stay. All
+full nodes make that choice alike.
 """
 
 from collections.abc import Iterator
@@ -23,15 +26,15 @@ MAX_PROVIDERS = 65_536
 
 
 class Latest(Generic[T]):
-    """The latest of one kind by each provider."""
+    """The latest record, or the latest heartbeat, of each provider."""
 
     __slots__ = ("_held", "_least", "_lifetime", "_most")
 
     def __init__(self, lifetime: int, most: int = MAX_PROVIDERS) -> None:
-        """``lifetime`` in ms: when so much has passed since a sequence, all before it expired."""
+        """``lifetime`` in ms: an item with a smaller sequence has expired after this time."""
         self._lifetime, self._most = lifetime, most
-        self._held: dict[bytes, tuple[int, Signed[T]]] = {}  # by provider, with its stake
-        self._least: tuple[int, bytes] | None = None  # who goes next; None where not known
+        self._held: dict[bytes, tuple[int, Signed[T]]] = {}  # provider: (its stake, the item)
+        self._least: tuple[int, bytes] | None = None  # who is dropped next; None: not computed
 
     def __len__(self) -> int:
         return len(self._held)
@@ -44,12 +47,12 @@ class Latest(Generic[T]):
         return held and held[1]
 
     def would_change(self, said: Signed[T]) -> bool:
-        """Whether it is later than what is held; asked before its signature is checked."""
+        """Whether this is later than the held item; ask this before checking the signature."""
         held = self.get(said.content.provider)
         return held is None or _order(said) > _order(held)
 
     def add(self, said: Signed[T], stake: int) -> bool:
-        """Take what was found good; whether anything changed."""
+        """Take an item that was judged good; return whether anything changed."""
         if not self.would_change(said):
             return False
         provider = said.content.provider
@@ -63,7 +66,7 @@ class Latest(Generic[T]):
         return True
 
     def expire(self, now: int) -> list[bytes]:
-        """Forget what is so old that nothing before it can come back; the providers concerned."""
+        """Forget items so old that no earlier one can return; return their providers."""
         gone = [
             provider
             for provider, (_, said) in self._held.items()
@@ -83,7 +86,7 @@ class Latest(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A provider as the index knows it; ``heartbeat`` is None while it is silent."""
+    """What the index knows about a provider; ``heartbeat`` is None while it is silent."""
 
     record: Signed[ProviderRecord]
     heartbeat: Signed[Heartbeat] | None
@@ -99,7 +102,7 @@ class Index:
         self.heartbeats: Latest[Heartbeat] = Latest(HEARTBEAT_LIFETIME, most)
 
     def entry(self, provider: bytes, now: int) -> Entry | None:
-        """What is known of a provider whose record has not expired at ``now``, in ms."""
+        """Return what is known about a provider, or None if its record expired at ``now`` (ms)."""
         record = self.records.get(provider)
         if record is None or record.content.expires_at <= now:
             return None
@@ -109,14 +112,14 @@ class Index:
         return Entry(record, heartbeat)
 
     def entries(self, now: int) -> Iterator[Entry]:
-        """All whose record has not expired."""
+        """Yield all providers whose record has not expired."""
         for record in self.records:
             entry = self.entry(record.content.provider, now)
             if entry is not None:
                 yield entry
 
     def expire(self, now: int) -> None:
-        """Forget what is too old to matter."""
+        """Forget everything that is too old to matter."""
         self.records.expire(now)
         self.heartbeats.expire(now)
 

@@ -1,8 +1,11 @@
-"""What is believed of what the network says.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A judgement never raises: it is a verdict with a reason, which is counted.  Checks stand in the
-order of their cost, so that a flood is refused before a signature is checked, and what repeats
-what is known costs no signature either.
+"""Decides which records and heartbeats from the network are believed.
+
+A judgement never raises: it is a verdict with a reason, which is counted. Cheap checks come first.
+So a flood is refused before any signature is checked, and an item that is already known costs no
+signature check either.
 """
 
 from collections import Counter
@@ -26,24 +29,33 @@ from fs_net.ports import ChainView, Listing
 from fs_wire.ratelimit import RateLimiter
 
 MAX_SKEW = 10_000  # ms that a sender's clock may be ahead of ours
-_PEER_RATE = 400.0  # items a second of one peer: a full node's batches for 2,000 providers
-_PEER_BURST = 4000.0  # and the first exchange with one
+_PEER_RATE = 400.0  # items a second from one peer: a full node's batches for 2,000 providers
+_PEER_BURST = 4000.0  # items of the first exchange with a full node
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Generic[T]):
-    """``said`` where it was believed and taken, else the reason; never both."""
+    """``said`` if the item was believed and taken, otherwise the reason; never both."""
 
     said: Signed[T] | None = None
     reason: Reason | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[T]):
+    """Records or heartbeats: where they are kept, and the check that returns the signer's key."""
+
+    content: type[T]
+    latest: Latest[T]
+    check: Callable[[T, Listing, int], bytes]
+
+
 def _nobody(_: SignedContent) -> None:
-    """Where nobody wants to know."""
+    """Ignore an item, if the caller does not want to hear about taken items."""
 
 
 class Judge:
-    """Checks what peers send, and puts what is good into the index."""
+    """Checks what peers send, and puts good items into the index."""
 
     def __init__(
         self,
@@ -55,80 +67,69 @@ class Judge:
         burst: float = _PEER_BURST,
         taken: Callable[[SignedContent], None] = _nobody,
     ) -> None:
-        """``network`` is ``records.network_id``; ``rate`` and ``burst`` are items of one peer.
+        """``network`` is ``records.network_id``; ``rate`` and ``burst`` bound one peer's items.
 
-        ``taken`` hears of all that changed the index.
+        ``taken`` is called with each item that changed the index.
         """
         self.index, self._taken = index, taken
         self.refused: Counter[Reason] = Counter()
         self.standings = Standings()
         self._chain, self._network = chain, network
+        self._records = _Kind(ProviderRecord, index.records, _check_record)
+        self._heartbeats = _Kind(Heartbeat, index.heartbeats, _check_heartbeat)
         self._limiter = RateLimiter(rate, burst, max_sources=8192)
 
     def record(self, peer: bytes, raw: bytes, now: int) -> Verdict[ProviderRecord]:
-        """Judge a signed record that ``peer`` sent; ``now`` in ms since the epoch."""
-        return self._judge(peer, raw, now, ProviderRecord, self.index.records, _check_record)
+        """Judge a signed record that ``peer`` sent; ``now`` is in ms since the epoch."""
+        return self._judge(peer, raw, now, self._records)
 
     def heartbeat(self, peer: bytes, raw: bytes, now: int) -> Verdict[Heartbeat]:
         """Judge a signed heartbeat."""
-        return self._judge(peer, raw, now, Heartbeat, self.index.heartbeats, _check_heartbeat)
+        return self._judge(peer, raw, now, self._heartbeats)
 
     def blame(self, peer: bytes, reason: Reason, now: int) -> None:
-        """Count a refusal that was made before anything could be judged."""
+        """Count a refusal that happened before anything could be judged."""
         self.refused[reason] += 1
         self.standings.blame(peer, reason, now / 1000)
 
     def is_banned(self, peer: bytes, now: int) -> bool:
-        """Whether the peer sent so much rubbish that its connection should be closed."""
+        """Whether the peer broke so many rules that its connection should be closed."""
         return self.standings.is_banned(peer, now / 1000)
 
-    def _judge(
-        self,
-        peer: bytes,
-        raw: bytes,
-        now: int,
-        kind: type[T],
-        latest: Latest[T],
-        check: Callable[[T, Listing, int], bytes],
-    ) -> Verdict[T]:
+    def _judge(self, peer: bytes, raw: bytes, now: int, kind: _Kind[T]) -> Verdict[T]:
         try:
-            return Verdict(self._believe(peer, raw, now, kind, latest, check))
+            return Verdict(self._believe(peer, raw, now, kind))
         except Refused as refused:
             self.blame(peer, refused.reason, now)
             return Verdict(reason=refused.reason)
 
-    def _believe(
-        self,
-        peer: bytes,
-        raw: bytes,
-        now: int,
-        kind: type[T],
-        latest: Latest[T],
-        check: Callable[[T, Listing, int], bytes],
-    ) -> Signed[T]:
+    def _believe(self, peer: bytes, raw: bytes, now: int, kind: _Kind[T]) -> Signed[T]:
         seconds = now / 1000
         if self.standings.is_banned(peer, seconds):
-            raise Refused(Reason.BANNED, "the sender sent too much rubbish; wait some minutes")
+            raise Refused(Reason.BANNED, "the sender broke too many rules; wait some minutes")
         if not self._limiter.allow(peer, seconds):
-            raise Refused(Reason.RATE_LIMITED, "too much from one peer; send less")
-        said = parse(kind, raw)
+            raise Refused(Reason.RATE_LIMITED, "one peer sends too much; send less")
+        said = parse(kind.content, raw)
         if said.content.sequence > now + MAX_SKEW:
             raise Refused(Reason.FUTURE, "signed in the future; set the clocks")
         listing = self._chain.listing(said.content.provider)
         if listing is None:
             raise Refused(Reason.UNSTAKED, "no stake of this provider is listed; stake first")
-        key = check(said.content, listing, now)
-        if not latest.would_change(said):
-            raise Refused(Reason.STALE, "a later one is known; nothing to do")
+        key = kind.check(said.content, listing, now)
+        if not kind.latest.would_change(said):
+            raise Refused(Reason.STALE, "a later item is known; there is nothing to do")
         said.check(key, self._network)
-        if not latest.add(said, listing.stake):
+        if not kind.latest.add(said, listing.stake):
             raise Refused(Reason.UNSTAKED, "others have more stake and there is no room; add stake")
         self._taken(said)
         return said
 
 
 def signer_of(said: SignedContent, listing: Listing, now: int) -> bytes:
-    """The key that must have signed it; Refused where it holds no more, or stake is lacking."""
+    """Return the key that must have signed the item.
+
+    Raises Refused if the item has expired, or if the stake does not cover it.
+    """
     if isinstance(said.content, ProviderRecord):
         return _check_record(said.content, listing, now)
     return _check_heartbeat(said.content, listing, now)
@@ -136,7 +137,7 @@ def signer_of(said: SignedContent, listing: Listing, now: int) -> bytes:
 
 def _check_record(record: ProviderRecord, listing: Listing, now: int) -> bytes:
     if record.expires_at <= now:
-        raise Refused(Reason.EXPIRED, "a record that has expired; sign another")
+        raise Refused(Reason.EXPIRED, "the record has expired; sign another")
     if record.slots > listing.slots:
         raise Refused(Reason.OVERSOLD, "more slots than the stake covers; add stake")
     return listing.node_key
@@ -144,7 +145,7 @@ def _check_record(record: ProviderRecord, listing: Listing, now: int) -> bytes:
 
 def _check_heartbeat(heartbeat: Heartbeat, listing: Listing, now: int) -> bytes:
     if heartbeat.sequence + HEARTBEAT_LIFETIME <= now:
-        raise Refused(Reason.EXPIRED, "a heartbeat of long ago; set the clocks")
+        raise Refused(Reason.EXPIRED, "the heartbeat is too old; set the clocks")
     if heartbeat.free_slots > listing.slots:
         raise Refused(Reason.OVERSOLD, "more free slots than the stake covers; add stake")
     return listing.heartbeat_key

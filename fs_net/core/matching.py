@@ -1,6 +1,10 @@
-"""Which providers suit a wish, the best first, and why.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Full node, page and client rank with this code, so that from the same facts they say the same.
+"""Which providers match a client's wishes, the best first, and why.
+
+Full nodes, the page and clients rank with this code. So they give the same ranking for the same
+facts.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +17,11 @@ from fs_net.core.records import Service
 from fs_net.ports import Listing
 
 MILLION = 1_000_000
-_STAKE_FOR_ALL = 10  # times the median: more than that says no more
+_STAKE_FOR_ALL = 10  # times the median stake; more stake does not raise the score
 
 
 class Order(StrEnum):
-    """By what matches are sorted; equals by address."""
+    """The sort key of the matches; equal matches are sorted by address."""
 
     BEST = "best"
     PRICE = "price"
@@ -27,13 +31,13 @@ class Order(StrEnum):
 
 
 class Facet(StrEnum):
-    """What a score is made of, with its weight in percent at ``_WEIGHTS``."""
+    """The parts of a score; ``_WEIGHTS`` holds their weights in percent."""
 
-    PRICE = "price"  # the cheapest of the matches, as a share of this one's price
-    UPTIME = "uptime"  # as it was measured; half where nobody did
-    CAPACITY = "capacity"  # free slots of all slots
-    STAKE = "stake"  # what it would lose
-    VERIFIED = "verified"  # verifiers found it in the country that it claims
+    PRICE = "price"  # the lowest price of all matches, divided by this price
+    UPTIME = "uptime"  # the measured uptime; one half if nobody has measured it
+    CAPACITY = "capacity"  # the share of slots that are free
+    STAKE = "stake"  # what the provider has at stake
+    VERIFIED = "verified"  # verifiers found the provider in the country that it claims
 
 
 _WEIGHTS = {
@@ -47,20 +51,20 @@ _WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a client wants; prices are base units of the market's token, None for any."""
+    """What a client wants; prices are base units of the market's token, and None allows any."""
 
-    countries: frozenset[bytes] = frozenset()  # ISO 3166-1; none: any
+    countries: frozenset[bytes] = frozenset()  # ISO 3166-1; empty: any country
     max_per_gib: int | None = None
     max_per_hour: int | None = None
     min_uptime: int = 0  # parts of a million
     min_free_slots: int = 1
     services: Service = Service.EXIT
-    ports: frozenset[int] = frozenset()  # of destinations that its policy must not refuse
+    ports: frozenset[int] = frozenset()  # destination ports that the provider must allow
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What is known of a provider; ``uptime`` in parts of a million, None if nobody measured."""
+    """A provider's data; ``uptime`` is in parts of a million, or None if nobody measured it."""
 
     entry: Entry
     listing: Listing
@@ -68,23 +72,23 @@ class Candidate:
 
     @property
     def provider(self) -> bytes:
-        """Its address, 20 bytes."""
+        """The provider's address, 20 bytes."""
         return self.entry.record.content.provider
 
     @property
     def country(self) -> bytes:
-        """As verifiers found it, or else as it claims."""
+        """The country that verifiers found, otherwise the country that the provider claims."""
         return self.listing.verified_country or self.entry.record.content.claimed_country
 
     @property
     def free_slots(self) -> int:
-        """Zero while it is silent."""
+        """The number of free slots; zero while the provider is silent."""
         return self.entry.heartbeat.content.free_slots if self.entry.heartbeat else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A candidate that suits; ``score`` and each facet are parts of a million."""
+    """A candidate that matches; ``score`` and each facet are parts of a million."""
 
     candidate: Candidate
     score: int
@@ -92,7 +96,7 @@ class Match:
 
 
 def suits(candidate: Candidate, wishes: Wishes) -> bool:
-    """Whether a candidate has all that is wished for; a silent one suits nobody who wants slots."""
+    """Whether a candidate meets all wishes; a silent provider has no free slots."""
     record = candidate.entry.record.content
     return (
         (not wishes.countries or candidate.country in wishes.countries)
@@ -112,7 +116,7 @@ def suits(candidate: Candidate, wishes: Wishes) -> bool:
 def match(
     candidates: Iterable[Candidate], wishes: Wishes, order: Order = Order.BEST
 ) -> list[Match]:
-    """Those that suit, sorted, each with the facets that its score is made of."""
+    """Return the candidates that match, sorted, each with the facets of its score."""
     suiting = [each for each in candidates if suits(each, wishes)]
     if not suiting:
         return []
@@ -140,7 +144,7 @@ def _rate(candidate: Candidate, cheapest: int, enough: int) -> Match:
 
 
 def _price(candidate: Candidate) -> int:
-    """What an hour with a GiB in it costs: one figure for both prices."""
+    """The price of an hour with one GiB of traffic: one figure for both prices."""
     record = candidate.entry.record.content
     return record.price_per_gib + record.price_per_hour
 
@@ -155,5 +159,5 @@ _RANKS: dict[Order, Callable[[Match], int]] = {
 
 
 def best_weights() -> Sequence[tuple[Facet, int]]:
-    """What each facet counts in a score, in percent; for who shows it."""
+    """The weight of each facet in percent, for programs that show it."""
     return tuple(_WEIGHTS.items())

@@ -1,12 +1,15 @@
-"""What nodes ask each other: one question, one answer, on a stream of its own.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The questions between peers: one question and one answer on a stream of its own.
 
     Compare   two full nodes find the records that either lacks (``core.reconcile``)
-    Fetch     some of them, by id
-    Deliver   records and heartbeats; the answer says of each whether it was taken, or why not
-    Find      providers that suit, as the one who is asked ranks them; signed, to be checked
+    Fetch     the sender wants some of these records, by their ids
+    Deliver   the sender has records and heartbeats; the answer gives a verdict on each
+    Find      the sender wants matching providers, ranked by the full node that is asked
 
-A message is an array: version, type, and the fields of its record.  A full node may answer any
-question with ``Declined``.
+The client checks the signature of everything that ``Find`` returns. A message is an array: version,
+type, and the fields of its record. A full node may answer any question with ``Declined``.
 """
 
 from dataclasses import dataclass
@@ -33,14 +36,14 @@ from fs_wire.schema import (
 )
 
 VERSION = 1
-MAX_BYTES = 60 * 1024  # of a question or an answer; a stream takes 64
-MAX_FETCHED = 40  # ids in one question: so many records fit into a batch
+MAX_BYTES = 60 * 1024  # of a question or an answer; a stream takes 64 KiB
+MAX_FETCHED = 40  # ids in one question, because 40 records fit into a batch
 MAX_FOUND = 32  # providers in one answer
 ANY_PRICE = (1 << 96) - 1
 UNMEASURED = (1 << 32) - 1
 
-_ORDERS = tuple(Order)  # an order travels as its place
-_REASONS = tuple(Reason)  # a reason travels as its place, from 1 on; 0 is none
+_ORDERS = tuple(Order)  # an order is sent as its index
+_REASONS = tuple(Reason)  # a reason is sent as its index plus 1; 0 means that the item was taken
 _Batch = Annotated[bytes, BytesUpTo(MAX_BATCH)]
 _Reconciliation = Annotated[bytes, BytesUpTo(MAX_MESSAGE)]
 
@@ -54,46 +57,46 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The answer to it; empty where there is nothing more to compare."""
+    """The answer to Compare; it is empty if there is nothing more to compare."""
 
     message: _Reconciliation
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Records by their ids; those that are not held are left out of what is told."""
+    """The ids of wanted records; the answer leaves out records that are not held."""
 
     ids: Annotated[tuple[bytes, ...], ListOf(Bytes(ID_LEN), MAX_FETCHED)]
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A ``batch.Batch``."""
+    """The answer to Fetch: a ``batch.Batch``."""
 
     batch: _Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """A ``batch.Batch``, to be judged."""
+    """A ``batch.Batch`` for the receiver to judge."""
 
     batch: _Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What became of each item, in the batch's order."""
+    """The answer to Deliver: a verdict on each item, in the order of the batch."""
 
     codes: Annotated[tuple[int, ...], ListOf(Uint(16), MAX_ITEMS)]
 
     @classmethod
     def of(cls, reasons: list[Reason | None]) -> "Delivered":
-        """From what ``batch.take_untrusted`` returns."""
+        """Encode what ``batch.take_untrusted`` returns."""
         return cls(tuple(0 if each is None else 1 + _REASONS.index(each) for each in reasons))
 
     @property
     def reasons(self) -> list[Reason | None]:
-        """The reverse; MALFORMED for a reason that is not known here."""
+        """The decoded reasons; MALFORMED stands for a code that this version does not know."""
         return [
             None
             if code == 0
@@ -104,7 +107,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """``matching.Wishes`` on the wire, and which part of the ranking is wanted."""
+    """``matching.Wishes`` in wire format, and which part of the ranking to return."""
 
     countries: Annotated[tuple[bytes, ...], ListOf(Bytes(2), 64)]
     max_per_gib: BaseUnits  # ANY_PRICE: any
@@ -118,7 +121,7 @@ class Find:
 
     @classmethod
     def of(cls, wishes: Wishes, skip: int = 0, order: Order = Order.BEST) -> "Find":
-        """Any wishes, from the place ``skip`` of the ranking by ``order`` on."""
+        """Encode wishes; the answer starts at the index ``skip`` of the ranking by ``order``."""
         return cls(
             tuple(sorted(wishes.countries)),
             ANY_PRICE if wishes.max_per_gib is None else wishes.max_per_gib,
@@ -133,12 +136,12 @@ class Find:
 
     @property
     def order(self) -> Order:
-        """By what to rank; BEST where it is not known here."""
+        """The order of the ranking; BEST if this version does not know the order."""
         return _ORDERS[self.ranking] if self.ranking < len(_ORDERS) else Order.BEST
 
     @property
     def wishes(self) -> Wishes:
-        """What is wished for."""
+        """The decoded wishes."""
         return Wishes(
             frozenset(self.countries),
             None if self.max_per_gib == ANY_PRICE else self.max_per_gib,
@@ -152,16 +155,16 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One provider; the uptime is what the answering node measured, UNMEASURED where it did not."""
+    """One provider; ``uptime`` is the answering full node's measurement, or UNMEASURED."""
 
     record: Annotated[bytes, BytesUpTo(MAX_SIGNED)]
-    heartbeat: Annotated[bytes, BytesUpTo(MAX_SIGNED)]  # empty: silent
+    heartbeat: Annotated[bytes, BytesUpTo(MAX_SIGNED)]  # empty if the provider is silent
     uptime: U32  # parts of a million
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best from ``skip`` on, of ``total`` that suit."""
+    """The best matches from ``skip`` on; ``total`` is the number of all matches."""
 
     hits: Annotated[tuple[Hit, ...], ListOf(Record(Hit), MAX_FOUND)]
     total: U32
@@ -169,7 +172,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """No answer, and why: a place in ``Reason``, from 1 on."""
+    """A refusal to answer; ``code`` is an index in ``Reason`` plus 1."""
 
     code: U16
 
@@ -191,12 +194,12 @@ _TYPES: tuple[type[Message], ...] = (
 
 
 def declined(reason: Reason) -> Declined:
-    """The answer that is none."""
+    """Make the refusal to answer for this reason."""
     return Declined(1 + _REASONS.index(reason))
 
 
 def serialize(message: Message) -> bytes:
-    """A question or an answer as it is sent; ValueError beyond MAX_BYTES."""
+    """Encode a question or an answer; raises ValueError if it is longer than MAX_BYTES."""
     data = encode([VERSION, _TYPES.index(type(message)), *to_value(message)])
     if len(data) > MAX_BYTES:
         raise ValueError(f"a message of {len(data)} bytes")
@@ -204,18 +207,20 @@ def serialize(message: Message) -> bytes:
 
 
 def parse_untrusted(data: bytes) -> Message:
-    """What ``serialize`` makes these bytes of; Refused for any other."""
+    """Decode what ``serialize`` made; raises Refused for any other bytes."""
     if len(data) > MAX_BYTES:
-        raise Refused(Reason.OVERSIZED, f"{len(data)} bytes, of {MAX_BYTES} at most; ask another")
+        raise Refused(
+            Reason.OVERSIZED, f"{len(data)} bytes exceed {MAX_BYTES}; ask another full node"
+        )
     try:
         value = decode_untrusted(data, MAX_BYTES)
         if type(value) is not list or len(value) < 2 or type(value[0]) is not int:
-            raise Malformed("no version; ask another node")
+            raise Malformed("the message has no version; ask another full node")
         if value[0] != VERSION:
-            raise Refused(Reason.VERSION, f"version {value[0]}, not {VERSION}; update this side")
+            raise Refused(Reason.VERSION, f"version {value[0]}, not {VERSION}; update this program")
         number = value[1]
         if type(number) is not int or not 0 <= number < len(_TYPES):
-            raise Malformed("of no known type; update this side")
+            raise Malformed("the message type is unknown; update this program")
         return from_value_untrusted(_TYPES[number], value[2:])
     except Malformed as error:
         raise Refused(Reason.MALFORMED, str(error)) from None

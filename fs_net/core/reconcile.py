@@ -1,13 +1,17 @@
-"""Two full nodes find out what the other lacks, with traffic in proportion to the difference.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Range-based set reconciliation: both have sorted the ids of what they hold.  One names a range and
-a fingerprint of what it has in it; where the other's differs, it answers with the fingerprints of
-16 parts, so cut that each holds as many ids as the next, or, of a small part, with the ids.  Ids
-that the asking side names are answered with those of the other, so that the asking side learns
-everything: what to ask for, and what to send.  Neither keeps state between messages.
+"""Two full nodes find out which records the other lacks; traffic grows with the difference only.
 
-Source: A. Meyer, Range-Based Set Reconciliation, 2023 (arXiv 2212.13567), section 3.  The
-fingerprint is a hash of all ids rather than their sum, which one who makes ids could steer.
+This is range-based set reconciliation. Both sides have sorted the ids of what they hold. One side
+names a range, and a fingerprint of its ids in that range. If the other side's fingerprint differs,
+it answers in one of two ways. For a large range it sends the fingerprints of 16 parts with equally
+many ids each. For a small range it sends the ids themselves. The asked side answers listed ids with
+its own ids. So the asking side learns everything: what to fetch, and what to deliver. Neither side
+keeps state between messages.
+
+Source: A. Meyer, Range-Based Set Reconciliation, 2023 (arXiv 2212.13567), section 3. The
+fingerprint is a hash of all ids and not their sum. An attacker who makes ids could steer a sum.
 """
 
 from bisect import bisect_left
@@ -32,19 +36,19 @@ from fs_wire.schema import (
 
 MAX_MESSAGE = 32 * 1024  # bytes
 _PARTS = 16
-_FEW = 32  # ids that are named rather than counted
+_FEW = 32  # a range with at most this many ids is listed and not fingerprinted
 _MAX_RANGES = 256
 _MAX_IDS = 1024  # in a message
 
 Id = Annotated[bytes, Bytes(ID_LEN)]
-Bound = Annotated[bytes, BytesUpTo(ID_LEN)]  # empty: the end of all
+Bound = Annotated[bytes, BytesUpTo(ID_LEN)]  # empty: the start or the end of all ids
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What one side holds from ``lower`` up to, and without, ``upper``.
+    """What one side holds from ``lower`` (included) to ``upper`` (excluded).
 
-    Either a fingerprint, or the ids where ``is_listed``.
+    It carries the ids if ``is_listed``, otherwise their fingerprint.
     """
 
     lower: Bound
@@ -56,14 +60,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Ranges to compare; none of them when both sides agree."""
+    """Ranges to compare; it has none if both sides agree."""
 
     ranges: Annotated[tuple[Range, ...], ListOf(Record(Range), _MAX_RANGES)]
 
 
 @dataclass(slots=True)
 class Step:
-    """What a message led to: an answer, if there is more to compare, and what was learnt."""
+    """The result of a message: an answer if there is more to compare, and what was learnt."""
 
     answer: bytes | None = None
     they_lack: list[bytes] = field(default_factory=list)
@@ -71,7 +75,7 @@ class Step:
 
 
 class Snapshot:
-    """The ids that one side holds, sorted."""
+    """The sorted ids that one side holds."""
 
     __slots__ = ("_ids",)
 
@@ -79,14 +83,14 @@ class Snapshot:
         self._ids = sorted(ids)
 
     def opening(self) -> bytes:
-        """The first message."""
+        """Return the first message."""
         return to_bytes(Message((self._summary(b"", b""),)))
 
     def answer_untrusted(self, data: bytes, *, is_asked: bool = False) -> Step:
-        """Compare a message with what we hold; Refused for what is no message.
+        """Compare a message with our ids; raises Refused for invalid bytes.
 
-        ``is_asked`` is the side that did not begin: it answers ids with ids.
-        What does not fit into the answer is left for the next time that the two compare.
+        ``is_asked`` marks the side that did not begin: it answers ids with ids. Ranges that do not
+        fit into the answer wait for the next comparison.
         """
         try:
             message = from_bytes_untrusted(Message, data, MAX_MESSAGE)
@@ -132,7 +136,7 @@ class Snapshot:
 
 
 def _listed(lower: bytes, upper: bytes, ids: Sequence[bytes]) -> list[Range]:
-    """What is in a range, by name, in ranges that hold few."""
+    """List the ids of a range, in ranges of at most ``_FEW`` ids."""
     cuts = [lower, *ids[_FEW::_FEW], upper]
     return [
         Range(start, end, True, b"", tuple(ids[part * _FEW : (part + 1) * _FEW]))
@@ -141,11 +145,11 @@ def _listed(lower: bytes, upper: bytes, ids: Sequence[bytes]) -> list[Range]:
 
 
 def _check_order(ranges: Sequence[Range]) -> None:
-    """Ranges follow one another: else each could name everything, and cost us all of it again."""
+    """Refuse overlapping ranges: each could name everything, and cost us everything again."""
     end: bytes | None = b""
     for each in ranges:
         if end is None or each.lower < end or (each.upper and each.upper < each.lower):
-            raise Refused(Reason.MALFORMED, "ranges overlap; ask another node")
+            raise Refused(Reason.MALFORMED, "ranges overlap; ask another full node")
         end = each.upper or None
 
 

@@ -1,12 +1,15 @@
-"""What we think of a peer: rubbish costs it, time mends it, and too much of it gets it dropped."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The blame of each peer: broken rules raise it, time lowers it, and too much means a ban."""
 
 import math
 from collections import OrderedDict
 
 from fs_net.errors import Reason
 
-# What is surely the sender's own doing weighs most; what may be a matter of clocks or of a chain
-# seen a block later weighs little; a repetition is everyday gossip.
+# A fault that only the sender can have made weighs most. A fault that may come from clocks, or
+# from seeing a block later, weighs little. Repetition is normal in gossip and weighs nothing.
 _WEIGHTS = {
     Reason.OVERSIZED: 10.0,
     Reason.MALFORMED: 10.0,
@@ -23,20 +26,20 @@ _MAX_PEERS = 8192
 
 
 class Standings:
-    """Bounded in memory: who was not blamed for longest is forgotten first."""
+    """Bounded in memory: the peer whose last blame is oldest is forgotten first."""
 
     __slots__ = ("_blame", "_most")
 
     def __init__(self, most: int = _MAX_PEERS) -> None:
         self._most = most
-        # peer: (blame, when it was counted), least recently blamed first
+        # peer: (blame, time of the last blame), the least recently blamed peer first
         self._blame: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._blame)
 
     def blame(self, peer: bytes, reason: Reason, now: float) -> None:
-        """Count one refusal against a peer; ``now`` in seconds."""
+        """Count one refusal against a peer; ``now`` is in seconds."""
         weight = _WEIGHTS.get(reason, 0.0)
         if not weight:
             return
@@ -47,10 +50,10 @@ class Standings:
             self._blame.popitem(last=False)
 
     def blame_of(self, peer: bytes, now: float) -> float:
-        """Halves each minute."""
+        """Return the peer's blame, which halves each minute."""
         blame, counted = self._blame.get(peer, (0.0, now))
         return blame * math.exp2((counted - now) / _HALF_LIFE)
 
     def is_banned(self, peer: bytes, now: float) -> bool:
-        """Whether nothing of this peer is listened to."""
+        """Whether everything from this peer is refused."""
         return self.blame_of(peer, now) >= BAN_AT

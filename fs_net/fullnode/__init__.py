@@ -1,1 +1,4 @@
-"""A full node: it gathers what providers say, and tells it to whoever asks."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A full node: it gathers what providers announce, and answers everybody who asks."""

@@ -1,6 +1,10 @@
-"""A full node's answers to ``core.questions``.  Without IO: time is an argument.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A peer asks as often as streams let it; what costs much is bounded for each peer and for all.
+"""A full node's answers to ``core.questions``. No IO: time is an argument.
+
+A peer may ask as often as its streams allow. Costly questions are bounded for each peer, and for
+all peers together.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,13 +35,13 @@ from fs_wire.ratelimit import RateLimiter
 from fs_wire.schema import to_bytes
 
 _MAX_PEERS = 8192
-_ALL = b""  # a source that stands for everybody
+_ALL = b""  # the source under which all peers are counted together
 
 Search = Callable[[Wishes, Order], Sequence[Match]]
 
 
 class _Bound:
-    """How often something may be asked for a second: by one peer, and by all."""
+    """How many questions of a kind are allowed a second: from one peer, and from all."""
 
     def __init__(self, each: float, burst: float, all_of_them: float) -> None:
         self._each = RateLimiter(each, burst, _MAX_PEERS)
@@ -46,22 +50,22 @@ class _Bound:
     def check(self, peer: bytes, now: int) -> None:
         seconds = now / 1000
         if not (self._each.allow(peer, seconds) and self._all.allow(_ALL, seconds)):
-            raise Refused(Reason.RATE_LIMITED, "too many questions; ask another node")
+            raise Refused(Reason.RATE_LIMITED, "too many questions; ask another full node")
 
 
 class Answers:
-    """One question, one answer; no question is so wrong that it has none."""
+    """Answers each question; an invalid question gets ``Declined``."""
 
     def __init__(self, gatherer: Gatherer, held: Held, search: Search) -> None:
         self._gatherer, self._held, self._search = gatherer, held, search
-        self._compares = _Bound(10, 100, 50)  # some ms each at 10,000 providers
-        self._finds = _Bound(1, 10, 5)  # up to 90 ms each
+        self._compares = _Bound(10, 100, 50)  # each takes some ms at 10,000 providers
+        self._finds = _Bound(1, 10, 5)  # each takes up to 90 ms
 
     def answer(self, peer: bytes, question: bytes, now: int) -> bytes:
-        """The answer as it is sent; ``now`` in ms since the epoch."""
+        """Return the answer in wire format; ``now`` is in ms since the epoch."""
         try:
             if self._gatherer.judge.is_banned(peer, now):
-                raise Refused(Reason.BANNED, "the sender sent too much rubbish; wait some minutes")
+                raise Refused(Reason.BANNED, "the sender broke too many rules; wait some minutes")
             return serialize(self._answer(peer, parse_untrusted(question), now))
         except Refused as refused:
             if refused.reason is not Reason.BANNED:
@@ -82,7 +86,7 @@ class Answers:
             case Find():
                 self._finds.check(peer, now)
                 return self._found(question)
-        raise Refused(Reason.MALFORMED, "an answer is no question; ask one")
+        raise Refused(Reason.MALFORMED, "the message is an answer, not a question; ask a question")
 
     def _found(self, question: Find) -> Found:
         matches = self._search(question.wishes, question.order)

@@ -1,6 +1,10 @@
-"""What a full node knows, as its API and its page read it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Times are ms since the epoch, amounts base units of the market's token, shares parts of a million.
+"""The interface through which the API and the page read what a full node knows.
+
+Times are ms since the epoch. Amounts are base units of the market's token. Shares are parts of a
+million.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -13,7 +17,7 @@ from fs_net.core.matching import Candidate, Match, Order, Wishes
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """In what prices are shown."""
+    """The token in which prices are shown."""
 
     symbol: str
     decimals: int
@@ -21,7 +25,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ProviderView:
-    """All that is known of a provider at present."""
+    """Everything that is known about a provider at present."""
 
     candidate: Candidate
     first_seen: int
@@ -29,7 +33,7 @@ class ProviderView:
 
 @dataclass(frozen=True, slots=True)
 class UptimePoint:
-    """Of an interval that began at ``start``: the share of it in which heartbeats were heard."""
+    """The share of the interval from ``start`` on in which the provider was live."""
 
     start: int
     share: int
@@ -37,7 +41,7 @@ class UptimePoint:
 
 @dataclass(frozen=True, slots=True)
 class PricePoint:
-    """A price, from ``start`` on."""
+    """A price that holds from ``start`` on."""
 
     start: int
     per_gib: int
@@ -49,28 +53,28 @@ class Statistics:
     """The network at one moment."""
 
     at: int
-    providers: int  # with a record that holds
-    live: int  # heard lately
-    slots: int  # of the live ones
+    providers: int  # providers with a valid record
+    live: int  # providers with a recent heartbeat
+    slots: int  # of live providers, as the free slots and the medians
     free_slots: int
     stake: int
-    median_per_gib: int | None  # of the live ones
+    median_per_gib: int | None
     median_per_hour: int | None
-    countries: tuple[tuple[str, int], ...]  # live providers in each, the most first
+    countries: tuple[tuple[str, int], ...]  # live providers in each country, the most first
 
 
 class ChangeKind(StrEnum):
     """What happened to a provider."""
 
-    RECORD = "record"  # it is there, or says something else than before
+    RECORD = "record"  # it appeared, or its record or listing changed
     HEARTBEAT = "heartbeat"
-    SILENT = "silent"  # no heartbeat any more
-    GONE = "gone"  # nor a record
+    SILENT = "silent"  # its last heartbeat expired
+    GONE = "gone"  # its record is no longer valid
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One of them; ``version`` is the catalogue's after it."""
+    """One change; ``version`` is the catalogue's version after it."""
 
     version: int
     kind: ChangeKind
@@ -78,7 +82,7 @@ class Change:
 
 
 class OrderState(StrEnum):
-    """A channel's, by the chain."""
+    """The state of a channel on the chain."""
 
     OPEN = "open"
     CLOSING = "closing"
@@ -87,7 +91,7 @@ class OrderState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """A channel that an account pays or is paid by."""
+    """A channel in which an account is payer or payee."""
 
     channel: bytes
     payer: bytes
@@ -100,49 +104,55 @@ class OrderView:
 
 
 class Orders(Protocol):
-    """Channels as the chain has them."""
+    """The channels on the chain."""
 
     async def of(self, account: bytes) -> Sequence[OrderView]:
-        """Those that the account pays or is paid by, the latest first; from an index in memory."""
+        """Return the channels in which the account pays or is paid, the latest first.
+
+        They come from an index in memory.
+        """
         ...
 
 
 class Catalogue(Protocol):
-    """Reading what was gathered.  The plain functions answer from memory."""
+    """Reads what was gathered. The plain methods answer from memory."""
 
     @property
     def version(self) -> int:
-        """Rises with whatever changes an answer; what ETags are made of."""
+        """Rises with each change of an answer; ETags are made from it."""
         ...
 
     def search(self, wishes: Wishes, order: Order) -> Sequence[Match]:
-        """All that suit, ranked."""
+        """Return all matching providers, ranked."""
         ...
 
     def providers(self) -> Sequence[Candidate]:
-        """All with a record that holds, silent ones too, by address."""
+        """Return all providers with a valid record, silent ones too, sorted by address."""
         ...
 
     def provider(self, address: bytes) -> ProviderView | None:
-        """One of them."""
+        """Return one provider, or None if it is unknown."""
         ...
 
     def statistics(self) -> Statistics:
-        """At present."""
+        """Return the present figures."""
         ...
 
     async def uptime(self, address: bytes, since: int, step: int) -> Sequence[UptimePoint]:
-        """Since then, in intervals of ``step`` ms; nothing of what was before its first record."""
+        """Return the uptime since then, in intervals of ``step`` ms.
+
+        Intervals before the provider's first record are left out.
+        """
         ...
 
     async def prices(self, address: bytes, since: int) -> Sequence[PricePoint]:
-        """Its price changes since then, with the one that held at that time."""
+        """Return the price changes since then, and the price that was valid at that time."""
         ...
 
     async def history(self, since: int, step: int) -> Sequence[Statistics]:
-        """The network at the end of each interval since then."""
+        """Return the network's figures at the end of each interval since then."""
         ...
 
     def changes(self) -> AsyncIterator[Change]:
-        """All from now on; a listener that is too slow is told the latest of each provider."""
+        """Yield all changes from now on; a slow listener gets only the latest of each provider."""
         ...

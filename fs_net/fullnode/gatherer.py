@@ -1,7 +1,11 @@
-"""What a full node takes of what comes in, and what it passes on.  Without IO: time is an argument.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Gossip is passed on where all of it is good or known.  Where a part is not, its forwarder is to
-blame, and we would be if we passed it on: what was good of it leaves with a batch of our own.
+"""What a full node takes from its peers, and what it forwards. No IO: time is an argument.
+
+Gossip is forwarded if all of its items are good or known already. If some are not, its forwarder is
+to blame, and we would be if we forwarded it. The good items of such a batch leave with a batch of
+our own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,8 +19,8 @@ from fs_net.core.records import Heartbeat, ProviderRecord, SignedContent
 from fs_net.errors import Reason, Refused
 from fs_net.ports import ChainView, Listing
 
-# Items a second of one peer, which may forward the heartbeats of 10,000 providers, each told by
-# three full nodes; and what a first exchange brings.
+# Items a second from one peer. It may forward the heartbeats of 10,000 providers, each sent by
+# three full nodes. The burst is for the first exchange with a peer.
 _RATE, _BURST = 6000.0, 24000.0
 
 _GOOD_OR_KNOWN = frozenset({None, Reason.STALE})
@@ -24,25 +28,25 @@ _SURELY_BAD = frozenset({Reason.MALFORMED, Reason.OVERSIZED, Reason.BAD_SIGNATUR
 
 
 class Gatherer:
-    """Judges what peers say, and remembers what changed until others were told."""
+    """Judges what peers send, and keeps changes until others were told of them."""
 
     def __init__(
         self, chain: ChainView, network: bytes, *, rate: float = _RATE, burst: float = _BURST
     ) -> None:
-        """``network`` is ``records.network_id``; ``rate`` and ``burst`` are items of one peer."""
+        """``network`` is ``records.network_id``; ``rate`` and ``burst`` bound one peer's items."""
         self.index = Index()
         self.judge = Judge(self.index, chain, network, rate=rate, burst=burst, taken=self._take)
         self._chain, self._network = chain, network
         self._outbox = Outbox()
-        self._taken: list[SignedContent] = []  # from what is being judged
+        self._taken: list[SignedContent] = []  # good items of the batch that is being judged
         self._changed: set[bytes] = set()
         self.record_changes = 0  # how often a record was taken or forgotten
         self._banned: set[bytes] = set()
-        # Which key signed what is held of a provider: another may stand in the Registry since.
+        # The key that signed each held item, because the Registry may have another key by now.
         self._signers: dict[type, dict[bytes, bytes]] = {ProviderRecord: {}, Heartbeat: {}}
 
     def take_gossip(self, peer: bytes, data: bytes, now: int) -> Decision:
-        """Judge a batch that ``peer`` forwarded; ``now`` in ms since the epoch."""
+        """Judge a batch that ``peer`` forwarded; ``now`` is in ms since the epoch."""
         reasons = set(self._judge(peer, data, now))
         if reasons <= _GOOD_OR_KNOWN:
             self._taken.clear()  # the mesh tells others
@@ -57,39 +61,39 @@ class Gatherer:
         self._tell_of_taken()
 
     def take_batch(self, peer: bytes, data: bytes, now: int) -> list[Reason | None]:
-        """Judge a batch that we were sent, or have asked for; as ``batch.take_untrusted``."""
+        """Judge a batch that was delivered, or that we fetched; see ``batch.take_untrusted``."""
         reasons = self._judge(peer, data, now)
         self._tell_of_taken()
         return reasons
 
     def restore(self, records: Iterable[bytes], now: int) -> None:
-        """Judge anew what an earlier run had taken; what does not hold any more is left out."""
+        """Judge again what an earlier run had taken; invalid records are left out."""
         judge = Judge(self.index, self._chain, self._network, taken=self._take)
         for raw in records:
-            judge.record(raw[:32], raw, now)  # each its own source: nobody floods here
+            judge.record(raw[:32], raw, now)  # each record is its own source: nobody floods here
         self._taken.clear()
 
     def blame(self, peer: bytes, reason: Reason, now: int) -> None:
-        """Count what else a peer did wrong."""
+        """Count another fault of a peer."""
         self.judge.blame(peer, reason, now)
         self._note_ban(peer, now)
 
     def batches(self) -> Iterator[bytes]:
-        """What others are to be told, once."""
+        """Yield the batches for other full nodes, each once."""
         return self._outbox.drain()
 
     def changed(self) -> set[bytes]:
-        """Providers of which something was taken or forgotten since this was last asked."""
+        """Return the providers whose items were taken or forgotten since the last call."""
         changed, self._changed = self._changed, set()
         return changed
 
     def banned(self) -> set[bytes]:
-        """Peers that were banned since this was last asked: connections to close."""
+        """Return the peers that were banned since the last call; close their connections."""
         banned, self._banned = self._banned, set()
         return banned
 
     def expire(self, now: int) -> None:
-        """Forget what is too old to matter."""
+        """Forget everything that is too old to matter."""
         for kind, latest in (
             (ProviderRecord, self.index.records),
             (Heartbeat, self.index.heartbeats),
@@ -105,7 +109,7 @@ class Gatherer:
             }
 
     def candidate(self, provider: bytes, now: int, uptime: int | None = None) -> Candidate | None:
-        """What holds of a provider: of a record and keys that the chain backs at present."""
+        """Return what is valid about a provider: a record and keys that the chain backs now."""
         entry, listing = self.index.entry(provider, now), self._chain.listing(provider)
         if entry is None or listing is None or not self._is_backed(entry.record, listing, now):
             return None
@@ -128,7 +132,7 @@ class Gatherer:
     def _take(self, said: SignedContent) -> None:
         provider = said.content.provider
         listing = self._chain.listing(provider)
-        assert listing is not None, "the judge takes nothing of who is not listed"
+        assert listing is not None, "the judge takes only items of listed providers"
         is_record = isinstance(said.content, ProviderRecord)
         signer = listing.node_key if is_record else listing.heartbeat_key
         self._signers[type(said.content)][provider] = signer

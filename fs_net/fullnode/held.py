@@ -1,4 +1,7 @@
-"""The records that a full node holds, by what other nodes compare: their ids."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The records that a full node holds, under the ids by which full nodes compare them."""
 
 from collections.abc import Iterable
 
@@ -8,11 +11,11 @@ from fs_net.core.reconcile import Snapshot
 from fs_net.core.records import ProviderRecord, Signed
 from fs_net.fullnode.gatherer import Gatherer
 
-_FRESH = 5000  # ms that ids, once sorted, serve where no record changed
+_FRESH = 5000  # ms for which sorted ids are used again if no record changed
 
 
 class Held:
-    """Sorted when they changed, however often somebody asks."""
+    """Sorts the ids again only after changes, however often somebody asks."""
 
     def __init__(self, gatherer: Gatherer) -> None:
         self._gatherer = gatherer
@@ -21,9 +24,9 @@ class Held:
         self._records: dict[bytes, Signed[ProviderRecord]] = {}
 
     def snapshot(self, now: int) -> Snapshot:
-        """At ``now``, in ms; what the chain changed shows some seconds later.
+        """Return the ids at ``now``, in ms; a change on the chain shows some seconds later.
 
-        What expires at once is left out: others may take it for expired already.
+        Records that are about to expire are left out, because others may see them as expired.
         """
         changes = self._gatherer.record_changes
         if changes != self._changes or not 0 <= now - self._sorted_at < _FRESH:
@@ -38,11 +41,11 @@ class Held:
         return self._snapshot
 
     def get(self, ids: Iterable[bytes]) -> list[Signed[ProviderRecord]]:
-        """Those that are held, each once."""
+        """Return the records with these ids that are held, each once."""
         return [self._records[each] for each in dict.fromkeys(ids) if each in self._records]
 
     def batches(self, ids: Iterable[bytes]) -> list[bytes]:
-        """The same as batches to be sent."""
+        """Return the same records as batches to send."""
         outbox = Outbox()
         for record in self.get(ids):
             outbox.add(record)

@@ -1,4 +1,7 @@
-"""Who wants to hear of changes as they happen, without anybody waiting for who is slow."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Listeners that hear of changes as they happen; a slow listener delays nobody."""
 
 import asyncio
 from weakref import WeakSet
@@ -7,9 +10,9 @@ from fs_net.fullnode.catalogue import Change, ChangeKind
 
 
 class Listener:
-    """One of them: an iterator without an end.
+    """One listener: an iterator without an end.
 
-    What waits is the latest of each provider, so it is bounded by their number.
+    Only the latest change of each provider waits, so the number of waiting changes is bounded.
     """
 
     def __init__(self) -> None:
@@ -27,7 +30,7 @@ class Listener:
         return change
 
     def tell(self, change: Change) -> None:
-        """That a record is another is not lost behind a heartbeat."""
+        """Add a change; a record that waits is not hidden by a later heartbeat."""
         waiting = self._waiting.get(change.provider)
         if waiting and waiting.kind is ChangeKind.RECORD and change.kind is ChangeKind.HEARTBEAT:
             change = Change(change.version, ChangeKind.RECORD, change.provider)
@@ -36,7 +39,7 @@ class Listener:
 
 
 class Listeners:
-    """Who stops listening is forgotten."""
+    """All listeners; a listener that nobody uses any more is forgotten."""
 
     def __init__(self) -> None:
         self._all: WeakSet[Listener] = WeakSet()

@@ -1,7 +1,10 @@
-"""The catalogue of a full node: what holds at present from memory, what has been from a store.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-What was gathered is looked at once a second, so answers are as old as that, and what an answer
-costs is paid once for all who ask meanwhile.
+"""The catalogue of a full node: the present comes from memory, the past from a store.
+
+It looks at gathered items once a second, so answers are up to a second old. Each answer is computed
+once for everybody who asks in that second.
 """
 
 from collections import Counter
@@ -26,56 +29,54 @@ from fs_net.fullnode.uptime import BUCKET, DAY, Uptimes, average
 
 _SWEEP = 5_000  # ms between looks at all providers
 _SAMPLE = 300_000  # ms between entries of the network's history
-_PRICE_STEP = (
-    60_000  # ms in which a provider has one price: who changes it all the time fills nothing
-)
+_PRICE_STEP = 60_000  # ms with one price, so that constant changes cannot fill the store
 _MAX_RANKINGS = 64
 _MAX_SEEN = 131_072
 _MAX_POINTS = 2_000  # in one answer about the past
 
 
 class Past(Protocol):
-    """What a store does for the catalogue: it notes at once, and reads when asked."""
+    """What a store does for the catalogue: it takes notes at once, and reads on demand."""
 
     def note_record(self, provider: bytes, sequence: int, raw: bytes, first_seen: int) -> None:
-        """The latest record."""
+        """Note the latest record."""
         ...
 
     def note_price(self, provider: bytes, price: PricePoint) -> None:
-        """A price, from then on."""
+        """Note a price that holds from its start on."""
         ...
 
     def note_uptime(self, provider: bytes, day: int, shares: bytes) -> None:
-        """A day as ``uptime.Uptimes.day`` tells it."""
+        """Note a day in the form of ``uptime.Uptimes.day``."""
         ...
 
     def note_statistics(self, statistics: Statistics) -> None:
-        """The network at a moment."""
+        """Note the network's figures at a moment."""
         ...
 
     async def read_uptime(self, provider: bytes, first_day: int) -> dict[int, bytes]:
-        """Days from the first on."""
+        """Return the days from the first day on."""
         ...
 
     async def read_prices(self, provider: bytes, since: int) -> list[PricePoint]:
-        """Changes since then, and the last before."""
+        """Return the changes since then, and the last change before."""
         ...
 
     async def read_statistics(self, since: int, step: int) -> list[Statistics]:
-        """The last of each interval of ``step`` ms since then, in order of time."""
+        """Return the last figures of each interval of ``step`` ms since then, in order of time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What an earlier run knew of a provider."""
+    """What an earlier run knew about a provider."""
 
     raw: bytes  # its record
     first_seen: int
 
 
 class LiveCatalogue:
-    """A ``catalogue.Catalogue``; ``look`` is to be called every second or so."""
+    """A ``catalogue.Catalogue``; call ``look`` about once a second."""
 
     def __init__(self, gatherer: Gatherer, past: Past) -> None:
         self.uptimes = Uptimes()
@@ -86,7 +87,7 @@ class LiveCatalogue:
         self._prices: dict[bytes, tuple[int, int]] = {}
         self._version, self._now = 0, 0
         self._swept_at, self._sampled_at = 0, 0
-        self._is_stale = False  # whether what was made for answers is to be made again
+        self._is_stale = False  # whether the cached answers must be made again
         self._rankings: dict[tuple[Wishes, Order], list[Match]] = {}
         self._in_order: list[Candidate] | None = None
         self._statistics: Statistics | None = None
@@ -96,7 +97,7 @@ class LiveCatalogue:
         return self._version
 
     def restore(self, remembered: Sequence[Remembered], now: int) -> None:
-        """Begin with what an earlier run had."""
+        """Begin with the records of an earlier run."""
         self._gatherer.restore((each.raw for each in remembered), now)
         by_raw = {each.raw: each.first_seen for each in remembered}
         for record in self._gatherer.index.records:
@@ -107,7 +108,7 @@ class LiveCatalogue:
         self.look(now)
 
     def look(self, now: int) -> None:
-        """Take note of what was gathered; ``now`` in ms since the epoch."""
+        """Take note of what was gathered; ``now`` is in ms since the epoch."""
         self._now = now
         changes = self._update(self._gatherer.changed())
         if now - self._swept_at >= _SWEEP:
@@ -146,7 +147,7 @@ class LiveCatalogue:
         return self._statistics
 
     async def uptime(self, address: bytes, since: int, step: int) -> Sequence[UptimePoint]:
-        """Intervals in which nothing was measured are left out; ``step`` is made whole buckets."""
+        """Leave out intervals without a measurement; ``step`` is rounded down to whole buckets."""
         step = max(1, step // BUCKET)
         last = self._now // BUCKET
         first = max(since // BUCKET, last - step * _MAX_POINTS)
@@ -170,7 +171,7 @@ class LiveCatalogue:
         return (await self._past.read_prices(address, since))[-_MAX_POINTS:]
 
     async def history(self, since: int, step: int) -> Sequence[Statistics]:
-        """The last of each interval in which something was noted, and the present."""
+        """Return the last figures of each interval that has some, and the present figures."""
         step = max(step, 1)
         since = max(since, self._now - step * _MAX_POINTS)
         ends = {each.at // step: each for each in await self._past.read_statistics(since, step)}
@@ -181,7 +182,7 @@ class LiveCatalogue:
         return self.listeners.add()
 
     def _update(self, providers: Collection[bytes]) -> list[tuple[ChangeKind, bytes]]:
-        """Look at some providers; what happened to them since the last look."""
+        """Look at some providers; return how they changed since the last look."""
         return [(kind, each) for each in providers if (kind := self._update_one(each))]
 
     def _update_one(self, provider: bytes) -> ChangeKind | None:
@@ -204,7 +205,7 @@ class LiveCatalogue:
         return kind
 
     def _sweep(self) -> list[tuple[ChangeKind, bytes]]:
-        """Look at all: time passed, and the chain may say something else."""
+        """Look at all providers: time has passed, and the chain may have changed."""
         self._swept_at = self._now
         self._gatherer.expire(self._now)
         everybody = self._gatherer.changed().union(self._candidates)
@@ -216,7 +217,7 @@ class LiveCatalogue:
         return changes
 
     def _note_uptimes(self) -> None:
-        """Of the bucket that ended, which may have been the last of its day."""
+        """Note the bucket that ended, which may have been the last of its day."""
         day = (self._now - BUCKET) // (BUCKET * DAY)
         for provider, shares in self.uptimes.days(day):
             self._past.note_uptime(provider, day, shares)
@@ -251,7 +252,7 @@ def _difference(before: Candidate | None, found: Candidate) -> ChangeKind | None
 
 
 def statistics_of(candidates: Collection[Candidate], now: int) -> Statistics:
-    """The network that these are, at ``now`` in ms."""
+    """Return the figures of a network with these candidates, at ``now`` in ms."""
     live = [each for each in candidates if each.entry.heartbeat]
     records = [each.entry.record.content for each in live]
     countries = Counter(each.country.decode() for each in live)

@@ -1,6 +1,9 @@
-"""A full node: it listens to everybody, tells other full nodes, and answers.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Here time passes and messages move; what is decided stands in ``gatherer``, ``answers``, ``sync``,
+"""The shell of a full node: it hears all peers, informs other full nodes, and answers questions.
+
+This module only moves messages and time. The decisions are in ``gatherer``, ``answers``, ``sync``,
 ``neighbours`` and ``live``.
 """
 
@@ -31,7 +34,7 @@ from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 
-_ASK_RATE, _ASK_BURST = 15.0, 60.0  # questions a second: others refuse more than 20
+_ASK_RATE, _ASK_BURST = 15.0, 60.0  # questions a second; other full nodes refuse more than 20
 _PATIENCE = 5.0  # s to dial
 
 
@@ -41,17 +44,17 @@ def _now() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between what is done again and again."""
+    """Seconds between repetitions of each task."""
 
-    look: float = 1.0  # at what was gathered; and others are told of it
-    write: float = 5.0
-    meet: float = 2.0  # look who is connected, dial who is not
-    search: float = 60.0  # for full nodes in the DHT
-    compare: float = 60.0  # records, with each neighbour
+    look: float = 1.0  # look at gathered items, and send them to other full nodes
+    write: float = 5.0  # write to the store
+    meet: float = 2.0  # check which full nodes are connected, and dial missing ones
+    search: float = 60.0  # look for full nodes in the DHT
+    compare: float = 60.0  # compare records with each neighbour
 
 
 class FullNode:
-    """``Handlers`` of a ``Host``, from ``async with`` on."""
+    """The ``Handlers`` of a ``Host``; it runs inside ``async with``."""
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class FullNode:
         pace: Pace = Pace(),
         clock: Callable[[], int] = _now,
     ) -> None:
-        """``settings`` of a full node, with the topic of ``topics``; ``clock`` in ms."""
+        """``settings`` are a full node's, with the topic of ``batch.topic``; ``clock`` gives ms."""
         self._pace, self._clock, self._store = pace, clock, store
         self._chain, self._listed = chain, frozenset[bytes]()
         self._topic = batch.topic(settings.network)
@@ -76,7 +79,7 @@ class FullNode:
         self.host = Host(settings, self)
 
     async def __aenter__(self) -> Self:
-        """Begin with what the store has, and listen; HostGone or StoreFailed where that fails."""
+        """Load the store and listen; raises HostGone or StoreFailed if that fails."""
         now = self._clock()
         for provider, day, shares in await self._store.recent_uptimes(now):
             self.catalogue.uptimes.restore(provider, day, shares, now)
@@ -115,7 +118,7 @@ class FullNode:
         return self._answers.answer(peer, question, self._clock())
 
     async def _look(self) -> None:
-        """What was gathered becomes visible, here and elsewhere; who is banned goes."""
+        """Publish what was gathered, here and to other full nodes; disconnect banned peers."""
         self.catalogue.look(self._clock())
         for data in self.gatherer.batches():
             await self.host.publish(self._topic, data)
@@ -126,13 +129,13 @@ class FullNode:
         await self._store.flush(self._clock())
 
     async def _list_keys(self) -> None:
-        """The DHT stores for providers with a stake, and for nobody else."""
+        """Let the DHT store records of providers with a stake only."""
         if (keys := self._chain.node_keys()) != self._listed:
             await self.host.set_listed_keys(keys)
             self._listed = keys
 
     async def _meet(self) -> None:
-        """See who is connected, and where others could find them."""
+        """Note which full nodes are connected, and their addresses."""
         found = await self.host.connected_full_nodes()
         self.neighbours.heard_of(found)
         self.neighbours.see(found)
@@ -155,7 +158,7 @@ class FullNode:
         self.neighbours.heard_of(found)
 
     async def _compare(self) -> None:
-        """Come to hold the same records as the neighbours whose turn it is."""
+        """Exchange missing records with each neighbour whose turn it is."""
         while (peer := self.neighbours.to_compare(self._clock())) is not None:
             self.neighbours.compared(peer, self._clock())
             try:
@@ -174,12 +177,12 @@ class FullNode:
             await asyncio.sleep(1 / _ASK_RATE)
         answer = parse_untrusted(await self.host.ask(peer, serialize(question)))
         if isinstance(answer, Declined):
-            raise HostFailed("a neighbour declines to answer; it is asked again later")
+            raise HostFailed("a neighbour declines to answer; the full node asks it again later")
         return answer
 
 
 async def _again(work: Callable[[], Awaitable[None]], wait: float) -> None:
-    """What fails is tried again in its turn: the network process is started again meanwhile."""
+    """Repeat ``work`` for ever; after an error, simply try again in its turn."""
     while True:
         try:
             await work()

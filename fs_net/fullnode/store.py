@@ -1,7 +1,10 @@
-"""What a full node keeps on a disk: records across restarts, and what has been.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-What is noted waits in memory and is written together, in a thread, so that no disk delays what
-answers.  The index in memory is what is true; who loses the database loses history alone.
+"""What a full node keeps on disk: the latest records, and the history.
+
+Notes wait in memory, and a thread writes them together, so that a slow disk delays no answer. The
+index in memory is the truth. If the database is lost, only the history is lost.
 """
 
 import asyncio
@@ -25,8 +28,8 @@ from fs_wire.errors import UsageError
 
 _KEPT = 90 * 24 * 3600 * 1000  # ms of history
 _FORGET_EVERY = 3600 * 1000  # ms
-_MOST_WAITING = 200_000  # rows of a kind; beyond it, what came first is lost
-_MOST_READ = 20_000  # rows of one question
+_MOST_WAITING = 200_000  # rows of a table; if more wait, the oldest are lost
+_MOST_READ = 20_000  # rows of one query
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
 T = TypeVar("T")
@@ -35,24 +38,24 @@ _Waiting: TypeAlias = dict[sa.Table, dict[tuple[Any, ...], dict[str, Any]]]
 
 
 def parse_url(text: str) -> URL:
-    """``sqlite:///path`` or ``postgresql://…``; UsageError for any other, or with a password."""
+    """Parse ``sqlite:///path`` or ``postgresql://…``; UsageError for others, or for a password."""
     try:
         url = make_url(text)
     except ArgumentError:
         url = URL.create("")
     driver = _DRIVERS.get(url.drivername)
     if driver is None:
-        raise UsageError("no such database; write sqlite:///path or postgresql://host/name")
+        raise UsageError("no such kind of database; write sqlite:///path or postgresql://host/name")
     if url.password is not None:
-        raise UsageError("others see a command line; write the password into ~/.pgpass")
+        raise UsageError("other users can read a command line; put the password into ~/.pgpass")
     return url.set(drivername=driver)
 
 
 class Store:
-    """A ``live.Past``, from ``async with`` on; StoreFailed where the database fails."""
+    """A ``live.Past`` inside ``async with``; raises StoreFailed if the database fails."""
 
     def __init__(self, url: URL, network: bytes) -> None:
-        """``url`` of ``parse_url``; ``network`` of ``records.network_id``, to which it belongs."""
+        """``url`` comes from ``parse_url``, and ``network`` from ``records.network_id``."""
         self._name, self._network = url.render_as_string(), network.hex()
         self._engine = _engine(url)
         self._insert = sqlite.insert if url.drivername == "sqlite" else postgresql.insert
@@ -60,10 +63,10 @@ class Store:
         self._writing = asyncio.Lock()
         self._waiting = _nothing()
         self._forgot_at = 0
-        self.lost = 0  # rows for which there was no room to wait
+        self.lost = 0  # rows that were dropped because too many waited
 
     async def __aenter__(self) -> Self:
-        """Make what is missing; UsageError where the database is another network's."""
+        """Create missing tables; raises UsageError if the database belongs to another network."""
         try:
             await self._do(self._prepare)
         except BaseException:
@@ -93,7 +96,10 @@ class Store:
         self._note(tables.statistics, row)
 
     async def flush(self, now: int | None = None) -> None:
-        """Write what waits; forget what is too old at ``now``, in ms. What fails waits again."""
+        """Write waiting rows, and forget rows that are too old at ``now``, in ms.
+
+        Rows whose write failed wait again.
+        """
         async with self._writing:
             waiting, self._waiting = self._waiting, _nothing()
             try:
@@ -104,12 +110,12 @@ class Store:
                 raise
 
     async def remembered(self) -> list[Remembered]:
-        """The records of earlier runs, which are to be judged again."""
+        """Return the records of earlier runs, for the gatherer to judge again."""
         query = sa.select(tables.records.c.raw, tables.records.c.first_seen)
         return [Remembered(raw, first_seen) for raw, first_seen in await self._read(query)]
 
     async def recent_uptimes(self, now: int) -> list[tuple[bytes, int, bytes]]:
-        """Provider, day and shares of the week before ``now``."""
+        """Return provider, day and shares for the week before ``now``."""
         table = tables.uptimes
         week = now // (BUCKET * DAY) - 7
         query = sa.select(table.c.provider, table.c.day, table.c.shares).where(table.c.day >= week)
@@ -169,10 +175,10 @@ class Store:
         try:
             return await loop.run_in_executor(self._threads, work, *args)
         except SQLAlchemyError as error:
-            # Its class alone: its text quotes what was to be written.
+            # Only its class is shown, because its text quotes the data.
             kind = type(getattr(error, "orig", None) or error).__name__
             raise StoreFailed(
-                f"the database {self._name} fails ({kind}); look whether it runs and has room"
+                f"the database {self._name} fails ({kind}); check that it runs and has disk space"
             ) from None
 
     def _prepare(self) -> None:
@@ -185,8 +191,8 @@ class Store:
                 connection.execute(sa.insert(tables.about), rows)
             elif found != wanted:
                 raise UsageError(
-                    f"the database {self._name} is of another market or version; "
-                    "name another one with --database"
+                    f"the database {self._name} belongs to another market or version; "
+                    "name another database with --database"
                 )
 
     def _write(self, waiting: _Waiting, now: int | None) -> None:
@@ -199,7 +205,7 @@ class Store:
                 self._forgot_at = now
 
     def _upsert(self, table: sa.Table) -> sa.Insert:
-        """Rows in place of those with the same key, but that what was first seen stays."""
+        """Replace rows with the same key, but keep their ``first_seen``."""
         insert = self._insert(table)
         keys = [column.name for column in table.primary_key]
         changed = {
@@ -231,7 +237,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _forget(connection: Connection, before: int) -> None:
-    """What is older than that, in ms; of each price what still holds."""
+    """Delete what is older than ``before``, in ms; keep each provider's valid price."""
     records, prices, later = tables.records, tables.prices, tables.prices.alias()
     gone = [
         sa.delete(records).where(records.c.sequence < before),

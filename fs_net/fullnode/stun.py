@@ -1,7 +1,10 @@
-"""A full node tells who asks where it is seen from (STUN Binding over UDP).
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is no amplifier: an answer is never larger than its request, and one source is answered a few
-times a second at most.  It keeps nothing but these counts.
+"""A STUN server: it tells a sender from which address its datagrams arrive (STUN Binding over UDP).
+
+It cannot be used as an amplifier. An answer is never larger than its request, and each source gets
+only a few answers a second. It keeps nothing but these counts.
 """
 
 import asyncio
@@ -21,7 +24,7 @@ from fs_wire.types import Endpoint
 
 log = logging.getLogger(__name__)
 
-_RATE, _BURST = 4.0, 16.0  # answers a second to one address of IPv4, or network of IPv6
+_RATE, _BURST = 4.0, 16.0  # answers a second to one IPv4 address or IPv6 /64
 _MAX_SOURCES = 65536
 _MAX_UNSENT = 64 << 10  # bytes
 
@@ -32,11 +35,11 @@ class StunServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._limiter = RateLimiter(_RATE, _BURST, _MAX_SOURCES)
-        self._transport: Any = None  # the type has no get_write_buffer_size, which all have
+        self._transport: Any = None  # its declared type lacks get_write_buffer_size
 
     @classmethod
     async def start(cls, address: str, port: int = stun.PORT) -> "StunServer":
-        """Serve from here on; OSError where the port is taken."""
+        """Start to serve; raises OSError if the port is taken."""
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -55,7 +58,7 @@ class StunServer(asyncio.DatagramProtocol):
         return int(self._transport.get_extra_info("sockname")[1])
 
     def close(self) -> None:
-        """Serve no longer."""
+        """Stop serving."""
         if self._transport is not None:
             self._transport.close()
 
@@ -82,7 +85,7 @@ class StunServer(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def answering(listen: Iterable[str], port: int = stun.PORT) -> AsyncIterator[None]:
-    """Serve on the addresses of these multiaddrs; where a port is taken, say so and go on."""
+    """Serve on the addresses in these multiaddrs; if a port is taken, warn and go on."""
     servers: list[StunServer] = []
     try:
         for host in hosts_of(listen):
@@ -90,7 +93,7 @@ async def answering(listen: Iterable[str], port: int = stun.PORT) -> AsyncIterat
                 servers.append(await StunServer.start(host, port))
             except OSError as error:
                 log.warning(
-                    "no STUN on %s port %d: %s; who is behind a NAT has to ask other full nodes",
+                    "no STUN on %s port %d: %s; peers behind a NAT must ask other full nodes",
                     *(host, port, error.strerror or error),
                 )
         yield

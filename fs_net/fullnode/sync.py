@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two full nodes come to hold the same records: one compares, fetches and delivers.
 
-The other side may be anybody.  So what it may make us do is bounded: in rounds, and since nothing
-is tried twice with the same peer within ten minutes.
+The other side may be anybody, so its power over us is bounded. The number of rounds is limited, and
+nothing is tried twice with the same peer within ten minutes.
 """
 
 from collections import OrderedDict
@@ -24,7 +27,7 @@ from fs_net.fullnode.held import Held
 
 _MAX_QUESTIONS = 24  # to find one set of differences
 _MAX_PASSES = 200
-_AGAIN = 600_000  # ms until the same is tried again
+_AGAIN = 600_000  # ms until the same record is tried again
 _MAX_TRIED = 65_536
 
 Ask = Callable[[Message], Awaitable[Message]]
@@ -32,24 +35,24 @@ Ask = Callable[[Message], Awaitable[Message]]
 
 @dataclass(slots=True)
 class Outcome:
-    """How many records either side took."""
+    """How many records each side took from the other."""
 
     fetched: int = 0
     delivered: int = 0
 
 
 class Sync:
-    """The side that begins."""
+    """The side that begins a comparison."""
 
     def __init__(self, gatherer: Gatherer, held: Held, clock: Callable[[], int]) -> None:
-        """``clock`` in ms since the epoch."""
+        """``clock`` gives ms since the epoch."""
         self._gatherer, self._held, self._clock = gatherer, held, clock
         self._tried: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
 
     async def with_peer(self, peer: bytes, ask: Ask) -> Outcome:
-        """Compare until nothing more can be mended; Refused for what is no answer.
+        """Compare until nothing more can be exchanged; raises Refused for an invalid answer.
 
-        ``ask`` puts a question to the peer, and raises NetError where it does not answer.
+        ``ask`` sends a question to the peer, and raises NetError if the peer does not answer.
         """
         outcome = Outcome()
         for _ in range(_MAX_PASSES):
@@ -116,5 +119,5 @@ class Sync:
 
 def _foreign(answer: Message) -> Refused:
     return Refused(
-        Reason.MALFORMED, f"{type(answer).__name__} answers another question; ask another"
+        Reason.MALFORMED, f"{type(answer).__name__} answers another question; ask another full node"
     )

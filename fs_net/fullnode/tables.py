@@ -1,6 +1,9 @@
-"""What a full node writes down, in SQLite or PostgreSQL.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Times are ms since the epoch; amounts, which exceed 64 bits, are decimal digits.
+"""The tables of a full node, in SQLite or PostgreSQL.
+
+Times are ms since the epoch. Amounts exceed 64 bits, so they are stored as decimal digits.
 """
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
@@ -10,16 +13,16 @@ from fs_net.fullnode.uptime import DAY
 SCHEMA = "1"
 
 metadata = MetaData()
-_DIGITS = 29  # of the greatest amount, of 96 bits
+_DIGITS = 29  # decimal digits of the greatest amount, which has 96 bits
 
-about = Table(  # this file: its schema, and the network that it is of
+about = Table(  # the version of the schema, and the network of this database
     "about",
     metadata,
     Column("name", String(16), primary_key=True),
     Column("value", String(64), nullable=False),
 )
 
-records = Table(  # the latest of each provider
+records = Table(  # the latest record of each provider
     "records",
     metadata,
     Column("provider", LargeBinary(20), primary_key=True),
@@ -28,7 +31,7 @@ records = Table(  # the latest of each provider
     Column("first_seen", BigInteger, nullable=False),
 )
 
-prices = Table(  # each from its start on
+prices = Table(  # each price holds from its start on
     "prices",
     metadata,
     Column("provider", LargeBinary(20), primary_key=True),
@@ -37,7 +40,7 @@ prices = Table(  # each from its start on
     Column("per_hour", String(_DIGITS), nullable=False),
 )
 
-uptimes = Table(  # days since the epoch; bytes as in ``uptime``
+uptimes = Table(  # ``day`` counts from the epoch; ``shares`` has the bytes of ``uptime``
     "uptimes",
     metadata,
     Column("provider", LargeBinary(20), primary_key=True),
@@ -45,7 +48,7 @@ uptimes = Table(  # days since the epoch; bytes as in ``uptime``
     Column("shares", LargeBinary(DAY), nullable=False),
 )
 
-statistics = Table(  # JSON of ``catalogue.Statistics``
+statistics = Table(  # ``said`` is a ``catalogue.Statistics`` in JSON
     "statistics",
     metadata,
     Column("at", BigInteger, primary_key=True),

@@ -1,9 +1,12 @@
-"""How much of the time each provider was heard, measured by this node alone.  Without IO.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Time is cut into buckets of ten minutes.  Of each, a byte is kept: 0 where nothing was measured,
-else 1 and the share of looks at which the provider was live, in 254ths.  A week of it is a ring in
-memory, which a provider's figure is made of; days of it are rows for a store.  Who has vanished
-counts as silent, until a week of it has passed.
+"""The uptime of each provider, as this full node alone measures it. No IO.
+
+Time is cut into buckets of ten minutes, and one byte is kept for each bucket. The byte is 0 if
+nothing was measured. Otherwise it is 1 plus the share of looks at which the provider was live, in
+254ths. A provider's uptime is computed from a ring in memory that holds a week of buckets. The
+store keeps whole days. A provider that has vanished counts as silent until a week has passed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,17 +21,17 @@ _MILLION = 1_000_000
 
 @dataclass(slots=True)
 class _Ring:
-    """Of one provider; ``looks`` and what follows are of the bucket that is not over."""
+    """The buckets of one provider; the last three fields belong to the current bucket."""
 
     shares: bytearray = field(default_factory=lambda: bytearray(_WEEK))
-    measured: int = 0  # buckets
-    total: int = 0  # of their shares
+    measured: int = 0  # buckets with a measurement
+    total: int = 0  # the sum of their shares
     looks: int = 0
     live: int = 0
     has_record: bool = False
 
     def put(self, bucket: int, share: int) -> None:
-        """A byte as in the module's docstring, in place of that of a week ago."""
+        """Store a byte as described above, in place of the byte of a week ago."""
         place = bucket % _WEEK
         old, self.shares[place] = self.shares[place], share
         self.measured += bool(share) - bool(old)
@@ -39,7 +42,7 @@ class _Ring:
 
 
 class Uptimes:
-    """Looked at every few seconds; ``now`` in ms since the epoch never falls by much."""
+    """Call ``look`` every few seconds; ``now`` is in ms since the epoch and never falls by much."""
 
     def __init__(self) -> None:
         self._rings: dict[bytes, _Ring] = {}
@@ -49,9 +52,9 @@ class Uptimes:
         return len(self._rings)
 
     def look(self, live: set[bytes], silent: Iterable[bytes], now: int) -> bool:
-        """Count who is live and who is not; whether a bucket ended, and figures may be others.
+        """Count who is live and who is silent; return whether a bucket ended and figures changed.
 
-        Where nobody is live it is we who are cut off, and nothing is counted.
+        If nobody is live, we ourselves are cut off, and nothing is counted.
         """
         has_ended = self._go_to(now // BUCKET)
         for provider in live.union(silent):
@@ -64,16 +67,16 @@ class Uptimes:
         return has_ended
 
     def share(self, provider: bytes) -> int | None:
-        """Parts of a million of the buckets that are over; None where nothing was measured."""
+        """Return parts of a million over all finished buckets, or None if nothing was measured."""
         ring = self._rings.get(provider)
         if ring is None or not ring.measured:
             return None
         return ring.total * _MILLION // (ring.measured * _FULL)
 
     def day(self, provider: bytes, day: int) -> bytes:
-        """144 bytes of a day since the epoch, as far as it is of the week past.
+        """Return the 144 bytes of a day since the epoch, as far as it is in the last week.
 
-        The bucket that is not over is in it.
+        They include the bucket that is not finished.
         """
         ring = self._rings.get(provider)
         if ring is None or self._bucket is None:
@@ -87,13 +90,13 @@ class Uptimes:
         return bytes(shares) if today - 7 < day < today else bytes(DAY)
 
     def days(self, day: int) -> Iterator[tuple[bytes, bytes]]:
-        """The same of every provider of which anything was measured on that day."""
+        """Yield the same for every provider that was measured on that day."""
         for provider in self._rings:
             if any(shares := self.day(provider, day)):
                 yield provider, shares
 
     def restore(self, provider: bytes, day: int, shares: bytes, now: int) -> None:
-        """What ``day`` told an earlier run, if it is of the week past."""
+        """Take what ``day`` returned in an earlier run, if it is from the last week."""
         last = now // BUCKET
         self._go_to(last)
         ring = self._rings.setdefault(provider, _Ring())
@@ -102,7 +105,7 @@ class Uptimes:
                 ring.put(day * DAY + number, share)
 
     def _go_to(self, bucket: int) -> bool:
-        """End the buckets before this one, also those in which nobody looked."""
+        """End all buckets before this one, including buckets in which nobody looked."""
         before = self._bucket
         if before is not None and bucket <= before:
             return False
@@ -122,6 +125,6 @@ class Uptimes:
 
 
 def average(shares: Iterable[int]) -> int | None:
-    """Of some buckets' bytes, in parts of a million; None where nothing was measured."""
+    """Return the average of some buckets in parts of a million, or None without a measurement."""
     measured = [share - 1 for share in shares if share]
     return sum(measured) * _MILLION // (len(measured) * _FULL) if measured else None

@@ -1,6 +1,9 @@
-"""Start as ``python -m fs_net.host_process FD``: FD is one end of a socketpair.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Settings are the first frame on it, never arguments that others can read.
+"""Start as ``python -m fs_net.host_process FD``; FD is one end of a socketpair.
+
+The settings come as the first frame, because local users can read arguments.
 """
 
 import contextlib
@@ -18,7 +21,7 @@ from fs_net.host_process.link import Link
 from fs_net.host_process.node import Node
 from fs_wire.failure import describe
 
-_GRACE = 3.0  # s for closing, which may hang
+_GRACE = 3.0  # s to close everything, because libp2p may hang
 
 
 async def run(descriptor: int) -> None:
@@ -46,11 +49,11 @@ async def run(descriptor: int) -> None:
 
 
 def main(descriptor: int) -> None:
-    """The process's life, with that end of a socketpair."""
+    """Run the process with this end of a socketpair."""
     os.umask(0o077)
     logging.basicConfig(level=logging.WARNING)
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # strangers would fill the log
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then closes
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # otherwise strangers fill the log
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which closes us
     trio.run(run, descriptor)
 
 

@@ -1,9 +1,12 @@
-"""The DHT: where a provider's record is found without asking any full node.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A record lies under the provider's node key, so whoever stores it can check the signature without
-a chain, and nobody can put another one in its place.  Withholding it is another matter: ids that
-lie closer to its name than all others are found in a second.  So it is stored and looked for at
-several points of the key space, and at all connected full nodes wherever they lie.
+"""The DHT: clients can find a provider's record there without any full node.
+
+A record is stored under the provider's node key. So every peer that stores it can check the
+signature without a chain, and nobody can replace it by another. But peers can withhold it: an
+attacker finds ids close to its name in a second. So records are stored and looked up at several
+points of the key space. All connected full nodes are told and asked too, wherever their ids are.
 """
 
 import base64
@@ -29,27 +32,28 @@ from fs_net.host_process.dht_service import GuardedDht
 from fs_net.host_process.guards import name_dht
 
 NAMESPACE = "fs"
-_ASKED = 2  # times: once, a provider is missed at times
-_POINTS = 0xFF, 0x55  # of the key space, besides the name: how their first byte differs from its
-_AT_ONCE = 10  # peers that are told or asked
-_PEER_PATIENCE = 3.0  # s
+_ASKED = 2  # lookups, because a single one misses some full nodes
+# The extra points of the key space: the XOR of their first byte with that of the name.
+_POINTS = 0xFF, 0x55
+_AT_ONCE = 10  # peers that are told or asked in parallel
+_PEER_PATIENCE = 3.0  # s for each of them
 
 T = TypeVar("T")
 
 
 class RecordValidator(Validator):
-    """A record under the name of its node key; the latest is the best."""
+    """Accepts a record under the name of its node key; the latest record is the best."""
 
     def __init__(self, network: bytes) -> None:
         self._network = network
-        self.listed: Collection[bytes] | None = None  # node keys; None: any
+        self.listed: Collection[bytes] | None = None  # node keys; None allows any
 
     def validate(self, key: str, value: bytes) -> None:
-        """InvalidRecordType where the node key is not listed, or did not sign this record."""
+        """Raise InvalidRecordType if the node key is not listed, or did not sign this record."""
         self._parse(key, value)
 
     def select(self, key: str, values: list[bytes]) -> int:
-        """The index of the record with the greatest sequence; ValueError where none is good."""
+        """Return the index of the record with the greatest sequence, or raise ValueError."""
         best, chosen = -1, -1
         for index, value in enumerate(values):
             try:
@@ -59,7 +63,7 @@ class RecordValidator(Validator):
             if sequence > best:
                 best, chosen = sequence, index
         if chosen < 0:
-            raise ValueError("no record is good")
+            raise ValueError("no record is valid")
         return chosen
 
     def _parse(self, key: str, value: bytes) -> Signed[ProviderRecord]:
@@ -75,7 +79,7 @@ class RecordValidator(Validator):
 
 
 class Dht:
-    """KadDHT with deadlines: it waits 20 s for each peer that is dead."""
+    """KadDHT with deadlines, because by itself it waits 20 s for each dead peer."""
 
     def __init__(self, host: IHost, network: bytes, *, is_server: bool) -> None:
         self.protocol = name_dht(network)
@@ -88,7 +92,7 @@ class Dht:
         )
 
     def list_keys(self, node_keys: Iterable[bytes]) -> None:
-        """Store for these node keys alone, and forget what is stored for others."""
+        """Store records of these node keys only, and forget all others."""
         self._validator.listed = frozenset(node_keys)
         store = self.service.value_store
         for name in list(store.store):
@@ -96,9 +100,10 @@ class Dht:
                 store.remove(name)
 
     async def put(self, node_key: bytes, record: bytes, deadline: float) -> bool:
-        """Store a record; whether that ended within ``deadline`` seconds, and somebody has it.
+        """Store a record; return whether this ended in time and at least one peer has it.
 
-        Who has just connected is not known to serve the DHT, or does not know yet who is listed.
+        A peer that has just connected may fail: we may not know yet that it serves the DHT, or it
+        may not know yet which keys are listed.
         """
         name = name_of(node_key)
         store = self.service.value_store
@@ -115,9 +120,10 @@ class Dht:
         return bool(stored_at) and not scope.cancelled_caught
 
     async def get(self, node_key: bytes, deadline: float) -> bytes | None:
-        """The latest record that was found within ``deadline`` seconds.
+        """Return the latest record that was found within ``deadline`` seconds, or None.
 
-        What this node itself stores is one answer among others: KadDHT would take it for the best.
+        The record in our own store is one answer among others. KadDHT would prefer it to all
+        others.
         """
         name, store = name_of(node_key), self.service.value_store
         key = name.encode()
@@ -147,7 +153,7 @@ class Dht:
     async def _with_others(
         self, name: str, speak: Callable[[ID], Awaitable[None]], points: Iterable[int] = _POINTS
     ) -> None:
-        """Speak to connected peers that serve the DHT, and to those near other points."""
+        """Speak to connected peers that serve the DHT, and to peers near the extra points."""
         spoken_to: set[ID] = set()
         limit = trio.CapacityLimiter(_AT_ONCE)
 
@@ -172,23 +178,23 @@ class Dht:
                 nursery.start_soon(walk_to, point_of(name, difference))
 
     def connected(self) -> list[ID]:
-        """Connected peers that are known to serve the DHT."""
+        """Return the connected peers that are known to serve the DHT."""
         store, found = self._host.get_peerstore(), []
         for peer in self._host.get_connected_peers():
-            with contextlib.suppress(PeerStoreError):  # not identified yet
+            with contextlib.suppress(PeerStoreError):  # the peer is not identified yet
                 if self.protocol in store.get_protocols(peer):
                     found.append(peer)
         return found
 
     async def provide(self, key: str, deadline: float) -> bool:
-        """Tell that this node serves ``key``."""
+        """Announce that this peer serves ``key``."""
         return bool(await _within(deadline, self.service.provide(key)))
 
     async def find_providers(self, key: str, deadline: float) -> list[PeerInfo]:
-        """Who serves ``key``, each once; as many as were found within the deadline.
+        """Return the peers that serve ``key``, each once, as far as they were found in time.
 
-        Connected peers are asked by us: KadDHT knows nothing until it gave up on those that are
-        dead, and asks nobody any more once it found somebody.
+        We ask connected peers ourselves. KadDHT returns nothing until it has given up on dead
+        peers, and stops asking as soon as it has found one peer.
         """
         found: dict[ID, PeerInfo] = {}
 
@@ -212,20 +218,21 @@ class Dht:
         return list(found.values())
 
     async def find_peer(self, peer: ID, deadline: float) -> PeerInfo | None:
-        """Where a peer can be dialled."""
+        """Return the addresses of a peer, or None if they were not found in time."""
         return await _within(deadline, self.service.find_peer(peer))
 
 
 def name_of(node_key: bytes) -> str:
-    """Under which name a record is stored; peers refuse to look for more than 50 bytes."""
+    """Return the name under which a record is stored; peers reject more than 50 bytes."""
     return f"/{NAMESPACE}/{base64.urlsafe_b64encode(node_key).decode().rstrip('=')}"
 
 
 def point_of(name: str, difference: int) -> bytes:
-    """One of the other points near which a record is stored.
+    """Return one of the extra points near which a record is stored.
 
-    From the opposite side of the key space, ids that were ground to lie near the name are farther
-    away than all honest ones.  Places are hashes, so a few hundred have to be tried.
+    An attacker can make ids that are very close to the name. Seen from the opposite side of the key
+    space, these ids are farther away than all honest ones. A position is a hash, so this function
+    tries a few hundred.
     """
     first = sha256(name.encode()).digest()[0] ^ difference
     tried = (sha256(f"{name} {number}".encode()).digest() for number in count())
@@ -233,7 +240,7 @@ def point_of(name: str, difference: int) -> bytes:
 
 
 def _key_of(name: str) -> bytes:
-    """The reverse of ``name_of``; ValueError for any other name."""
+    """Invert ``name_of``; raises ValueError for any other name."""
     try:
         node_key = base64.urlsafe_b64decode(name.rpartition("/")[2] + "=")
     except binascii.Error:

@@ -1,7 +1,10 @@
-"""KadDHT for strangers: what each place may take of it is bounded, and what it keeps is ours.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Unguarded, twelve silent streams are the end of service for all others, any name may be said to be
-served, and whoever comes first is remembered.
+"""KadDHT made safe against strangers: it bounds what each source may use, and stores only our data.
+
+Without these bounds, twelve silent streams end the service for all others. Anybody could announce
+any name, and the first to come would be remembered.
 """
 
 from collections import Counter
@@ -15,19 +18,19 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.records.validator import NamespacedValidator
 
-from fs_net.host_process.door import place_of
+from fs_net.core.sources import source_of
 from fs_net.host_process.guards import reset
 from fs_wire.ratelimit import RateLimiter
 
-FULL_NODES = "/flowshield/full-nodes"  # what full nodes provide in the DHT
-_STREAMS_EACH, _STREAMS = 16, 128  # at a time: of one place, of all
-_PATIENCE = 5.0  # s for a stream, on which one question comes
-_RATE, _BURST = 50.0, 200.0  # streams a second of one place
-_PROVIDERS_EACH, _PROVIDERS = 4, 20  # that are remembered: of one place, of all
+FULL_NODES = "/flowshield/full-nodes"  # the key under which the DHT lists full nodes
+_STREAMS_EACH, _STREAMS = 16, 128  # open streams: of one source, of all
+_PATIENCE = 5.0  # s for a stream, which carries one question
+_RATE, _BURST = 50.0, 200.0  # streams a second of one source
+_PROVIDERS_EACH, _PROVIDERS = 4, 20  # full nodes that are remembered: of one source, of all
 
 
 class GuardedDht(KadDHT):
-    """Serves streams within bounds, and remembers full nodes alone."""
+    """Bounds the streams that it serves, and remembers only full nodes."""
 
     def __init__(self, host: IHost, mode: DHTMode, validator: NamespacedValidator) -> None:
         self.refused: Counter[str] = Counter()
@@ -46,15 +49,15 @@ class GuardedDht(KadDHT):
         self.provider_store = FullNodeStore(host, self.peer_routing)
 
     async def handle_stream(self, stream: INetStream) -> None:
-        """As in KadDHT, but nobody takes more than a share, nor takes long."""
+        """Serve a stream as KadDHT does, but bound each source's share and the time."""
         remote = stream.get_remote_address()
-        place = place_of(remote[0]) if remote else "a circuit"
-        if self._streams[place] >= _STREAMS_EACH or not self._limiter.allow(
-            place, trio.current_time()
+        source = source_of(remote[0]) if remote else "a circuit"
+        if self._streams[source] >= _STREAMS_EACH or not self._limiter.allow(
+            source, trio.current_time()
         ):
             self.refused["too many streams"] += 1
             return await reset(stream)
-        self._streams[place] += 1
+        self._streams[source] += 1
         try:
             with trio.move_on_after(_PATIENCE) as patience:
                 await super().handle_stream(stream)
@@ -62,50 +65,50 @@ class GuardedDht(KadDHT):
                 self.refused["slow"] += 1
                 await reset(stream)
         finally:
-            self._streams[place] -= 1
-            if not self._streams[place]:
-                del self._streams[place]
+            self._streams[source] -= 1
+            if not self._streams[source]:
+                del self._streams[source]
 
 
 class _FullNode(ProviderRecord):
-    """Who said so, when, and from where."""
+    """A full node and the source from which it announced itself; the base class has the time."""
 
-    def __init__(self, peer: PeerInfo, place: str) -> None:
+    def __init__(self, peer: PeerInfo, source: str) -> None:
         super().__init__(peer)
-        self.place = place
+        self.source = source
 
 
 class FullNodeStore(ProviderStore):
-    """Who says that it is a full node.
+    """Peers that announced that they are full nodes.
 
-    Where there is no more room, the one that was silent for longest makes some: of the newcomer's
-    own place when that has its share, else of the place that has most.
+    If there is no room, the full node that was silent for longest is dropped. It comes from the
+    newcomer's source if that source has used its share, otherwise from the source with the most.
     """
 
     def add_provider(self, key: bytes, provider: PeerInfo) -> None:
-        """Remember ``provider``, or that it is still there."""
+        """Remember ``provider``, or note that it is still there."""
         if key != FULL_NODES.encode():
             return
         held: dict[str, Any] = self.providers.setdefault(key, {})
         held.pop(str(provider.peer_id), None)
-        place = self._place(provider.peer_id)
-        count = Counter(each.place for each in held.values())
-        if count[place] >= _PROVIDERS_EACH:
-            self._drop_one(held, place)
+        source = self._source(provider.peer_id)
+        count = Counter(each.source for each in held.values())
+        if count[source] >= _PROVIDERS_EACH:
+            self._drop_one(held, source)
         elif len(held) >= _PROVIDERS:
             self._drop_one(held, count.most_common(1)[0][0])
-        held[str(provider.peer_id)] = _FullNode(provider, place)
+        held[str(provider.peer_id)] = _FullNode(provider, source)
 
-    def _drop_one(self, held: dict[str, Any], place: str) -> None:
-        """Of a place, the one that was renewed least recently, which stands first."""
-        del held[next(name for name, each in held.items() if each.place == place)]
+    def _drop_one(self, held: dict[str, Any], source: str) -> None:
+        """Drop the full node of a source that was renewed least recently, which comes first."""
+        del held[next(name for name, each in held.items() if each.source == source)]
 
-    def _place(self, peer: ID) -> str:
-        """Where it is connected from; by itself it could claim any."""
+    def _source(self, peer: ID) -> str:
+        """Return the source of its connection, because the peer itself could claim any address."""
         network: Any = self.host.get_network()
         for conn in network.connections.get(peer, ()):
             muxed = conn.muxed_conn
             remote = muxed.get_remote_address() if hasattr(muxed, "get_remote_address") else None
             if remote:
-                return place_of(remote[0])
+                return source_of(remote[0])
         return str(peer)

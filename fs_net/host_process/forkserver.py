@@ -1,9 +1,13 @@
-"""Starts network processes for an agent that gave up root, and may no longer read its own program.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Start as ``python -m fs_net.host_process.forkserver FD UID GID PARENT``: as root, whose programs may
-lie where nobody else can read.  All is imported, root is given up, and from then on each descriptor
-that comes over the socket FD becomes a network process, whose pid and pidfd go back.  It ends with
-its socket or its parent, and they with it.  If it cannot start, it says why over the socket.
+"""Starts network processes for an agent that gave up root and can no longer read its own program.
+
+Start it as root: ``python -m fs_net.host_process.forkserver FD UID GID PARENT``. The program may be
+in a folder that only root can read. So the fork server first imports everything, and then gives up
+root. From then on, each descriptor that arrives over the socket FD becomes a network process. Its
+pid and pidfd go back. The fork server and its children end with the socket or with the process
+PARENT. If it cannot start, it says why over the socket.
 """
 
 import os
@@ -33,8 +37,8 @@ _LATE = (
 
 
 def serve(end: socket.socket, network_process: Callable[[int], None]) -> None:
-    """Fork for whoever holds the other end, until it is closed."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits: pidfds tell of ends
+    """Start a process for each request on the socket, until the other end closes it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no wait() is needed: pidfds report the end
     while True:
         asked, descriptors, *_ = socket.recv_fds(end, 1, 1)
         if not asked:
@@ -53,7 +57,7 @@ def serve(end: socket.socket, network_process: Callable[[int], None]) -> None:
 
 
 def main() -> None:
-    """The process's life."""
+    """Run the fork server."""
     descriptor, uid, gid, parent = map(int, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end = socket.socket(fileno=descriptor)

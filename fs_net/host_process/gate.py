@@ -1,7 +1,10 @@
-"""Where a client's host dials: the internet, and of its own networks only what the user named.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A search walks the DHT, which means that libp2p dials whom strangers name, where they say.  What is
-closed to the internet, such as a router's own pages, is not to be reached through us.
+"""Which addresses a client may dial: the internet, and private addresses that the user named.
+
+A search walks the DHT, so libp2p dials the addresses that strangers name. A stranger must not reach
+private services through us, for example the web page of a router.
 """
 
 from collections.abc import Iterable
@@ -10,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from libp2p.network.connection_gate import ConnectionGate
 from multiaddr import Multiaddr
 
-# Of IANA's special-purpose registries (RFC 6890) those that lead somewhere near.
+# The entries of IANA's special-purpose registries (RFC 6890) that lead to nearby hosts.
 _NEAR = [
     ip_network(each)
     for each in (
@@ -22,23 +25,23 @@ _NEAR = [
 
 
 class ClientGate(ConnectionGate):
-    """libp2p asks it before it dials an address."""
+    """libp2p asks this gate before it dials an address."""
 
     def __init__(self, named: Iterable[str]) -> None:
-        """``named`` are the multiaddrs that the user chose, whose hosts may be anywhere."""
+        """``named`` are the multiaddrs that the user chose; their hosts may be in any network."""
         super().__init__()
         self._named = {_host_of(Multiaddr(each)) for each in named}
 
     async def is_allowed(self, remote_addr: Multiaddr) -> bool:
-        """Whether to dial it."""
+        """Whether to dial this address."""
         kind, host = first = _host_of(remote_addr)
         if first in self._named:
             return True
-        # To look up a name that a stranger chose would already tell the resolver of it.
+        # Resolving a name that a stranger chose would already reveal it to the resolver.
         return kind in ("ip4", "ip6") and not any(ip_address(host) in each for each in _NEAR)
 
 
 def _host_of(address: Multiaddr) -> tuple[str, str]:
-    """What it begins with: ip4, ip6 or a kind of DNS, and its value."""
+    """Return the first part of an address: ip4, ip6 or a kind of DNS name, and its value."""
     protocol, value = next(iter(address.items()))
     return protocol.name, str(value)

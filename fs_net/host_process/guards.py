@@ -1,6 +1,9 @@
-"""What holds py-libp2p 0.8.1 together when peers are hostile, or just not very careful.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each guard stands against a defect that a test shows; without it that test fails.
+"""Guards that keep py-libp2p 0.8.1 running when peers are hostile or careless.
+
+Each guard answers a defect that a test shows. Without the guard, that test fails.
 """
 
 import logging
@@ -31,9 +34,9 @@ from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 
-_STREAMS_EACH = 64  # that a peer may have open, of all protocols
+_STREAMS_EACH = 64  # open streams of one peer, over all protocols
 MAX_GOSSIP = 64 * 1024  # bytes of an RPC: a batch, and room for control messages
-MAX_DHT = 64 * 1024  # bytes of a message: a record, and where twenty peers are
+MAX_DHT = 64 * 1024  # bytes of a message: a record, and the addresses of twenty peers
 _RESET_WITHIN = 1.0  # s
 _GOSSIP_RATE, _GOSSIP_BURST = 50.0, 200.0  # messages a second of one peer
 _HANDLE_DATA_RECEIVED = QUICStream.handle_data_received
@@ -44,11 +47,11 @@ Judge = Callable[[bytes, str, bytes], Awaitable[Decision]]
 
 
 def guard_streams(host: BasicHost, caught: Counter[str]) -> None:
-    """An exception that leaves a stream's handler resets the stream, and is counted.
+    """Reset a stream whose handler raises an exception, and count the exception.
 
-    Unguarded it cancels the connection's nursery, and with that the whole host.  Even a peer that
-    closes its stream does so: ``read`` raises StreamEOF.  Of one peer, a number are served at a
-    time, whether it has said yet what it wants or not.
+    Without this guard the exception cancels the connection's nursery, and with it the whole host.
+    Even a peer that closes its stream causes one: ``read`` raises StreamEOF. The guard also bounds
+    how many streams of one peer are open, including streams that have not named a protocol yet.
     """
     network: Any = host.get_network()
     handle = network.common_stream_handler
@@ -64,7 +67,7 @@ def guard_streams(host: BasicHost, caught: Counter[str]) -> None:
         open_of[peer] += 1
         try:
             await handle(stream)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger provokes
+        except Exception as error:  # noqa: BLE001 - strangers can cause any exception
             caught[type(error).__name__] += 1
             await reset(stream)
         finally:
@@ -76,19 +79,19 @@ def guard_streams(host: BasicHost, caught: Counter[str]) -> None:
 
 
 async def reset(stream: INetStream) -> None:
-    """End a stream whatever state it is in."""
+    """Reset a stream, whatever its state."""
     with trio.move_on_after(_RESET_WITHIN) as scope:
         scope.shield = True
         try:
             await stream.reset()
-        except Exception:  # noqa: BLE001 - it is gone already
+        except Exception:  # noqa: BLE001 - the stream has ended already
             log.debug("a stream could not be reset")
 
 
 def bound_quic() -> None:
-    """A connection is closed on which more waits to be read than ``MOST_HELD``.
+    """Close each QUIC connection on which more than ``MOST_HELD`` bytes wait to be read.
 
-    Of QUIC's streams each may hold 2 MiB, and what comes beyond is lost.
+    By itself, each QUIC stream holds up to 2 MiB and loses what exceeds it.
     """
     QUICStream.handle_data_received = _hold_bounded  # type: ignore[method-assign]
 
@@ -102,13 +105,13 @@ async def _hold_bounded(self: QUICStream, data: bytes, end_stream: bool) -> None
 
 
 async def dial(host: BasicHost, peer: PeerInfo) -> None:
-    """Connect to a peer at the first of these addresses that answers; libp2p's error of the last.
+    """Connect to a peer at the first address that answers; otherwise raise the last error.
 
-    By itself it takes one address of each transport out of all that it ever heard of, and after a
-    failure dials no address of that peer for a minute.
+    By itself, libp2p tries one address of each transport, from all that it ever heard. After a
+    failure it dials no address of that peer for a minute.
     """
     network: Any = host.get_network()
-    failure = SwarmException("it has no address")
+    failure = SwarmException("the peer has no address")
     for address in peer.addrs:
         host.get_peerstore().clear_addrs(peer.peer_id)
         network.unblock_peer(peer.peer_id)
@@ -122,11 +125,11 @@ async def dial(host: BasicHost, peer: PeerInfo) -> None:
 
 
 class _Ignored(Exception):
-    """Neither passed on nor blamed."""
+    """The message is neither forwarded nor blamed on its forwarder."""
 
 
 class GuardedPubsub(Pubsub):
-    """Gossip that no message can end, that asks us what to pass on, and bounds what waits."""
+    """Gossip that survives any message, lets our judge decide, and bounds what waits."""
 
     def __init__(self, host: BasicHost, router: GossipSub, judge: Judge) -> None:
         super().__init__(
@@ -142,19 +145,19 @@ class GuardedPubsub(Pubsub):
         self._limiter = RateLimiter(_GOSSIP_RATE, _GOSSIP_BURST, max_sources=8192)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
-        """As in Pubsub, but a bad key, say, is counted instead of ending the host."""
+        """Take a message as Pubsub does, but count an exception instead of ending the host."""
         if msg_forwarder != self.my_id and not self._may_come(msg_forwarder):
             return
         try:
             await super().push_msg(msg_forwarder, msg)
         except _Ignored:
             self.caught["ignored"] += 1
-        except Exception as error:  # noqa: BLE001 - whatever a stranger provokes
+        except Exception as error:  # noqa: BLE001 - strangers can cause any exception
             self.caught[type(error).__name__] += 1
             self._blame(msg_forwarder, msg)
 
     async def validate_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
-        """Our judge's word; Pubsub knows no "ignore", and takes an exception as the end."""
+        """Ask our judge; Pubsub has no "ignore", and ends the host on other exceptions."""
         if msg_forwarder == self.my_id:
             return
         decision = await self._decide(msg_forwarder, msg)
@@ -165,7 +168,7 @@ class GuardedPubsub(Pubsub):
             raise _Ignored
 
     def is_graylisted(self, peer: ID) -> bool:
-        """Whether what it sent lowered its score below what is listened to."""
+        """Whether the peer's messages lowered its score below the graylist threshold."""
         router: Any = self.router
         return any(router.scorer.score(peer, [topic]) <= GRAYLIST for topic in list(self.topic_ids))
 
@@ -198,38 +201,38 @@ class _Nothing(dict[Any, Any]):
 
 
 def gossip_router() -> GuardedRouter:
-    """GossipSub with settings under which it does what it promises."""
+    """Make a GossipSub router with settings under which it keeps its promises."""
     router = GuardedRouter(
         protocols=[TProtocol(f"/meshsub/{version}") for version in ("1.2.0", "1.1.0", "1.0.0")],
         degree=6,
         degree_low=4,
         degree_high=12,
         heartbeat_interval=1,  # s; the default is 120
-        adaptive_gossip_enabled=False,  # it slows that to 30 s
-        spam_protection_enabled=False,  # it drops beyond 10 messages/s, our own included
+        adaptive_gossip_enabled=False,  # it would slow the heartbeat to 30 s
+        spam_protection_enabled=False,  # it would drop more than 10 messages/s, even our own
         score_params=ScoreParams(
-            # Subtracted in this implementation, so unlike in the specification it is positive.
+            # This implementation subtracts it, so it is positive, unlike in the specification.
             p4_invalid_messages=TopicScoreParams(weight=10.0, cap=1000.0, decay=0.99),
             publish_threshold=GRAYLIST / 2,
             gossip_threshold=GRAYLIST / 4,
             graylist_threshold=GRAYLIST,
         ),
     )
-    # Every message is queued for every connected peer that does not subscribe, which providers
-    # never do.
+    # By itself, GossipSub queues every message for every connected peer that does not subscribe.
+    # Providers never subscribe.
     router._pending_messages = _Nothing()  # type: ignore[assignment]
     return router
 
 
 def dht_protocol(network: bytes) -> TProtocol:
-    """What the DHT of a network is called among peers."""
+    """Return the protocol name of a network's DHT."""
     return TProtocol(f"/flowshield/{network.hex()[:16]}/kad/1.0.0")
 
 
 def name_dht(network: bytes) -> str:
-    """Give the DHT a protocol of its own network, and return its name; bound its messages.
+    """Give the DHT the protocol name of its network, bound its messages, and return the name.
 
-    KadDHT ignores its ``protocol_prefix``: it would join the public DHT of IPFS.
+    KadDHT ignores its ``protocol_prefix``, and would join the public DHT of IPFS.
     """
     name = dht_protocol(network)
     for module in (dht_common, kad_dht, peer_routing, provider_store, value_store):

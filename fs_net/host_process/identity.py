@@ -1,4 +1,7 @@
-"""Who this node is, from one start to the next, and whom it met."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a peer keeps from one start to the next: its key, and the peers that it met."""
 
 import os
 from pathlib import Path
@@ -14,10 +17,10 @@ Peers = list[tuple[bytes, list[str]]]
 
 
 def load_identity(folder: Path) -> KeyPair:
-    """The Ed25519 key pair of the file ``identity.key``, which is made when it is missing.
+    """Load the Ed25519 key pair from the file ``identity.key``; create the file if it is missing.
 
-    The folder gets mode 0700 and the file 0600.  PermissionError where others could read the file,
-    ValueError where it holds something else.
+    The folder gets mode 0700 and the file 0600. Raises PermissionError if other users can read the
+    file, and ValueError if it holds something else.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "identity.key"
@@ -28,15 +31,15 @@ def load_identity(folder: Path) -> KeyPair:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     with open(file, "rb") as stream:
         if os.fstat(file).st_mode & 0o077:
-            raise PermissionError(f"others may read {path}; run: chmod 600 {path}, or remove it")
+            raise PermissionError(f"other users can read {path}; run: chmod 600 {path}")
         seed = stream.read(_SEED_LEN + 1)
     if len(seed) != _SEED_LEN:
-        raise ValueError(f"{path} is not an identity; remove it, and a node gets another name")
+        raise ValueError(f"{path} holds no identity; remove it, and a new identity is created")
     return create_new_key_pair(seed)
 
 
 def load_peers(folder: Path) -> Peers:
-    """Whom ``save_peers`` wrote down; nobody where the file is missing or damaged."""
+    """Return the peers that ``save_peers`` wrote, or none if the file is missing or damaged."""
     try:
         peers = cbor2.loads((folder / "peers.cbor").read_bytes())
         return [(bytes(peer), [str(each) for each in addresses]) for peer, addresses in peers]
@@ -45,7 +48,7 @@ def load_peers(folder: Path) -> Peers:
 
 
 def save_peers(folder: Path, peers: Peers) -> None:
-    """Write down whom to dial after the next start, in place of what was there."""
+    """Write the peers to dial after the next start, in place of the earlier ones."""
     _write_privately(folder / "peers.cbor", cbor2.dumps(peers[:_MAX_PEERS]))
 
 

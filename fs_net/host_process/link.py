@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The network process's end of the socketpair, on trio."""
 
 import itertools
@@ -16,7 +19,7 @@ Method = Callable[..., Awaitable[Any]]
 
 
 class Link:
-    """Calls the program and is called by it; what cannot wait is dropped and counted."""
+    """Calls the program and serves its calls; messages that cannot wait are dropped and counted."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
@@ -29,7 +32,7 @@ class Link:
         self.dropped: Counter[str] = Counter()
 
     async def receive(self) -> list[Any] | None:
-        """The next frame; None where the program is gone."""
+        """Return the next frame, or None if the program is gone."""
         while not self._frames:
             data = await self._stream.receive_some(_READ)
             if not data:
@@ -38,7 +41,7 @@ class Link:
         return self._frames.pop(0)
 
     async def serve(self, methods: Mapping[str, Method]) -> None:
-        """Answer calls until the program is gone, each in a task of its own."""
+        """Answer the program's calls, each in its own task, until the program is gone."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_all)
             while (frame := await self.receive()) is not None:
@@ -50,7 +53,7 @@ class Link:
             nursery.cancel_scope.cancel()
 
     async def call(self, name: str, *arguments: Any, deadline: float) -> Any:
-        """What the program answers; None where it does not within ``deadline`` seconds."""
+        """Return the program's answer, or None if none comes within ``deadline`` seconds."""
         number, answered = next(self._numbers), trio.Event()
         self._waiting[number] = answered
         try:
@@ -62,7 +65,7 @@ class Link:
             del self._waiting[number]
 
     def tell(self, name: str, *arguments: Any) -> None:
-        """Tell the program, or drop it where it does not keep up."""
+        """Tell the program something, or drop the message if the program is too slow."""
         try:
             self._to_send.send_nowait(pack(Kind.TELL, name, list(arguments)))
         except trio.WouldBlock:
@@ -73,7 +76,7 @@ class Link:
     ) -> None:
         try:
             answer = pack(Kind.RESULT, number, await methods[name](*arguments))
-        except Exception as error:  # noqa: BLE001 - whatever libp2p raises is a failed call
+        except Exception as error:  # noqa: BLE001 - any exception of libp2p is a failed call
             answer = pack(Kind.FAILURE, number, f"{type(error).__name__}: {error}"[:500])
         await self._to_send.send(answer)
 

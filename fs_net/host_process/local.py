@@ -1,4 +1,7 @@
-"""Peers on the same network, by multicast DNS."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Peers in the same local network, found by multicast DNS."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +15,13 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import ProtocolLookupError
 
 _FINGERPRINT = 10  # digits: with "p2p-" before them, DNS-SD allows 15 characters (RFC 6763, 7.2)
-_UNSPECIFIED = {"ip4": "0.0.0.0", "ip6": "::"}  # noqa: S104 - compared with, not bound
+_UNSPECIFIED = {"ip4": "0.0.0.0", "ip6": "::"}  # noqa: S104 - only compared, never bound
 
 
 def dialable(addresses: list[Multiaddr]) -> list[Multiaddr]:
-    """Addresses with those of the interfaces in the place of 0.0.0.0 and ::.
+    """Replace 0.0.0.0 and :: by the addresses of the interfaces.
 
-    libp2p announces the unspecified address as it was bound, which nobody can dial.
+    libp2p announces the unspecified address that it has bound, which nobody can dial.
     """
     found: list[Multiaddr] = []
     for address in addresses:
@@ -35,7 +38,7 @@ def dialable(addresses: list[Multiaddr]) -> list[Multiaddr]:
 def find_local_peers(
     host: BasicHost, network: bytes, on_peer: Callable[[PeerInfo], None]
 ) -> MDNSDiscovery:
-    """Announce this node, and tell of others; ``on_peer`` is called from another thread."""
+    """Announce this peer and report others; ``on_peer`` is called from another thread."""
     peerDiscovery.register_peer_discovered_handler(on_peer)
     addresses = dialable(host.get_transport_addrs())
     discovery = create_mdns_discovery(

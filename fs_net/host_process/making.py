@@ -1,4 +1,7 @@
-"""The libp2p host itself: what it speaks, and its limits."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Makes the libp2p host: its protocols and its limits."""
 
 from pathlib import Path
 from typing import cast
@@ -23,7 +26,7 @@ from fs_net.host_process.yamux import BoundedYamux, bound_yamux
 
 
 def make_host(settings: Settings, folder: Path, peers: PeerStore) -> BasicHost:
-    """Not listening yet; what ``identity.load_identity`` raises."""
+    """Make a host that does not listen yet; raises what ``identity.load_identity`` raises."""
     most = settings.max_connections
     key_pair = identity.load_identity(folder)
     bound_yamux()
@@ -32,13 +35,13 @@ def make_host(settings: Settings, folder: Path, peers: PeerStore) -> BasicHost:
         new_host(
             key_pair=key_pair,
             peerstore_opt=peers,
-            # The defaults also speak in plain text, to whoever claims to be anybody.
+            # The defaults also accept plain text, in which a peer can claim any identity.
             sec_opt={NOISE_ID: NoiseTransport(key_pair, create_new_x25519_key_pair().private_key)},
             listen_addrs=[Multiaddr(each) for each in settings.listen],
             enable_quic=any("/quic" in each for each in settings.listen),
-            muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},  # and no Mplex, which bounds nothing
+            muxer_opt={TProtocol(YAMUX_ID): BoundedYamux},  # no Mplex, because it bounds nothing
             addrs_factory=dialable,
-            # Both have a say: the default of either refuses beyond some 250.
+            # Both limits apply, and the default of each is about 250 connections.
             connection_config=ConnectionConfig(
                 max_connections=most,
                 min_connections=0,

@@ -1,8 +1,11 @@
-"""The gossip mesh, in which some places are ours to give.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Whoever asks may join a mesh, and a crowd that asks leaves nobody else in it: whom it surrounds
-hears what it lets through.  So a mesh that is full takes nobody who asks, and full nodes that we
-chose (of the settings, or dialled by the program) always have a place.
+"""The gossip mesh, in which some slots are ours to give.
+
+Any peer may ask to join a mesh. A crowd of attackers could fill it, and then decide what we hear.
+So a full mesh refuses newcomers. But full nodes that we chose always get a slot: those in the
+settings, and those that the program dialled.
 """
 
 from collections import defaultdict
@@ -13,22 +16,22 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 
-_CHOSEN = 4  # places
+_CHOSEN = 4  # slots for chosen peers
 
 
 class GuardedRouter(GossipSub):
-    """GossipSub with places for peers that were chosen."""
+    """GossipSub with slots for chosen peers."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._chosen: dict[ID, None] = {}
 
     def choose(self, peer: ID) -> None:
-        """Give the peer a place whenever it is there, as far as there are some."""
+        """Give the peer a slot whenever it is connected, while there are slots for chosen peers."""
         self._chosen.setdefault(peer)
 
     async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
-        """As in GossipSub, but a full mesh takes chosen peers alone."""
+        """Handle a request to join as GossipSub does, but add only chosen peers to a full mesh."""
         topic = graft_msg.topicID
         members = self.mesh.get(topic, set())
         is_full = len(members) >= self.degree_high and sender_peer_id not in members
@@ -38,7 +41,7 @@ class GuardedRouter(GossipSub):
             await super().handle_graft(graft_msg, sender_peer_id)
 
     def mesh_heartbeat(self) -> tuple[defaultdict[ID, list[str]], defaultdict[ID, list[str]]]:
-        """As in GossipSub, and chosen peers that are there come in."""
+        """Do what GossipSub does, and add connected chosen peers to the mesh."""
         to_graft, to_prune = super().mesh_heartbeat()
         for topic, members in self.mesh.items():
             for peer in self._present(topic):
@@ -53,7 +56,7 @@ class GuardedRouter(GossipSub):
         return [peer for peer in pruned if peer not in kept][:num_to_prune]
 
     def _present(self, topic: str) -> Iterable[ID]:
-        """Chosen peers that subscribe to a topic, as many as have a place."""
+        """Return the chosen peers that subscribe to a topic, up to the number of their slots."""
         assert self.pubsub is not None
         there = self.pubsub.peer_topics.get(topic, set())
         return [peer for peer in self._chosen if peer in there and not self._shunned(peer, topic)][

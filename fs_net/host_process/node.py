@@ -1,4 +1,7 @@
-"""A libp2p host with everything around it that a node of ours needs."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Our network process's peer: a libp2p host and everything around it."""
 
 import contextlib
 from collections import Counter
@@ -34,18 +37,18 @@ from fs_net.host_process.streams import Streams
 
 _BAN = 600.0  # s
 _MAX_BANNED = 4096
-_JUDGEMENT = 2.0  # s that the program has to judge gossip
-_ANSWER = 8.0  # s that it has to answer a question
-_PACE = 0.005  # s between publications: queues of 32 overflow otherwise
+_JUDGEMENT = 2.0  # s for the program to judge gossip
+_ANSWER = 8.0  # s for the program to answer a question
+_PACE = 0.005  # s between publications, so that queues of 32 do not overflow
 _UPKEEP = 30.0  # s
 _DHT_UPKEEP = 2.0  # s
-_KNOWN_DIALLED = 16  # peers of the last run
-_BOOTSTRAP = 5.0  # s between looks whether those of the settings are connected
+_KNOWN_DIALLED = 16  # peers of the last run that are dialled again
+_BOOTSTRAP = 5.0  # s between checks that the full nodes in the settings are connected
 _MAX_ADDRESSES = 8  # of one peer
 
 
 class Node:
-    """Made, then run; its methods are what the program may call."""
+    """Create it, then enter ``running``; ``methods`` are the calls that the program may make."""
 
     def __init__(self, settings: Settings, link: Link) -> None:
         self._settings, self._link = settings, link
@@ -56,13 +59,13 @@ class Node:
         peers.kept = self._kept
         guards.guard_streams(self.host, self.caught)
         guards.bound_quic()
-        self.door = Door(self.host, settings.max_per_place)
+        self.door = Door(self.host, settings.max_per_source)
         self.router = guards.gossip_router()
         self.gossip = GuardedPubsub(self.host, self.router, self._judge)
         self.streams = Streams(self.host, self._on_message, self._on_question)
         self.sessions = Sessions(self.host, self._on_session)
         self.dht = Dht(self.host, settings.network, is_server=settings.is_full_node)
-        # Who listens nowhere is a client, which needs no more than the circuit.
+        # A peer that listens nowhere is a client, and a client needs only the circuit.
         is_client = not settings.listen
         self.relay = Relay(self.host, relays=settings.is_full_node, punches=not is_client)
         if is_client:
@@ -70,14 +73,14 @@ class Node:
             network.connection_gate = ClientGate((*settings.bootstrap, *settings.named))
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
-        self._listed: list[bytes] = []  # as far as they were told
+        self._listed: list[bytes] = []  # the keys of calls to ``list_keys`` so far
         self._dials: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
-        self._found: set[ID] = set()  # on the local network
+        self._found: set[ID] = set()  # peers in the local network
         self.host.get_network().register_notifee(_Watcher(self))
 
     @property
     def methods(self) -> dict[str, Method]:
-        """What the program may call, by name."""
+        """The methods that the program may call, by name."""
         return {
             "info": self.info,
             "connect": self.connect,
@@ -103,7 +106,7 @@ class Node:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Listen, join, and look after everything until the end of the block."""
+        """Listen, join the network, and run all services until the end of the block."""
         listen = [Multiaddr(each) for each in self._settings.listen]
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.host.run(listen_addrs=listen))
@@ -113,7 +116,7 @@ class Node:
             await self.relay.start(stack)
             nursery = await stack.enter_async_context(trio.open_nursery())
             if self._settings.is_full_node:
-                # Providers publish without subscribing: only full nodes mesh.
+                # Only full nodes form the mesh; providers never subscribe.
                 for topic in self._settings.topics:
                     subscription = await self.gossip.subscribe(topic)
                     nursery.start_soon(_discard, subscription)
@@ -129,7 +132,7 @@ class Node:
             nursery.cancel_scope.cancel()
 
     async def info(self) -> dict[str, Any]:
-        """Who and where this node is, and what it counted."""
+        """Return this peer's id, addresses, connections and counters."""
         return {
             "peer": self.host.get_id().to_bytes(),
             "addresses": [str(each) for each in self.host.get_addrs()],
@@ -151,7 +154,7 @@ class Node:
         }
 
     async def connect(self, address: str, deadline: float) -> bytes:
-        """Dial ``…/p2p/…``, wherever the peer was before; the peer's id."""
+        """Dial ``…/p2p/…`` even if the peer was known at other addresses; return the peer's id."""
         peer = info_from_p2p_addr(Multiaddr(address))
         self.router.choose(peer.peer_id)
         with trio.fail_after(deadline):
@@ -163,35 +166,35 @@ class Node:
             await self.host.disconnect(ID(peer))
 
     async def ban(self, peer: bytes) -> None:
-        """Close its connections, and those that it opens within ten minutes."""
+        """Close all connections of a peer, and refuse new ones for ten minutes."""
         if len(self._banned) >= _MAX_BANNED:
             del self._banned[min(self._banned, key=lambda each: self._banned[each])]
         self._banned[ID(peer)] = trio.current_time() + _BAN
         await self.disconnect(peer)
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Gossip it, not faster than queues take it."""
+        """Send gossip, but no faster than the queues take it."""
         async with self._pace:
             await self.gossip.publish(topic, data)
             await trio.sleep(_PACE)
 
     async def send(self, peer: bytes, message: bytes, deadline: float) -> None:
-        """A message on the stream to a peer, which is opened where there is none."""
+        """Send a message on the stream to a peer, and open the stream if there is none."""
         with trio.fail_after(deadline):
             await self.streams.send(ID(peer), message)
 
     async def ask(self, peer: bytes, question: bytes, deadline: float) -> bytes:
-        """A question to a peer, and its answer."""
+        """Ask a peer a question and return its answer."""
         with trio.fail_after(deadline):
             return await self.streams.ask(ID(peer), question)
 
     async def find_peer(self, peer: bytes, deadline: float) -> list[str]:
-        """Where the DHT says that a peer can be dialled."""
+        """Return the addresses that the DHT has for a peer."""
         found = await self.dht.find_peer(ID(peer), deadline)
         return [f"{each}/p2p/{found.peer_id}" for each in found.addrs] if found else []
 
     async def find_full_nodes(self, deadline: float) -> list[tuple[bytes, list[str]]]:
-        """Full nodes that the DHT knows, each once."""
+        """Return the full nodes that the DHT knows, each once."""
         found = await self.dht.find_providers(FULL_NODES, deadline)
         return [
             (each.peer_id.to_bytes(), [_with_peer(address, each.peer_id) for address in each.addrs])
@@ -199,7 +202,7 @@ class Node:
         ]
 
     async def connected_full_nodes(self) -> list[tuple[bytes, list[str]]]:
-        """Connected peers that mesh on our topics, as full nodes do, and where they listen."""
+        """Return connected peers in the mesh of our topics, and their addresses."""
         store, found = self.host.get_peerstore(), []
         subscribed = set[ID]().union(
             *(self.gossip.peer_topics.get(topic, ()) for topic in self._settings.topics)
@@ -207,24 +210,27 @@ class Node:
         for peer in subscribed.intersection(self.host.get_connected_peers()):
             try:
                 addresses = [f"{each}/p2p/{peer}" for each in store.addrs(peer)]
-            except PeerStoreError:  # not identified yet
+            except PeerStoreError:  # the peer is not identified yet
                 addresses = []
             found.append((peer.to_bytes(), addresses[:_MAX_ADDRESSES]))
         return found
 
     async def list_keys(self, node_keys: bytes, more: bool) -> None:
-        """Store records of these node keys alone; 32 bytes each, in as many calls as it takes."""
+        """Store only records of these node keys; the last of several calls has ``more`` unset.
+
+        ``node_keys`` are the keys of 32 bytes, one after another.
+        """
         self._listed += [node_keys[at : at + 32] for at in range(0, len(node_keys), 32)]
         if not more:
             self.dht.list_keys(self._listed)
             self._listed = []
 
     async def reserve(self, relay: bytes, deadline: float) -> bool:
-        """Be reachable through a connected full node."""
+        """Ask a connected full node to relay circuits to us."""
         return await self.relay.reserve(ID(relay), deadline)
 
     async def dial_circuit(self, address: str, deadline: float, punch: bool = True) -> bool:
-        """Connect through a full node; whether a direct connection came of it."""
+        """Connect through a full node; return whether a direct connection followed."""
         circuit = Multiaddr(address)
         peer = info_from_p2p_addr(circuit).peer_id
         return await self.relay.dial(circuit, peer, deadline, punch=punch)
@@ -262,7 +268,7 @@ class Node:
             nursery.start_soon(self._dial, peer)
 
     async def _connect(self, peer: PeerInfo) -> None:
-        """Where nobody dials that peer already with other addresses."""
+        """Dial a peer, unless it is connected; dials to the same peer wait for one another."""
         async with self._dials.setdefault(peer.peer_id, trio.Lock()):
             if peer.peer_id not in self.host.get_connected_peers():
                 await guards.dial(self.host, peer)
@@ -271,11 +277,11 @@ class Node:
         try:
             with trio.move_on_after(10):
                 await self._connect(peer)
-        except Exception as error:  # noqa: BLE001 - libp2p raises what its transports raise
+        except Exception as error:  # noqa: BLE001 - libp2p passes on any error of its transports
             self.caught[f"dial: {type(error).__name__}"] += 1
 
     async def _keep_up(self) -> None:
-        """Dial those of the last run, drop those that must not be there, remember who is."""
+        """Dial peers of the last run; then keep banning graylisted peers and saving others."""
         for peer, addresses in identity.load_peers(self._folder)[:_KNOWN_DIALLED]:
             await self._dial(PeerInfo(ID(peer), [Multiaddr(each) for each in addresses]))
         while True:
@@ -290,14 +296,14 @@ class Node:
             await trio.sleep(_UPKEEP)
 
     async def _fill_dht(self) -> None:
-        """Connected peers that serve the DHT; by itself it learns only of who asks it."""
+        """Add connected peers to the DHT, which by itself learns only of peers that ask it."""
         while True:
             for peer in self.dht.connected():
                 await self.dht.service.add_peer(peer)
             await trio.sleep(_DHT_UPKEEP)
 
     async def _keep_bootstrap(self) -> None:
-        """Dial those that must be there."""
+        """Keep the full nodes in the settings connected."""
         peers = [info_from_p2p_addr(Multiaddr(each)) for each in self._settings.bootstrap]
         for each in peers:
             self.router.choose(each.peer_id)
@@ -308,23 +314,23 @@ class Node:
             await trio.sleep(_BOOTSTRAP)
 
     def remember(self) -> None:
-        """Write down where connected peers listen."""
+        """Save the addresses of connected peers."""
         store, peers = self.host.get_peerstore(), []
         for peer in self.host.get_connected_peers():
-            with contextlib.suppress(PeerStoreError):  # where it has none any more
+            with contextlib.suppress(PeerStoreError):  # the store has no addresses any more
                 peers.append((peer.to_bytes(), [str(each) for each in store.addrs(peer)]))
         if peers:
             identity.save_peers(self._folder, peers)
 
     def _kept(self) -> Iterable[ID]:
-        """Peers that must not be forgotten."""
+        """Yield the peers that must not be forgotten."""
         yield self.host.get_id()
         yield from self.host.get_connected_peers()
         yield from self.dht.service.routing_table.get_peer_ids()
 
 
 class _Watcher(INotifee):
-    """Turns away who is banned, and forgets who is gone."""
+    """Refuses banned peers, and forgets peers that are gone."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -350,12 +356,12 @@ class _Watcher(INotifee):
 
 
 def _with_peer(address: Multiaddr, peer: ID) -> str:
-    """As it can be dialled: the DHT has it with or without its end."""
+    """Append ``/p2p/…`` to an address if it is missing, so that it can be dialled."""
     text = str(address)
     return text if text.endswith(f"/p2p/{peer}") else f"{text}/p2p/{peer}"
 
 
 async def _discard(subscription: Any) -> None:
-    """What gossip brought was judged already; its queue must not fill up."""
+    """Empty the queue of gossip, which was judged already."""
     while True:
         await subscription.get()

@@ -1,7 +1,10 @@
-"""Whom libp2p knows: bounded, and never without ourselves.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The library's own store makes room by forgetting who has no address.  That is we, and our key with
-us: whoever names a thousand peers in an answer of the DHT ends our signing.
+"""The peers that libp2p knows: their number is bounded, and ourselves are never forgotten.
+
+The library's own store makes room by forgetting peers without addresses. One of them is ourselves,
+with our key. So an attacker that names a thousand peers in a DHT answer would stop us from signing.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,12 +12,12 @@ from collections.abc import Callable, Iterable
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
 
-MOST = 4000  # peers, until some are forgotten
-STRANGERS = 1000  # of those who need not be kept, heard of last
+MOST = 4000  # peers; if there are more, some are forgotten
+STRANGERS = 1000  # strangers that stay then, the last heard of
 
 
 class Peers(PeerStore):
-    """Forgets strangers, the first known first."""
+    """Forgets strangers, the longest known first."""
 
     def __init__(self) -> None:
         super().__init__(max_peers=MOST)

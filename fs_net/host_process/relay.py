@@ -1,6 +1,9 @@
-"""Circuits through full nodes, for who sits behind a NAT, and the way out of them.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Over TCP two peers behind NATs get a direct connection; over QUIC the circuit remains.
+"""Circuits through full nodes for peers behind a NAT, and hole punching to get off them.
+
+Over TCP, two peers behind NATs get a direct connection. Over QUIC the circuit stays.
 """
 
 import time
@@ -24,17 +27,17 @@ from multiaddr import Multiaddr
 
 _LIMITS = RelayLimits(
     duration=3600,  # s
-    data=16 << 20,  # bytes: for negotiation, not for a tunnel
+    data=16 << 20,  # bytes: enough for negotiation, not for a tunnel
     max_circuit_conns=64,
     max_reservations=128,
 )
 
 
 class Relay:
-    """Relays where this is a full node, and is relayed where it is not.
+    """Relays for others if this is a full node; otherwise others relay for us.
 
-    Without ``punches`` no direct connection is made of a circuit: the other side would have us dial
-    whatever addresses it names.
+    Without ``punches``, a circuit never leads to a direct connection. The other side could
+    otherwise make us dial any address that it names.
     """
 
     def __init__(self, host: IHost, *, relays: bool, punches: bool) -> None:
@@ -47,25 +50,25 @@ class Relay:
         host.set_stream_handler(STOP_PROTOCOL_ID, self._protocol._handle_stop_stream)
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """Run for as long as ``stack`` is open."""
+        """Run until ``stack`` closes."""
         for service in (self._protocol, self._punch):
             if service is not None:
                 await stack.enter_async_context(background_trio_service(service))
 
     async def reserve(self, relay: ID, deadline: float) -> bool:
-        """Ask a connected full node to pass circuits on to us."""
+        """Ask a connected full node to relay circuits to us."""
         discovery = self._transport.discovery
         with trio.move_on_after(deadline):
-            # Full nodes relay.  Discovery would ask what is known of this one, and where it was not
-            # identified yet remember for good that it does not.
+            # Every full node relays. If this one is not identified yet, libp2p's discovery would
+            # decide for good that it does not, so we tell discovery.
             discovery._discovered_relays[relay] = RelayInfo(relay, time.time(), time.time())
             return bool(await discovery.make_reservation(relay))
         return False
 
     async def dial(self, address: Multiaddr, peer: ID, deadline: float, *, punch: bool) -> bool:
-        """Connect over ``…/p2p-circuit/p2p/…``; whether a direct connection came of it.
+        """Connect over ``…/p2p-circuit/p2p/…``; return whether a direct connection followed.
 
-        Without ``punch`` that is not waited for; it may come later.
+        Without ``punch`` the call does not wait for a direct connection, which may follow later.
         """
         with trio.fail_after(deadline):
             await self._transport.dial(address)

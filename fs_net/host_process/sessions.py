@@ -1,7 +1,10 @@
-"""Sessions: bytes both ways on a libp2p stream, as many as the program asks for.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The program reads by asking, one call at a time, so that what it does not take stays with the peer:
-Yamux's window fills, and nothing gathers on the bridge.  Each write ends once the stream took it.
+"""Sessions: bytes in both directions on a libp2p stream, as fast as the program reads.
+
+The program reads by one call at a time. So bytes that it does not take stay with the peer: Yamux's
+window fills, and nothing gathers on the bridge. Each write ends when the stream has taken it.
 """
 
 import contextlib
@@ -26,11 +29,11 @@ from fs_net.host_process.guards import reset
 
 SESSION = TProtocol("/flowshield/session/1")
 
-_OF_ONE_PEER, _INCOMING, _OPENED = 4, 256, 64  # sessions
-_SILENCE = 600.0  # s without a byte either way; whoever is served says something every minute
+_OF_ONE_PEER, _INCOMING, _OPENED = 4, 256, 64  # sessions: of a peer, incoming, opened by us
+_SILENCE = 600.0  # s without a byte in either direction; a client in service speaks each minute
 _STALL = 30.0  # s for a chunk that the peer does not read
-_AGAIN = 0.5  # s until a stream is tried once more
-_FAREWELL = 2.0  # s for the peer to end it too
+_AGAIN = 0.5  # s until the second try to open a stream
+_FAREWELL = 2.0  # s for the peer to end its direction too
 
 OnSession = Callable[[bytes, int], Awaitable[bool]]
 
@@ -39,7 +42,7 @@ OnSession = Callable[[bytes, int], Awaitable[bool]]
 class _Session:
     stream: INetStream
     is_incoming: bool
-    last: float  # s, of trio's clock: a byte passed
+    last: float  # s of trio's clock, when the last byte passed
     ended: trio.Event = field(default_factory=trio.Event)
     reading: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -49,21 +52,21 @@ class _Session:
 
 
 class Sessions:
-    """Takes sessions and opens them; the program knows each by a number."""
+    """Accepts and opens sessions; the program knows each by a number."""
 
     def __init__(self, host: IHost, on_session: OnSession) -> None:
-        """``on_session`` says whether the program takes it."""
+        """``on_session`` returns whether the program takes the session."""
         self._host, self._on_session = host, on_session
         self._sessions: dict[int, _Session] = {}
         self.refused: Counter[str] = Counter()
         host.set_stream_handler(SESSION, self._take)
 
     async def open(self, peer: bytes, deadline: float) -> int:
-        """A session with a connected peer; its number."""
+        """Open a session with a connected peer; return its number."""
         if sum(not each.is_incoming for each in self._sessions.values()) >= _OPENED:
             raise RuntimeError("too many sessions are open")
         if ID(peer) not in self._host.get_connected_peers():
-            # Or else whatever addresses it told of itself would be dialled.
+            # Otherwise libp2p would dial any address that the peer claims to have.
             raise RuntimeError("no connection to the peer")
         with trio.fail_after(deadline):
             try:
@@ -74,7 +77,7 @@ class Sessions:
         return self._add(stream, is_incoming=False)[0]
 
     async def read(self, number: int) -> bytes:
-        """Some bytes, or none where the peer has ended; one reader at a time."""
+        """Return some bytes, or none after the peer's end; only one reader at a time."""
         session = self._sessions[number]
         with trio.CancelScope() as session.reading:
             try:
@@ -86,7 +89,7 @@ class Sessions:
         raise EOFError("the session ended")
 
     async def write(self, number: int, data: bytes) -> None:
-        """Ends when the stream took it; where the peer does not read, the session is over."""
+        """Wait until the stream has taken the data; the session ends if the peer does not read."""
         session = self._sessions[number]
         try:
             with trio.fail_after(_STALL):
@@ -98,24 +101,24 @@ class Sessions:
         session.last = trio.current_time()
 
     async def close(self, number: int) -> None:
-        """End it when all is sent."""
+        """End the session when all data is sent."""
         session = self._sessions.get(number)
         if session is None:
             return
         with trio.move_on_after(_FAREWELL):
-            with contextlib.suppress(Exception):  # where the peer has ended it first
+            with contextlib.suppress(Exception):  # the peer may have ended the session first
                 await session.stream.close()
                 while await session.stream.read(SESSION_CHUNK):
                     pass
-        await self._end(number)  # Yamux closes our direction alone
+        await self._end(number)  # close() has closed our direction only
 
     async def abort(self, number: int) -> None:
-        """End it at once."""
+        """End the session at once."""
         if number in self._sessions:
             await self._end(number)
 
     async def end_silent(self) -> None:
-        """End those on which nothing passed for long; to be called now and then."""
+        """End the sessions on which nothing passed for long; call this now and then."""
         before = trio.current_time() - _SILENCE
         for number in [each for each, session in self._sessions.items() if session.last < before]:
             self.refused["silent"] += 1
@@ -137,11 +140,11 @@ class Sessions:
             await self._end(number)
 
     def _add(self, stream: INetStream, *, is_incoming: bool) -> tuple[int, _Session]:
-        # At random, so that it is none that a process before this one gave.
+        # It is random, so that it differs from the numbers of an earlier process.
         number = secrets.randbits(63)
         muxed = cast(NetStream, stream).muxed_stream
         if isinstance(muxed, QUICStream):
-            muxed.READ_TIMEOUT = math.inf  # silence is ours to judge; it resets after 30 s
+            muxed.READ_TIMEOUT = math.inf  # libp2p would reset after 30 s; ``end_silent`` decides
         session = self._sessions[number] = _Session(stream, is_incoming, trio.current_time())
         return number, session
 

@@ -1,7 +1,10 @@
-"""Two protocols of our own on libp2p's streams: messages one after another, and one question.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Messages are the path of a provider's heartbeats to a few full nodes: nobody forwards them.  Both
-bound what a peer may send, how long it may take over it, and how many streams it may hold.
+"""Our two protocols on libp2p streams: a series of messages, and one question with its answer.
+
+Messages carry a provider's heartbeats to a few full nodes, and nobody forwards them. Both protocols
+bound what a peer may send, how long it may take, and how many streams it may hold.
 """
 
 from collections import Counter
@@ -23,8 +26,8 @@ MAX_MESSAGE = 1024  # bytes
 MAX_QUESTION = 64 * 1024
 _HEADER = 4
 _READ = 4096  # bytes
-_STREAMS_EACH = 2  # of one peer and protocol
-_STREAMS = 4096  # of all
+_STREAMS_EACH = 2  # open streams of one peer and protocol
+_STREAMS = 4096  # open streams of all peers
 _SILENCE = 60.0  # s between messages; a heartbeat comes every 5
 _PATIENCE = 10.0  # s for one message that has begun, or for a whole question
 _RATE, _BURST = 20.0, 100.0  # messages a second of one peer
@@ -34,7 +37,7 @@ OnQuestion = Callable[[bytes, bytes], Awaitable[bytes]]
 
 
 class Streams:
-    """Serves both protocols, and speaks them."""
+    """Serves both protocols, and uses them to reach other peers."""
 
     def __init__(self, host: IHost, on_message: OnMessage, on_question: OnQuestion) -> None:
         self._host, self._on_message, self._on_question = host, on_message, on_question
@@ -46,7 +49,7 @@ class Streams:
         host.set_stream_handler(QUESTION, self._bounded(QUESTION, self._answer))
 
     async def send(self, peer: ID, message: bytes) -> None:
-        """One message; the stream is kept.  Whatever goes wrong is raised, and closes it."""
+        """Send one message, and keep the stream; any error closes the stream and is raised."""
         stream = self._outgoing.pop(peer, None) or await self._host.new_stream(peer, [MESSAGES])
         try:
             await stream.write(_framed(message))
@@ -58,7 +61,7 @@ class Streams:
             await reset(previous)
 
     async def ask(self, peer: ID, question: bytes) -> bytes:
-        """One question, one answer; EOFError where there is none."""
+        """Ask one question and return the answer; raises EOFError if none comes."""
         stream = await self._host.new_stream(peer, [QUESTION])
         try:
             await stream.write(_framed(question))
@@ -70,7 +73,7 @@ class Streams:
         return answer
 
     def forget(self, peer: ID) -> None:
-        """The peer is gone, and the stream to it."""
+        """Forget the stream to a peer that is gone."""
         self._outgoing.pop(peer, None)
 
     def _bounded(
@@ -126,7 +129,7 @@ class Streams:
 
 
 class TooLong(Exception):
-    """A frame that is longer than its protocol allows."""
+    """The frame is longer than its protocol allows."""
 
 
 def _framed(message: bytes) -> bytes:
@@ -141,12 +144,12 @@ class _Frames:
         self._held = bytearray()
 
     async def wait(self) -> None:
-        """Until a frame has begun; EOFError where the stream ended."""
+        """Wait until a frame has begun; raises EOFError if the stream ended."""
         while not self._held:
             await self._read()
 
     async def next(self) -> bytes:
-        """A whole frame; TooLong as soon as one says that it is, EOFError where none comes."""
+        """Return a whole frame; TooLong if its header claims too much, EOFError if none comes."""
         length = int.from_bytes(await self._take(_HEADER), "big")
         if length > self._most:
             raise TooLong(f"{length} bytes")
@@ -160,7 +163,7 @@ class _Frames:
         return taken
 
     async def _read(self) -> None:
-        # Over QUIC, what came together with the end is there only after the end was told.
+        # Over QUIC, the first read can report the end although data came together with it.
         read = await self._read_once() or await self._read_once()
         if not read:
             raise EOFError("the stream ended")

@@ -1,7 +1,10 @@
-"""Yamux that holds a peer to what it may send.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-py-libp2p only logs that a peer exceeds its window, and keeps what a stream that was reset had
-received for another minute: one connection fills a gigabyte in seconds.
+"""A Yamux that limits what a peer may send.
+
+py-libp2p only logs if a peer exceeds its window. It also keeps the data of a reset stream for
+another minute. So one connection could fill a gigabyte in seconds.
 """
 
 import trio
@@ -13,20 +16,20 @@ MOST_HELD = 1 << 20  # bytes of one connection that wait to be read
 
 
 def bound_yamux() -> None:
-    """Let this process's connections be bounded; the library names its class where it makes one.
+    """Bound the connections of this process, because the library names its own class in one place.
 
-    Windows stay as they are: reading would let them grow to 16 MiB each.
+    Windows keep their size: otherwise reading would let each grow to 16 MiB.
     """
     yamux.MAX_WINDOW_SIZE = yamux.DEFAULT_WINDOW_SIZE
     muxer_multistream.Yamux = BoundedYamux  # type: ignore[attr-defined]
 
 
 class TooMuchHeld(trio.TooSlowError):
-    """The peer sent more than is read; Yamux passes no other kind on."""
+    """The peer sent more than is read; Yamux passes no other kind of error on."""
 
 
 class BoundedYamux(Yamux):
-    """Ends a connection on which too much waits, and forgets what nobody will read."""
+    """Ends a connection on which too much waits, and drops data that nobody will read."""
 
     async def _read_data_body(self, length: int) -> bytes:
         if sum(map(len, self.stream_buffers.values())) + length > MOST_HELD:

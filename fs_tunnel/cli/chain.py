@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel chain dev``: a chain of one's own, to try the market without money."""
 
 import asyncio
@@ -34,24 +37,24 @@ _NAMES = ("deployer", "owner", "provider", "client")
 
 @click.group()
 def chain() -> None:
-    """A chain of your own, for development."""
+    """Run a development chain of your own."""
 
 
 @chain.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any.")
 @click.option(
-    "--address", default="127.0.0.1", show_default=True, help="Another one than loopback, in a lab."
+    "--port", type=click.IntRange(0, 65535), default=0, help="TCP port; 0 takes any free one."
 )
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where keys and settings are written, and stay; else they go when the chain ends.",
+    help="Folder to keep keys and settings in. Default: a temporary one.",
 )
 @json_option
 def dev(port: int, address: str, directory: Path | None, as_json: bool) -> None:
-    """Run a chain with the contracts and with funded accounts, until Ctrl-C.
+    """Run a chain with the contracts and four funded accounts.
 
-    Its money is worth nothing, and all is forgotten when it ends.
+    Its money is worth nothing. The chain runs until Ctrl-C, and forgets everything then.
     """
     # Before there are threads, so that all inherit it, and the wait below gets the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

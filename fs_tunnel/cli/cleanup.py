@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel cleanup``: undo what crashed tunnels left behind."""
 
 import click
@@ -8,15 +11,15 @@ from fs_tunnel.privileges import require_net_admin
 
 @click.command()
 def cleanup() -> None:
-    """Undo all that tunnels without an engine have changed; those that are up stay up.
+    """Clean up after tunnels that crashed.
 
-    After that, what a full tunnel had closed is open. It is what a service manager calls when an
-    engine has ended, whatever it ended of.
+    Tunnels that are up stay up. A full tunnel that crashed had closed this host's network; cleanup
+    opens it again. Service managers call cleanup after an engine has ended.
     """
     require_net_admin("fs-tunnel cleanup")
     nothing = True
     for name in clean_up():
         nothing = False
-        click.echo(f"{name}: what it left behind is undone")
+        click.echo(f"{name}: cleaned up")
     if nothing:
-        click.echo("nothing was left behind")
+        click.echo("nothing to clean up")

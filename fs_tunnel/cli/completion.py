@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel completion``: let a shell complete verbs, options, files and names of tunnels."""
 
 import click
@@ -10,7 +13,7 @@ from fs_tunnel.settings import CONFIG_DIRECTORIES
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL.
+    """Print the completion script for a shell.
 
     For bash: fs-tunnel completion bash > /etc/bash_completion.d/fs-tunnel
     """

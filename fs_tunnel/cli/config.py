@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel config``: look at a tunnel's file before it is used."""
 
 from pathlib import Path
@@ -13,13 +16,13 @@ from fs_tunnel.console.text import warn
 
 @click.group()
 def config() -> None:
-    """Check a file, or show it as a QR code."""
+    """Check a tunnel's file, or show it as a QR code."""
 
 
 @config.command()
 @click.argument("conf", shell_complete=complete_conf)
 def check(conf: str) -> None:
-    """Say whether CONF can be used, or else what is wrong in which line."""
+    """Check CONF, and name the line and key of a mistake."""
     parsed = settings.read(conf)
     warning = permission_warning(Path(parsed.source))
     if warning is not None:
@@ -31,17 +34,20 @@ def check(conf: str) -> None:
 @click.option(
     "--png",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a picture, which only you can read, instead of the terminal.",
+    help="Write a picture that only you can read, instead of drawing in the terminal.",
 )
 @click.argument("conf", shell_complete=complete_conf)
 def qr(png: Path | None, conf: str) -> None:
-    """Show CONF as a QR code, which WireGuard's apps read. It holds the private key."""
+    """Show CONF as a QR code for the WireGuard app.
+
+    The code holds the private key.
+    """
     code = qr_code(render(settings.read(conf)))
     if png is None:
         show(code)
         return
     write_picture(code, png, "png")
-    click.echo(f"{png} holds the private key: delete it once it was read")
+    click.echo(f"{png} holds the private key; delete it once your phone has read it")
 
 
 def _summary(parsed: TunnelConfig) -> str:

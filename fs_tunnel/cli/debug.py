@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel debug``: what a report of a defect needs."""
 
 import secrets
@@ -14,7 +17,7 @@ from fs_tunnel.privileges import require_root
 
 @click.group()
 def debug() -> None:
-    """Gather what a report of a defect needs."""
+    """Collect what a bug report needs."""
 
 
 @debug.command()
@@ -22,16 +25,16 @@ def debug() -> None:
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to this file instead of one that is named by the time.",
+    help="File to write. Default: a name made from the time.",
 )
 def bundle(output: Path | None) -> None:
-    """Write a redacted diagnosis of this host and its tunnels, as a .tar.gz that only you can read.
+    """Write a redacted report about this host and its tunnels.
 
-    Private and pre-shared keys are not even looked at. Public keys, addresses and names of hosts
-    are replaced by pseudonyms, which are other ones in every bundle.
+    The report is a .tar.gz that only you can read. It never holds private or pre-shared keys.
+    Public keys, addresses and host names are replaced by pseudonyms, which differ in every bundle.
     """
     require_root("fs-tunnel debug bundle")
     folder = f"fs-tunnel-debug-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     path = output or Path(f"{folder}.tar.gz")
     write_privately(path, pack(gather(), key=secrets.token_bytes(32), folder=folder))
-    click.echo(f"{path} is written: look through it before you send it")
+    click.echo(f"{path} is written; look through it before you send it")

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-wg [-f] IFNAME``: the bare engine, with wireguard-go's command line.
 
 It returns once the TUN and the UAPI socket exist; ``wg`` and ``ip`` do the rest.
@@ -32,14 +35,14 @@ _LEVELS = {
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to stderr.")
 @version_option
 @click.argument("ifname")
 def fs_wg(foreground: bool, ifname: str) -> None:
-    """Create the WireGuard interface IFNAME, to be configured by wg(8) and ip(8).
+    """Create the WireGuard interface IFNAME; configure it with wg(8) and ip(8).
 
-    LOG_LEVEL is one of verbose, info, error (the default) and silent. FS_TUNNEL_LOG=json makes the
-    log a JSON object a line.
+    Set LOG_LEVEL to verbose, info, error (the default) or silent. With FS_TUNNEL_LOG=json each
+    line of the log is a JSON object.
     """
     _set_up_logging(foreground, ifname)
     # A signal that comes before the engine can handle it waits, so that no socket is left behind.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel fullnode``: gather what providers say, and tell it to whoever asks."""
 
 import asyncio
@@ -27,6 +30,7 @@ from fs_tunnel.cli.options.market_options import settings_options
 from fs_tunnel.cli.options.page_options import page_options
 from fs_tunnel.cli.options.params import json_option
 from fs_tunnel.console.amounts import SCHEMA
+from fs_tunnel.console.text import counted
 from fs_tunnel.linux.process import allow_files
 from fs_tunnel.linux.systemd import notify
 from fs_tunnel.roles.chain_view import ChainListings, Progress
@@ -41,18 +45,26 @@ _GARBAGE = 100_000  # objects more than before until it is looked for
 
 @click.command()
 @click.option(
-    "--database", metavar="URL", help="sqlite:///PATH or postgresql://HOST/NAME; a file in DIR."
+    "--database",
+    metavar="URL",
+    help="sqlite:///PATH or postgresql://HOST/NAME. Default: a file in --folder.",
 )
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where identity and database lie; ~/.local/share/flowshield/fullnode.",
+    help="Folder for identity and database. Default: ~/.local/share/flowshield/fullnode.",
 )
 @click.option(
-    "--listen", metavar="MULTIADDR", multiple=True, help="In place of those of the settings."
+    "--listen",
+    metavar="MULTIADDR",
+    multiple=True,
+    help="Listen here instead of where the settings say; repeatable.",
 )
 @click.option(
-    "--bootstrap", metavar="MULTIADDR", multiple=True, help="In place of those of the settings."
+    "--bootstrap",
+    metavar="MULTIADDR",
+    multiple=True,
+    help="Full node to start with, instead of those in the settings; repeatable.",
 )
 @page_options
 @settings_options
@@ -70,11 +82,13 @@ def fullnode(
     *,
     as_json: bool,
 ) -> None:
-    """Run a full node of the market, until Ctrl-C or SIGTERM. It needs no root.
+    """Run a full node: list providers for others.
 
-    It gathers what providers with a stake say of themselves, compares it with other full nodes,
-    and answers whoever looks for a tunnel. Nobody needs to trust it: all that it tells is signed
-    by the providers. With --api it does so over HTTP, too, and shows a page to people.
+    A full node gathers what staked providers publish about themselves. It compares that with other
+    full nodes, and answers clients that search. Nobody has to trust it, because providers sign
+    what it passes on. With --api it also serves an HTTP API and a page for people.
+
+    fullnode runs until Ctrl-C or SIGTERM, and needs no root.
     """
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
@@ -230,7 +244,8 @@ def _tell_ready(info: dict[str, Any], listed: int, plan: _Plan) -> None:
         chain = plan.market.chain_id
         _tell_json("ready", chain=chain, listed=listed, addresses=addresses, page=page)
         return
-    lines = [f"full node of chain {plan.market.chain_id}, with {listed} providers listed"]
+    many = counted(listed, "provider")
+    lines = [f"full node of chain {plan.market.chain_id}, with {many} listed"]
     lines += [f"listens: {each}" for each in addresses]
     lines += [f"page: {plan.page.origin}"] if plan.page else []
     click.echo("\n".join(lines))

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel lockdown``: whether this host is cut off while no full tunnel is up."""
 
 import json
@@ -13,42 +16,45 @@ from fs_tunnel.linux.journal.state import host_locked
 from fs_tunnel.linux.routing.remote_login import remote_login
 from fs_tunnel.privileges import require_net_admin, require_root
 from fs_wire.errors import NotRunningError, UsageError
-from fs_wire.uapi import UapiClient
+from fs_wire.uapi_client import UapiClient
 
 SCHEMA = 1
 
 
 @click.group()
 def lockdown() -> None:
-    """Cut this host off while no full tunnel is up, from boot on.
+    """Block this host's traffic while no full tunnel is up.
 
-    What is left is the loopback, DHCP, neighbour discovery, and the tunnels' own datagrams. A split
-    tunnel works under it; all beside it stays blocked.
+    Only loopback, DHCP, neighbour discovery and the tunnels' own datagrams get through. A split
+    tunnel works, and everything beside it stays blocked.
 
-    Names cannot be asked for: a tunnel is brought up by an Endpoint that is an address. The service
-    fs-tunnel-lockdown, once enabled, closes the way before the network is there.
+    Names do not resolve under lockdown, so the Endpoint in a tunnel's file must be an address. You
+    cannot search for or buy a tunnel either. The service fs-tunnel-lockdown applies lockdown at
+    boot, before the network starts.
     """
 
 
 @lockdown.command()
-@click.option("--allow-lan", is_flag=True, help="Leave the private networks that are here open.")
-@click.option("--force", is_flag=True, help="Even where it cuts the connection you came by.")
+@click.option(
+    "--allow-lan", is_flag=True, help="Keep reaching the private networks that this host is on."
+)
+@click.option("--force", is_flag=True, help="Go on even if this cuts your SSH connection.")
 def on(allow_lan: bool, force: bool) -> None:
-    """Block from here on, until lockdown off."""
+    """Turn lockdown on, until lockdown off."""
     require_net_admin("fs-tunnel lockdown")
     if not force:
         _keep_remote_login(allow_lan=allow_lan)
     with host_locked():
         host.switch_on(host.Setting(allow_lan), is_lifted=is_lifted())
     click.echo(describe(look()))
-    click.echo("to have it from boot on: systemctl enable fs-tunnel-lockdown")
+    click.echo("to turn it on at boot: systemctl enable fs-tunnel-lockdown")
     for name in _cut_off():
         click.echo(f"fs-tunnel: warning: {name} is cut off, too; fs-tunnel up {name} again")
 
 
 @lockdown.command()
 def off() -> None:
-    """Open the way."""
+    """Turn lockdown off."""
     require_net_admin("fs-tunnel lockdown")
     with host_locked():
         host.switch_off()
@@ -56,9 +62,9 @@ def off() -> None:
 
 
 @lockdown.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, of a schema with a version.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; its schema has a version.")
 def status(as_json: bool) -> None:
-    """Tell whether it is on, and whether it blocks right now."""
+    """Say whether lockdown is on, and whether it blocks right now."""
     require_root("fs-tunnel lockdown")
     found = look()
     click.echo(json.dumps({"schema": SCHEMA, "lockdown": found}) if as_json else describe(found))
@@ -118,5 +124,5 @@ def _keep_remote_login(*, allow_lan: bool) -> None:
         return
     raise UsageError(
         f"you came by SSH from {login.address}, and lockdown would cut you off; add --force"
-        + ("" if allow_lan else ", or --allow-lan where that is a private network of this host")
+        + ("" if allow_lan else ", or --allow-lan if that is a private network of this host")
     )

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel``: finds the verb, and turns every failure into one line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 privilege, 130 interrupted.
@@ -6,6 +9,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 privile
 import logging
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -19,25 +23,25 @@ log = logging.getLogger(__name__)
 
 # A verb is the attribute NAME of the module fs_tunnel.cli.NAME, which is imported when it is used.
 VERBS = {
-    "up": "Become a client: bring up the tunnel of a wg-quick file.",
-    "serve": "Become a provider: serve the clients of a wg-quick file.",
-    "run": "Run a program inside or outside of a tunnel.",
-    "down": "Take a tunnel down and undo all that it changed.",
-    "cleanup": "Undo what crashed tunnels left behind.",
-    "lockdown": "Cut this host off while no full tunnel is up.",
-    "status": "Show the tunnels that are up.",
-    "top": "Show what passes through them right now.",
+    "up": "Connect: bring up the tunnel in a wg-quick file, or buy one.",
+    "serve": "Provide: serve the clients listed in a wg-quick file.",
+    "run": "Run one program inside or outside a tunnel.",
+    "down": "Take a tunnel down and undo everything it changed.",
+    "cleanup": "Clean up after tunnels that crashed.",
+    "lockdown": "Block this host's traffic while no full tunnel is up.",
+    "status": "Show the tunnels that are up or blocked.",
+    "top": "Show live traffic, the busiest peer first.",
     "metrics": "Print or serve metrics for Prometheus.",
-    "debug": "Gather what a report of a defect needs.",
+    "debug": "Collect what a bug report needs.",
     "genkey": "Make a private key.",
     "genpsk": "Make a pre-shared key.",
-    "pubkey": "Derive a public key from a private one.",
-    "config": "Check a file, or show it as a QR code.",
+    "pubkey": "Derive the public key of a private key.",
+    "config": "Check a tunnel's file, or show it as a QR code.",
     "wallet": "Make a wallet, look at it, and move its money.",
-    "market": "Find providers, look after what was bought, become one.",
-    "fullnode": "Gather what providers say, and tell it to whoever asks.",
-    "chain": "A chain of your own, for development.",
-    "completion": "Print the completion script of a shell.",
+    "market": "Find providers, manage purchases, or become a provider.",
+    "fullnode": "Run a full node: list providers for others.",
+    "chain": "Run a development chain of your own.",
+    "completion": "Print the completion script for a shell.",
 }
 
 # The module of a verb that has siblings; any other has the verb's name.
@@ -64,6 +68,17 @@ class _Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-") and not ctx.resilient_parsing:
+            close = get_close_matches(name, VERBS, n=1)
+            ctx.fail(
+                f"No such command {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+            )
+        return super().resolve_command(ctx, args)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         found = [
             CompletionItem(n, help=what) for n, what in VERBS.items() if n.startswith(incomplete)
@@ -80,7 +95,7 @@ class _Verbs(click.Group):
 @click.option(
     "--log-format",
     type=click.Choice(logs.FORMATS),
-    help="How warnings and errors are told, and what engines log.",
+    help="Format of warnings, errors and the engines' logs.",
 )
 def cli(log_format: str | None) -> None:
     """A userspace WireGuard tunnel, client and provider in one program."""
@@ -113,12 +128,14 @@ def main() -> None:
 def _fail_usage(error: click.ClickException) -> None:
     """A mistake in the command line; the help of a command that lacks its verb is shown whole."""
     message = error.format_message()
-    if "\n" in message:
+    if message.startswith("Usage:"):
         error.show()
         sys.exit(error.exit_code)
+    message = " ".join(message.split())  # a list of choices has a line for each
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "fs-tunnel"
-    _fail(f"{message.rstrip('.')}; see {command} --help", error.exit_code)
+    see = f" See {command} --help" if message.endswith("?") else f"; see {command} --help"
+    _fail(message.rstrip(".") + see, error.exit_code)
 
 
 def _set_up_logging() -> None:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel metrics``: what passes and what is refused, for Prometheus."""
 
 import logging
@@ -35,28 +38,31 @@ log = logging.getLogger(__name__)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Serve /metrics on a UNIX socket that only root can open.",
 )
-@click.option("--allow-remote", is_flag=True, help="Listen on an address that others reach.")
+@click.option(
+    "--allow-remote", is_flag=True, help="Allow --listen on an address that other hosts can reach."
+)
 def metrics(place: Endpoint | None, path: Path | None, allow_remote: bool) -> None:
-    """Print metrics of all tunnels in the form of Prometheus, or serve them.
+    """Print or serve metrics for Prometheus.
 
-    They name peers by their public keys, and neither addresses nor secrets.
+    Metrics name peers by their public keys. They hold no addresses and no secrets.
     """
     require_root("fs-tunnel metrics")
     found = registry(_look, usage_of)
     if place and path:
         raise UsageError("--listen and --socket are two ways; give one of them")
     if place:
-        _serve(listen_tcp(place, anywhere=allow_remote), found)
+        _serve(listen_tcp(place, anywhere=allow_remote), found, f"http://{place}/metrics")
     elif path:
         try:
-            _serve(listen_unix(path), found)
+            _serve(listen_unix(path), found, str(path))
         finally:
             path.unlink(missing_ok=True)
     else:
         sys.stdout.write(generate_latest(found).decode())
 
 
-def _serve(listener: socket.socket, found: CollectorRegistry) -> None:
+def _serve(listener: socket.socket, found: CollectorRegistry, where: str) -> None:
+    click.echo(f"serving metrics at {where}, until Ctrl-C")
     notify("READY=1")
     serve(listener, found)
 

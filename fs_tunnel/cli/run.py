@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel run``: one program inside of a tunnel, or outside of it."""
 
 from collections.abc import Iterable, Sequence
@@ -31,21 +34,26 @@ class _WithProgram(click.Command):
             at = args.index("--")
             ours, program = args[:at], args[at + 1 :]
         ctx.meta[_PROGRAM] = program
-        return super().parse_args(ctx, ours)
+        try:
+            return super().parse_args(ctx, ours)
+        except click.UsageError:
+            if program:
+                raise
+            ctx.fail("put -- before the program: fs-tunnel run --inside -- PROGRAM")
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "-- PROGRAM [ARGUMENTS]..."]
 
 
 @click.command(cls=_WithProgram)
-@click.option("--inside", is_flag=True, help="The tunnel is its only way out.")
-@click.option("--outside", is_flag=True, help="It leaves beside a full tunnel.")
-@click.option("--user", metavar="USER", help="Run it as USER; by default as who called sudo.")
+@click.option("--inside", is_flag=True, help="The tunnel is the program's only way out.")
+@click.option("--outside", is_flag=True, help="The program bypasses a full tunnel.")
+@click.option("--user", metavar="USER", help="Run it as USER. Default: the user who called sudo.")
 @click.option(
     "--dns",
     multiple=True,
     type=Address(),
-    help="A resolver for it, in place of the tunnel's, or of those outside; repeatable.",
+    help="Resolver for the program, instead of the tunnel's or the host's; repeatable.",
 )
 @click.argument("tunnel", required=False, shell_complete=complete_conf)
 @click.pass_context
@@ -57,18 +65,20 @@ def run(
     dns: tuple[IPAddress, ...],
     tunnel: str | None,
 ) -> int:
-    """Run a program inside of a tunnel that is up, or outside of it; without TUNNEL, the only one.
+    """Run one program inside or outside a tunnel that is up.
 
-    With --inside it is in a network of its own, whose only way out is the tunnel, also where all
-    else is outside, or the tunnel dies. With --outside, it and what it starts leave beside a full
-    tunnel, and ask the resolvers that the host had before.
+    You can leave TUNNEL out if only one tunnel is up. Put -- before the program.
 
-    Exits as PROGRAM does: with 128 and the signal's number where one ended it, with 127 where there
-    is no such program, with 126 where it cannot be run.
+    --inside confines the program to the tunnel. It gets a network of its own, whose only way out
+    is the tunnel, even if the tunnel dies. --outside lets the program, and what it starts, bypass
+    a full tunnel. It then uses the resolvers that the host had before.
+
+    run exits as the program does. It exits with 128 and the signal's number if a signal ended the
+    program, with 127 if there is no such program, and with 126 if it cannot be run.
     """
     program: list[str] = ctx.meta[_PROGRAM]
     if inside == outside:
-        raise UsageError("say either --inside or --outside")
+        raise UsageError("choose --inside or --outside")
     if not program:
         raise UsageError("there is no program to run; put it at the end, after --")
     require_net_admin("fs-tunnel run")

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel serve``: become a provider."""
 
 from collections.abc import Sequence
@@ -34,13 +37,15 @@ DEFAULT_PORT = 51820
 
 @click.command()
 @FOREGROUND
-@click.option("--wan", metavar="IFNAME", help="The way out; by default that of the default route.")
+@click.option(
+    "--wan", metavar="IFNAME", help="Interface that clients leave by. Default: the default route's."
+)
 @click.option(
     "--allow-dest",
     "allowed",
     multiple=True,
     type=Network(),
-    help="Let clients reach a private or reserved network, in a lab; repeatable.",
+    help="Let clients reach this private or reserved network; repeatable.",
 )
 @click.option("--allow-smtp", is_flag=True, help="Let clients reach port 25.")
 @click.option(
@@ -48,20 +53,20 @@ DEFAULT_PORT = 51820
     default=MAX_FLOWS_PER_CLIENT,
     show_default=True,
     type=click.IntRange(1, 1_000_000),
-    help="Connections that one client may have at a time.",
+    help="How many connections one client may have at a time.",
 )
-@click.option("--no-dns", is_flag=True, help="Without a resolver for clients on the gateway.")
+@click.option("--no-dns", is_flag=True, help="Do not run a resolver for clients.")
 @click.option(
     "--dns-block",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Deny the names of a file, one a line or as hosts(5) has them.",
+    help="Do not resolve the names in this file: one a line, or in the form of hosts(5).",
 )
 @click.option(
     "--market",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Sell to whoever pays: the market.toml, with a section [provider].",
+    help="Sell the tunnel, as the section [provider] of this market.toml says.",
 )
 @MARKET_USER
 @ALLOW_HOOKS
@@ -79,10 +84,12 @@ def serve(
     allow_hooks: bool,
     conf: str,
 ) -> None:
-    """Serve the clients of CONF, a wg-quick file whose peers they are.
+    """Provide: serve the clients listed as peers in CONF, a wg-quick file.
 
-    Sets up forwarding, NAT and a firewall, which keeps clients from private networks, from each
-    other and from this host; all of it is undone by fs-tunnel down.
+    serve sets up forwarding, NAT and a firewall. Clients reach the internet, but not private
+    networks, each other or this host. fs-tunnel down undoes all of it.
+
+    With --market, serve also sells the tunnel to anyone who pays.
     """
     config = read_config("serve", conf, allow_hooks=allow_hooks)
     if lockdown.setting() is not None:

@@ -1,9 +1,12 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What an agent tells of a tunnel's money, as people read it."""
 
 from dataclasses import asdict
 from typing import Any
 
-from fs_tunnel.console.text import ago, human_bytes
+from fs_tunnel.console.text import ago, counted, human_bytes
 from fs_tunnel.roles.client import standbys
 from fs_tunnel.roles.market_files import MarketFiles
 
@@ -41,7 +44,7 @@ def _money(told: dict[str, Any]) -> str:
             return f"market: {error}; it is started again by itself"
         case {"role": "provider"}:
             return (
-                f"market: {told['price']}; {len(told['clients'])} clients, "
+                f"market: {told['price']}; {counted(len(told['clients']), 'client')}, "
                 f"{told['served']} served; "
                 f"{told['paid']['text']} for {human_bytes(told['bytes'])}\n"
                 f"{_network(told.get('network'))}"
@@ -59,9 +62,9 @@ def _network(told: dict[str, Any] | None) -> str:
         case "announced":
             count = told["full_nodes"]
             relays = f", passed on by {told['relays']}" if told["relays"] else ""
-            return f"network: known to {count} full node{'s' if count != 1 else ''}{relays}{why}"
+            return f"network: known to {counted(count, 'full node')}{relays}{why}"
         case "searching":
-            return f"network: no full node is reached; check bootstrap in [network]{why}"
+            return f"network: no full node can be reached; check bootstrap in [network]{why}"
     return f"network: {told['state']}{why}"
 
 
@@ -92,8 +95,8 @@ def _failover(told: dict[str, Any]) -> list[str]:
         case {"error": error}:
             said.append(f"blocked: {error}")
         case {"state": "moving", "to": to, "why": why}:
-            said.append(f"moving to {to}: {why}; nothing leaves meanwhile")
+            said.append(f"moving to {to}: {why}; traffic is held back meanwhile")
         case {"waiting": [_, *_] as waiting}:
-            said.append("stands by: " + ", ".join(waiting))
+            said.append("standby: " + ", ".join(waiting))
     refused = found.get("refused", {})
-    return [*said, *(f"{who} stands by no more: {why}" for who, why in refused.items())]
+    return [*said, *(f"{who} is no standby any more: {why}" for who, why in refused.items())]

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel status``: what is up, or blocks, and how it is doing."""
 
 import json
@@ -21,13 +24,14 @@ _COLUMNS = ("PEER", "ENDPOINT", "ALLOWED IPS", "HANDSHAKE", "RECEIVED", "SENT")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, of a schema with a version.")
-@click.option("--watch", is_flag=True, help="Repeat every second until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; its schema has a version.")
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @click.argument("name", required=False, shell_complete=complete_conf)
 def status(as_json: bool, watch: bool, name: str | None) -> None:
-    """Show the tunnels that are up, or block without an engine; or the one of that NAME.
+    """Show the tunnels that are up or blocked, or only the tunnel NAME.
 
-    Exits with 3 where there is none.
+    A blocked tunnel has lost its engine and holds this host's traffic back. Exits with 3 if there
+    is no tunnel.
     """
     require_root("fs-tunnel status")
     wanted = tunnel_name(name) if name is not None else None
@@ -56,7 +60,7 @@ def _to_table(tunnel: dict[str, Any]) -> str:
     name = tunnel["name"]
     if tunnel["state"] == "blocked":
         return (
-            f"{name}  blocked: it has no engine, and what belongs into the tunnel goes nowhere; "
+            f"{name}  blocked: the engine has ended, and the tunnel's traffic is held back; "
             f"fs-tunnel up again, or fs-tunnel down {name}"
         )
     head = f"{name}  {tunnel['role'] or 'engine'}"

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel top``: what passes through each tunnel right now."""
 
 import json
@@ -33,20 +36,20 @@ class Rates(NamedTuple):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON each time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON each time.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
     default=1.0,
     show_default=True,
-    help="Seconds between two looks.",
+    help="Seconds between two updates.",
 )
-@click.option("--times", type=click.IntRange(min=1), help="End after so many looks.")
+@click.option("--times", type=click.IntRange(min=1), help="Stop after this many updates.")
 @click.argument("name", required=False, shell_complete=complete_conf)
 def top(as_json: bool, interval: float, times: int | None, name: str | None) -> None:
-    """Show what passes through the tunnels that are up, the busiest peer first, until Ctrl-C.
+    """Show live traffic, the busiest peer first, until Ctrl-C.
 
-    Exits with 3 where there is none.
+    Exits with 3 if no tunnel is up.
     """
     require_root("fs-tunnel top")
     wanted = tunnel_name(name) if name is not None else None

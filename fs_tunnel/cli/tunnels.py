@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The tunnels that are up or block, as programs read them: the schema of ``status --json``."""
 
 from collections.abc import Iterable
@@ -13,7 +16,8 @@ from fs_tunnel.proto.crypto import public_key
 from fs_wire import control, uapi
 from fs_wire.errors import ControlError, NotRunningError
 from fs_wire.types import PublicKey
-from fs_wire.uapi import DeviceStatus, PeerStatus, UapiClient
+from fs_wire.uapi import DeviceStatus, PeerStatus
+from fs_wire.uapi_client import UapiClient
 
 _OF_OUR_ENGINE = ("pid", "up", "mtu", "drops", "packet_path", "sandbox")
 _NO_ENGINE: dict[str, Any] = {"public_key": None, "listen_port": 0, "fwmark": 0, "peers": []}

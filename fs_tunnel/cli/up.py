@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel up``: become a client."""
 
 import os
@@ -7,7 +10,7 @@ from typing import Any
 import click
 
 from fs_tunnel.cli.completion import complete_conf
-from fs_tunnel.cli.options.market_options import buying_options
+from fs_tunnel.cli.options.market_options import buying_options, purchase_of
 from fs_tunnel.cli.options.params import InboundParam, Network, User
 from fs_tunnel.cli.options.tunnel_options import ALLOW_HOOKS, FOREGROUND
 from fs_tunnel.config import TunnelConfig
@@ -29,35 +32,37 @@ Reach = Callable[[bool], None]
 @click.option(
     "--no-kill-switch",
     is_flag=True,
-    help="Without the firewall around a full tunnel; routing alone has gaps.",
+    help="Do not set up the firewall around a full tunnel. Routing alone has gaps.",
 )
-@click.option("--allow-lan", is_flag=True, help="Leave the private networks that are here outside.")
+@click.option(
+    "--allow-lan", is_flag=True, help="Keep reaching the private networks that this host is on."
+)
 @click.option(
     "--exclude",
     "excluded",
     multiple=True,
     type=Network(),
-    help="Leave a network outside of a full tunnel; repeatable.",
+    help="Leave this network outside a full tunnel; repeatable.",
 )
 @click.option(
     "--only",
     multiple=True,
     type=Network(),
-    help="Take a network of AllowedIPs through the tunnel, and nothing else; repeatable.",
+    help="Send only this network, a part of AllowedIPs, through the tunnel; repeatable.",
 )
 @click.option(
     "--allow-inbound",
     "inbound",
     multiple=True,
     type=InboundParam(),
-    help="Let these connect by TCP to a port of ours from outside; repeatable.",
+    help="Let this network connect to a TCP port of this host from outside; repeatable.",
 )
-@click.option("--force", is_flag=True, help="Even where it cuts the connection you came by.")
+@click.option("--force", is_flag=True, help="Go on even if this cuts your SSH connection.")
 @click.option(
     "--agent",
     type=User(),
     default=0,
-    help="Let this user permit other endpoints, through the tunnel's helper.",
+    help="Let this user add endpoints that the tunnel may send to.",
 )
 @ALLOW_HOOKS
 @buying_options
@@ -75,20 +80,22 @@ def up(
     conf: str | None,
     **buying: Any,
 ) -> None:
-    """Bring up the tunnel of CONF, a wg-quick file, or one that is bought.
+    """Connect: bring up the tunnel in CONF, a wg-quick file, or buy one.
 
-    A bare name is looked for in /etc/fs-tunnel and /etc/wireguard. Where the tunnel is up already,
-    the file is applied anew, and its sessions stay.
+    CONF is a path, or the name of a file in /etc/fs-tunnel or /etc/wireguard. If the tunnel is
+    already up, up applies the file again and keeps its sessions.
 
-    A full tunnel, with AllowedIPs = 0.0.0.0/0, ::/0, fails closed: until fs-tunnel down, nothing
-    leaves this host outside of it.
+    A full tunnel has AllowedIPs = 0.0.0.0/0, ::/0. It fails closed: until fs-tunnel down, nothing
+    leaves this host outside the tunnel.
 
-    With --max-price and --budget a provider is looked for in the network, and its tunnel bought;
-    with --provider it is that one's. CONF is the tunnel's name then, or left out. It is paid for
-    while it is used, out of a channel that is opened for it, and closed at fs-tunnel down. Up to
-    two more stand by, each with an equal part of the budget: the tunnel moves to the next when one
-    is lost. Of a provider behind a NAT it is bought through a full node; then both sides call each
-    other, or it is said why that cannot work, and the next is bought of.
+    To buy a tunnel, give --max-price and --budget. up then searches the network for a provider.
+    With --provider it buys from that one. CONF is then the tunnel's name; the default is paid. An
+    agent pays while you use the tunnel, from a channel that up opens and down closes. Up to two
+    more providers stand by, each with an equal part of the budget. If a provider is lost, the
+    tunnel moves to the next one.
+
+    Providers behind NAT are reached by hole punching. If that fails, up says why and tries the
+    next provider.
     """
     protection = Protection(not no_kill_switch, allow_lan, excluded, only, inbound)
 
@@ -125,19 +132,10 @@ def _buy(
 ) -> None:
     """Bring up the tunnel of the first provider that has a place, and can be reached."""
     # The chain's library takes its time.
-    from fs_tunnel.roles.client.buying import Buying  # noqa: PLC0415
-    from fs_tunnel.roles.client.reaching import Unreachable  # noqa: PLC0415
+    from fs_tunnel.roles.client.buying import buy_tunnel  # noqa: PLC0415
 
     require_net_admin("fs-tunnel up")
-    buying = Buying(name, protection, **options)
-    while True:
-        files = buying.buy()
-        try:
-            bring_up(str(files.conf), str(files.start), buying.reach())
-        except Unreachable as error:
-            buying.go_on(error)
-        else:
-            return
+    buy_tunnel(name, protection, purchase_of(options), bring_up)
 
 
 def _keep_remote_login(config: TunnelConfig, protection: Protection) -> None:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Files that only their owner can read."""
 
 import os
@@ -6,13 +9,17 @@ from pathlib import Path
 from fs_wire.errors import SystemChangeError, UsageError
 
 
-def write_privately(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all, in place of another file."""
-    if path.exists() and not path.is_file():  # a device must not give way to a file
+def write_privately(path: Path, content: bytes, remedy: str = "name another file") -> None:
+    """Replace a file whole or not at all; only its owner can read it.
+
+    It raises UsageError if the path is no file, and SystemChangeError, which ends with ``remedy``,
+    if the file cannot be written.
+    """
+    if path.exists() and not path.is_file():  # a file must not replace a device
         raise UsageError(f"{path} is no file; name one")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # O_EXCL, so that nobody else's file or link, with its permissions, gets the content.
+        # With O_EXCL, the content never goes into a file or link that somebody else made.
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -24,4 +31,4 @@ def write_privately(path: Path, content: bytes) -> None:
             unfinished.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise SystemChangeError(f"{path}: {error.strerror}; name another file") from None
+        raise SystemChangeError(f"{path}: {error.strerror}; {remedy}") from None

@@ -1,4 +1,7 @@
-"""Tables, amounts and warnings, as people read them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Tables, amounts and warnings for people."""
 
 import logging
 import time
@@ -17,7 +20,7 @@ def say(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Tell the user, on standard error, of what is no failure."""
+    """Warn the user on standard error; the command goes on."""
     if is_json():
         log.warning("%s", message)
     else:
@@ -25,7 +28,7 @@ def warn(message: str) -> None:
 
 
 def tell_progress(message: str) -> None:
-    """Tell the user, on standard error, what is waited for."""
+    """Tell the user on standard error what the command waits for."""
     if not is_json():
         click.echo(f"{message} …", err=True)
 
@@ -39,7 +42,7 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def ago(moment: float | None) -> str:
-    """A Unix time as people say it."""
+    """How long ago a Unix time was, in words."""
     if moment is None:
         return "never"
     seconds = max(0, int(time.time() - moment))
@@ -49,8 +52,13 @@ def ago(moment: float | None) -> str:
     return f"{seconds} s ago"
 
 
+def counted(number: int, what: str) -> str:
+    """``1 client``, ``2 clients``."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def human_bytes(count: int) -> str:
-    """1536 as ``1.5 KiB``."""
+    """A count of bytes with a unit: 1536 is ``1.5 KiB``."""
     amount, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if amount < 1024:

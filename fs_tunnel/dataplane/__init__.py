@@ -1,1 +1,4 @@
-"""Packets: sealed, opened, counted and limited, by tables that the control plane writes."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The packet path: seals, opens, counts and limits packets, by the control plane's tables."""

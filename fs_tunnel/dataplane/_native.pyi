@@ -1,10 +1,16 @@
-"""The extension: see native/module.c and native/module_path.c.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Peers are numbers that do not come again.  KeyError for one that is not there; ValueError for sizes
-that cannot be; MemoryError.
+"""The extension in C: native/module.c, and native/module_path.h for the type Path.
+
+``proto.path.PacketPath`` and ``dataplane.native`` say what the methods do.  No method takes keyword
+arguments.  A peer is a number that no later peer gets.
+
+Every method may raise MemoryError.  KeyError is for a peer or keys that are not there, ValueError
+for bytes of a wrong length and the like, and OverflowError for a number that does not fit.
 """
 
-# Packed address, port, scope, packed local address (empty: none), its interface.
+# Packed address, port, scope, packed local address (empty if there is none), its interface.
 RawEndpoint = tuple[bytes, int, int, bytes, int]
 # Kind, peer, index, data, endpoint.
 RawEvent = tuple[int, int, int, bytes, RawEndpoint | None]
@@ -12,10 +18,10 @@ RawEvent = tuple[int, int, int, bytes, RawEndpoint | None]
 AEAD: str
 
 def segment(frame: bytes) -> list[bytes]:
-    """Cut a frame into packets; ValueError where its header contradicts its packet."""
+    """Cut a frame into packets; raise ValueError if its header contradicts its packet."""
 
 def coalesce(packets: list[bytes]) -> list[bytes]:
-    """Join packets into frames; ValueError where one is no IP packet."""
+    """Join packets into frames; raise ValueError if one of them is no IP packet."""
 
 class Path:
     def __new__(cls, clock_scale: float) -> Path: ...

@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packet path in C, in the shape of ``proto.path.PacketPath``.
 
-Between Python's words and the extension's plain tuples; nothing is decided here.  ImportError where
-the extension was not built.
+This module translates between the types of ``proto.path`` and the plain tuples of the extension; it
+decides nothing.  To import it raises ImportError if the extension was not built.
 """
 
 import socket
@@ -32,23 +35,26 @@ from fs_wire.types import Endpoint, IPNetwork
 if TYPE_CHECKING:
     from fs_tunnel.dataplane._native import RawEndpoint, RawEvent
 
-AEAD = _native.AEAD  # which library seals and opens
+AEAD = _native.AEAD  # the library that seals and opens: ipsec-mb or libcrypto
 
 _Path = tuple[Endpoint | None, LocalAddress | None]
 _NO_LOCAL = (b"", 0)
-_CACHED = 65536
+_CACHED = 65536  # endpoints whose other form is remembered
 
 
 class NativePath:
-    """Tables, and the threads that work with them; see ``PacketPath`` for what has no words here.
+    """Implements ``PacketPath``, which describes the methods that have no text here.
 
-    ``clock_scale`` is how many seconds of the device's clock pass in one: the threads read
-    CLOCK_BOOTTIME.
+    The tables and the threads that work with them are in C.
     """
 
     def __init__(self, clock_scale: float = 1.0) -> None:
+        """``clock_scale`` is how many seconds of the device's clock pass in a real second.
+
+        The threads read CLOCK_BOOTTIME.  Raise OSError if the system lacks resources.
+        """
         path = self._path = _native.Path(clock_scale)
-        self.fileno = path.fileno  # readable while an event waits
+        self.fileno = path.fileno  # this file is readable while an event waits
         self.add_peer = path.add_peer
         self.remove_peer = path.remove_peer
         self.forget_local = path.forget_local
@@ -67,10 +73,13 @@ class NativePath:
         self.sends_refused_whole = path.sends_refused_whole
 
     def start(self, files: Sequence[tuple[int, int, int]], *, udp_frames: bool) -> None:
-        """Start a thread for each (TUN queue, UDP v4, UDP v6); -1 for no socket.
+        """Start one thread for each item of ``files``.
 
-        The files stay open until ``stop``.  ``udp_frames``: the kernel takes UDP segmentation
-        offload from a TUN.  OSError where a thread cannot be had.
+        An item has three file descriptors: a queue of the TUN, a UDP socket for IPv4 and one for
+        IPv6; -1 stands for no socket.  The files must stay open until ``stop``.  ``udp_frames``
+        says that the kernel takes UDP segmentation offload from a TUN.
+
+        Raise OSError if a thread cannot be started.
         """
         self._path.start(list(files), udp_frames)
 
@@ -116,14 +125,14 @@ class NativePath:
     def drops(self) -> Mapping[str, int]:
         return {name.lower(): count for name, count in self._path.drops().items()}
 
-    # Packets by hand, as the threads treat them: for tests.
+    # For tests: these methods do by hand what the threads do.
 
     def receive_frame(self, frame: bytes, now: float) -> None:
-        """A virtio_net_hdr and a packet, from the TUN."""
+        """Send a frame from the TUN: a virtio_net_hdr and a packet."""
         self._path.receive_frame(frame, now)
 
     def receive_packet(self, packet: bytes, now: float) -> None:
-        """A packet from the TUN."""
+        """Send a packet from the TUN."""
         self._path.receive_frame(offload.PLAIN + packet, now)
 
     def receive_datagram(
@@ -135,11 +144,11 @@ class NativePath:
         *,
         segment: int = 0,
     ) -> None:
-        """One datagram from UDP, or several of ``segment`` bytes that came as one."""
+        """Receive a datagram from UDP, or several of ``segment`` bytes that came as one."""
         self._path.receive_datagrams(data, segment, _raw(source, local), now)
 
     def take_datagrams(self) -> list[Outgoing]:
-        """Return, and forget, what was sealed."""
+        """Return the datagrams to send, in order, and forget them."""
         return [
             Outgoing(peer, *_known(raw), data[start : start + segment])
             for peer, raw, segment, data in self._path.take_datagrams()
@@ -147,7 +156,7 @@ class NativePath:
         ]
 
     def take_frames(self) -> list[bytes]:
-        """Return, and forget, what is for the TUN, each with a virtio_net_hdr."""
+        """Return the frames for the TUN, each with a virtio_net_hdr, and forget them."""
         return self._path.take_frames()
 
 
@@ -171,7 +180,7 @@ def _handshake(raw: "RawEvent") -> PathEvent:
     return HandshakeReceived(raw[3], *_known(raw[4]))
 
 
-# By the numbers of ``enum event_kind`` in native/events.h.
+# In the order of ``enum event_kind`` in native/events.h.
 _MAKERS: tuple[Callable[["RawEvent"], PathEvent], ...] = (
     _handshake,
     lambda raw: PacketWaits(raw[1], raw[3]),

@@ -1,23 +1,35 @@
-"""Frames of a TUN with offloads: cutting what came as one piece, and joining what may leave as one.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Cuts frames of a TUN with offloads into packets, and joins packets into frames.
 
 A frame is a ``virtio_net_hdr`` of 10 bytes and an IP packet (Linux, include/uapi/linux/
 virtio_net.h).  The C code follows the same rules, and tests compare the two byte for byte.
 
-Cutting.  A frame without segmentation is one packet; where NEEDS_CSUM is set, the one's complement
-sum from ``csum_start`` to the end is stored, complemented, at ``csum_offset`` after it (0 as
-0xffff).  With segmentation, the headers are repeated before each ``gso_size`` bytes of payload:
-lengths and checksums are new, an IPv4 identification counts up, and of TCP the sequence number
-moves on, CWR stays on the first segment alone, FIN and PSH on the last.  ``hdr_len`` is not used.
-What follows the length of the IP header is cut off.
+Cutting.  A frame without segmentation is one packet.  If NEEDS_CSUM is set, its checksum must be
+completed: the one's complement sum from ``csum_start`` to the end is stored, complemented, at
+``csum_offset`` after ``csum_start`` (0 as 0xffff).
 
-Joining.  Consecutive packets become one frame where they are TCP segments with no other flags than
-ACK, and PSH on the last, or UDP datagrams with a checksum; of equal headers but for lengths,
-checksums, the IPv4 identification (the first one's stays), sequence numbers and PSH; not
-fragmented, without IPv4 options or IPv6 extension headers, and with DF on IPv4; contiguous; each
-with as much payload as the first, but the last, which may have less, and none without; with
-checksums that verify, for nobody looks at them afterwards; at most 128, and 65535 bytes together.
-The checksum of a joined frame is that of the pseudo-header alone, as NEEDS_CSUM has it.  Everything
-else stays a frame of its own, with a header of zeroes.
+A frame with segmentation becomes one packet for each ``gso_size`` bytes of payload, and the headers
+are repeated before each.  Lengths and checksums are computed anew, and an IPv4 identification
+counts up.  In TCP, the sequence number moves on, CWR stays on the first segment only, and FIN and
+PSH on the last only.  ``hdr_len`` is not used.  Bytes beyond the length in the IP header are cut
+off.
+
+Joining.  Consecutive packets become one frame if all of this is true:
+
+- They are TCP segments whose flags are ACK, and perhaps PSH on the last; or they are UDP datagrams
+  with a checksum.
+- Their headers are equal, except for lengths, checksums, the IPv4 identification (that of the first
+  stays), sequence numbers and PSH.
+- They are not fragmented.  IPv4 has DF set and no options; IPv6 has no extension headers.
+- TCP sequence numbers are contiguous.
+- Each has as much payload as the first.  The last may have less, but none is empty.
+- All checksums verify, because nobody looks at them afterwards.
+- There are at most 128 packets, and 65535 bytes together.
+
+The checksum of a joined frame is that of the pseudo-header alone, as NEEDS_CSUM demands.  Every
+other packet stays a frame of its own, with a header of zeroes.
 """
 
 from collections.abc import Iterable
@@ -33,7 +45,7 @@ MAX_JOINED = 128  # packets
 
 _header = Struct("=BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 assert _header.size == FRAME_HEADER_LEN
-PLAIN = bytes(FRAME_HEADER_LEN)  # of a packet without offloads
+PLAIN = bytes(FRAME_HEADER_LEN)  # the header of a packet without offloads
 
 _NEEDS_CSUM = 1
 _GSO_NONE, _GSO_TCPV4, _GSO_TCPV6, _GSO_UDP_L4, _GSO_ECN = 0, 1, 4, 5, 0x80
@@ -45,13 +57,13 @@ _V6_HEADER = 40
 _DONT_FRAGMENT = b"\x40\x00"
 _TCP, _UDP = 6, 17
 _TCP_HEADER, _UDP_HEADER = 20, 8
-_TCP_FLAGS = 13  # where they are in the header
+_TCP_FLAGS = 13  # the offset of the flags in the TCP header
 _FIN, _PSH, _ACK, _CWR = 0x01, 0x08, 0x10, 0x80
 _CHECKSUM_AT = {_TCP: 16, _UDP: 6}
 
 
 def segment(frame: bytes) -> list[bytes]:
-    """Return the packets of a frame; MalformedMessage where its header contradicts its packet."""
+    """Return the packets of a frame; raise MalformedMessage if header and packet do not agree."""
     if len(frame) < FRAME_HEADER_LEN:
         raise MalformedMessage("a frame is shorter than its header")
     flags, gso_type, _, gso_size, start, offset = _header.unpack_from(frame)
@@ -59,7 +71,7 @@ def segment(frame: bytes) -> list[bytes]:
     packet = frame[FRAME_HEADER_LEN : FRAME_HEADER_LEN + length]
     if gso_type != _GSO_NONE:
         if not flags & _NEEDS_CSUM:
-            raise MalformedMessage("a frame to cut has complete checksums")
+            raise MalformedMessage("a frame with segmentation has no NEEDS_CSUM")
         return _cut(packet, gso_type & ~_GSO_ECN, gso_size, start, offset)
     if flags & _NEEDS_CSUM:
         return [_completed(packet, start, offset)]
@@ -67,7 +79,7 @@ def segment(frame: bytes) -> list[bytes]:
 
 
 def coalesce(packets: Iterable[bytes], *, udp: bool = True) -> list[bytes]:
-    """Return the frames that carry ``packets``; ``udp``: whether the kernel takes UDP joined."""
+    """Return the frames that carry ``packets``; ``udp`` says if the kernel takes joined UDP."""
     frames: list[bytes] = []
     group: list[_Segment] = []
     for packet in packets:
@@ -94,9 +106,9 @@ def _cut(packet: bytes, gso_type: int, size: int, start: int, offset: int) -> li
         raise MalformedMessage(f"a frame of type {gso_type} does not hold IPv{version}")
     protocol = _UDP if gso_type == _GSO_UDP_L4 else _TCP
     ip_header = _ip_header(packet)
-    # IPv6 may have extension headers before the transport's; IPv4's length and protocol are known.
+    # IPv6 may have extension headers before the transport header.  IPv4 says where that begins.
     if start < ip_header or (version == 4 and (start != ip_header or packet[9] != protocol)):
-        raise MalformedMessage("a frame's transport header is elsewhere")
+        raise MalformedMessage("a frame's csum_start is not at its transport header")
     headers = start + _UDP_HEADER
     if protocol == _TCP:
         if start + _TCP_HEADER > len(packet):
@@ -115,7 +127,7 @@ def _cut(packet: bytes, gso_type: int, size: int, start: int, offset: int) -> li
 def _one_segment(
     packet: bytes, protocol: int, start: int, headers: int, at: int, size: int
 ) -> bytes:
-    """The segment whose payload begins at ``at``."""
+    """Return the segment whose payload begins at offset ``at`` of the frame's packet."""
     whole = bytearray(packet[:headers] + packet[at : at + size])
     passed = at - headers
     if packet[0] >> 4 == 4:
@@ -133,7 +145,7 @@ def _one_segment(
     whole[checksum_at : checksum_at + 2] = bytes(2)
     checksum = -(_pseudo_header(whole, protocol, start) + _number(whole[start:])) % 0xFFFF
     if protocol == _UDP and checksum == 0:
-        checksum = 0xFFFF  # 0 would be "none"
+        checksum = 0xFFFF  # 0 stands for no checksum
     whole[checksum_at : checksum_at + 2] = checksum.to_bytes(2, "big")
     return bytes(whole)
 
@@ -142,7 +154,7 @@ def _completed(packet: bytes, start: int, offset: int) -> bytes:
     at = start + offset
     if start < _ip_header(packet) or at + 2 > len(packet):
         raise MalformedMessage("a frame's checksum is outside of its payload")
-    # Where the checksum stands, the sum of the pseudo-header has been left.
+    # In the place of the checksum is the sum of the pseudo-header: it belongs to the whole sum.
     checksum = 0xFFFF - _number(packet[start:]) % 0xFFFF
     return packet[:at] + checksum.to_bytes(2, "big") + packet[at + 2 :]
 
@@ -155,19 +167,20 @@ class _Segment(NamedTuple):
 
     packet: bytes
     protocol: int
-    transport: int  # where its header begins
+    transport: int  # offset of the transport header
     headers: int  # bytes before the payload
-    flow: bytes  # what must be equal
-    sequence: int  # of TCP
+    flow: bytes  # the header bytes that must be equal
+    sequence: int  # of TCP; 0 for UDP
     is_pushed: bool
 
     @property
     def payload(self) -> int:
+        """Bytes of payload."""
         return len(self.packet) - self.headers
 
 
 def _examine(packet: bytes) -> _Segment | None:
-    """None for a packet that is never joined."""
+    """Return what joining needs to know of a packet; None if it is never joined."""
     try:
         *_, length = parse_inner_untrusted(packet)
     except MalformedMessage:
@@ -245,16 +258,16 @@ def _joined(group: list[_Segment]) -> bytes:
     return head + bytes(whole)
 
 
-# Both.
+# Shared by both.
 
 
 def _ip_header(packet: bytes | bytearray) -> int:
-    """Bytes of the IP header, without IPv6's extensions."""
+    """Return the bytes of the IP header, without IPv6 extension headers."""
     return (packet[0] & 0xF) * 4 if packet[0] >> 4 == 4 else _V6_HEADER
 
 
 def _set_length(packet: bytearray, length: int) -> None:
-    """Write the length into the IP header, and IPv4's checksum of it."""
+    """Write the length into the IP header, and compute the checksum of an IPv4 header anew."""
     if packet[0] >> 4 == 6:
         packet[4:6] = (length - _V6_HEADER).to_bytes(2, "big")
         return
@@ -270,7 +283,7 @@ def _add(packet: bytearray, at: int, size: int, more: int) -> None:
 
 
 def _number(data: bytes | bytearray) -> int:
-    """Modulo 0xffff, this is the one's complement sum of the 16-bit words of ``data``."""
+    """Return a number that is, modulo 0xffff, the one's complement sum of 16-bit words."""
     return int.from_bytes(data, "big") << 8 * (len(data) % 2)
 
 

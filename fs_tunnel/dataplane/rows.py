@@ -1,17 +1,23 @@
-"""The rows of the twin's tables: what it holds of a peer, and of a session."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The rows of the twin's tables: one for each peer, and one for each session."""
 
 from dataclasses import dataclass, field
 
+from fs_tunnel.dataplane.keypair import Keypair
 from fs_tunnel.proto.ip import parse_inner_untrusted, tcp_ports
 from fs_tunnel.proto.path import Limits, LocalAddress
-from fs_tunnel.proto.session import Keypair
 from fs_wire.types import Endpoint
 
 MIN_BURST = 128 << 10  # bytes: one frame is up to 64 KiB, and takes more on the wire
 
 
 class Bucket:
-    """Lets ``rate`` bytes a second pass, a second's worth or MIN_BURST at once; 0 lets all pass."""
+    """A token bucket that lets ``rate`` bytes a second pass; 0 lets everything pass.
+
+    The bytes of one second, or MIN_BURST if that is more, may pass at once.
+    """
 
     __slots__ = ("rate", "_burst", "_tokens", "_filled")
 
@@ -21,6 +27,7 @@ class Bucket:
         self._filled = 0.0
 
     def take(self, length: int, now: float) -> bool:
+        """Return whether ``length`` bytes may pass at ``now``, in seconds; count them if so."""
         if not self.rate:
             return True
         if now > self._filled:
@@ -34,17 +41,17 @@ class Bucket:
 
 @dataclass(slots=True, eq=False)
 class SessionRow:
-    """Keys, and what was told of them."""
+    """The keys of one session, and what the path has told of them."""
 
     peer: "PeerRow"
     keypair: Keypair
     unconfirmed: bool
-    renewal_wanted: bool = False  # told on receiving
+    renewal_wanted: bool = False  # HandshakeWanted was told, on receiving
 
 
 @dataclass(slots=True, eq=False)
 class PeerRow:
-    """One row of the peers' table."""
+    """One row of the peers' table; see ``Activity`` and ``Limits`` for the fields."""
 
     number: int
     endpoint: Endpoint | None = None
@@ -68,7 +75,7 @@ class PeerRow:
     receiving: Bucket = field(default_factory=lambda: Bucket(0))
 
     def is_exempt(self, packet: bytes, *, from_gateway: bool) -> bool:
-        """Whether a packet is TCP between this peer and the gateway's port."""
+        """Return whether a packet is TCP to or from the gateway's port that ``Limits`` exempts."""
         ports = tcp_ports(packet)
         if self.limits.exempt is None or ports is None:
             return False

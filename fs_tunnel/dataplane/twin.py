@@ -1,9 +1,14 @@
-"""The packet path in Python: the one that runs anywhere, and the judge of the native one.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Theory of operation.  Packets come in by ``receive_packet``, ``receive_frame`` and
-``receive_datagram``, and go out by ``take_datagrams``, and ``take_packets`` or ``take_frames``;
-whoever has the sockets pumps.  Nothing that arrives raises: what is refused is dropped, and counted
-in ``drops`` by reason.  Limits are those of ``path.Limits``; their bytes are those of the wire.
+"""The packet path in Python: it runs anywhere, and it judges the native one in tests.
+
+Theory of operation.  The owner of the TUN and the UDP sockets moves the data.  Packets come in by
+``receive_packet`` and ``receive_frame``, and leave as datagrams by ``take_datagrams``.  Datagrams
+come in by ``receive_datagram``, and leave by ``take_packets`` or ``take_frames``.
+
+Nothing that arrives raises.  A refused packet is dropped, and counted in ``drops`` by reason.
+Limits (``path.Limits``) count bytes as they are on the wire.
 """
 
 from collections import Counter, deque
@@ -11,6 +16,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from fs_tunnel.dataplane import offload
+from fs_tunnel.dataplane.keypair import Keypair
 from fs_tunnel.dataplane.rows import Bucket, PeerRow, SessionRow
 from fs_tunnel.proto.allowed_ips import AllowedIPs
 from fs_tunnel.proto.constants import MAX_QUEUED_HANDSHAKES, PADDING_MULTIPLE
@@ -45,11 +51,10 @@ from fs_tunnel.proto.path import (
     PathKeys,
     SessionConfirmed,
 )
-from fs_tunnel.proto.session import Keypair
 from fs_wire.types import Endpoint, IPNetwork
 
-MAX_QUEUED_EVENTS = 4096  # before packets that wait are dropped
-MIN_RENEWAL_GAP = 0.1  # seconds between two HandshakeWanted of one peer that sends
+MAX_QUEUED_EVENTS = 4096  # with so many waiting, a packet without a session is dropped
+MIN_RENEWAL_GAP = 0.1  # seconds between two HandshakeWanted that sending to one peer causes
 
 _TRANSPORT = bytes([TRANSPORT_TYPE])
 _ZERO_PADDING = bytes(PADDING_MULTIPLE)
@@ -62,7 +67,7 @@ _OPENING_REASONS: dict[type[ProtocolError], str] = {
 
 
 class Twin:
-    """Implements ``PacketPath``."""
+    """Implements ``PacketPath``, which describes the methods that have no text here."""
 
     def __init__(self) -> None:
         self._peers: dict[int, PeerRow] = {}
@@ -149,7 +154,7 @@ class Twin:
     def set_mtu(self, mtu: int) -> None:
         self._mtu = mtu
 
-    # What the control plane sends.
+    # Packets of the control plane.
 
     def seal(self, peer: int, packet: bytes, now: float) -> bytes | None:
         row = self._peers[peer]
@@ -195,7 +200,7 @@ class Twin:
         more, row.received_more = row.received_more, False
         return more
 
-    # What it tells.
+    # What the path tells.
 
     def take_events(self, handshakes: int) -> Sequence[PathEvent]:
         taken, self._events = self._events, []
@@ -209,30 +214,33 @@ class Twin:
     def drops(self) -> Counter[str]:
         return self._drops
 
-    # The pump's side: from the TUN to UDP.
+    # From the TUN to UDP.
 
     def receive_packet(self, packet: bytes, now: float) -> None:
-        """Route a packet to the peer whose allowed IPs hold its destination."""
+        """Send a packet to the peer whose allowed IPs hold its destination."""
         self._route([packet], now)
 
     def receive_frame(self, frame: bytes, now: float) -> None:
-        """As ``receive_packet``, for a packet with a virtio_net_hdr; limits take it as a whole."""
+        """Send the packets of a frame (see ``offload``); limits let all of them pass, or none."""
         try:
             self._route(offload.segment(frame), now)
         except MalformedMessage:
             self._drops["outbound_malformed"] += 1
 
     def take_datagrams(self) -> list[Outgoing]:
-        """Return, and forget, the datagrams to send, in order."""
+        """Return the datagrams to send, in order, and forget them."""
         taken, self._datagrams = self._datagrams, []
         return taken
 
-    # ... and from UDP to the TUN.
+    # From UDP to the TUN.
 
     def receive_datagram(
         self, data: bytes, source: Endpoint, local: LocalAddress | None, now: float
     ) -> None:
-        """Open transport; everything else is the control plane's."""
+        """Open a transport message; keep any other message for the control plane.
+
+        ``local`` is the address of ours that the datagram came to.
+        """
         if data[:1] != _TRANSPORT:
             if len(self._handshakes) < MAX_QUEUED_HANDSHAKES:
                 self._handshakes.append(HandshakeReceived(data, source, local))
@@ -252,24 +260,24 @@ class Twin:
             self._drops[_OPENING_REASONS[type(error)]] += 1
 
     def take_packets(self) -> list[bytes]:
-        """Return, and forget, the packets to deliver, in order."""
+        """Return the packets for the TUN, in order, and forget them."""
         taken, self._packets = self._packets, []
         return taken
 
     def take_frames(self, *, udp: bool = True) -> list[bytes]:
-        """As ``take_packets``, joined into frames; ``udp``: those of UDP, too."""
+        """Return the packets for the TUN as frames, and forget them; ``udp`` joins UDP too."""
         return offload.coalesce(self.take_packets(), udp=udp)
 
     # Helpers.
 
     def _route(self, packets: list[bytes], now: float) -> None:
-        """Seal what came as one, or let it wait for a session."""
+        """Seal the packets of one frame, or let them wait for a session."""
         reason = self._send(packets, now)
         if reason is not None:
             self._drops[reason] += len(packets)
 
     def _send(self, packets: list[bytes], now: float) -> str | None:
-        """Return why the packets are not sent."""
+        """Send the packets, and return None; or return why they are dropped."""
         try:
             _, destination, _ = parse_inner_untrusted(packets[0])
         except MalformedMessage:
@@ -331,7 +339,7 @@ class Twin:
         padded = keypair.open_untrusted(data, header.counter, now)
         row.rx_bytes += len(data)
         row.rx_packets += 1
-        # Authentic is enough to move the endpoint, whatever is inside: as all others do.
+        # An authentic message moves the endpoint, whatever is in it: all implementations do so.
         if (source, local) != (row.endpoint, row.local):
             row.endpoint, row.local = source, local
             self._events.append(EndpointMoved(row.number))
@@ -364,7 +372,7 @@ class Twin:
             self._packets.append(packet)
 
     def _has_credit(self, row: PeerRow, more: int) -> bool:
-        """Whether ``more`` bytes may pass beside those that were counted."""
+        """Return whether ``more`` bytes may pass besides those that were counted."""
         credit, low = row.limits.credit, row.limits.credit_low
         if not credit:
             return True
@@ -380,7 +388,7 @@ class Twin:
             self._events.append(BecameActive(row.number))
 
     def _padding(self, length: int) -> bytes:
-        """Zeroes up to a multiple of 16, but not past the MTU (paper, section 5.4.6)."""
+        """Return zeroes up to a multiple of 16, but not past the MTU (paper, section 5.4.6)."""
         short = -length % PADDING_MULTIPLE
         if length <= self._mtu < length + short:
             short = self._mtu - length

@@ -1,6 +1,9 @@
-"""The engine's side of the control socket; ``control`` says what passes there.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Only root can open the socket, yet what it sends is bounded and parsed like any other input.
+"""Serve the engine's control socket; ``fs_wire.control`` documents requests and replies.
+
+Only root can open the socket.  Still, we bound and parse requests like any other input.
 """
 
 import asyncio
@@ -28,14 +31,14 @@ _AMOUNTS = set(Limits._fields) - {"exempt"}
 
 
 def listen(ifname: str) -> socket.socket:
-    """Make the socket of an interface, for root alone; SystemChangeError where it cannot be."""
+    """Make the socket of an interface, for root alone; SystemChangeError if that fails."""
     path = control.socket_path(ifname)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return listen_privately(path)
 
 
 class ControlServer:
-    """Answers requests, and tells those who watch.
+    """Answers requests, and sends events to watchers.
 
     An operation gets a request and returns the reply; it raises UsageError for a request that it
     cannot serve.
@@ -54,7 +57,7 @@ class ControlServer:
         self._server.close()
 
     def tell(self, event: str, **members: object) -> None:
-        """Send an event to all who watch; hang up on those who left too many unread."""
+        """Send an event to all watchers; hang up on a watcher that left too many unread."""
         line = json.dumps({"event": event, **members}).encode() + b"\n"
         for watcher in list(self._watchers):
             watcher.write(line)
@@ -76,7 +79,7 @@ class ControlServer:
                 writer.write(json.dumps(answer_untrusted(line, operations)).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
-            pass  # the client went away, or its line was too long: nobody is left to tell
+            pass  # The client left, or its line was too long: we have nobody to answer.
         finally:
             self._watchers.discard(writer)
             writer.close()
@@ -96,7 +99,7 @@ def answer_untrusted(line: bytes, operations: Mapping[str, Operation]) -> Messag
 
 
 def parse_peer_untrusted(request: Message) -> PublicKey:
-    """The peer that a request is about; UsageError where it names none."""
+    """The peer that a request names; UsageError if it names none."""
     text = request.get("peer")
     return PublicKey.from_base64(text if isinstance(text, str) else "")
 
@@ -126,7 +129,7 @@ def parse_admission_untrusted(request: Message) -> PeerUpdate:
 
 
 def parse_limits_untrusted(request: Message, limits: Limits) -> Limits:
-    """``limits`` with what a request changes; UsageError where that is no limit."""
+    """``limits`` with the changes of a request; UsageError for a change of no known limit."""
     unknown = set(request) - {"op", "peer", *Limits._fields}
     if unknown:
         known = ", ".join(Limits._fields)
@@ -148,12 +151,12 @@ def _parse_exempt_untrusted(text: object) -> tuple[bytes, int] | None:
         raise UsageError("exempt is ADDRESS:PORT, or null")
     endpoint = Endpoint.parse(text)
     if endpoint.scope_id:
-        raise UsageError("exempt is an address within the tunnel, and those have no %zone")
+        raise UsageError("exempt is an address within the tunnel, which has no %zone")
     return ip_address(endpoint.ip).packed, endpoint.port
 
 
 def describe_limits(limits: Limits) -> Message:
-    """Limits as a request has them."""
+    """Limits in the form of a request."""
     exempt = None
     if limits.exempt is not None:
         packed, port = limits.exempt

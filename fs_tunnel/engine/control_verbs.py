@@ -1,7 +1,10 @@
-"""The verbs of the control socket: what a request reads or changes in a running engine.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The verbs of the control socket, which read or change a running engine.
 
 ``fs_wire.control`` documents requests, replies and events.  Each verb parses its request, touches
-the device, and lets the engine hand on what the device has to say.
+the device, and lets the engine pass on the output of the device.
 """
 
 import asyncio
@@ -28,11 +31,11 @@ from fs_wire.types import Endpoint
 
 GREETED_A_TURN = 8  # peers: about a millisecond
 _MAX_CALLED = 8  # endpoints of a peer, called at once
-_GREETING_PAUSE = 0.005  # seconds between two turns of initiations: those who call go first
+_GREETING_PAUSE = 0.005  # seconds between two turns of our initiations: peers that call us go first
 
 
 class RunningEngine(Protocol):
-    """What the verbs need of the engine."""
+    """The part of the engine that the verbs need."""
 
     @property
     def listen_port(self) -> int:
@@ -45,10 +48,10 @@ class RunningEngine(Protocol):
         """Notice at once whether the interface is up, down or gone."""
 
     def apply(self, update: uapi.DeviceUpdate) -> None:
-        """Change the device, and hand on what it says."""
+        """Change the device, and pass on its output."""
 
     def flush(self) -> None:
-        """Hand on all that the device has to say."""
+        """Pass on all output of the device."""
 
     def stop(self) -> None:
         """End the engine."""
@@ -78,7 +81,7 @@ class ControlVerbs:
         )
 
     async def start(self, listener: socket.socket) -> None:
-        """Answer whoever connects to ``listener``."""
+        """Answer the clients that connect to ``listener``."""
         await self._server.start(listener)
 
     def close(self) -> None:
@@ -86,7 +89,7 @@ class ControlVerbs:
         self._server.close()
 
     def tell_observed(self, server: Endpoint, seen: Endpoint) -> None:
-        """Tell watchers where a STUN server sees the tunnel's socket."""
+        """Send watchers the public endpoint of the tunnel's socket, as a STUN server sees it."""
         self._server.tell("observed", server=str(server), endpoint=str(seen))
 
     def _stop(self, _: Message) -> Message:

@@ -1,4 +1,7 @@
-"""The engine's life: one process a tunnel holds a device, its pump, timers and sockets together.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Run an engine, the process of one tunnel: it joins a device, its pump, timers and sockets.
 
 The engine makes no protocol decisions; ``proto`` makes them.  It runs on one event loop.
 Handshakes get only a slice of each turn, so that a flood of them does not starve peers that have a
@@ -77,9 +80,9 @@ class Engine:
         self._control = ControlVerbs(self, self._device)
 
     def confine(self) -> None:
-        """Give up all that an engine does not need, while there is one thread.
+        """Give up all rights that an engine does not need, while there is one thread.
 
-        SystemChangeError where the kernel refuses.
+        SystemChangeError if the kernel refuses.
         """
         sockets = (uapi.socket_path(self._tun.name), control.socket_path(self._tun.name))
         try:
@@ -91,7 +94,7 @@ class Engine:
             ) from None
 
     async def run(self) -> None:
-        """Serve until the TUN or the UAPI socket is deleted, a signal comes, or we are told to."""
+        """Serve until the TUN or the UAPI socket is deleted, or a signal or a request ends us."""
         loop = self._loop = asyncio.get_running_loop()
         for each in STOP_SIGNALS:
             loop.add_signal_handler(each, self._stopped.set)
@@ -113,7 +116,7 @@ class Engine:
         finally:
             self._device.shut_down()
             self._pump.close()
-            # The loop must forget a file before its number can be another's.
+            # The loop must forget a file before another file gets its number.
             self._pump.stop()
             self._tun.close()
             loop.remove_reader(self._watch.fileno())
@@ -127,7 +130,7 @@ class Engine:
     # The interface.
 
     async def _wait_a_moment(self) -> None:
-        # Netlink tells of changes at once, unless the TUN is in another network namespace.
+        # Netlink reports changes at once, unless the TUN is in another network namespace.
         seconds = 1.0 if self._is_up else 0.05
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
@@ -158,11 +161,11 @@ class Engine:
     # Work.
 
     def now(self) -> float:
-        # BOOTTIME goes on during suspend: after it, keys are as old as the other side thinks.
+        # BOOTTIME goes on during suspend, so both sides agree on the age of keys.
         return time.clock_gettime(time.CLOCK_BOOTTIME) * self._scale
 
     def _work(self) -> None:
-        """The packet path has something to tell."""
+        """Handle the events of the packet path."""
         if self._handshakes_scheduled:
             self.flush()
         else:
@@ -179,7 +182,7 @@ class Engine:
         self.flush()
 
     def flush(self) -> None:
-        """Hand on all that the device has to say."""
+        """Pass on all output of the device."""
         self._device.handle_events(self.now())
         self._pump.send(self._device.take_datagrams())
         for peer, notice in self._device.take_notices():
@@ -216,7 +219,7 @@ class Engine:
         self._stopped.set()
 
     def describe(self) -> Mapping[str, Any]:
-        """What ``status`` says of the engine itself; the verbs add the peers."""
+        """The engine's own part of ``status``; the verbs add the peers."""
         return {
             "interface": self._tun.name,
             "pid": os.getpid(),
@@ -245,7 +248,7 @@ class Engine:
             return f"errno=-{error.errno or errno.EIO}\n\n"
 
     def apply(self, update: uapi.DeviceUpdate) -> None:
-        # The port first: it is the one setting that may be refused.
+        # The port comes first, since only this setting can fail.
         if update.listen_port is not None and update.listen_port != self._listen_port:
             self._change_port(update.listen_port)
         if update.fwmark is not None:
@@ -277,7 +280,7 @@ def run(engine: Engine) -> None:
 
 
 def _inode(path: Path) -> int | None:
-    """What tells a file from another of the same name; None where there is none."""
+    """A key that tells a file from another of the same name; None if there is no file."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:

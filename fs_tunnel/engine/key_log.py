@@ -1,7 +1,9 @@
-"""A log of handshake secrets with which a capture can be decrypted: for debugging only.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The form is the one that Wireshark reads (``wg.keylog_file``), and that WireGuard's
-extract-handshakes.sh writes.
+"""Log handshake secrets, which decrypt a capture: for debugging only.
+
+Wireshark reads this form (``wg.keylog_file``), and WireGuard's extract-handshakes.sh writes it.
 """
 
 import base64
@@ -19,7 +21,7 @@ class KeyLog:
     """Appends to a file that only its owner may read."""
 
     def __init__(self, path: Path) -> None:
-        """SystemChangeError where the file cannot be opened, or is a symbolic link."""
+        """Raise SystemChangeError if the file cannot be opened, or is a symbolic link."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._fd = os.open(path, flags, 0o600)

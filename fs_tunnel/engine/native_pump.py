@@ -1,6 +1,9 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The pump of the native packet path: it starts and stops threads, which do the rest.
 
-What the path tells comes through an eventfd; what the control plane sends leaves from here.
+Events of the path come through an eventfd.  This module sends the control plane's datagrams.
 """
 
 import asyncio
@@ -75,7 +78,7 @@ class NativePump:
                 if not send(outgoing):
                     self._hooks.forget_local(outgoing)
             except BlockingIOError:
-                # A handshake is tried again anyway, and packets are lost now and then.
+                # The protocol repeats a handshake, and any network loses packets.
                 self._lose([outgoing], "send_buffer_full")
             except OSError as error:
                 log.debug("sending: %s", error)

@@ -1,4 +1,7 @@
-"""What a test, a debugger or a command may ask of an engine when it starts."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Options of an engine at its start, for commands, tests and debuggers."""
 
 import os
 from dataclasses import dataclass
@@ -10,22 +13,22 @@ from fs_wire.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What a test or a debugging session may ask of an engine."""
+    """The options of an engine."""
 
-    clock_scale: float = 1.0  # how many protocol seconds pass in one second
+    clock_scale: float = 1.0  # protocol seconds in one second
     key_log: Path | None = None
-    threads: int = 0  # of the native packet path; 0 is the path in Python
+    threads: int = 0  # threads of the native packet path; 0 is the path in Python
     is_confined: bool = True
-    low_ports: bool = False  # whether a UDP port below 1024 may be asked for
+    low_ports: bool = False  # whether the UDP port may be below 1024
 
     @classmethod
     def from_environment(cls) -> "EngineOptions":
-        """Read the variables that are not for production, and so are no options of a command.
+        """Read the environment variables; they are not for production, so no command has them.
 
         FS_WG_CLOCK_SCALE speeds up the protocol's clock.  FS_WG_KEYLOG names a file for handshake
         secrets.  FS_WG_DATAPLANE and FS_WG_THREADS choose the packet path; see ``pumps``.
-        FS_WG_SANDBOX=off leaves the process all that root may do, for debuggers and sanitizers.
-        FS_WG_LOW_PORTS=1 leaves it the ports below 1024.  UsageError if a value makes no sense.
+        FS_WG_SANDBOX=off leaves the process all of root's rights, for debuggers and sanitizers.
+        FS_WG_LOW_PORTS=1 permits it the ports below 1024.  UsageError if a value makes no sense.
         """
         key_log = os.environ.get("FS_WG_KEYLOG")
         try:

@@ -1,4 +1,7 @@
-"""Between the UAPI's words and the device: apply an update, describe what is."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Apply a UAPI update to the device, and describe the device in the words of UAPI."""
 
 from fs_tunnel.proto.device import Device
 from fs_tunnel.proto.peer import Peer
@@ -20,7 +23,7 @@ def apply_update(device: Device, update: DeviceUpdate, now: float) -> None:
 
 
 def describe(device: Device, listen_port: int, fwmark: int) -> DeviceStatus:
-    """What ``wg show`` and ``wg showconf`` ask for."""
+    """The state of the device, for ``wg show`` and ``wg showconf``."""
     return DeviceStatus(
         private_key=device.private_key,
         listen_port=listen_port,
@@ -36,7 +39,7 @@ def _apply_peer(device: Device, update: PeerUpdate, now: float) -> None:
             device.remove_peer(peer)
         return
     if peer is None:
-        # A peer that is us is passed over, so that one list of peers serves a whole mesh.
+        # We skip a peer with our own key, so that one list of peers serves a whole mesh.
         if update.update_only or update.public_key == device.public_key:
             return
         peer = device.add_peer(update.public_key)

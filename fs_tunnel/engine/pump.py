@@ -1,8 +1,11 @@
-"""The pump: packets between the TUN, UDP and the packet path; no decision of the protocol.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-``Pump`` is what the engine asks of one.  ``PythonPump`` runs on the engine's event loop, and takes
-packets and datagrams in batches.  Where a socket is full, it stops reading the TUN until there is
-room, so that the queue is the kernel's.
+"""The pump carries packets between the TUN, UDP and the packet path, without protocol decisions.
+
+``Pump`` is the interface that the engine needs.  ``PythonPump`` runs on the engine's event loop,
+and takes packets and datagrams in batches.  If a socket is full, it stops reading the TUN until
+there is room, so that packets wait in the kernel's queue.
 """
 
 import asyncio
@@ -22,19 +25,19 @@ from fs_tunnel.proto.path import Outgoing, PacketPath
 
 log = logging.getLogger(__name__)
 
-_BATCH = 128  # datagrams or packets a turn
+_BATCH = 128  # datagrams or packets in each turn
 _MAX_PACKET = 65535
 _UNSENT_LIMIT = 4096  # datagrams held while a socket buffer is full
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a pump tells the engine."""
+    """The calls of a pump to the engine."""
 
-    work: Callable[[], None]  # the path has, or may have, events; then ``send`` is called
-    check_link: Callable[[], None]  # the TUN behaves as if it had gone up, down or away
+    work: Callable[[], None]  # the path has, or may have, events; the engine then calls ``send``
+    check_link: Callable[[], None]  # the TUN seems to be up, down or gone
     not_sent: Callable[[Outgoing], None]  # a datagram was lost on its way out
-    forget_local: Callable[[Outgoing], None]  # it left, but from another address of ours
+    forget_local: Callable[[Outgoing], None]  # a datagram left, but from another address of ours
 
 
 class Pump(Protocol):
@@ -44,28 +47,28 @@ class Pump(Protocol):
     def path(self) -> PacketPath: ...
 
     def start(self, hooks: Hooks) -> None:
-        """Called once, in the running loop, before all others."""
+        """Join the running loop; the engine calls this once, first."""
 
     def stop(self) -> None:
-        """Called once, after all others: leave the loop, so that the TUN may be closed."""
+        """Leave the loop, so that the TUN can close; the engine calls this once, last."""
 
     def open(self, port: int, fwmark: int) -> int:
-        """Bind UDP sockets (0: any port), and return their port; OSError where it is taken."""
+        """Bind UDP sockets (0: any port), and return their port; OSError if it is taken."""
 
     def close(self) -> None:
-        """Close the sockets; what waits for them is lost."""
+        """Close the sockets; waiting datagrams are lost."""
 
     def set_fwmark(self, fwmark: int) -> None:
-        """Mark what leaves from here on; 0 is no mark."""
+        """Mark datagrams that leave from now on; 0 is no mark."""
 
     def send(self, datagrams: Sequence[Outgoing]) -> None:
-        """Hand on all that the path has ready, then the control plane's ``datagrams``."""
+        """Send all that the path has ready, then the control plane's ``datagrams``."""
 
     def drops(self) -> Mapping[str, int]:
-        """What was lost between path and kernel, by reason."""
+        """The number of packets lost between path and kernel, by reason."""
 
     def describe(self) -> Mapping[str, Any]:
-        """Which form of the path this is (``form``), and what the kernel takes over of its work."""
+        """The form of the path (``form``), and the work that the kernel does for it."""
 
 
 class PythonPump:
@@ -119,7 +122,7 @@ class PythonPump:
     def describe(self) -> Mapping[str, Any]:
         return {"form": "python"}
 
-    # What comes in.
+    # Packets and datagrams that come in.
 
     def _udp_readable(self, sock: socket.socket) -> None:
         if self._udp is None:
@@ -131,7 +134,7 @@ class PythonPump:
 
     def _tun_readable(self) -> None:
         if self._udp is None:
-            self._hooks.check_link()  # a packet may be quicker than the news that the link is up
+            self._hooks.check_link()  # a packet may arrive before the news that the link is up
         now, receive, fd = self._now(), self.path.receive_packet, self._tun.fileno()
         try:
             for _ in range(_BATCH):
@@ -142,7 +145,7 @@ class PythonPump:
             self._tun_failed(error)
         self._hooks.work()
 
-    # What goes out.
+    # Packets and datagrams that go out.
 
     def _deliver(self) -> None:
         fd = self._tun.fileno()

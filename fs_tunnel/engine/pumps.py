@@ -1,4 +1,7 @@
-"""Which packet path serves: the native one where it was built, or else the one in Python."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Choose the packet path: the native one if it was built, or else the one in Python."""
 
 import os
 from collections.abc import Callable
@@ -21,10 +24,10 @@ MAX_THREADS = 32
 
 
 def threads_from_environment() -> int:
-    """How many threads the native path is to have; 0 is the path in Python.
+    """The number of threads of the native path; 0 is the path in Python.
 
-    FS_WG_DATAPLANE is native or python, FS_WG_THREADS a number; UsageError for anything else, and
-    where the native path is asked for but was not built.
+    FS_WG_DATAPLANE is native or python, and FS_WG_THREADS a number.  UsageError for anything else,
+    and if FS_WG_DATAPLANE is native but that path was not built.
     """
     form = os.environ.get("FS_WG_DATAPLANE", "native" if HAS_NATIVE else "python")
     if form == "python":
@@ -35,7 +38,7 @@ def threads_from_environment() -> int:
         raise UsageError("the native packet path was not built; unset FS_WG_DATAPLANE")
     wanted = os.environ.get("FS_WG_THREADS")
     if wanted is None:
-        # The other half of the cores is kept busy by the kernel, and by who sends and receives.
+        # The kernel and the programs that send and receive need the other half of the cores.
         return min(max(1, len(os.sched_getaffinity(0)) // 2), MAX_THREADS)
     if not wanted.isdecimal() or not 1 <= int(wanted) <= MAX_THREADS:
         raise UsageError(f"FS_WG_THREADS is a number from 1 to {MAX_THREADS}; unset it")

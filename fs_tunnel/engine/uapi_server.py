@@ -1,8 +1,11 @@
-"""The engine's side of WireGuard's cross-platform UAPI socket.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Serve WireGuard's cross-platform UAPI socket for an engine.
 
 Source: https://www.wireguard.com/xplatform/.  Requests end with an empty line; a connection may
-carry several.  Only root can open the socket, yet what it sends is bounded and parsed like any
-other input.
+carry several.  Only root can open the socket.  Still, we bound and parse requests like any other
+input.
 """
 
 import asyncio
@@ -19,7 +22,7 @@ MAX_REQUEST_BYTES = 64 << 20  # a configuration of 10,000 peers takes about 4 Mi
 def listen(ifname: str) -> socket.socket:
     """Make ``wireguard/IFNAME.sock`` in the run directory, for root alone.
 
-    SystemChangeError where another engine answers on it; a dead one's socket is replaced.
+    SystemChangeError if another engine answers on it; we replace the socket of a dead one.
     """
     path = uapi.socket_path(ifname)
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -46,7 +49,7 @@ async def serve(listener: socket.socket, answer: Callable[[str], str]) -> asynci
                 writer.write(answer(request[:-1].decode("utf-8", "replace")).encode())
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # the client went away, or sent more than any configuration needs
+            pass  # the client left, or sent more than any configuration needs
         finally:
             writer.close()
 

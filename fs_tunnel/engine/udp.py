@@ -1,8 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The UDP sockets of an engine: one per address family, on one port.
 
-Answers leave from the address that the question came to ("sticky source"), so that a host with
-several addresses can be reached at each of them.  Datagrams are taken in batches until the kernel
-has none.
+Answers leave from the address that the datagram came to ("sticky source"), so a host with several
+addresses is reachable at each of them.  We take datagrams in batches until the kernel has none.
 """
 
 import errno
@@ -18,7 +20,7 @@ from fs_wire.types import Endpoint
 
 log = logging.getLogger(__name__)
 
-# Of linux/in.h, in6.h and socket.h; the socket module lacks them.
+# From linux/in.h, in6.h and socket.h; the socket module lacks them.
 _IP_PKTINFO = 8
 _IP_MTU_DISCOVER = 10
 _IPV6_MTU_DISCOVER = 23
@@ -32,7 +34,7 @@ _UDP_GRO = 104
 _in_pktinfo = Struct("=i4s4s")  # interface index, our address, the header's destination
 _in6_pktinfo = Struct("=16si")
 
-_BUFFER_BYTES = 7 << 20  # as wireguard-go asks for: a burst must survive a busy moment
+_BUFFER_BYTES = 7 << 20  # the size of wireguard-go: a burst must survive a busy moment
 _MAX_DATAGRAM = 65535
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_in6_pktinfo.size)
 _MAX_CACHED_PATHS = 65536
@@ -45,7 +47,7 @@ Ancillary = list[tuple[int, int, bytes]]
 
 
 class Received(NamedTuple):
-    """One datagram, where it came from, and which address of ours it was sent to."""
+    """One datagram, its source, and the address of ours that it was sent to."""
 
     data: bytes
     source: Endpoint
@@ -53,15 +55,15 @@ class Received(NamedTuple):
 
 
 class UdpSockets:
-    """Bound sockets; ``port`` is the one that both families share."""
+    """Bound sockets; both families share ``port``."""
 
     def __init__(
         self, port: int, fwmark: int = 0, *, shared_with: "UdpSockets | None" = None
     ) -> None:
-        """Bind ``port`` (0: any) on all addresses; OSError EADDRINUSE where it is taken.
+        """Bind ``port`` (0: any) on all addresses; OSError EADDRINUSE if it is taken.
 
-        ``shared_with``: the sockets that hold the port already; the kernel spreads remote addresses
-        over theirs and ours.
+        ``shared_with``: sockets that hold the port already; the kernel spreads remote addresses
+        over them and the new ones.
         """
         if shared_with is None:
             self._v4, self._v6 = _bind_pair(port)
@@ -81,7 +83,7 @@ class UdpSockets:
     def bind_again(self) -> tuple[socket.socket, socket.socket | None]:
         """Bind as many sockets more to our port.
 
-        Our first ones were bound without SO_REUSEPORT, so that a port that is taken was an error.
+        We bound the first ones without SO_REUSEPORT, so that a taken port was an error.
         """
         for each in self.sockets:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -95,7 +97,7 @@ class UdpSockets:
             raise
 
     def join_datagrams(self) -> bool:
-        """Let the kernel hand over consecutive datagrams of one source as one; False: it cannot."""
+        """Let the kernel join consecutive datagrams of one source; False if it cannot."""
         try:
             for each in self.sockets:
                 each.setsockopt(_SOL_UDP, _UDP_GRO, 1)
@@ -108,7 +110,7 @@ class UdpSockets:
         return self._v4.fileno(), -1 if self._v6 is None else self._v6.fileno()
 
     def set_fwmark(self, fwmark: int) -> None:
-        """Mark what leaves, so that routing rules can tell it apart; 0 is no mark."""
+        """Mark outgoing datagrams, so that routing rules can tell them apart; 0 is no mark."""
         for each in self.sockets:
             each.setsockopt(socket.SOL_SOCKET, _SO_MARK, fwmark)
 
@@ -132,9 +134,9 @@ class UdpSockets:
             yield Received(data, *path)
 
     def send(self, outgoing: Outgoing) -> bool:
-        """Send one datagram; False where its local address is gone, so that it left from another.
+        """Send one datagram; False if its local address is gone, so that it left from another.
 
-        BlockingIOError when the socket's buffer is full; OSError when the kernel refuses.
+        BlockingIOError if the socket's buffer is full; OSError if the kernel refuses.
         """
         route = self._routes.get((outgoing.endpoint, outgoing.local))
         if route is None:
@@ -193,7 +195,7 @@ class UdpSockets:
 
 
 def check_port_is_free(port: int) -> None:
-    """Raise OSError EADDRINUSE now, rather than when the interface comes up."""
+    """Raise OSError EADDRINUSE at once, before the interface comes up."""
     for each in _bind_pair(port):
         if each is not None:
             each.close()
@@ -233,7 +235,7 @@ def _bind(family: socket.AddressFamily, port: int, *, shared: bool = False) -> s
         for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
             try:
                 sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
-            except PermissionError:  # not the host's root: the default buffer has to do
+            except PermissionError:  # We are not the host's root: the default buffer must do.
                 log.debug("socket buffers stay at their default size")
         # Like the kernel's WireGuard: the outer packet may be fragmented on the way.
         if family == socket.AF_INET:

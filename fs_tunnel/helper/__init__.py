@@ -1,1 +1,4 @@
-"""The root helper: what stays of a command, one small process a tunnel."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The helper: a small process that runs as root beside each tunnel, and cleans up after it."""

@@ -1,8 +1,11 @@
-"""The agent of a market's tunnel: started as root to be nobody, told its file, and heard.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is started with connections to the engine that only root can make; what it needs to know comes
-on its standard input, and what it tells of itself on its standard output, a line of JSON each.
-It ends with 0 when its work is done, and is started again otherwise.
+"""Runs the agent of a market's tunnel: starts it, hands it its start, and hears its reports.
+
+The agent starts as root and then gives up its rights. It inherits connections to the engine, which
+only root can make. Its start comes on its standard input, and it reports on its standard output, in
+lines of JSON. It exits with 0 once its work is done; otherwise it is started again.
 """
 
 import asyncio
@@ -12,19 +15,17 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fs_tunnel.helper.engine_sockets import connect_as_root
 from fs_tunnel.helper.last_words import LastWords, why_it_ended
+from fs_tunnel.helper.starts import AGENT, agent_input
 from fs_tunnel.helper.supervisor import FIRST_DELAY, delay_after
 
 log = logging.getLogger(__name__)
 
-# -P: not from the directory that root happens to stand in.
-_AGENT = (sys.executable, "-P", "-m", "fs_tunnel.roles.agent")
 _FAREWELL = 20.0  # seconds for the last voucher, and for a provider to settle
 _STARTING, _LOOK_EVERY = 5.0, 0.05  # seconds
 _MAX_LINE = 1 << 20  # bytes
@@ -35,30 +36,30 @@ class Agent:
     """The agent of one tunnel, or none."""
 
     def __init__(self, name: str, on_told: Callable[[dict[str, Any]], None]) -> None:
-        """``on_told`` hears all that it says of itself."""
+        """``on_told`` hears each report of the agent."""
         self._name, self._on_told = name, on_told
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._content = b""
         self._told: dict[str, Any] | None = None
-        self._has_told = False  # the process of now, which hears signals from then on
+        self._has_told = False  # this process has reported; from then on it hears signals
         self._can_start = True
         self._is_leaving = asyncio.Event()
         self._is_dismissed = False
 
     @property
     def told(self) -> dict[str, Any] | None:
-        """What it said of itself last, with its pid; None where there never was one."""
+        """The agent's last report, with its pid; None if the tunnel has no agent."""
         if not self._content:
             return None
         pid = self._process.pid if self._process is not None else None
         told = self._told or {"state": "starting"}
         if pid is not None and not self._has_told:
-            told = {**told, "state": "starting"}  # after a crash: the rest is of the one before
+            told = {**told, "state": "starting"}  # after a crash the rest is the old report
         return {**told, "pid": pid}
 
     def supervise(self, file: str | None) -> None:
-        """Run an agent by this file, unless one does by the same content; None: without one."""
+        """Run an agent with the start in this file, unless it runs already. None ends the agent."""
         content = _read(file) if file is not None else b""
         is_running = self._task is not None and not self._task.done()
         if is_running and content == self._content:
@@ -71,7 +72,7 @@ class Agent:
         self._task = asyncio.create_task(self._run(content, before)) if content else None
 
     async def dismiss(self) -> dict[str, Any] | None:
-        """Have it end its business and itself; what it said last."""
+        """Have the agent finish its business and end; return its last report."""
         self._is_leaving.set()
         await self._wait_until_it_hears()
         self._is_dismissed = True
@@ -86,9 +87,9 @@ class Agent:
         return self.told
 
     async def _wait_until_it_hears(self) -> None:
-        """A signal to a program that is being read would end it before it has begun.
+        """Wait until the agent handles signals: before that, a signal would just kill it.
 
-        One that crashed is started once more, for its business is not ended.
+        An agent that crashed is started once more, because its business is unfinished.
         """
         for _ in range(round(_STARTING / _LOOK_EVERY)):
             is_over = self._task is None or self._task.done()
@@ -97,7 +98,7 @@ class Agent:
             await asyncio.sleep(_LOOK_EVERY)
 
     async def stop(self, *, is_final: bool) -> None:
-        """End it: with its business where that is final, else as a crash would."""
+        """End the agent. If ``is_final``, it finishes its business first; if not, it is killed."""
         if is_final and self._task is not None and not self._task.done():
             await self.dismiss()
         elif self._task is not None:
@@ -106,7 +107,7 @@ class Agent:
 
     async def _run(self, content: bytes, before: "asyncio.Task[None] | None") -> None:
         if before is not None:
-            await asyncio.wait({before})  # it holds the ports
+            await asyncio.wait({before})  # the old agent still holds the ports
         delay = FIRST_DELAY / 2
         clock = asyncio.get_running_loop().time
         while not self._is_dismissed:
@@ -114,7 +115,7 @@ class Agent:
             try:
                 if await self._run_once(content) == 0:
                     return
-                log.warning("the agent of %s ended; it is started again", self._name)
+                log.warning("the agent of %s ended, and starts again", self._name)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 self._can_start = False
                 self._fail(f"it cannot be started: {error}")
@@ -122,30 +123,30 @@ class Agent:
             await self._pause(delay)
 
     async def _pause(self, seconds: float) -> None:
-        """Shorter where it is to end its business first."""
+        """Wait, but only shortly if the agent must still finish its business."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._is_leaving.wait()
         await asyncio.sleep(min(seconds, _LOOK_EVERY))
 
     def _fail(self, why: str) -> None:
-        """It said nothing of itself; the words are those of an agent that could."""
+        """Report a failure in the place of an agent that could not."""
         log.error("the agent of %s: %s", self._name, why)
         self._told = {"state": "failed", "error": f"the agent: {why}"}
 
     async def _run_once(self, raw: bytes) -> int:
         with LastWords() as words:
-            return await self._run_with(json.loads(raw), words)
+            return await self._run_with(raw, words)
 
-    async def _run_with(self, content: dict[str, Any], words: LastWords) -> int:
+    async def _run_with(self, raw: bytes, words: LastWords) -> int:
         sockets = await asyncio.to_thread(connect_as_root, self._name)
         try:
             descriptors = {use: sock.fileno() for use, sock in sockets.items()}
             process = self._process = await asyncio.create_subprocess_exec(
-                *_AGENT,
+                *AGENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                # When debugging, its log goes where the helper's goes.
+                # In debugging, the agent's log goes where the helper's log goes.
                 stderr=None if os.environ.get("FS_TUNNEL_DEBUG") else words.writer,
                 pass_fds=tuple(descriptors.values()),
                 limit=_MAX_LINE,
@@ -158,8 +159,7 @@ class Agent:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            start = {**content, "sockets": descriptors, "parent": os.getpid()}
-            process.stdin.write(json.dumps(start).encode() + b"\n")
+            process.stdin.write(agent_input(raw, descriptors))
             await self._listen(process.stdout)
             status = await process.wait()
             if status != 0 and not self._has_told:

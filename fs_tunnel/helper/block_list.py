@@ -1,16 +1,20 @@
-"""Lists of names that a provider's resolver denies: one name a line, or the form of hosts(5)."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Lists of names that a provider's resolver denies, with one name a line or as in hosts(5)."""
 
 import re
 from ipaddress import ip_address
 from pathlib import Path
 
+from fs_tunnel.config import read_at_most
 from fs_wire.errors import ConfigError
 
 MAX_FILE_BYTES = 32 << 20  # a million names
 _MAX_NAME = 253
-# Underscores stand in names of the internet, if not in those of hosts.
+# DNS names can have underscores, and host names cannot.
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-# What a hosts file says of the host itself.
+# Names by which a hosts file means the host itself.
 _OF_THE_HOST = frozenset(
     {"localhost", "localhost.localdomain", "local", "broadcasthost"}
     | {f"ip6-{name}" for name in ("localhost", "loopback", "localnet", "mcastprefix")}
@@ -19,24 +23,15 @@ _OF_THE_HOST = frozenset(
 
 
 def load(path: Path) -> frozenset[str]:
-    """Read and parse a file; ConfigError where it cannot be used."""
-    source = str(path)
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}; check the path", source=source
-        ) from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError("larger than 32 MiB; give a shorter list", source=source)
-    return parse(raw.decode("utf-8", "replace"), source=source)
+    """Read and parse a file; ConfigError if it cannot be used."""
+    raw = read_at_most(path, MAX_FILE_BYTES, "give a shorter list")
+    return parse(raw.decode("utf-8", "replace"), source=str(path))
 
 
 def parse(text: str, *, source: str) -> frozenset[str]:
-    """The names, in lower case, without a dot at the end; ConfigError for the first that is none.
+    """The names in lower case, without a dot at the end; ConfigError for the first wrong name.
 
-    ``#`` begins a comment.  A line of hosts(5) begins with an address, which is passed over.
+    ``#`` begins a comment. A line of hosts(5) begins with an address, which is skipped.
     """
     names = set()
     for number, line in enumerate(text.split("\n"), start=1):
@@ -45,7 +40,7 @@ def parse(text: str, *, source: str) -> frozenset[str]:
         if is_of_hosts:
             if not _is_address(words[0]):
                 raise ConfigError(
-                    "several words, and the first is no address; write one name a line",
+                    "a line with several words must begin with an address; write one name a line",
                     source=source,
                     line=number,
                 )
@@ -56,7 +51,9 @@ def parse(text: str, *, source: str) -> frozenset[str]:
                 continue
             if not _is_name(name):
                 raise ConfigError(
-                    "no name of DNS; write one such as ads.example.com", source=source, line=number
+                    "not a DNS name; write a name such as ads.example.com",
+                    source=source,
+                    line=number,
                 )
             names.add(name)
     return frozenset(names)

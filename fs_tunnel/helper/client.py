@@ -1,4 +1,7 @@
-"""A helper's client side: for the commands, and for an agent that may ask for changes."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The client side of a helper, for commands and for an agent that may ask for changes."""
 
 import json
 import os
@@ -14,49 +17,50 @@ from fs_tunnel.linux.journal.kinds import to_json
 from fs_wire import control
 from fs_wire.errors import ControlError, NotRunningError, SystemChangeError
 
-# -P: not from the directory that root happens to stand in.
+# -P: Python does not import from the directory in which root happens to be.
 _HELPER = (sys.executable, "-P", "-m", "fs_tunnel.helper.process")
-_DEADLINE = 30.0  # seconds; it waits for commands that are at work on the tunnel
+_DEADLINE = 30.0  # seconds; the helper waits for commands that work on the tunnel
 _START_DEADLINE = 15.0  # seconds
 _MAX_REPLY_BYTES = 1 << 20
 
 
 class HelperClient:
-    """Asks the helper of one tunnel; one connection a request.
+    """Asks the helper of one tunnel, over one connection a request.
 
-    Every method: NotRunningError where there is no helper; ControlError with its reason where it
-    refuses, or does not answer.
+    Every method raises NotRunningError if there is no helper, and ControlError with the reason if
+    the helper refuses or does not answer.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def do(self, change: Change) -> None:
-        """Have a change made, and journalled before it is."""
+        """Have the helper write down a change and make it."""
         self._request({"op": "do", "change": json.loads(to_json(change))})
 
     def undo(self, change: Change) -> None:
-        """Have a change of ours taken back; nothing happens where it is not in force."""
+        """Have the helper take back such a change, if it is in force."""
         self._request({"op": "undo", "change": json.loads(to_json(change))})
 
     def status(self) -> dict[str, Any]:
-        """``pid``; ``changes`` in force that others asked for; ``resolver``, its pid or null.
+        """The helper's ``pid``, and how its tunnel is doing.
 
-        ``market`` is what its agent said last, ``failover`` how a move goes that is under way.
+        ``changes`` are those in force that others asked for. ``resolver`` is its pid or null.
+        ``market`` is the agent's last report. ``failover`` is the mover's last report.
         """
         return self._request({"op": "status"})
 
     def configure(self, settings: Settings) -> None:
-        """Replace the settings that it started with."""
+        """Replace the helper's settings."""
         self._request({"op": "configure", "settings": settings.to_json()})
 
     def dismiss(self) -> dict[str, Any] | None:
-        """Have the market's agent finish and end; what it said last, None where there is none."""
+        """Have the market's agent finish and end; return its last report, or None without agent."""
         told = self._request({"op": "dismiss"})["market"]
         return told if isinstance(told, dict) else None
 
     def leave(self) -> None:
-        """Have it end, so that another helper can take its place."""
+        """Have the helper end, so that another one can take its place."""
         self._request({"op": "leave"})
 
     def _request(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -86,17 +90,14 @@ class HelperClient:
 
 
 def hand_over(name: str, settings: Settings) -> None:
-    """Have the tunnel looked after from here on, by the helper that is there or by another one.
-
-    SystemChangeError where none can be had.
-    """
+    """Hand the tunnel to its helper, or start a helper; SystemChangeError if none can start."""
     deadline = time.monotonic() + _START_DEADLINE
     while True:
         try:
             HelperClient(name).configure(settings)
         except NotRunningError:
             pass
-        except ControlError:  # it is about to end, perhaps
+        except ControlError:  # perhaps the helper is about to end
             if time.monotonic() > deadline:
                 raise
         else:
@@ -110,7 +111,7 @@ def hand_over(name: str, settings: Settings) -> None:
 
 
 def start(name: str, settings: Settings) -> str | None:
-    """Start a helper; None once it is ready, or what it said, as where there is one already."""
+    """Start a helper; return None once it is ready, or else why it did not start."""
     try:
         done = subprocess.run(
             [*_HELPER, name],

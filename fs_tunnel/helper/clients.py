@@ -1,4 +1,7 @@
-"""Follows where a provider's clients are, for ``known_endpoints``."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Keeps the endpoints of a provider's clients up to date, for ``known_endpoints``."""
 
 import asyncio
 import contextlib
@@ -10,15 +13,15 @@ from fs_wire import control
 from fs_wire.errors import UsageError
 from fs_wire.types import Endpoint, PublicKey
 
-_SAVE_AFTER = 0.5  # seconds in which more may come
-_AGAIN_AFTER = 0.5  # seconds, where the engine hung up
+_SAVE_AFTER = 0.5  # seconds; more endpoints may change in that time
+_AGAIN_AFTER = 0.5  # seconds after the engine hung up
 _MAX_MESSAGE_BYTES = 64 << 20
 
 
 async def keep_endpoints(name: str) -> None:
-    """Keep the file of tunnel ``name`` as its engine has it, until cancelled; saved then, too."""
+    """Keep the file of tunnel ``name`` up to date until cancelled, and then save it once more."""
     while True:
-        # It is about to end, or we were too slow: what was missed is asked for.
+        # The engine is about to end, or we were too slow. Ask again for what we missed.
         with contextlib.suppress(OSError, ValueError, EOFError):
             await _follow(name)
         await asyncio.sleep(_AGAIN_AFTER)
@@ -47,7 +50,7 @@ async def _follow(name: str) -> None:
 
 
 def endpoints_told(message: control.Message) -> dict[PublicKey, Endpoint]:
-    """Those of a status, or the one of an event."""
+    """The endpoints in a status, or the one in an event."""
     if message.get("event") == "endpoint_moved":
         peers = {message["peer"]: message}
     else:
@@ -62,12 +65,12 @@ def endpoints_told(message: control.Message) -> dict[PublicKey, Endpoint]:
 
 @contextlib.asynccontextmanager
 async def _messages(name: str) -> AsyncIterator[asyncio.StreamReader]:
-    """What an engine says: its status, and from then on what changes."""
+    """An engine's messages: its status, and then each change."""
     reader, writer = await asyncio.open_unix_connection(
         control.socket_path(name), limit=_MAX_MESSAGE_BYTES
     )
     try:
-        # In this order, nothing is missed.
+        # Watch first, so that no change is missed.
         writer.write(b'{"op": "watch"}\n{"op": "status"}\n')
         yield reader
     finally:

@@ -1,6 +1,9 @@
-"""The few bytes of DNS that a forwarder reads: one question, and whether an answer is its answer.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Source: RFC 1035, section 4; RFC 5452, on what an answer must match to be believed.
+"""The bytes of DNS that a forwarder reads: a question, and whether an answer belongs to it.
+
+Source: RFC 1035, section 4; RFC 5452, which says what a valid answer must match.
 """
 
 from collections.abc import Collection
@@ -21,7 +24,7 @@ _RECURSION_OFFERED = 0x0080
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question: ``name`` in lower case, without a dot at its end; ``question`` as it came."""
+    """A query. ``name`` is in lower case, without a dot at its end; ``question`` as it came."""
 
     data: bytes
     name: str
@@ -51,7 +54,7 @@ def parse_query_untrusted(data: bytes) -> Query:
 
 
 def is_blocked(name: str, blocked: Collection[str]) -> bool:
-    """Whether a name, or what it is part of, is among ``blocked``."""
+    """Whether a name, or a domain that it is part of, is in ``blocked``."""
     while name:
         if name in blocked:
             return True
@@ -60,7 +63,7 @@ def is_blocked(name: str, blocked: Collection[str]) -> bool:
 
 
 def with_id(query: Query, number: int) -> bytes:
-    """The query as it is sent on, under an id that its sender does not know."""
+    """The query to send on, with an id that its sender does not know."""
     return number.to_bytes(2, "big") + query.data[2:]
 
 
@@ -72,7 +75,7 @@ def reply(query: Query, code: int) -> bytes:
 
 
 def answer_untrusted(query: Query, number: int, data: bytes) -> bytes:
-    """An answer to what ``with_id`` made, under its first id; MalformedMessage for any other."""
+    """An answer to the query of ``with_id``, with the client's id; MalformedMessage for others."""
     if len(data) < _header.size + len(query.question):
         raise MalformedMessage("an answer that is too short")
     theirs, flags, questions, *_ = _header.unpack_from(data)

@@ -1,8 +1,11 @@
-"""Connections to an engine for a process that may not make them.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-An engine answers root alone, and tells who somebody is by who connected (SO_PEERCRED). So an agent
-is given connections to one engine, and not the right to make any: when they break, as when the
-engine ends, it ends too.  They lead to the control socket, which tells no key; UAPI does.
+"""Connections to an engine for an agent, which may not connect by itself.
+
+An engine answers root alone, and SO_PEERCRED tells it who made a connection. So root makes the
+connections to one engine for the agent. The agent ends when they break, for example when the engine
+ends. They lead to the control socket, which tells no key, while UAPI would.
 """
 
 import socket
@@ -11,7 +14,7 @@ from fs_wire import control
 
 
 def connect_as_root(name: str) -> dict[str, socket.socket]:
-    """``control`` and ``events``; OSError without an engine."""
+    """Make the connections ``control`` and ``events``; OSError if there is no engine."""
     made: dict[str, socket.socket] = {}
     try:
         for use in ("control", "events"):

@@ -1,8 +1,11 @@
-"""A tunnel moves to a provider that stands by, while its agent says that its own is lost.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A process of its own does the work (``fs_tunnel.roles.client.moving``).  Only that process knows of
-markets.  This module starts it, hears it, and starts it again, later each time.  An agent can say
-that its provider is lost, and no more: a file of root's says where the tunnel goes.
+"""Has a tunnel move to a standby, as long as its agent says that its provider is lost.
+
+The mover (``fs_tunnel.roles.client.moving``) does the work, and only that process knows markets.
+This module starts the mover, hears its reports, and starts it again after growing delays. An agent
+can only say that its provider is lost. A file of root's says where the tunnel moves.
 """
 
 import asyncio
@@ -11,22 +14,21 @@ import json
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
+from fs_tunnel.helper.starts import CODEC, MOVER, MoverStart
+
 log = logging.getLogger(__name__)
 
-# -P: not from the directory that root happens to stand in.
-_MOVING = (sys.executable, "-P", "-m", "fs_tunnel.roles.client.moving")
-# Its exit codes; with any other it was cut short, and may have begun to move.
+# The mover's exit codes. With any other code it was interrupted, and may have begun to move.
 _HAS_MOVED, _TRY_AGAIN, _NOBODY_IS_LEFT = 0, 2, 3
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0  # seconds between an end and the next start
 _MAX_LINE = 1 << 16  # bytes
 
 
 class Failover:
-    """That of one tunnel; ``on_moved`` is called when it is elsewhere."""
+    """The failover of one tunnel; ``on_moved`` is called when the tunnel has moved."""
 
     def __init__(self, name: str, on_moved: Callable[[], None]) -> None:
         self._name, self._on_moved = name, on_moved
@@ -34,10 +36,12 @@ class Failover:
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._is_well = asyncio.Event()
-        self.told: dict[str, Any] | None = None  # while it is under way, or has failed
+        self.told: dict[str, Any] | None = (
+            None  # the mover's report during a move, or after a failed one
+        )
 
     def hear(self, told: dict[str, Any]) -> None:
-        """What the agent says of itself."""
+        """Take a report of the agent."""
         if self._is_stopped:
             return
         why = told.get("lost")
@@ -50,14 +54,14 @@ class Failover:
         if self._why is not None and before is None and is_idle:
             self._task = asyncio.create_task(self._run())
         elif self._why is None and is_idle:
-            self.told = None  # it has come back
+            self.told = None  # the provider has come back
 
     def allow(self) -> None:
-        """Hear the agent, also after ``stop``."""
+        """Take the agent's reports again, after ``stop``."""
         self._is_stopped = False
 
     async def stop(self) -> None:
-        """End it; a move that was half-way goes with the tunnel, or on at the next start."""
+        """End it. A tunnel that is half-way is taken down, or goes on moving at the next start."""
         self._is_stopped, self._why = True, None
         task, self._task = self._task, None
         if task is not None:
@@ -86,20 +90,20 @@ class Failover:
         self.told = None
 
     async def _rest(self, seconds: float) -> None:
-        """Less, where it comes back."""
+        """Wait, but no longer than until the provider comes back."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._is_well.wait()
 
     async def _run_once(self, why: str) -> int:
         process = await asyncio.create_subprocess_exec(
-            *_MOVING, stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=_MAX_LINE
+            *MOVER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=_MAX_LINE
         )
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            start = {"name": self._name, "why": why, "parent": os.getpid()}
-            process.stdin.write(json.dumps(start).encode() + b"\n")
+            start = MoverStart(parent=os.getpid(), name=self._name, why=why)
+            process.stdin.write(CODEC.to_line(start))
             while line := await process.stdout.readline():
                 said = json.loads(line)
                 if isinstance(said, dict):

@@ -1,14 +1,16 @@
-"""A plain forwarder of DNS: the resolver of a provider whose host has no dnsmasq.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It hands questions to the servers of /etc/resolv.conf, each from a port and under an id of its own,
-and denies the names of a list.  It keeps nothing.  It listens on the tunnel alone, and may do
-nothing else from before it reads the first question.
+"""A plain DNS forwarder: the resolver of a provider whose host has no dnsmasq.
 
-Its configuration comes as JSON on its standard input: see ``resolver.forwarder_config``.
+It sends each question to the servers in /etc/resolv.conf, from a port and with an id of its own. It
+denies the names on a list, keeps nothing, and listens on the tunnel alone. It gives up all rights
+before it reads the first question.
+
+Its ``ForwarderStart`` comes on its standard input.
 """
 
 import asyncio
-import json
 import secrets
 import socket
 import sys
@@ -30,21 +32,22 @@ from fs_tunnel.helper.dns_messages import (
     reply,
     with_id,
 )
+from fs_tunnel.helper.starts import CODEC, ForwarderStart
 from fs_tunnel.proto.errors import MalformedMessage
 from fs_wire.unprivileged import become_nobody
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _PATIENCE = 3.0  # seconds for one server
-_IDLE = 10.0  # seconds in which a connection may say nothing
+_IDLE = 10.0  # seconds for which a connection may be silent
 _MAX_AT_ONCE, _MAX_OF_ONE_CLIENT = 512, 32
-_MAX_SERVERS = 3  # as resolv.conf(5) has it
+_MAX_SERVERS = 3  # as in resolv.conf(5)
 _PORT = 53
 
 _Ask = Callable[[str, bytes], Awaitable[bytes]]
 
 
 def servers(text: str, *, but: Iterable[str]) -> list[str]:
-    """The servers that a resolv.conf names, without our own addresses."""
+    """The servers that a resolv.conf names, without the addresses in ``but``."""
     found = []
     for line in text.splitlines():
         words = line.split()
@@ -56,14 +59,14 @@ def servers(text: str, *, but: Iterable[str]) -> list[str]:
 
 @dataclass
 class Forwarder:
-    """Answers queries: ``upstream`` tells which servers there are."""
+    """Answers queries; ``upstream`` returns the servers to ask."""
 
     blocked: frozenset[str]
     upstream: Callable[[], list[str]]
     port: int = _PORT
 
     async def answer(self, data: bytes, ask: _Ask) -> bytes | None:
-        """The reply to what a client sent; None for what deserves none."""
+        """The reply to what a client sent; None if it deserves no reply."""
         try:
             query = parse_query_untrusted(data)
         except MalformedMessage:
@@ -77,7 +80,7 @@ class Forwarder:
         return reply(query, SERVER_FAILURE)
 
     async def over_udp(self, server: str, data: bytes) -> bytes:
-        """Ask from a port of its own, which the kernel draws."""
+        """Ask from a new port, which the kernel chooses at random."""
         family = socket.AF_INET6 if ":" in server else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
             loop = asyncio.get_running_loop()
@@ -115,14 +118,14 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class _Load:
-    """How much is under way; what would be too much is dropped."""
+    """Counts the queries in progress, and drops those beyond the limits."""
 
     def __init__(self) -> None:
         self._by_client: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, client: str, work: Callable[[], Awaitable[None]]) -> bool:
-        """Whether there was room."""
+        """Start the work if the limits allow it, and return whether they do."""
         if len(self._tasks) >= _MAX_AT_ONCE or self._by_client[client] >= _MAX_OF_ONE_CLIENT:
             return False
         self._by_client[client] += 1
@@ -154,7 +157,7 @@ async def _converse(
             writer.write(len(answer).to_bytes(2, "big") + answer)
             await writer.drain()
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        pass  # the client went away, or fell asleep
+        pass  # the client went away or is silent
     finally:
         writer.close()
 
@@ -166,7 +169,7 @@ async def _read_message(reader: asyncio.StreamReader) -> bytes:
 async def serve(
     forwarder: Forwarder, datagrams: Iterable[socket.socket], streams: Iterable[socket.socket]
 ) -> None:
-    """Answer on sockets that are bound, for ever."""
+    """Answer on bound sockets, for ever."""
     loop, load = asyncio.get_running_loop(), _Load()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -192,22 +195,21 @@ def _bound(ifname: str, address: str, port: int, kind: socket.SocketKind) -> soc
 
 
 def main() -> None:
-    """Open the ports, give up all rights, serve."""
-    config = json.load(sys.stdin)
-    addresses = config["addresses"]
+    """Open the ports, give up all rights, and serve."""
+    start = CODEC.from_line(ForwarderStart, sys.stdin.buffer.read())
     datagrams, streams = (
-        [_bound(config["ifname"], address, config["port"], kind) for address in addresses]
+        [_bound(start.ifname, address, start.port, kind) for address in start.addresses]
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
     )
-    become_nobody(config["parent"])
+    become_nobody(start.parent)
 
     def upstream() -> list[str]:
         try:
-            return servers(_RESOLV_CONF.read_text(errors="replace"), but=addresses)
+            return servers(_RESOLV_CONF.read_text(errors="replace"), but=start.addresses)
         except OSError:
             return []
 
-    asyncio.run(serve(Forwarder(frozenset(config["blocked"]), upstream), datagrams, streams))
+    asyncio.run(serve(Forwarder(frozenset(start.blocked), upstream), datagrams, streams))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The last line that a process writes to its standard error: why it ended, mostly."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The last line on a process's standard error, which mostly says why the process ended."""
 
 import asyncio
 import contextlib
@@ -9,11 +12,11 @@ from typing import Self
 from fs_wire.failure import printable
 
 _READ = 65536  # bytes
-_MOST = 300  # bytes that are kept of a line
+_MOST = 300  # bytes of a line that are kept
 
 
 class LastWords:
-    """A pipe for a process's standard error, whose ``writer`` is for the process."""
+    """A pipe for a process's standard error; the process gets its ``writer``."""
 
     def __init__(self) -> None:
         self._reader, self.writer = os.pipe()
@@ -36,14 +39,14 @@ class LastWords:
         self.close_writer()
 
     def close_writer(self) -> None:
-        """Once the process has it."""
+        """Close our copy of the writer, once the process has its own."""
         if self.writer >= 0:
             os.close(self.writer)
             self.writer = -1
 
     @property
     def text(self) -> str:
-        """The last line that says something; empty if there is none."""
+        """The last line that is not blank; empty if there is none."""
         line = self._unfinished.strip() or self._line
         return printable(line.decode(errors="replace"))
 
@@ -54,10 +57,10 @@ class LastWords:
                 said = [each.strip() for each in lines if each.strip()]
                 self._line = (said or [self._line])[-1][:_MOST]
                 self._unfinished = self._unfinished[:_MOST]
-            asyncio.get_running_loop().remove_reader(self._reader)  # it has closed it
+            asyncio.get_running_loop().remove_reader(self._reader)  # the process has closed its end
 
 
 def why_it_ended(status: int, words: LastWords) -> str:
-    """For ``status``, and for the log."""
+    """Why a process ended, for ``status`` and for the log."""
     how = f"signal {-status} ended it" if status < 0 else f"it ended with {status}"
     return f"{how}: {words.text}" if words.text else f"{how}, without a word"

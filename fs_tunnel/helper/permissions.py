@@ -1,4 +1,7 @@
-"""The changes that others ask of a helper: journalled like a command's, and undone with them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The changes that an agent asks of a helper, journalled and undone like those of a command."""
 
 import json
 from typing import Any
@@ -10,39 +13,41 @@ from fs_tunnel.linux.journal.kinds import to_json
 from fs_tunnel.linux.journal.state import locked
 from fs_wire.errors import UsageError
 
-_PATIENCE = 5.0  # seconds for a command that is at work
+_PATIENCE = 5.0  # seconds to wait for a command that works on the tunnel
 
 
 class Permissions:
-    """Those of one tunnel.
+    """The changes of one tunnel.
 
-    The methods that change something raise UsageError for what cannot be, and SystemChangeError
-    where the host refuses, or a command is at work.
+    The methods that change something raise UsageError if the tunnel or the limits forbid it. They
+    raise SystemChangeError if the host refuses, or if a command works on the tunnel for too long.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def make(self, change: Change) -> None:
-        """Have a change in force."""
+        """Make a change, unless it is in force already."""
         with locked(self._name, _PATIENCE):
             journal = Journal(self._name)
             if not journal.may_resume("up") or not journal.is_settled:
-                raise UsageError(f"{self._name} is no client that is up; nothing is changed for it")
+                raise UsageError(
+                    f"{self._name} is not the tunnel of a client that is up; bring it up"
+                )
             asked_for = _asked_for(journal)
             if change not in asked_for and len(asked_for) >= MAX_CHANGES:
                 raise UsageError(f"{MAX_CHANGES} changes are in force; undo one first")
             journal.ensure(change)
 
     def take_back(self, change: Change) -> None:
-        """Have it in force no more; nothing happens where it is not."""
+        """Take a change back, if it is in force."""
         with locked(self._name, _PATIENCE):
             journal = Journal(self._name)
             if change in _asked_for(journal):
                 journal.take_back(change)
 
     def in_force(self) -> list[dict[str, Any]]:
-        """As JSON has them, oldest first."""
+        """The changes in force, as JSON, the oldest first."""
         return [json.loads(to_json(change)) for change in _asked_for(Journal(self._name))]
 
 

@@ -1,6 +1,9 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The helper as a daemon: ``up`` and ``serve`` run ``python -m fs_tunnel.helper.process NAME``.
 
-Its settings come as JSON on its standard input.
+Its ``Settings`` come as JSON on its standard input.
 """
 
 import json
@@ -26,11 +29,13 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Return to the caller when the helper is ready, or with a line that says why it is not."""
+    """Return to the caller once the helper is ready, or print why it is not."""
     try:
         require_net_admin(_PROGRAM)
         if len(sys.argv) != 2:
-            raise UsageError("one tunnel's name is wanted; fs-tunnel up and serve start helpers")
+            raise UsageError(
+                "a helper needs one tunnel's name; fs-tunnel up and serve start helpers"
+            )
         name = check_name(sys.argv[1])
         settings = parse_settings_untrusted(_read_json())
     except FlowShieldError as error:
@@ -54,7 +59,7 @@ def _read_json() -> object:
     try:
         return json.loads(sys.stdin.buffer.read(MAX_REQUEST_BYTES))
     except (ValueError, RecursionError):
-        raise UsageError("settings are JSON; fs-tunnel up and serve send them") from None
+        raise UsageError("the settings are no JSON; fs-tunnel up and serve send them") from None
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""What passes over a helper's socket: one JSON object a line, each way.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-    {"op": "do", "change": CHANGE}        make a change to the host, as a journal has it
-    {"op": "undo", "change": CHANGE}      take one of these back
-    {"op": "status"}                      its process, its changes, and what it supervises
-    {"op": "configure", "settings": ...}  root alone: what the command that started it was told
-    {"op": "dismiss"}                     root alone: have the market's agent finish, and end
-    {"op": "leave"}                       root alone: end, and leave the tunnel to another helper
+"""The protocol of a helper's socket: one JSON object a line, each way.
 
-A reply holds ``"ok": true``, or ``"ok": false`` with ``"error"``.  A change is made only where its
-kind is in ``MAY_BE_ASKED_FOR`` and it concerns this tunnel.  It is in force until it is taken back,
-or the tunnel is; who asks again for what is in force is told that it is.
+    {"op": "do", "change": CHANGE}        make a change to the host, written as in a journal
+    {"op": "undo", "change": CHANGE}      take such a change back
+    {"op": "status"}                      tell the helper's process, changes and children
+    {"op": "configure", "settings": ...}  root alone: replace the helper's settings
+    {"op": "dismiss"}                     root alone: have the market's agent finish and end
+    {"op": "leave"}                       root alone: end, so that another helper can start
+
+A reply has ``"ok": true``, or ``"ok": false`` with ``"error"``. The helper makes a change only if
+its kind is in ``MAY_BE_ASKED_FOR`` and it concerns this tunnel. The change is in force until it is
+taken back, or until the tunnel is down. A repeated request for it succeeds and changes nothing.
 """
 
 import json
@@ -25,7 +28,7 @@ from fs_tunnel.linux.journal.kinds import from_json
 from fs_wire.errors import SystemChangeError, UsageError
 
 MAX_REQUEST_BYTES = 16 << 10
-MAX_CHANGES = 16  # in force at a time, of each tunnel
+MAX_CHANGES = 16  # in force at a time, for each tunnel
 TOO_LONG = f"a request has at most {MAX_REQUEST_BYTES} bytes; send less"
 
 
@@ -45,24 +48,24 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class AskStatus:
-    """Tell how things are."""
+    """Tell how the helper and its children are doing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Take other settings."""
+    """Replace the settings."""
 
     settings: Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Dismiss:
-    """End the agent's business; the reply tells what it said last."""
+    """Have the agent finish and end; the reply has its last report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """End, and let the tunnel be as it is."""
+    """End, and leave the tunnel as it is."""
 
 
 Request = Do | Undo | AskStatus | Configure | Dismiss | Leave
@@ -72,14 +75,14 @@ def _is_of_tunnel(change: Change, tunnel: str) -> bool:
     return isinstance(change, PermittedEndpoint) and change.table == table_of(tunnel)
 
 
-# The kinds that a helper makes for others, each with what tells whether one is of its tunnel.
+# The kinds that a helper makes for others, and a check that a change is of the helper's tunnel.
 MAY_BE_ASKED_FOR: dict[type[Change], Callable[[Change, str], bool]] = {
     PermittedEndpoint: _is_of_tunnel
 }
 
 
 def parse_request_untrusted(line: bytes, *, tunnel: str, is_root: bool) -> Request:
-    """A request to the helper of ``tunnel``; UsageError, with the reason, for any other."""
+    """A request to the helper of ``tunnel``; UsageError, with the reason, for anything else."""
     if len(line) > MAX_REQUEST_BYTES:
         raise UsageError(TOO_LONG)
     try:
@@ -101,16 +104,18 @@ def parse_request_untrusted(line: bytes, *, tunnel: str, is_root: bool) -> Reque
             return Dismiss()
         case {"op": "leave", **rest} if not rest:
             return Leave()
-    raise UsageError("not understood; send op do, undo or status, on one line of JSON")
+    raise UsageError(
+        "the helper knows no such request; send op do, undo or status, on one line of JSON"
+    )
 
 
 def render_reply(**members: Any) -> bytes:
-    """The line that tells what came of a request."""
+    """The reply to a request that succeeded."""
     return json.dumps({"ok": True, **members}).encode() + b"\n"
 
 
 def render_refusal(error: Exception) -> bytes:
-    """The line that tells why nothing came of it."""
+    """The reply to a request that failed."""
     return json.dumps({"ok": False, "error": str(error)}).encode() + b"\n"
 
 
@@ -120,11 +125,13 @@ def _parse_change(value: object, tunnel: str) -> Change:
     try:
         change = from_json(json.dumps(value))
     except SystemChangeError:
-        raise UsageError("no such change; send one as a journal has it") from None
+        raise UsageError("no such change; write it as a journal does") from None
     is_of_tunnel = MAY_BE_ASKED_FOR.get(type(change))
     if is_of_tunnel is None:
         known = ", ".join(kind.__name__ for kind in MAY_BE_ASKED_FOR)
-        raise UsageError(f"a {type(change).__name__} is not for others to ask for; only {known}")
+        raise UsageError(
+            f"an agent may not ask for a {type(change).__name__}, but only for {known}"
+        )
     if not is_of_tunnel(change, tunnel):
-        raise UsageError(f"that change is not of {tunnel}; ask the helper of its own tunnel")
+        raise UsageError(f"that change is not one of {tunnel}; ask the helper of its own tunnel")
     return change

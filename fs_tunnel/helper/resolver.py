@@ -1,37 +1,37 @@
-"""The resolver of a provider's clients: which program, with which configuration, and what rights.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is dnsmasq where the host has it: Debian's dnsmasq-base is the program alone, which starts no
-service of its own, caches, follows the host's /etc/resolv.conf, and takes a million blocked names.
-Unbound would need a trust anchor that it may rewrite, and comes as a service on port 53.  Elsewhere
-``forwarder`` serves.  Either runs as a user without rights but the one to open port 53, and ends
-with the helper.
+"""The resolver of a provider's clients: its program, its configuration, and its rights.
+
+If the host has dnsmasq, dnsmasq serves. Debian's dnsmasq-base starts no service of its own. It
+caches, follows the host's /etc/resolv.conf, and takes a million blocked names. Unbound would need a
+trust anchor that it may rewrite, and comes as a service on port 53. On other hosts ``forwarder``
+serves. Both run as a user whose only right is to open port 53, and end with the helper.
 """
 
-import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
 from fs_tunnel.helper import block_list
 from fs_tunnel.helper.settings import ResolverSettings
+from fs_tunnel.helper.starts import CODEC, FORWARDER, ForwarderStart
 from fs_wire.errors import SystemChangeError
 from fs_wire.unprivileged import unprivileged
 
 PORT = 53
 RESOLV_CONF = Path("/etc/resolv.conf")
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
-_FORWARDER = (sys.executable, "-P", "-m", "fs_tunnel.helper.forwarder")
-# Bytes of UDP that pass everywhere without fragments: DNS Flag Day 2020.
+# A UDP datagram of this size passes everywhere without fragments: DNS Flag Day 2020.
 _EDNS_BYTES = 1232
 
 
 def dnsmasq_config(settings: ResolverSettings, blocked: Collection[str]) -> str:
-    """The configuration: answers on the tunnel's addresses alone, and hands on no local names."""
+    """Its configuration: it answers on the tunnel's addresses alone and forwards no local names."""
     return "".join(
         f"{line}\n"
         for line in (
@@ -55,22 +55,21 @@ def dnsmasq_config(settings: ResolverSettings, blocked: Collection[str]) -> str:
 
 
 def forwarder_config(settings: ResolverSettings, blocked: Collection[str], parent: int) -> str:
-    """What ``forwarder`` reads: JSON; it ends when the process ``parent`` does."""
-    return json.dumps(
-        {
-            "parent": parent,
-            "ifname": settings.ifname,
-            "addresses": settings.addresses,
-            "port": PORT,
-            "blocked": sorted(blocked),
-        }
+    """The start that ``forwarder`` reads; it ends when the process ``parent`` does."""
+    start = ForwarderStart(
+        parent=parent,
+        ifname=settings.ifname,
+        addresses=settings.addresses,
+        port=PORT,
+        blocked=tuple(sorted(blocked)),
     )
+    return CODEC.to_line(start).decode()
 
 
 def start(settings: ResolverSettings, errors: int) -> "subprocess.Popen[str]":
-    """Start it, with a descriptor for its errors.
+    """Start it; ``errors`` is a descriptor for its error messages.
 
-    ConfigError for its block list, SystemChangeError where it cannot be started.
+    It raises ConfigError if the block list is wrong, and SystemChangeError if it cannot start.
     """
     blocked = (
         block_list.load(Path(settings.block_list)) if settings.block_list else frozenset[str]()
@@ -80,8 +79,8 @@ def start(settings: ResolverSettings, errors: int) -> "subprocess.Popen[str]":
         argv = unprivileged([dnsmasq, "--keep-in-foreground", "--log-facility=-", "--conf-file=-"])
         config, environment = dnsmasq_config(settings, blocked), {"PATH": _PATH}
     else:
-        # It gives up its rights when it has read its program, which others perhaps may not.
-        argv, config = list(_FORWARDER), forwarder_config(settings, blocked, os.getpid())
+        # It gives up its rights after its imports, because only root may be able to read them.
+        argv, config = list(FORWARDER), forwarder_config(settings, blocked, os.getpid())
         environment = dict(os.environ)
     try:
         process = subprocess.Popen(
@@ -96,19 +95,19 @@ def start(settings: ResolverSettings, errors: int) -> "subprocess.Popen[str]":
     except (OSError, subprocess.SubprocessError) as error:
         raise SystemChangeError(
             f"the resolver of {settings.ifname} does not start ({error}); "
-            "see that root may change to another user here, or give --no-dns"
+            "make sure that root may change to another user here, or give --no-dns"
         ) from None
     assert process.stdin is not None
     try:
         process.stdin.write(config)
         process.stdin.close()
     except BrokenPipeError:
-        pass  # it has ended, which its supervisor sees
+        pass  # it has ended, and its supervisor notices
     return process
 
 
 def check_port_is_free(settings: ResolverSettings) -> None:
-    """SystemChangeError where another program answers DNS on the addresses."""
+    """SystemChangeError if another program answers DNS on the addresses."""
     for address in settings.addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with ExitStack() as stack:
@@ -121,5 +120,5 @@ def check_port_is_free(settings: ResolverSettings) -> None:
                 except OSError as error:
                     raise SystemChangeError(
                         f"clients get no resolver: port {PORT} of {address}: {error.strerror}; "
-                        f"stop who holds it (ss -lunp sport = {PORT}), or give --no-dns"
+                        f"stop the program there (ss -lunp sport = {PORT}), or give --no-dns"
                     ) from None

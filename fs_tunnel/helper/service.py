@@ -1,9 +1,12 @@
-"""What a helper does: it looks after one tunnel from the moment it is up until it is not.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It waits for the engine's end, keeps a provider's clients' endpoints, supervises its resolver, and
-changes the host for an agent.  The tunnel's lock and its journal decide between it and the
-commands; what it leaves undone because it was killed, the next command does.  ``-f`` runs it in
-the foreground, everybody else as a daemon.
+"""What a helper does: it looks after one tunnel for as long as the tunnel is up.
+
+It waits for the engine's end, saves the endpoints of a provider's clients, supervises the
+provider's resolver, and changes the host for an agent. The tunnel's lock and journal keep helper
+and commands apart. If a helper is killed, the next command does the rest of its work. With ``-f``
+the helper runs in the foreground, and otherwise as a daemon.
 """
 
 import asyncio
@@ -32,13 +35,13 @@ from fs_wire.unix_socket import listen_privately, peer_uid
 
 log = logging.getLogger(__name__)
 
-# Seconds for which a provider's firewall waits for another engine: without it, the host would
-# answer for its clients' connections, and so end them.
+# Seconds for which a provider's firewall stays and waits for another engine. Without the firewall,
+# the host would answer packets of its clients' connections, and so end them.
 _PATIENCE = 10.0
 _LOOK_EVERY = 0.1  # seconds
-_TAKE_OVER = 2.0  # seconds for another helper to end
+_TAKE_OVER = 2.0  # seconds to wait for another helper to end
 _MAX_CONNECTIONS = 16
-_IDLE = 10.0  # seconds in which a connection may say nothing
+_IDLE = 10.0  # seconds for which a connection may be silent
 
 
 def run(
@@ -49,11 +52,11 @@ def run(
     endings: Collection[signal.Signals],
     is_daemon: bool,
 ) -> End | None:
-    """Look after tunnel ``name`` until it has ended, and tell how; None where it was told to end.
+    """Look after tunnel ``name``, and return how it ended; None if the helper was told to end.
 
-    ``ready`` is called once requests are answered.  ``endings`` are the signals that tell it; they
-    are blocked afterwards.  SystemChangeError where another helper is there, or the socket cannot
-    be made.
+    ``ready`` is called once requests are answered. ``endings`` are the signals that end the helper;
+    they are blocked afterwards. It raises SystemChangeError if there is another helper, or if the
+    socket cannot be made.
     """
     with helper_alone(name, _TAKE_OVER):
         return asyncio.run(_Helper(name, settings, is_daemon=is_daemon).run(ready, endings))
@@ -65,7 +68,7 @@ class _Helper:
         self._settings = settings
         self._is_provider = getattr(Journal(name).header, "role", None) == "serve"
         self._is_daemon = is_daemon
-        # In the foreground, who has started us starts us again, when all is as it was.
+        # In the foreground, a service manager starts us again, once all changes are undone.
         self._patience = _PATIENCE if self._is_provider and is_daemon else 0.0
         self._stopped = asyncio.Event()
         self._permissions = Permissions(name)
@@ -83,7 +86,7 @@ class _Helper:
         watching = asyncio.create_task(self._watch(ready))
         stopping = asyncio.create_task(self._stopped.wait())
         await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        # A second signal, while the loop gives its handlers back, must not end us half-way.
+        # The loop is about to give its handlers back. A second signal must not end us half-way.
         signal.pthread_sigmask(signal.SIG_BLOCK, endings)
         stopping.cancel()
         if watching.done():
@@ -138,13 +141,13 @@ class _Helper:
             if not leftovers.is_missed(self._name):
                 break
             await asyncio.sleep(_LOOK_EVERY)
-        # In a thread, as all that waits for commands; and netlink has a loop of its own.
+        # In a thread, because it waits for commands, and netlink runs an event loop of its own.
         return await asyncio.to_thread(leftovers.after_the_end, self._name)
 
     def _configure(self, settings: Settings) -> None:
         path = control.helper_path(self._name)
         if settings.agent:
-            # Its files are for their owners alone; the agent must get past it.
+            # Only owners can use the files in this directory, and the agent must pass through it.
             path.parent.chmod(0o711)
         os.chown(path, settings.agent, -1)
         self._settings = settings
@@ -153,7 +156,7 @@ class _Helper:
         self._agent.supervise(settings.market)
 
     def _pay_elsewhere(self) -> None:
-        """The tunnel has moved, and another file stands where its agent's was."""
+        """Run another agent: the tunnel has moved, and its agent's start has changed."""
         self._agent.supervise(self._settings.market)
 
     # Requests.
@@ -171,10 +174,10 @@ class _Helper:
                 is_root = uid in (0, os.geteuid())
                 writer.write(await self._answer_untrusted(line, is_root=is_root))
                 await writer.drain()
-        except ValueError:  # of the reader
+        except ValueError:  # the reader's, for a long line
             writer.write(protocol.render_refusal(UsageError(protocol.TOO_LONG)))
         except (OSError, TimeoutError):
-            pass  # the other side went away, or fell asleep
+            pass  # the other side went away or is silent
         finally:
             self._connections.discard(writer)
             writer.close()
@@ -188,7 +191,7 @@ class _Helper:
             return protocol.render_refusal(error)
         except OSError as error:
             log.error("a request failed: %s", error)
-            return protocol.render_refusal(SystemChangeError("it failed; see the log"))
+            return protocol.render_refusal(SystemChangeError("the request failed; see the log"))
 
     async def _act(self, request: protocol.Request) -> dict[str, Any]:
         match request:
@@ -200,7 +203,9 @@ class _Helper:
                 self._configure(settings)
             case protocol.Leave():
                 if not self._is_daemon:
-                    raise UsageError(f"{self._name} is looked after in the foreground; stop that")
+                    raise UsageError(
+                        f"{self._name} has its helper in the foreground; stop that process"
+                    )
                 self._stopped.set()
             case protocol.Dismiss():
                 await self._failover.stop()

@@ -1,4 +1,7 @@
-"""What a helper is told when it starts, and when a command is repeated."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The settings of a helper, which it gets at its start and from repeated commands."""
 
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
@@ -14,9 +17,9 @@ _MAX_UID = 2**32 - 2
 
 @dataclass(frozen=True, slots=True)
 class ResolverSettings:
-    """A resolver for a provider's clients, on its ``addresses`` within the tunnel alone.
+    """A resolver for a provider's clients, which listens on ``addresses`` inside the tunnel alone.
 
-    ``block_list`` is the file whose names it denies.
+    ``block_list`` is the file of the names that it denies.
     """
 
     ifname: str
@@ -26,9 +29,9 @@ class ResolverSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``agent`` is the uid that may ask for changes besides root; 0 is nobody else.
+    """``agent`` is the uid that may ask for changes besides root; with 0, only root may.
 
-    ``market`` is the file by which the tunnel's agent is started, see ``helper.agents``.
+    ``market`` is the file with the start of the tunnel's agent, see ``helper.agents``.
     """
 
     agent: int = 0
@@ -41,24 +44,24 @@ class Settings:
 
 
 def parse_settings_untrusted(value: object) -> Settings:
-    """Settings from JSON; UsageError for what are none."""
+    """Settings from JSON; UsageError for anything else."""
     agent, resolver, market = _members(value, "agent", "resolver", "market")
     if type(agent) is not int or not 0 <= agent <= _MAX_UID:
-        raise UsageError("agent is the number of a user")
+        raise UsageError("agent must be the number of a user")
     if not _is_path_or_none(market):
-        raise UsageError("market is an absolute path, or null")
+        raise UsageError("market must be an absolute path, or null")
     return Settings(agent, None if resolver is None else _parse_resolver(resolver), market)
 
 
 def _parse_resolver(value: object) -> ResolverSettings:
     ifname, addresses, block_list = _members(value, "ifname", "addresses", "block_list")
     if not isinstance(ifname, str):
-        raise UsageError("ifname is a text")
+        raise UsageError("ifname must be a string")
     check_interface(ifname)
     if not isinstance(addresses, list | tuple) or not 0 < len(addresses) <= _MAX_ADDRESSES:
-        raise UsageError("addresses are a list")
+        raise UsageError(f"addresses must be a list of 1 to {_MAX_ADDRESSES}")
     if not _is_path_or_none(block_list):
-        raise UsageError("block_list is an absolute path, or null")
+        raise UsageError("block_list must be an absolute path, or null")
     return ResolverSettings(ifname, tuple(map(_address, addresses)), block_list)
 
 
@@ -74,10 +77,10 @@ def _address(text: object) -> str:
             return text
     except ValueError:
         pass
-    raise UsageError("an address is one such as 10.66.0.1")
+    raise UsageError("an address must be like 10.66.0.1")
 
 
 def _members(value: object, *names: str) -> list[Any]:
     if not isinstance(value, dict) or set(value) != set(names):
-        raise UsageError(f"settings have the members {', '.join(names)}")
+        raise UsageError(f"settings must have exactly the members {', '.join(names)}")
     return [value[name] for name in names]

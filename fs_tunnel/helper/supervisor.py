@@ -1,4 +1,7 @@
-"""Keeps a provider's resolver running: started again when it ends, later each time, and stopped."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Keeps a provider's resolver running: starts it again, after growing delays, when it ends."""
 
 import asyncio
 import contextlib
@@ -14,11 +17,11 @@ from fs_wire.errors import FlowShieldError
 log = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 0.2, 30.0  # seconds between an end and the next start
-_SETTLED_AFTER = 10.0  # seconds after which an end is no failure to start
+_SETTLED_AFTER = 10.0  # seconds; a resolver that ran so long did start
 
 
 def delay_after(ran: float, latest: float) -> float:
-    """How long to wait after a run of ``ran`` seconds, where it was ``latest`` before."""
+    """How long to wait after a run of ``ran`` seconds, if the wait before it was ``latest``."""
     return FIRST_DELAY if ran >= _SETTLED_AFTER else min(2 * latest, LONGEST_DELAY)
 
 
@@ -34,18 +37,18 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """Of the resolver that runs."""
+        """The process of the resolver that runs, or None."""
         return self._process.pid if self._process else None
 
     def supervise(self, settings: ResolverSettings | None) -> None:
-        """Run a resolver with these settings in place of what runs; its list is read again."""
+        """Run a resolver with these settings in place of the old one; it reads its list again."""
         before, self._settings, self.failure = self._task, settings, ""
         if before is not None:
             before.cancel()
         self._task = asyncio.create_task(self._run(settings, before)) if settings else None
 
     async def stop(self) -> None:
-        """End it, and return when it has ended."""
+        """End the resolver, and return when it has ended."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -53,7 +56,7 @@ class Supervisor:
 
     async def _run(self, settings: ResolverSettings, before: "asyncio.Task[None] | None") -> None:
         if before is not None:
-            await asyncio.wait({before})  # it holds the port
+            await asyncio.wait({before})  # the old resolver still holds the port
         delay = FIRST_DELAY / 2
         while True:
             began = asyncio.get_running_loop().time()
@@ -61,12 +64,12 @@ class Supervisor:
                 self.failure = await self._run_once(settings)
             except FlowShieldError as error:
                 self.failure = str(error)
-            log.error("the resolver of %s: %s; it is started again", self._name, self.failure)
+            log.error("the resolver of %s: %s; it starts again", self._name, self.failure)
             delay = delay_after(asyncio.get_running_loop().time() - began, delay)
             await asyncio.sleep(delay)
 
     async def _run_once(self, settings: ResolverSettings) -> str:
-        """Until it has ended; why."""
+        """Run a resolver until it ends, and return why it ended."""
         with LastWords() as words:
             process = self._process = resolver.start(settings, words.writer)
             words.close_writer()

@@ -1,4 +1,7 @@
-"""Run a program of the host: a list of arguments, no shell, and the exit status is checked."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Run a program of the host from a list of arguments, without a shell, and check its status."""
 
 import subprocess
 from collections.abc import Sequence
@@ -9,7 +12,7 @@ _DEADLINE = 30.0  # seconds
 
 
 def run(argv: Sequence[str], *, stdin: str = "") -> str:
-    """Return what the program printed; SystemChangeError where it is missing or fails."""
+    """Return what the program printed; SystemChangeError if it is missing or fails."""
     name = argv[0]
     try:
         done = subprocess.run(

@@ -1,6 +1,10 @@
-"""Becoming a daemon: a process of its own session, for which who started it need not wait.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The command that starts a daemon ends when the daemon is ready, with 0, or else with what it said.
+"""Become a daemon: a process with its own session, which outlives the command that started it.
+
+The command ends when the daemon is ready, with 0.  If the daemon fails first, the command prints
+what the daemon said, and fails.
 """
 
 import contextlib
@@ -18,9 +22,9 @@ _READY = "ready"
 
 @contextlib.contextmanager
 def daemon(program: str) -> Iterator[Callable[[], None]]:
-    """Go on in a process of its own; this one ends when what is yielded is called.
+    """Go on in a process of its own; the first process ends when the yielded function is called.
 
-    Where the block ends before, it ends with the error of the block, which it tells.
+    If the block ends before, the first process prints the block's error and fails.
     """
     ready, told = os.pipe()
     if os.fork():
@@ -49,7 +53,7 @@ def daemon(program: str) -> Iterator[Callable[[], None]]:
 
 
 def system_log(program: str) -> logging.Handler:
-    """Where a daemon's log goes: syslog(3), or nowhere on a host without."""
+    """The handler of a daemon's log: syslog(3), or none on a host without it."""
     if not Path("/dev/log").exists():
         return logging.NullHandler()
     handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)

@@ -1,4 +1,7 @@
-"""What a process uses, as proc(5) tells it, and how many files this one may open."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Read what a process uses, from proc(5), and raise the limit of open files."""
 
 import os
 import resource
@@ -9,7 +12,7 @@ _PROC = Path("/proc")
 
 
 class Usage(NamedTuple):
-    """Seconds of CPU, bytes of memory in RAM, and since when it runs, in Unix time."""
+    """Seconds of CPU, bytes of memory in RAM, and the time of start, in Unix time."""
 
     cpu: float
     memory: int
@@ -17,7 +20,7 @@ class Usage(NamedTuple):
 
 
 def usage_of(pid: int) -> Usage | None:
-    """The usage of a process; None where it has ended."""
+    """The usage of a process; None if it has ended."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
         boot = (_PROC / "stat").read_text()
@@ -34,7 +37,7 @@ def usage_of(pid: int) -> Usage | None:
 
 
 def allow_files(most: int) -> None:
-    """Let this process, and those that it starts, hold so many files, or what the host allows."""
+    """Let this process and its children open so many files, or as many as the host allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

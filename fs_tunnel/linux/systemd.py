@@ -1,4 +1,7 @@
-"""What a service manager is told: the protocol of sd_notify(3)."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Talk to the service manager: the protocol of sd_notify(3)."""
 
 import os
 import socket
@@ -10,7 +13,7 @@ def failed() -> bool:
 
 
 def notify(state: str) -> None:
-    """Tell ``READY=1`` or the like to the service manager, where one has started us."""
+    """Send ``READY=1`` or the like to the service manager, if one has started us."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
         return

@@ -1,1 +1,4 @@
-"""Looking at tunnels from outside: logs, metrics, a diagnosis; nothing here reads a secret."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Observe tunnels from outside: logs, metrics and a diagnosis. No module here reads a secret."""

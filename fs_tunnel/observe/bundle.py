@@ -1,4 +1,7 @@
-"""A diagnosis as one archive, without what is nobody else's business."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Pack a diagnosis into one archive, with pseudonyms for what identifies somebody."""
 
 import io
 import json
@@ -10,7 +13,7 @@ from fs_tunnel.observe.redaction import Redactor
 
 
 def pack(gathered: Gathered, *, key: bytes, folder: str) -> bytes:
-    """A gzipped tar of ``folder``; ``key`` is for the pseudonyms, and is to be forgotten."""
+    """A gzipped tar of ``folder``; forget ``key``, which makes the pseudonyms, afterwards."""
     redactor = Redactor(key, gathered.names)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:

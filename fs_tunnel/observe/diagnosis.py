@@ -1,7 +1,10 @@
-"""What a report of a defect needs to know of this host.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Neither a configuration nor WireGuard's UAPI is read, which hold private and pre-shared keys: the
-engine's control socket and the journals tell enough.  What is gathered here is not yet redacted.
+"""Gather what the report of a defect needs to say of this host.
+
+We read neither a configuration nor WireGuard's UAPI, since both hold private and pre-shared keys.
+The engine's control socket and the journals are enough.  The result is not redacted yet.
 """
 
 import json
@@ -44,7 +47,7 @@ _SYSCTLS = (
     "kernel/unprivileged_bpf_disabled",
 )
 _RESOLV_CONF = Path("/etc/resolv.conf")
-# What stands in a resolver's file besides these, and who wrote it, is for people.
+# The lines of a resolver's file that programs read, and the names of its writers.
 _RESOLVER_LINE = re.compile(
     r"(?:file:)?(?:nameserver|options|search|domain|link:|none:|sortlist)\b.*"
     r"|(?:file:)?# (?:Generated|Written) by (?:NetworkManager|fs-tunnel|resolvconf)\b"
@@ -53,14 +56,14 @@ _RESOLVER_LINE = re.compile(
 
 @dataclass
 class Gathered:
-    """Texts and JSON values by the name of a file, and the names that are to be hidden in them."""
+    """Texts and JSON values by file name, and the names that must be hidden in them."""
 
     files: dict[str, Any] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
 
 def gather() -> Gathered:
-    """Look at everything; what cannot be had says why in its place."""
+    """Look at everything; if a part cannot be read, its text says why."""
     found = Gathered()
     found.names.add(socket.gethostname())
     for name, look in (
@@ -162,5 +165,5 @@ def _resolver(names: set[str]) -> str:
 
 
 def _searched(text: str) -> list[str]:
-    """The domains that a resolver's file completes names with."""
+    """The domains with which a resolver's file completes names."""
     return " ".join(re.findall(r"(?m)^(?:file:)?\s*(?:search|domain)[ \t](.*)", text)).split()

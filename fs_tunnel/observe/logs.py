@@ -1,4 +1,7 @@
-"""Logs: lines of text for people, or with FS_TUNNEL_LOG=json a JSON object a line for programs."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Write logs: text for people, or with FS_TUNNEL_LOG=json one JSON object for each line."""
 
 import json
 import logging
@@ -12,15 +15,15 @@ from typing import Any
 from fs_wire.errors import UsageError
 
 FORMATS = ("text", "json")
-# What every record has; what a caller gave as ``extra`` is beside it.
+# The attributes of every record; the others come from the ``extra`` of a caller.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
     """Members: ``time`` (RFC 3339, UTC), ``level``, ``part``, ``message``, ``fields``.
 
-    ``fields`` are those of the program, and what the caller gave as ``extra``.  Of an exception its
-    type and place are told, but not its message, which may quote a secret.
+    ``fields`` are those of the program, and the caller's ``extra``.  They hold the type and place
+    of an exception, but not its message, which may quote a secret.
     """
 
     def __init__(self, **fields: str) -> None:
@@ -45,7 +48,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def is_json() -> bool:
-    """Whether FS_TUNNEL_LOG asks for JSON; UsageError where it asks for what there is not."""
+    """Whether FS_TUNNEL_LOG asks for JSON; UsageError for an unknown format."""
     chosen = os.environ.get("FS_TUNNEL_LOG", "text")
     if chosen not in FORMATS:
         raise UsageError(f"FS_TUNNEL_LOG is {chosen!r}; set it to {' or '.join(FORMATS)}")
@@ -53,7 +56,7 @@ def is_json() -> bool:
 
 
 def set_up(handler: logging.Handler, level: int, text: str, **fields: str) -> None:
-    """Send the logs of this process to ``handler``, in JSON where that is asked for."""
+    """Send the logs of this process to ``handler``, in JSON if FS_TUNNEL_LOG says so."""
     handler.setFormatter(JsonFormatter(**fields) if is_json() else logging.Formatter(text))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 

@@ -1,6 +1,9 @@
-"""Tunnels as metrics of Prometheus.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Peers are told apart by their public keys; neither addresses nor secrets are in it.  Names follow
+"""Describe tunnels as metrics for Prometheus.
+
+Public keys tell peers apart; no metric holds an address or a secret.  Names follow
 https://prometheus.io/docs/practices/naming/.
 """
 
@@ -23,7 +26,7 @@ UsageOf = Callable[[int], Usage | None]
 
 
 def registry(look: Look, usage_of: UsageOf) -> CollectorRegistry:
-    """Metrics that are looked up whenever they are asked for; ``usage_of`` takes a process id."""
+    """Metrics that are read anew for each request; ``usage_of`` takes a process id."""
     made = CollectorRegistry()
     made.register(_Tunnels(look, usage_of))
     return made
@@ -34,7 +37,7 @@ class _Tunnels(Collector):
         self._look, self._usage_of = look, usage_of
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # nothing is looked up at registration
+        return ()  # registration reads nothing
 
     def collect(self) -> Iterator[Metric]:
         tunnels = self._look()

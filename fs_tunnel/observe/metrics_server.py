@@ -1,7 +1,10 @@
-"""Metrics over HTTP, for a Prometheus on this host: one page, on loopback or a UNIX socket.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A web page that the user looks at may let its own name stand for 127.0.0.1 and ask us with it (DNS
-rebinding); it cannot choose the Host header.  So over TCP only an address, or localhost, is heard.
+"""Serve metrics over HTTP to a Prometheus on this host: one page, on loopback or a UNIX socket.
+
+A hostile web page may let its own name resolve to 127.0.0.1 and ask us by it (DNS rebinding).  It
+cannot choose the Host header.  So over TCP we answer only if that is an address, or localhost.
 """
 
 import logging
@@ -26,14 +29,14 @@ log = logging.getLogger(__name__)
 
 PATH = "/metrics"
 _MAX_CONNECTIONS = 8
-_DEADLINE = 5.0  # seconds for a request to come in
+_DEADLINE = 5.0  # seconds in which a request must arrive
 
 
 def listen_tcp(place: Endpoint, *, anywhere: bool) -> socket.socket:
-    """A listener; UsageError for an address that others reach, unless ``anywhere``."""
+    """A listener; UsageError for an address that other hosts reach, unless ``anywhere``."""
     if not anywhere and not ip_address(place.ip).is_loopback:
         raise UsageError(
-            f"{place.ip} is reached from elsewhere, and what passes is nobody else's business; "
+            f"other hosts reach {place.ip}, and metrics are nobody else's business; "
             "listen on 127.0.0.1, or add --allow-remote"
         )
     family = socket.AF_INET6 if ":" in place.ip else socket.AF_INET
@@ -87,7 +90,7 @@ class _Server(ThreadingMixIn, HTTPServer):
             self._free.release()
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
-        # It is called while the exception is handled.
+        # The server calls this while it handles the exception.
         log.debug("a request for metrics ended early", exc_info=sys.exc_info())
 
 
@@ -116,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _is_no_name(hosts: list[str]) -> bool:
-    """Whether a request names one host, and that by an address or as localhost."""
+    """Whether a request names one host, by an address or as localhost."""
     if len(hosts) != 1:
         return False
     host = hosts[0].strip().lower()

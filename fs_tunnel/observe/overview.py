@@ -1,6 +1,9 @@
-"""What runs, and how it is doing, as journals and engines tell it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The engine's control socket knows no key but those of peers, so that no secret passes here.
+"""List the tunnels and their states, from journals and engines.
+
+The engine's control socket shows only public keys of peers, so no secret passes here.
 """
 
 import time
@@ -13,7 +16,7 @@ from fs_tunnel.proto.constants import REJECT_AFTER_TIME
 from fs_wire import control
 from fs_wire.errors import ControlError, NotRunningError
 
-# By role; an engine that was started by somebody else has none.
+# By role; an engine that another program started has no role.
 STATES = {
     "up": ("connected", "connecting", "blocked", "dead"),
     "serve": ("serving", "dead"),
@@ -32,14 +35,14 @@ class Overview(NamedTuple):
 
 
 def look_at_all() -> tuple[list[Overview], list[ControlError]]:
-    """The tunnels that have a journal or an engine of ours, and what could not be asked."""
+    """The tunnels with a journal or an engine of ours, and the errors of those that fail."""
     names = {path.stem for path in control.run_directory().glob("*.control")} | set(journalled())
     found, failures = [], []
     for name in sorted(names):
         try:
             overview = _look_at(name)
         except ControlError as error:
-            # One engine that hangs does not hide the others.
+            # If one engine hangs, we still show the others.
             failures.append(error)
             continue
         if overview is not None:
@@ -57,7 +60,7 @@ def _look_at(name: str) -> Overview | None:
     """One tunnel; None for a socket that an engine left behind."""
     journal = Journal(name)
     role = journal.header.role if journal.header else "engine"
-    if role not in STATES:  # of a damaged journal
+    if role not in STATES:  # the journal is damaged
         role = "engine"
     try:
         engine = control.status(name)

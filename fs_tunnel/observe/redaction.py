@@ -1,9 +1,12 @@
-"""Take out of a text what tells who somebody is, and leave what tells what went wrong.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Keys, addresses, MACs and known names become pseudonyms: the same thing has the same one throughout,
-by an HMAC under a key that is thrown away, so that nobody can try out candidates.  In doubt more
-is hidden: every long word of base64 is taken for a key, and whatever ``ipaddress`` reads as an
-address, in any spelling, is one.
+"""Hide what identifies somebody in a text, and leave what shows the fault.
+
+Keys, addresses, MACs and known names become pseudonyms.  A pseudonym is an HMAC, so the same thing
+has the same one throughout.  The caller throws its key away, so nobody can try out candidates.  In
+doubt, we hide more.  Every long word of base64 counts as a key.  Whatever ``ipaddress`` reads as an
+address, in any spelling, counts as one.
 """
 
 import base64
@@ -17,12 +20,12 @@ _LONG_WORD = re.compile(r"[A-Za-z0-9+/_-]{40,}=*")
 _HEX_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 _BASE64_KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
 _MAC = re.compile(r"(?<![0-9A-Fa-f:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:])")
-_RUN = re.compile(r"[0-9A-Fa-f:.]{2,}")  # of what addresses are written with
+_RUN = re.compile(r"[0-9A-Fa-f:.]{2,}")  # the characters of addresses
 _LONGEST_ADDRESS = 45  # characters
-_LONGEST_RUN = 400  # characters; a longer one is no text that people read
+_LONGEST_RUN = 400  # characters; nobody reads a longer word
 _SEARCH = re.compile(r"(?m)^((?:file:)?\s*(?:search|domain)[ \t]).*$")
 _HOME = re.compile(r"(/home/)[^/\s\"']+")
-# Addresses that are everybody's: defaults, halves, private and reserved networks as a whole, stubs.
+# Addresses that identify nobody: defaults, halves, private and reserved networks, stubs.
 _EVERYBODYS = """
     0.0.0.0 128.0.0.0 255.255.255.255 127.0.0.0 127.0.0.1 127.0.0.53 127.0.0.54 10.0.0.0 100.64.0.0
     169.254.0.0 172.16.0.0 192.168.0.0 192.0.0.0 192.0.2.0 192.88.99.0 198.18.0.0 224.0.0.0
@@ -33,18 +36,18 @@ _KEPT = frozenset(map(ip_address, _EVERYBODYS.split()))
 
 
 class Redactor:
-    """Pseudonyms under ``key``; ``names`` are taken out, too, such as those of hosts."""
+    """Makes pseudonyms under ``key``; it hides ``names``, such as those of hosts, too."""
 
     def __init__(self, key: bytes, names: Iterable[str] = ()) -> None:
         self._key = key
-        # The longest first: one may be part of another.
+        # The longest first: one name may be part of another.
         words = sorted({re.escape(each) for each in names if each}, key=len, reverse=True)
         self._names = (
             re.compile(rf"(?i)(?<![\w-])(?:{'|'.join(words)})(?![\w-])") if words else None
         )
 
     def text(self, text: str) -> str:
-        """``text`` without what is to be hidden."""
+        """``text`` with pseudonyms."""
         text = _SEARCH.sub(r"\1(hidden)", text)
         text = _HOME.sub(r"\1(hidden)", text)
         if self._names is not None:
@@ -54,7 +57,7 @@ class Redactor:
         return _RUN.sub(self._run, text)
 
     def value(self, value: Any) -> Any:
-        """A JSON value, in whose every string, keys included, the same is done."""
+        """A JSON value with pseudonyms in every string, keys included."""
         match value:
             case str():
                 return self.text(value)
@@ -65,7 +68,7 @@ class Redactor:
         return value
 
     def _pseudonym(self, kind: str, what: bytes) -> str:
-        # Letters that no later step takes for a part of an address.
+        # No later step takes these letters for a part of an address.
         digest = hmac.digest(self._key, kind.encode() + b"\0" + what, "sha256")
         letters = "".join("ghijkmnpqrstuvwx"[byte & 15] for byte in digest[:8])
         return f"<{kind}-{letters}>"
@@ -99,7 +102,7 @@ class Redactor:
 
 
 def _address_at(run: str, start: int) -> tuple[IPv4Address | IPv6Address | None, int]:
-    """The longest address that begins at ``start``, and its end; else None and the next place."""
+    """The longest address at ``start`` and its end; if there is none, None and the next start."""
     for end in range(min(len(run), start + _LONGEST_ADDRESS), start + 1, -1):
         candidate = run[start:end]
         if candidate.count(":") < 2 and candidate.count(".") != 3:

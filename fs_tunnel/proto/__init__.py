@@ -1,1 +1,4 @@
-"""WireGuard without sockets, clocks or randomness: all three are arguments."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""WireGuard without sockets, clocks or randomness: callers pass all three in."""

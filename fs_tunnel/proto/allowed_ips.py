@@ -1,7 +1,11 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Cryptokey routing: which peer owns an address (WireGuard paper, section 2).
 
-A dict per prefix length, tried from the longest to the shortest.  Real tables hold few different
-lengths, so a look-up is a handful of dict accesses however many peers there are.
+There is a dict for each prefix length; a look-up tries them from the longest to the shortest.  Real
+tables hold few different lengths.  So a look-up takes a handful of dict accesses, however many
+peers there are.
 """
 
 from typing import Generic, TypeVar
@@ -19,11 +23,11 @@ class _Family(Generic[V]):
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self._tables: dict[int, dict[int, V]] = {}
-        # (how far to shift an address, table), longest prefix first: what a look-up walks.
+        # A look-up walks these: (bits to shift an address by, table), the longest prefix first.
         self.lengths: list[tuple[int, dict[int, V]]] = []
 
     def insert(self, prefix: int, length: int, value: V) -> V | None:
-        """Return the value that was there."""
+        """Set the value of a prefix, which is given as its leading bits; return the one before."""
         table = self._tables.get(length)
         if table is None:
             table = self._tables[length] = {}
@@ -59,7 +63,7 @@ class AllowedIPs(Generic[V]):
         self._owned: dict[V, dict[IPNetwork, None]] = {}  # in the order of insertion
 
     def insert(self, network: IPNetwork, value: V) -> None:
-        """Give ``network`` to ``value``, taking it from whoever had it."""
+        """Give ``network`` to ``value``, and take it from the owner before."""
         family, prefix = self._place(network)
         before = family.insert(prefix, network.prefixlen, value)
         if before is not None and before != value:
@@ -67,7 +71,10 @@ class AllowedIPs(Generic[V]):
         self._owned.setdefault(value, {})[network] = None
 
     def remove(self, network: IPNetwork, value: V) -> bool:
-        """Take ``network`` from ``value``; False, and no change, where it owns no such network."""
+        """Take ``network`` from ``value``.
+
+        Return False, and change nothing, if it does not belong to ``value``.
+        """
         family, prefix = self._place(network)
         if family.get(prefix, network.prefixlen) != value:
             return False
@@ -76,7 +83,7 @@ class AllowedIPs(Generic[V]):
         return True
 
     def discard(self, network: IPNetwork) -> None:
-        """Take ``network`` from whoever has it."""
+        """Take ``network`` from its owner, if it has one."""
         family, prefix = self._place(network)
         owner = family.get(prefix, network.prefixlen)
         if owner is not None:
@@ -89,7 +96,10 @@ class AllowedIPs(Generic[V]):
             family.remove(prefix, network.prefixlen)
 
     def lookup(self, address: bytes) -> V | None:
-        """Return the owner of the longest network that holds a packed address (4 or 16 bytes)."""
+        """Return the owner of the longest network that holds a packed address, 4 or 16 bytes.
+
+        Return None if no network holds it.
+        """
         number = int.from_bytes(address, "big")
         for shift, table in (self._v4 if len(address) == 4 else self._v6).lengths:
             value = table.get(number >> shift)
@@ -98,6 +108,7 @@ class AllowedIPs(Generic[V]):
         return None
 
     def networks_of(self, value: V) -> list[IPNetwork]:
+        """Return the networks of ``value``, in the order in which it got them."""
         return list(self._owned.get(value, ()))
 
     def _place(self, network: IPNetwork) -> tuple[_Family[V], int]:

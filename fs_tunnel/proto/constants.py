@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The numbers of WireGuard: those of the specification, and those of this implementation.
 
 Specification constants must be the same at every peer (paper, sections 5.4 and 6); implementation
@@ -26,14 +29,14 @@ ERASE_KEYS_AFTER = 3 * REJECT_AFTER_TIME
 NEW_HANDSHAKE_AFTER = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT
 MAX_HANDSHAKE_ATTEMPTS = int(REKEY_ATTEMPT_TIME / REKEY_TIMEOUT)
 
-# Implementation constants, as the Linux driver has them unless said otherwise.
-JITTER_MILLISECONDS = 334  # exclusive bound of what is added to a retransmission
+# Implementation constants: those of the Linux driver, unless a comment says otherwise.
+JITTER_MILLISECONDS = 334  # a retransmission is delayed by a random time below this
 PADDING_MULTIPLE = 16
-MIN_INITIATION_INTERVAL = 1 / 50  # initiations of one peer closer together are dropped
-MIN_CALL_INTERVAL = 0.1  # initiations to several endpoints closer together are not sent
-CALL_ANSWERED_FOR = 10.0  # seconds from a handshake: an older session may lead nowhere by now
+MIN_INITIATION_INTERVAL = 1 / 50  # an initiation sooner after the peer's latest is dropped
+MIN_CALL_INTERVAL = 0.1  # ours: a call sooner after our latest initiation is not sent
+CALL_ANSWERED_FOR = 10.0  # ours: an older session may lead nowhere, and a call goes out again
 MAX_STAGED_PACKETS = 128  # packets of one peer that wait for its handshake
-HANDSHAKES_AT_ONCE = 64  # handshake messages taken before other events are looked at
+HANDSHAKES_AT_ONCE = 64  # ours: handshake messages that one turn takes from the packet path
 MAX_QUEUED_HANDSHAKES = 4096  # handshake messages that wait for the CPU
-LOADED_ABOVE_QUEUED = MAX_QUEUED_HANDSHAKES // 8  # from here on, cookies are asked for
-LOADED_FOR = 1.0  # ... and for this long after the queue fell below it
+LOADED_ABOVE_QUEUED = MAX_QUEUED_HANDSHAKES // 8  # with so many waiting, cookies are demanded
+LOADED_FOR = 1.0  # cookies are demanded for so long after the queue became shorter

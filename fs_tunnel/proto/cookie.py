@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """MACs and cookies: cheap proof that a sender knows us, and that it owns its address.
 
 Source: WireGuard paper, sections 5.3, 5.4.4 and 5.4.7.
@@ -21,12 +24,18 @@ _SECRET_LEN = 32
 
 
 class CookieChecker:
-    """The side that is asked for handshakes."""
+    """Checks the MACs of handshake messages that come to us, and gives out cookies.
+
+    Times are seconds of the device's clock.
+    """
 
     __slots__ = ("_mac1_key", "_cookie_key", "_entropy", "_secret", "_secret_until")
 
     def __init__(self, public_key: bytes, entropy: Callable[[int], bytes]) -> None:
-        """``public_key`` is our own: who does not know it gets no answer at all."""
+        """``public_key`` is our own, 32 bytes: a sender that does not know it gets no answer.
+
+        ``entropy`` returns as many random bytes as it is asked for.
+        """
         self._mac1_key = hash32(LABEL_MAC1, public_key)
         self._cookie_key = hash32(LABEL_COOKIE, public_key)
         self._entropy = entropy
@@ -34,20 +43,26 @@ class CookieChecker:
         self._secret_until = float("-inf")
 
     def check_mac1(self, datagram: bytes) -> None:
-        """AuthenticationFailed unless the sender of a handshake message knows our public key."""
+        """Check that the sender of a handshake message knows our public key.
+
+        Raise AuthenticationFailed if it does not.
+        """
         if not compare_digest(mac16(self._mac1_key, datagram[_BEFORE_MAC1]), datagram[_MAC1]):
             raise AuthenticationFailed("mac1 does not verify")
 
     def check_mac2(self, datagram: bytes, source: Endpoint, now: float) -> None:
-        """AuthenticationFailed unless ``source`` was given a cookie that still holds."""
+        """Check that a handshake message proves to own ``source``, by a cookie sent to there.
+
+        Raise AuthenticationFailed if it holds no such cookie, or one that is too old.
+        """
         if now >= self._secret_until:
-            raise AuthenticationFailed("no cookie holds")
+            raise AuthenticationFailed("no cookie is valid")
         expected = mac16(self._cookie(source), datagram[_BEFORE_MAC2])
         if not compare_digest(expected, datagram[_MAC2]):
             raise AuthenticationFailed("mac2 does not verify")
 
     def create_reply(self, datagram: bytes, source: Endpoint, now: float) -> bytes:
-        """The datagram that gives the sender of a handshake message its cookie."""
+        """Return the datagram that gives the sender of a handshake message its cookie."""
         if now >= self._secret_until:
             self._secret = self._entropy(_SECRET_LEN)
             self._secret_until = now + COOKIE_LIFETIME
@@ -62,11 +77,15 @@ class CookieChecker:
 
 
 class CookieGenerator:
-    """The side that asks one peer for handshakes."""
+    """Adds the MACs to handshake messages for one peer, and keeps the cookie that it gave us.
+
+    Times are seconds of the device's clock.
+    """
 
     __slots__ = ("_mac1_key", "_cookie_key", "_cookie", "_cookie_until", "_latest_mac1")
 
     def __init__(self, peer_public_key: bytes) -> None:
+        """``peer_public_key`` has 32 bytes."""
         self._mac1_key = hash32(LABEL_MAC1, peer_public_key)
         self._cookie_key = hash32(LABEL_COOKIE, peer_public_key)
         self._cookie = b""
@@ -74,7 +93,7 @@ class CookieGenerator:
         self._latest_mac1: bytes | None = None
 
     def add_macs(self, message: bytes, now: float) -> bytes:
-        """Return a handshake message, given with zeroes for MACs, with the MACs in place."""
+        """Return a handshake message with its MACs, in whose place ``message`` has zeroes."""
         head = message[_BEFORE_MAC1]
         mac1 = self._latest_mac1 = mac16(self._mac1_key, head)
         mac2 = bytes(MAC_LEN)
@@ -83,9 +102,12 @@ class CookieGenerator:
         return head + mac1 + mac2
 
     def consume_reply(self, reply: CookieReply, now: float) -> None:
-        """Keep the cookie; AuthenticationFailed unless it answers our latest message."""
+        """Keep the cookie of a reply.
+
+        Raise AuthenticationFailed unless the reply answers our latest message.
+        """
         if self._latest_mac1 is None:
-            raise AuthenticationFailed("a cookie answers no message of ours")
+            raise AuthenticationFailed("a cookie reply answers no message of ours")
         self._cookie = xaead_open(
             self._cookie_key, reply.nonce, reply.encrypted_cookie, self._latest_mac1
         )

@@ -1,38 +1,32 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The device: one identity and its peers, as the control plane over a packet path.
 
-Theory of operation.  A shell lets it act on what the packet path tells (``handle_events``), gives
-it CPU for handshakes (``process_handshakes``) and the time (``handle_timers``), and takes what is
-to be sent (``take_datagrams``); packets pass it by.  Handshake messages wait in a queue while
-transport goes on.  When the queue grows, the device is under load: from then on only those enter it
-who return a cookie, which proves that they own their address, and do not ask too often (paper,
-section 5.3).
+Theory of operation.  A shell owns the sockets and the clock, and calls the device:
 
-Nothing that arrives raises: what is refused is dropped, and counted in ``drops`` by reason.
+- ``handle_events``: act on what the packet path tells;
+- ``process_handshakes``: spend CPU on handshake messages that wait (see ``admission``);
+- ``handle_timers``: act on deadlines that have passed;
+- ``take_datagrams``: get the datagrams to send.
+
+Packets do not come through the device: the packet path moves them.
+
+Nothing that arrives raises.  A refused message is dropped, and counted in ``drops`` by reason.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
+from fs_tunnel.proto.admission import Admission, QueuedHandshake
 from fs_tunnel.proto.allowed_ips import AllowedIPs
-from fs_tunnel.proto.constants import (
-    HANDSHAKES_AT_ONCE,
-    LOADED_ABOVE_QUEUED,
-    LOADED_FOR,
-    MAX_QUEUED_HANDSHAKES,
-)
-from fs_tunnel.proto.cookie import CookieChecker
-from fs_tunnel.proto.errors import AuthenticationFailed, MalformedMessage, ReplayDetected
+from fs_tunnel.proto.constants import HANDSHAKES_AT_ONCE, MAX_QUEUED_HANDSHAKES
+from fs_tunnel.proto.errors import AuthenticationFailed, ReplayDetected
 from fs_tunnel.proto.handshake import Entropy, open_initiation
 from fs_tunnel.proto.indices import IndexTable
-from fs_tunnel.proto.messages import (
-    CookieReply,
-    Initiation,
-    Response,
-    TransportHeader,
-    parse_untrusted,
-)
+from fs_tunnel.proto.messages import CookieReply, Initiation, Response
 from fs_tunnel.proto.noise import StaticKeys
 from fs_tunnel.proto.observer import Observer
 from fs_tunnel.proto.path import (
@@ -50,7 +44,6 @@ from fs_tunnel.proto.path import (
     SessionConfirmed,
 )
 from fs_tunnel.proto.peer import Peer
-from fs_tunnel.proto.ratelimit import HandshakeRateLimiter
 from fs_tunnel.proto.session import Session
 from fs_tunnel.proto.switch import KeyLogEntry, Switch
 from fs_tunnel.proto.timers import IDLE
@@ -58,31 +51,34 @@ from fs_wire import stun
 from fs_wire.errors import FlowShieldError
 from fs_wire.types import Endpoint, IPNetwork, PrivateKey, PublicKey
 
-_QueuedHandshake = tuple[Initiation | Response | CookieReply, Endpoint, LocalAddress | None]
-
 
 class Device:
-    """A WireGuard interface without its sockets and packets."""
+    """A WireGuard interface without its sockets and packets.
+
+    It begins down: it can be configured, but it sends nothing before ``come_up``.  ``now`` is
+    always in seconds of one clock that never goes back.
+    """
 
     def __init__(
         self, *, entropy: Entropy, wall_time_ns: Callable[[], int], path: PacketPath
     ) -> None:
+        """``entropy`` returns as many random bytes as it is asked for.
+
+        ``wall_time_ns`` returns Unix time in nanoseconds.
+        """
         indices: IndexTable[tuple[Peer, Session | None]] = IndexTable(entropy)
         self._path = path
         self._switch = Switch(entropy, wall_time_ns, path, indices)
         self._session = indices.get
         self._keys: StaticKeys | None = None
         self._private_key: PrivateKey | None = None
-        self._checker: CookieChecker | None = None
         self._peers: dict[PublicKey, Peer] = {}
         self._by_static: dict[bytes, Peer] = {}
         self._by_number: dict[int, Peer] = {}
         self.allowed_ips: AllowedIPs[Peer] = AllowedIPs()
-        self._handshakes: deque[_QueuedHandshake] = deque()
+        self._admission = Admission(entropy, self._switch.drops)
         self._observer = Observer(entropy)
         self._observations: list[tuple[Endpoint, Endpoint]] = []
-        self._rate_limiter = HandshakeRateLimiter()
-        self._loaded_until = float("-inf")
         self._mtu = 0
         self._wakes: list[tuple[float, int, Peer]] = []
         self._wake_order = count()
@@ -91,18 +87,19 @@ class Device:
 
     @property
     def private_key(self) -> PrivateKey | None:
+        """Our identity; None until it is set."""
         return self._private_key
 
     def set_private_key(self, key: PrivateKey | None) -> None:
-        """Change or remove our identity: every session ends, and a peer that is us is removed."""
+        """Change or remove our identity.
+
+        Every session ends.  A peer with the same key is removed, because it would be ourselves.
+        """
         if key == self._private_key:
             return
         self._private_key = key
         self._keys = StaticKeys.from_private(key.raw) if key else None
-        self._checker = (
-            CookieChecker(self._keys.public, self._switch.entropy) if self._keys else None
-        )
-        self._handshakes.clear()
+        self._admission.set_public_key(self._keys.public if self._keys else None)
         if self._keys is not None and (us := self._by_static.get(self._keys.public)):
             self.remove_peer(us)
         for peer in self._peers.values():
@@ -110,19 +107,23 @@ class Device:
 
     @property
     def public_key(self) -> PublicKey | None:
+        """The public key of our identity; None until the private key is set."""
         return PublicKey(self._keys.public) if self._keys else None
 
     @property
     def peers(self) -> dict[PublicKey, Peer]:
-        """Peers by public key, in the order in which they were added; not to be changed."""
+        """Peers by public key, in the order in which they were added; do not change it."""
         return self._peers
 
     def add_peer(self, public_key: PublicKey) -> Peer:
-        """Return the peer of this key, made if need be; FlowShieldError for our own key."""
+        """Return the peer of this key, and make it first if it is missing.
+
+        Raise FlowShieldError if the key is our own.
+        """
         peer = self._peers.get(public_key)
         if peer is None:
             if self._keys is not None and public_key.raw == self._keys.public:
-                raise FlowShieldError("a peer has our own key; each side needs a key of its own")
+                raise FlowShieldError("this peer has our own key; give each side a key of its own")
             peer = Peer(public_key, self._keys, self._switch, self._wake)
             self._peers[public_key] = self._by_static[public_key.raw] = peer
             self._by_number[peer.number] = peer
@@ -137,12 +138,12 @@ class Device:
         del self._by_number[peer.number]
 
     def allow(self, peer: Peer, network: IPNetwork) -> None:
-        """Route ``network`` to ``peer``, taking it from whoever had it."""
+        """Route ``network`` to ``peer``, and take it from the peer that had it."""
         self.allowed_ips.insert(network, peer)
         self._path.allow(network, peer.number)
 
     def disallow(self, peer: Peer, network: IPNetwork) -> None:
-        """Route ``network`` to nobody; nothing happens where it is not this peer's."""
+        """Route ``network`` to nobody; do nothing if it does not belong to ``peer``."""
         if self.allowed_ips.remove(network, peer):
             self._path.disallow(network)
 
@@ -152,18 +153,15 @@ class Device:
             self.disallow(peer, network)
 
     def shut_down(self) -> None:
-        """The interface went down: sessions end, timers stop, settings stay."""
+        """Take the interface down: sessions end, timers stop, settings stay."""
         self._switch.is_up = False
         self._path.set_up(False)
-        self._handshakes.clear()
+        self._admission.clear()
         for peer in self._peers.values():
             peer.shut_down()
 
     def come_up(self, now: float) -> None:
-        """The interface came up: peers with a persistent keepalive open their path.
-
-        A device begins down: it may be configured, but sends nothing.
-        """
+        """Bring the interface up: peers with a persistent keepalive open their path."""
         self._switch.is_up = True
         self._path.set_up(True)
         for peer in self._peers.values():
@@ -172,7 +170,7 @@ class Device:
 
     @property
     def mtu(self) -> int:
-        """Of the TUN, in bytes; 0 where it is not known. Padding stops at it."""
+        """The MTU of the TUN in bytes, which padding never exceeds; 0 if it is not known."""
         return self._mtu
 
     @mtu.setter
@@ -182,39 +180,43 @@ class Device:
             self._path.set_mtu(mtu)
 
     def log_keys_to(self, write: Callable[[KeyLogEntry], None] | None) -> None:
-        """Hand out the secrets of every handshake, to read a capture with: for debugging only."""
+        """Give ``write`` the secrets of every handshake; None ends this.
+
+        The secrets decrypt a capture of the traffic: this is for debugging only.
+        """
         self._switch.key_log = write
 
-    # What comes in.
+    # Input.
 
     def handle_events(self, now: float, handshakes: int = HANDSHAKES_AT_ONCE) -> None:
-        """Act on what the packet path tells; of handshake messages, queue at most so many."""
-        # The second time for what acting on the first ones led to.
+        """Act on the events of the packet path, and queue at most ``handshakes`` messages."""
+        # The second round takes the events that acting on the first ones led to.
         for most in (handshakes, 0):
             for event in self._path.take_events(most):
                 match event:
                     case HandshakeReceived():
-                        self._receive_handshake_untrusted(event, now)
+                        self._receive_untrusted(event, now)
                     case HandshakesLost():
-                        self._loaded_until = now + LOADED_FOR
+                        self._admission.note_loss(now)
                     case _ if (peer := self._by_number.get(event.peer)) is not None:
                         self._handle_event(peer, event, now)
 
     @property
     def queued_handshakes(self) -> int:
-        return len(self._handshakes)
+        """How many handshake messages wait for ``process_handshakes``."""
+        return len(self._admission)
 
     def process_handshakes(self, now: float, budget: int = MAX_QUEUED_HANDSHAKES) -> None:
-        """Work off at most ``budget`` handshake messages that wait, oldest first."""
-        for _ in range(min(budget, len(self._handshakes))):
-            self._consume_handshake(*self._handshakes.popleft(), now)
+        """Act on at most ``budget`` of the handshake messages that wait, oldest first."""
+        for _ in range(min(budget, len(self._admission))):
+            self._consume_handshake(self._admission.pop(), now)
 
     # Time.
 
     def next_timer(self) -> float | None:
         """When ``handle_timers`` is due; None while no timer runs."""
         while self._wakes and self._wakes[0][0] != self._wakes[0][2].timers.wake_at:
-            heappop(self._wakes)  # superseded by an earlier one
+            heappop(self._wakes)  # stale: the deadline of this peer has changed since
         return self._wakes[0][0] if self._wakes else None
 
     def handle_timers(self, now: float) -> None:
@@ -222,7 +224,7 @@ class Device:
         while (due := self.next_timer()) is not None and due <= now:
             _, _, peer = heappop(self._wakes)
             peer.timers.wake_at = IDLE
-            peer.look()  # what passed may have moved the deadline
+            peer.look()  # packets that passed may have moved the deadline
             for timer in peer.timers.take_due(now):
                 peer.handle_timer(timer, now)
             deadline = peer.timers.next_deadline()
@@ -230,43 +232,49 @@ class Device:
                 peer.timers.wake_at = deadline
                 self._wake(deadline, peer)
 
-    # What goes out.
+    # Output.
 
     def take_datagrams(self) -> list[Outgoing]:
-        """Return, and forget, the datagrams to send, in order."""
+        """Return the datagrams to send, in order, and forget them."""
         taken, self._switch.outgoing = self._switch.outgoing, []
         return taken
 
     def take_notices(self) -> list[tuple[Peer, CreditLow | EndpointMoved]]:
-        """Return, and forget, what happened that others may want to know, in order."""
+        """Return what happened to peers since the last call, in order, and forget it.
+
+        It is for programs that watch the engine; the device itself has acted already.
+        """
         taken, self._switch.notices = self._switch.notices, []
         return taken
 
     def observe(self, servers: Sequence[Endpoint], now: float) -> None:
-        """Ask servers of STUN where they see our socket; UsageError where that was much of late."""
+        """Ask STUN servers where they see our socket; do nothing while the interface is down.
+
+        Raise UsageError if servers were asked too often in the last seconds.
+        """
         if self._switch.is_up:
             self._switch.outgoing += self._observer.ask(servers, now)
 
     def take_observations(self) -> list[tuple[Endpoint, Endpoint]]:
-        """Return, and forget, what servers answered: each with where it sees us."""
+        """Return (server, where it sees us) for each answer, and forget the answers."""
         taken, self._observations = self._observations, []
         return taken
 
     def not_sent(self, outgoing: Outgoing) -> None:
-        """A datagram could not be sent: uncount it."""
+        """Uncount a datagram that the shell could not send."""
         peer = None if outgoing.peer is None else self._by_number.get(outgoing.peer)
         if peer is not None:
             peer.not_sent(outgoing.data)
 
     def forget_local(self, outgoing: Outgoing) -> None:
-        """The address of ours that a datagram was to leave from is gone: any other will do."""
+        """Let datagrams to the same peer leave from any address: that of ``outgoing`` is gone."""
         peer = None if outgoing.peer is None else self._by_number.get(outgoing.peer)
         if peer is not None:
             peer.leave_from_any_address()
 
     @property
     def drops(self) -> Counter[str]:
-        """What was refused, by reason, here and in the packet path."""
+        """How many messages and packets were refused, by reason, here and in the packet path."""
         return self._switch.drops + Counter(self._path.drops())
 
     # Helpers.
@@ -284,45 +292,20 @@ class Device:
             case CreditLow() | EndpointMoved():
                 self._switch.notices.append((peer, event))
 
-    def _receive_handshake_untrusted(self, received: HandshakeReceived, now: float) -> None:
-        """Queue a handshake message where it may cost CPU."""
-        data, source, local = received
-        if stun.is_answer(data):
-            observation = self._observer.receive_untrusted(data, source, now)
-            if observation is None:
-                self._drop("unasked_answer")
-            else:
-                self._observations.append(observation)
+    def _receive_untrusted(self, received: HandshakeReceived, now: float) -> None:
+        if not stun.is_answer(received.data):
+            cookie_reply = self._admission.receive_untrusted(received, now)
+            if cookie_reply is not None:
+                self._switch.outgoing.append(cookie_reply)
             return
-        try:
-            message = parse_untrusted(data)
-        except MalformedMessage:
-            self._drop("malformed")
-            return
-        assert not isinstance(message, TransportHeader)
-        if self._checker is None:
-            self._drop("no_private_key")
-            return
-        if not isinstance(message, CookieReply):
-            try:
-                self._checker.check_mac1(data)
-            except AuthenticationFailed:
-                self._drop("bad_mac1")
-                return
-            if not self._passes_load_control(self._checker, data, source, now, local):
-                return
-        if len(self._handshakes) >= MAX_QUEUED_HANDSHAKES:
-            self._drop("handshake_queue_full")
-            return
-        self._handshakes.append((message, source, local))
+        observation = self._observer.receive_untrusted(received.data, received.source, now)
+        if observation is None:
+            self._drop("unasked_answer")
+        else:
+            self._observations.append(observation)
 
-    def _consume_handshake(
-        self,
-        message: Initiation | Response | CookieReply,
-        source: Endpoint,
-        local: LocalAddress | None,
-        now: float,
-    ) -> None:
+    def _consume_handshake(self, queued: QueuedHandshake, now: float) -> None:
+        message, source, local = queued
         try:
             match message:
                 case Initiation():
@@ -335,31 +318,6 @@ class Device:
             self._drop("handshake_not_authentic")
         except ReplayDetected:
             self._drop("handshake_replayed")
-
-    def _passes_load_control(
-        self,
-        checker: CookieChecker,
-        data: bytes,
-        source: Endpoint,
-        now: float,
-        local: LocalAddress | None,
-    ) -> bool:
-        """Under load, only who owns its address, and does not ask too often, gets our CPU."""
-        if len(self._handshakes) >= LOADED_ABOVE_QUEUED:
-            self._loaded_until = now + LOADED_FOR
-        if now >= self._loaded_until:
-            return True
-        try:
-            checker.check_mac2(data, source, now)
-        except AuthenticationFailed:
-            reply = checker.create_reply(data, source, now)
-            self._switch.outgoing.append(Outgoing(None, source, local, reply))
-            self._drop("cookie_demanded")
-            return False
-        if not self._rate_limiter.allow(source, now):
-            self._drop("rate_limited")
-            return False
-        return True
 
     def _consume_initiation(
         self, message: Initiation, source: Endpoint, local: LocalAddress | None, now: float
@@ -382,7 +340,7 @@ class Device:
             peer.consume_response(message, source, local, now)
 
     def _consume_cookie_reply(self, message: CookieReply, now: float) -> None:
-        # It proves nothing about the path: the endpoint stays.
+        # The reply proves nothing about the path it came over, so the endpoint stays.
         peer, _ = self._session(message.receiver) or (None, None)
         if peer is None:
             self._drop("unknown_index")

@@ -1,4 +1,7 @@
-"""What may be wrong with bytes or keys under WireGuard's rules.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The errors of bytes or keys that break WireGuard's rules.
 
 FlowShieldError
 └── ProtocolError               bytes or keys that break WireGuard's rules       (exit 1)
@@ -12,7 +15,7 @@ from fs_wire.errors import FlowShieldError
 
 
 class ProtocolError(FlowShieldError):
-    """Something broke WireGuard's rules; it is dropped and counted, never fatal."""
+    """Bytes or keys broke WireGuard's rules; they are dropped and counted, and never fatal."""
 
 
 class MalformedMessage(ProtocolError):
@@ -28,4 +31,4 @@ class ReplayDetected(ProtocolError):
 
 
 class SessionExpired(ProtocolError):
-    """A keypair passed its age or message limit and may not be used."""
+    """A keypair is too old, or has sealed too many messages, to be used."""

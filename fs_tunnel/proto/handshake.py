@@ -1,6 +1,9 @@
-"""WireGuard's handshake of one peer: what the Noise messages carry, and when they are believed.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The verbs are those of the other implementations: ``create_initiation``, ``consume_initiation``,
+"""WireGuard's handshake with one peer: what its messages carry, and when they are believed.
+
+The verbs are those of other implementations: ``create_initiation``, ``consume_initiation``,
 ``create_response``, ``consume_response``.  Source: WireGuard paper, sections 5.4.2 to 5.4.5.
 """
 
@@ -13,12 +16,12 @@ from fs_tunnel.proto.errors import AuthenticationFailed, ReplayDetected
 from fs_tunnel.proto.messages import Initiation, Response
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
 
-Entropy = Callable[[int], bytes]
+Entropy = Callable[[int], bytes]  # returns as many random bytes as it is asked for
 
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """What a completed handshake yields: two keys of 32 bytes and the two session indices."""
+    """The result of a handshake: two keys of 32 bytes, and the session index of each side."""
 
     sending: bytes
     receiving: bytes
@@ -34,7 +37,7 @@ class SessionKeys:
 
 @dataclass(frozen=True, slots=True)
 class OpenedInitiation:
-    """An initiation whose sender is named but not authenticated yet."""
+    """An initiation that names its sender, who is not authenticated yet."""
 
     noise: NoiseIKpsk2
     remote_static: bytes
@@ -42,7 +45,10 @@ class OpenedInitiation:
 
 
 def open_initiation(local: StaticKeys, message: Initiation) -> OpenedInitiation:
-    """Decrypt the sender's static key; AuthenticationFailed where it was not meant for us."""
+    """Decrypt the sender's static key.
+
+    Raise AuthenticationFailed if the initiation was not meant for us.
+    """
     noise = NoiseIKpsk2(IDENTIFIER, local.public)
     remote_static = noise.read_initiation_static(
         local, message.unencrypted_ephemeral, message.encrypted_static
@@ -51,7 +57,7 @@ def open_initiation(local: StaticKeys, message: Initiation) -> OpenedInitiation:
 
 
 class Handshake:
-    """The handshake state that is kept for one peer."""
+    """The handshake state of one peer."""
 
     __slots__ = (
         "local",
@@ -65,7 +71,11 @@ class Handshake:
     )
 
     def __init__(self, local: StaticKeys | None, remote: bytes, preshared: bytes) -> None:
-        self.local = local  # None while the interface has no key: then nothing can be created
+        """``local`` is our identity; None while the interface has no private key.
+
+        ``remote`` is the peer's public key, ``preshared`` the secret of both: 32 bytes each.
+        """
+        self.local = local
         self.remote = remote
         self.preshared = preshared
         self.local_index: int | None = None  # of the initiation that waits for its response
@@ -76,13 +86,13 @@ class Handshake:
 
     @property
     def ephemeral(self) -> bytes | None:
-        """The private ephemeral of the pending initiation, for a debugging key log only."""
+        """Our private ephemeral key of the pending initiation; for the debugging key log only."""
         return self._initiated.ephemeral if self._initiated else None
 
     def create_initiation(self, local_index: int, timestamp: bytes, entropy: Entropy) -> Initiation:
-        """Begin anew: a pending initiation is forgotten. MACs are the caller's to add.
+        """Return an initiation, which replaces a pending one.  The caller adds the MACs.
 
-        AuthenticationFailed where the peer's public key is a point of low order.
+        Raise AuthenticationFailed if the peer's public key is a point of low order.
         """
         local = self._identity()
         noise = NoiseIKpsk2(IDENTIFIER, self.remote)
@@ -95,14 +105,14 @@ class Handshake:
     def consume_initiation(self, opened: OpenedInitiation, now: float) -> None:
         """Authenticate an initiation of this peer, and remember its timestamp.
 
-        Raises AuthenticationFailed, or ReplayDetected where the timestamp is not later than the
-        latest accepted one, or comes less than 20 ms after it.
+        Raise AuthenticationFailed if it is forged.  Raise ReplayDetected if its timestamp is not
+        later than the latest accepted one, or if it comes less than 20 ms after that one did.
         """
         timestamp = opened.noise.read_initiation_payload(
             self._shared(), opened.message.encrypted_timestamp
         )
         if timestamp <= self._latest_timestamp:
-            raise ReplayDetected("an initiation's timestamp is not later than the one before")
+            raise ReplayDetected("an initiation's timestamp is not later than the latest accepted")
         if now - self._latest_consumed < MIN_INITIATION_INTERVAL:
             raise ReplayDetected("initiations of one peer come faster than 50 a second")
         self._latest_timestamp = timestamp
@@ -111,7 +121,11 @@ class Handshake:
     def create_response(
         self, opened: OpenedInitiation, local_index: int, entropy: Entropy
     ) -> tuple[Response, SessionKeys, bytes]:
-        """Answer a consumed initiation; also returns our private ephemeral for a key log."""
+        """Answer a consumed initiation.
+
+        Return the response, without MACs; the session's keys; and our private ephemeral key, for
+        the debugging key log.
+        """
         noise, remote_index = opened.noise, opened.message.sender
         unencrypted_ephemeral, encrypted_nothing = noise.write_response(
             self.remote, self.preshared, entropy(32), b""
@@ -122,7 +136,10 @@ class Handshake:
         return response, keys, noise.ephemeral
 
     def consume_response(self, message: Response) -> SessionKeys:
-        """Complete the pending handshake; AuthenticationFailed leaves it pending."""
+        """Complete the pending handshake, and return the session's keys.
+
+        Raise AuthenticationFailed, which leaves the handshake pending.
+        """
         if self._initiated is None or message.receiver != self.local_index:
             raise AuthenticationFailed("a response answers no pending initiation")
         noise = self._initiated.copy()
@@ -138,11 +155,11 @@ class Handshake:
         return keys
 
     def forget_initiation(self) -> None:
-        """Drop the pending initiation: it was answered, or its keys are too old to keep."""
+        """Drop the pending initiation, because it was answered or is too old to keep."""
         self._initiated = self.local_index = None
 
     def set_local(self, local: StaticKeys | None) -> None:
-        """Our own identity changed: what was derived from the old one is worthless."""
+        """Take over our changed identity, and forget everything derived from the old one."""
         self.local, self._static_static = local, None
         self.forget_initiation()
 

@@ -1,6 +1,9 @@
-"""Session indices: the 32-bit names by which the other side addresses our keys.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-They are random, so that an observer learns nothing from them (WireGuard paper, section 5.4.2).
+"""Session indices: the 32-bit numbers by which the other side names our keys.
+
+Indices are random, so that an observer learns nothing from them (WireGuard paper, section 5.4.2).
 """
 
 from collections.abc import Callable
@@ -10,7 +13,7 @@ V = TypeVar("V")
 
 
 class IndexTable(Generic[V]):
-    """Random unique indices and what each stands for."""
+    """Random unique indices, and the value that each stands for; ``get`` returns that value."""
 
     __slots__ = ("_entries", "_entropy", "get")
 
@@ -31,8 +34,9 @@ class IndexTable(Generic[V]):
                 return index
 
     def assign(self, index: int, value: V) -> None:
-        """Let an allocated index stand for something else: a handshake became a session."""
+        """Let an allocated index stand for another value: a handshake has become a session."""
         self._entries[index] = value
 
     def free(self, index: int) -> None:
+        """Give an index back; do nothing if it is free already."""
         self._entries.pop(index, None)

@@ -1,4 +1,7 @@
-"""The little that a tunnel reads of the packets inside it: RFC 791, RFC 8200."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The header fields that a tunnel reads in the packets inside it: RFC 791, 8200 and 9293."""
 
 from fs_tunnel.proto.errors import MalformedMessage
 
@@ -9,9 +12,9 @@ _TCP_PORTS = 4  # bytes
 
 
 def parse_inner_untrusted(packet: bytes) -> tuple[bytes, bytes, int]:
-    """Return source, destination (4 or 16 bytes each) and the length without padding.
+    """Return source, destination (4 or 16 bytes each) and the length in bytes, without padding.
 
-    MalformedMessage where the version is unknown, or a length says more than there is.
+    Raise MalformedMessage if the version is unknown, or if a length field exceeds the packet.
     """
     size = len(packet)
     version = packet[0] >> 4 if size else 0
@@ -24,11 +27,14 @@ def parse_inner_untrusted(packet: bytes) -> tuple[bytes, bytes, int]:
         length = _V6_HEADER + (packet[4] << 8 | packet[5])
         if length <= size:
             return packet[8:24], packet[24:40], length
-    raise MalformedMessage(f"no IP packet: version {version}, {size} bytes")
+    raise MalformedMessage(f"this is no IP packet: version {version}, {size} bytes")
 
 
 def tcp_ports(packet: bytes) -> tuple[int, int] | None:
-    """Source and destination port of a packet that was parsed; None where it shows none of TCP."""
+    """Return source and destination port of a parsed packet; None if it shows no TCP ports.
+
+    A later fragment shows none, and neither does IPv6 with extension headers.
+    """
     if packet[0] >> 4 == 4:
         header, protocol = (packet[0] & 0xF) * 4, packet[9]
         is_later_fragment = (packet[6] << 8 | packet[7]) & 0x1FFF

@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard's four messages, as bytes and as objects.
 
-Source: WireGuard paper, section 5.4.  Integers are little-endian; a message begins with its type in
-one byte and three reserved zero bytes.
+Integers are little-endian.  A message begins with one byte for its type, and three reserved zero
+bytes.  Source: WireGuard paper, section 5.4.
 """
 
 from dataclasses import dataclass
@@ -38,7 +41,7 @@ assert (INITIATION_LEN, RESPONSE_LEN, COOKIE_REPLY_LEN, MIN_TRANSPORT_LEN) == (1
 
 @dataclass(frozen=True, slots=True)
 class Initiation:
-    """Section 5.4.2."""
+    """The first message of a handshake (section 5.4.2)."""
 
     sender: int
     unencrypted_ephemeral: bytes
@@ -61,7 +64,7 @@ class Initiation:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Section 5.4.3."""
+    """The answer to an initiation (section 5.4.3)."""
 
     sender: int
     receiver: int
@@ -84,7 +87,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class CookieReply:
-    """Section 5.4.7."""
+    """The answer of a device under load: a cookie in place of a handshake (section 5.4.7)."""
 
     receiver: int
     nonce: bytes
@@ -98,7 +101,7 @@ class CookieReply:
 
 @dataclass(frozen=True, slots=True)
 class TransportHeader:
-    """Section 5.4.6: what stands before the sealed packet."""
+    """The header of a transport message, before the sealed packet (section 5.4.6)."""
 
     receiver: int
     counter: int
@@ -108,14 +111,14 @@ class TransportHeader:
 
 
 def transport_header(receiver: int, counter: int) -> bytes:
-    """The 16 bytes before a sealed packet, without an object in between."""
+    """Return the 16 bytes before a sealed packet, without making an object first."""
     return _transport.pack(TRANSPORT_TYPE, receiver, counter)
 
 
 def parse_untrusted(data: bytes) -> Initiation | Response | CookieReply | TransportHeader:
-    """Return the message, or of a transport message the header.
+    """Return the message in a datagram; of a transport message, return the header alone.
 
-    MalformedMessage for an unknown type, a wrong length or reserved bytes that are not zero.
+    Raise MalformedMessage if the type is unknown, the length is wrong, or reserved bytes are set.
     """
     length = len(data)
     # The type and the reserved bytes are read as one integer: both are checked at once.
@@ -129,4 +132,4 @@ def parse_untrusted(data: bytes) -> Initiation | Response | CookieReply | Transp
         return Response(*_response.unpack(data)[1:])
     if kind == COOKIE_REPLY_TYPE and length == COOKIE_REPLY_LEN:
         return CookieReply(*_cookie_reply.unpack(data)[1:])
-    raise MalformedMessage(f"no WireGuard message: type {kind:#x}, {length} bytes")
+    raise MalformedMessage(f"this is no WireGuard message: type {kind:#x}, {length} bytes")

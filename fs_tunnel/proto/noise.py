@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s: the two handshake messages and the keys they yield.
 
     IKpsk2:
@@ -6,9 +9,9 @@
       -> e, es, s, ss
       <- e, ee, se, psk
 
-Payloads and prologue are arguments, so that any implementation's vectors can be replayed; what
-WireGuard puts into them is ``handshake``'s business.  Source: the Noise Protocol Framework,
-revision 34, sections 5, 7.5 and 9.
+Payloads and prologue are arguments, so that tests can replay the vectors of any implementation;
+``handshake`` says what WireGuard puts into them.  Keys have 32 bytes.  Source: the Noise Protocol
+Framework, revision 34, sections 5, 7.5 and 9.
 """
 
 from dataclasses import dataclass
@@ -31,13 +34,14 @@ _INITIAL_CHAINING_KEY = hash32(CONSTRUCTION)  # the name is longer than a hash, 
 
 @dataclass(frozen=True, slots=True)
 class StaticKeys:
-    """A long-lived X25519 pair: 32 bytes each."""
+    """An X25519 key pair that outlives sessions: the identity of one side."""
 
     private: bytes
     public: bytes
 
     @classmethod
     def from_private(cls, private: bytes) -> Self:
+        """Return the pair that a private key belongs to."""
         return cls(private, public_key(private))
 
     def __repr__(self) -> str:
@@ -45,9 +49,10 @@ class StaticKeys:
 
 
 class NoiseIKpsk2:
-    """One handshake, seen from one side; each of the four steps is called at most once.
+    """One handshake, seen from one side, which calls each of its steps at most once.
 
-    AuthenticationFailed, raised by any ``read_*``, leaves an object that must be thrown away.
+    Any ``read_*`` raises AuthenticationFailed if the message is forged.  The object is then
+    spoiled: throw it away.
     """
 
     __slots__ = ("_chaining_key", "_hash", "_key", "_ephemeral", "_remote_ephemeral")
@@ -62,7 +67,7 @@ class NoiseIKpsk2:
 
     @property
     def ephemeral(self) -> bytes:
-        """Our ephemeral private key: for a debugging key log, and for nothing else."""
+        """Our ephemeral private key; for the debugging key log only."""
         return self._ephemeral
 
     # -> e, es, s, ss
@@ -75,7 +80,10 @@ class NoiseIKpsk2:
         ephemeral: bytes,
         payload: bytes,
     ) -> tuple[bytes, bytes, bytes]:
-        """Return the unencrypted ephemeral (32), encrypted static (48) and payload (+16)."""
+        """Return our ephemeral key, our encrypted static key and the encrypted payload.
+
+        They have 32 bytes, 48 bytes and 16 bytes more than the payload.
+        """
         ephemeral_public = self._write_ephemeral(ephemeral)
         self._mix_key(dh(ephemeral, remote))
         encrypted_static = self._encrypt_and_hash(local.public)
@@ -85,13 +93,13 @@ class NoiseIKpsk2:
     def read_initiation_static(
         self, local: StaticKeys, ephemeral_public: bytes, encrypted_static: bytes
     ) -> bytes:
-        """Return the initiator's static public key, which tells whose pre-shared key to use."""
+        """Return the initiator's static public key, which says whose pre-shared key to use."""
         self._read_ephemeral(ephemeral_public)
         self._mix_key(dh(local.private, ephemeral_public))
         return self._decrypt_and_hash(encrypted_static)
 
     def read_initiation_payload(self, static_static: bytes, encrypted_payload: bytes) -> bytes:
-        """Return the payload; only from here on is the initiator's static key authenticated."""
+        """Return the payload.  This authenticates the initiator's static key."""
         self._mix_key(static_static)
         return self._decrypt_and_hash(encrypted_payload)
 
@@ -100,7 +108,7 @@ class NoiseIKpsk2:
     def write_response(
         self, remote: bytes, preshared: bytes, ephemeral: bytes, payload: bytes
     ) -> tuple[bytes, bytes]:
-        """Return the unencrypted ephemeral (32) and the encrypted payload (+16)."""
+        """Return our ephemeral key and the encrypted payload, which is 16 bytes longer."""
         ephemeral_public = self._write_ephemeral(ephemeral)
         self._mix_key(dh(ephemeral, self._remote_ephemeral))
         self._mix_key(dh(ephemeral, remote))
@@ -114,7 +122,7 @@ class NoiseIKpsk2:
         ephemeral_public: bytes,
         encrypted_payload: bytes,
     ) -> bytes:
-        """Return the payload; the responder is authenticated from here on."""
+        """Return the payload.  This authenticates the responder."""
         self._read_ephemeral(ephemeral_public)
         self._mix_key(dh(self._ephemeral, ephemeral_public))
         self._mix_key(dh(local.private, ephemeral_public))
@@ -122,11 +130,11 @@ class NoiseIKpsk2:
         return self._decrypt_and_hash(encrypted_payload)
 
     def split(self) -> tuple[bytes, bytes]:
-        """Return the transport keys: the initiator's sending key, then the responder's."""
+        """Return the transport keys: that which the initiator sends with, then the responder's."""
         return kdf2(self._chaining_key, b"")
 
     def copy(self) -> "NoiseIKpsk2":
-        """A second object at the same step: a forged message must not spoil the first."""
+        """Return a second object at the same step, which a forged message may spoil."""
         twin = object.__new__(NoiseIKpsk2)
         for name in self.__slots__:
             setattr(twin, name, getattr(self, name))
@@ -145,7 +153,7 @@ class NoiseIKpsk2:
         self._mix_ephemeral(ephemeral_public)
 
     def _mix_ephemeral(self, ephemeral_public: bytes) -> None:
-        # Handshakes with a pre-shared key mix "e" into the key as well: section 9.2.
+        # A handshake with a pre-shared key mixes "e" into the key too: section 9.2.
         self._mix_hash(ephemeral_public)
         self._chaining_key = kdf1(self._chaining_key, ephemeral_public)
 
@@ -160,7 +168,7 @@ class NoiseIKpsk2:
         self._mix_hash(mixed)
 
     def _encrypt_and_hash(self, plaintext: bytes) -> bytes:
-        # Each key seals one message in this pattern, hence the counter is always zero.
+        # In this pattern each key seals one message, so the counter is always zero.
         ciphertext = aead_seal(self._key, 0, plaintext, self._hash)
         self._mix_hash(ciphertext)
         return ciphertext

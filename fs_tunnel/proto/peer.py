@@ -1,25 +1,24 @@
-"""One peer: its handshake, its sessions, its timers, and what to do when one of these speaks.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""One peer: its handshake, its sessions and its timers, and how it acts on each of them.
 
 A peer never reads a clock or a socket.  It writes datagrams and drops into the ``Switch`` that it
-shares with its device, and keys into the packet path, which does not tell of every packet:
-``look`` brings the timers up to date with what passed there.  Verbs are those of the Linux driver's
-send.c, receive.c and timers.c.
+shares with its device.  It writes keys into the packet path, which does not tell of every packet:
+``look`` brings the timers up to date with what passed there.  The verbs are those of the Linux
+driver's send.c, receive.c and timers.c.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from fs_tunnel.proto import tai64n
-from fs_tunnel.proto.constants import (
-    CALL_ANSWERED_FOR,
-    MAX_HANDSHAKE_ATTEMPTS,
-    MAX_STAGED_PACKETS,
-    MIN_CALL_INTERVAL,
-    REKEY_TIMEOUT,
-)
+from fs_tunnel.proto import punching
+from fs_tunnel.proto.constants import MAX_HANDSHAKE_ATTEMPTS, MAX_STAGED_PACKETS, REKEY_TIMEOUT
 from fs_tunnel.proto.cookie import CookieGenerator
+from fs_tunnel.proto.endpoints import PeerEndpoints
 from fs_tunnel.proto.errors import AuthenticationFailed
 from fs_tunnel.proto.handshake import Handshake, OpenedInitiation, SessionKeys
+from fs_tunnel.proto.keyring import Keyring
 from fs_tunnel.proto.messages import (
     INITIATION_LEN,
     RESPONSE_LEN,
@@ -28,44 +27,36 @@ from fs_tunnel.proto.messages import (
     Response,
 )
 from fs_tunnel.proto.noise import StaticKeys
-from fs_tunnel.proto.path import (
-    Counters,
-    EndpointMoved,
-    Limits,
-    LocalAddress,
-    Outgoing,
-    PathKeys,
-)
-from fs_tunnel.proto.session import Session, Sessions
-from fs_tunnel.proto.switch import KeyLogEntry, Switch
+from fs_tunnel.proto.path import Counters, EndpointMoved, Limits, LocalAddress, Outgoing
+from fs_tunnel.proto.switch import Switch
+from fs_tunnel.proto.tai64n import Stamps
 from fs_tunnel.proto.timers import Event, PeerTimers, Timer
 from fs_tunnel.proto.traffic import Traffic
 from fs_wire.types import NO_PRESHARED_KEY, Endpoint, PresharedKey, PublicKey
 
 
 class Peer:
-    """The state of one peer; ``Device`` makes and finds them."""
+    """The state of one peer; ``Device`` makes and finds peers.
+
+    Times are seconds of the device's clock.
+    """
 
     __slots__ = (
         "public_key",
         "number",
         "timers",
+        "cookies",
         "latest_handshake_ns",
-        "_configured_endpoint",
-        "_latest_endpoint",
         "_switch",
+        "_endpoints",
         "_handshake",
         "_sessions",
-        "_cookies",
         "_staged",
+        "_stamps",
         "_latest_initiation",
         "_latest_completion",
-        "_latest_stamp",
         "_attempts",
-        "_rx_bytes",
-        "_tx_bytes",
-        "_rx_packets",
-        "_tx_packets",
+        "_handshake_counters",
         "_traffic",
         "_limits",
     )
@@ -74,25 +65,23 @@ class Peer:
         self,
         public_key: PublicKey,
         local: StaticKeys | None,
-        switch: Switch,
+        switch: "Switch[Peer]",
         wake: Callable[[float, "Peer"], None],
     ) -> None:
         self.public_key = public_key
         self.number = switch.path.add_peer()  # its name in the packet path
-        self._configured_endpoint: Endpoint | None = None
-        self._latest_endpoint: Endpoint | None = None
         self.timers = PeerTimers(switch.entropy, lambda deadline: wake(deadline, self))
+        self.cookies = CookieGenerator(public_key.raw)
         self.latest_handshake_ns = 0  # Unix time; 0 is never
         self._switch = switch
+        self._endpoints = PeerEndpoints(switch.path, self.number)
         self._handshake = Handshake(local, public_key.raw, NO_PRESHARED_KEY.raw)
-        self._sessions = Sessions()
-        self._cookies = CookieGenerator(public_key.raw)
+        self._sessions = Keyring(self, self.number, switch)
         self._staged: deque[bytes] = deque()
+        self._stamps = Stamps()
         self._latest_initiation = self._latest_completion = float("-inf")
-        self._latest_stamp = 0
         self._attempts = 0
-        # Of handshake messages; the packet path counts transport.
-        self._rx_bytes = self._tx_bytes = self._rx_packets = self._tx_packets = 0
+        self._handshake_counters = Counters()  # the packet path counts transport messages
         self._traffic = Traffic(switch.path, self.number, self.timers)
         self._limits = Limits()
 
@@ -101,22 +90,17 @@ class Peer:
 
     @property
     def endpoint(self) -> Endpoint | None:
-        return self._switch.path.endpoint(self.number)[0]
+        """Where datagrams for the peer go; None if the peer was neither configured nor heard."""
+        return self._endpoints.current
 
     @property
     def counters(self) -> Counters:
-        """Authentic datagrams, as ``wg show`` counts them: of transport, and of handshakes."""
-        transport = self._switch.path.counters(self.number)
-        return Counters(
-            transport.rx_bytes + self._rx_bytes,
-            transport.tx_bytes + self._tx_bytes,
-            transport.rx_packets + self._rx_packets,
-            transport.tx_packets + self._tx_packets,
-        )
+        """Authentic datagrams, of transport and of handshakes, as ``wg show`` counts them."""
+        return self._switch.path.counters(self.number).plus(self._handshake_counters)
 
     @property
     def credit_used(self) -> int:
-        """Bytes of transport, both ways: what ``Limits.credit`` is compared with."""
+        """Bytes of transport messages in both directions; ``Limits.credit`` bounds this sum."""
         transport = self._switch.path.counters(self.number)
         return transport.rx_bytes + transport.tx_bytes
 
@@ -124,25 +108,28 @@ class Peer:
 
     @property
     def limits(self) -> Limits:
+        """What the peer may use; a change takes effect with the next packet."""
         return self._limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        """Takes effect with the next packet."""
         self._limits = limits
         self._switch.path.set_limits(self.number, limits)
 
     @property
     def preshared_key(self) -> PresharedKey:
+        """A change takes effect at the next handshake, as in the Linux driver."""
         return PresharedKey(self._handshake.preshared)
 
     @preshared_key.setter
     def preshared_key(self, key: PresharedKey) -> None:
-        """Takes effect at the next handshake, as in the Linux driver."""
         self._handshake.preshared = key.raw
 
     def set_persistent_keepalive(self, seconds: int, now: float) -> None:
-        """0 is off; switching it on sends one at once, which opens the path through a NAT."""
+        """Send a keepalive every ``seconds``; 0 switches this off.
+
+        Switching it on sends one at once, which opens the path through a NAT.
+        """
         self.look()
         was_off = not self.timers.persistent_keepalive
         self.timers.persistent_keepalive = seconds
@@ -152,22 +139,17 @@ class Peer:
                 self.send_keepalive(now)
 
     def set_endpoint(self, endpoint: Endpoint) -> None:
-        """Where to send until the peer is heard from elsewhere."""
-        self._switch.path.set_endpoint(self.number, endpoint, None)
-        self._configured_endpoint, self._latest_endpoint = endpoint, None
+        """Send to ``endpoint`` until the peer is heard from elsewhere."""
+        self._endpoints.configure(endpoint)
 
     def leave_from_any_address(self) -> None:
-        """The address that the peer spoke to is gone, or may be."""
-        self._switch.path.forget_local(self.number)
+        """Let the kernel choose our address: the one that the peer spoke to may be gone."""
+        self._endpoints.leave_from_any_address()
 
     def set_local_keys(self, local: StaticKeys | None) -> None:
-        """Our identity changed: sessions made under the old one end."""
+        """Take over our changed identity, and end the sessions made under the old one."""
         self.forget_sessions()
         self._handshake.set_local(local)
-
-    @property
-    def cookies(self) -> CookieGenerator:
-        return self._cookies
 
     # Sending.
 
@@ -190,62 +172,66 @@ class Peer:
             self.look()
 
     def send_keepalive(self, now: float) -> None:
-        """Send what is staged, or else an empty packet."""
+        """Send the staged packets; if there are none, send an empty one."""
         if self._staged:
             self._send_staged(now)
         else:
             self.send_packet(b"", now)
 
     def greet(self, now: float) -> None:
-        """Open a session, unless there is one: for a peer that may not know that ours are gone."""
+        """Open a session unless there is one; the peer may not know that our sessions are gone."""
         if self._sessions.current is None and self._sessions.next is None:
             self.send_keepalive(now)
 
     def call(self, endpoints: Sequence[Endpoint], now: float) -> bool:
-        """Send one initiation to all of these, unless a session is fresh; whether one is.
+        """Send an initiation to all ``endpoints``; return True if the peer has answered.
 
-        It opens our NAT towards each, and where the other side does the same, one gets through:
-        whoever answers is the endpoint.  An older session is kept meanwhile.
+        See ``punching.call``.
         """
-        if now - self._latest_completion < CALL_ANSWERED_FOR and self._sessions.current is not None:
-            return True
-        if now - self._latest_initiation < MIN_CALL_INTERVAL:
-            return False
-        if self.endpoint is None:
-            self.set_endpoint(endpoints[0])
-        before = len(self._switch.outgoing)
-        self.initiate_handshake(now, is_retry=True)
-        for initiation in self._switch.outgoing[before:]:
-            others = [each for each in endpoints if each != initiation.endpoint]
-            self._switch.outgoing += [
-                initiation._replace(endpoint=each, local=None) for each in others
-            ]
-            self._tx_bytes += len(others) * len(initiation.data)
-            self._tx_packets += len(others)
-        return False
+        return punching.call(self, endpoints, now)
 
-    def initiate_handshake(self, now: float, *, is_retry: bool = False) -> None:
-        """Send an initiation; unless it is a retry, not within REKEY_TIMEOUT of the one before."""
+    def session_age(self, now: float) -> float:
+        """Seconds since the latest handshake was completed; infinite if there is no session."""
+        if self._sessions.current is None:
+            return float("inf")
+        return now - self._latest_completion
+
+    def since_initiation(self, now: float) -> float:
+        """Seconds since the latest initiation or response was sent; infinite if none was."""
+        return now - self._latest_initiation
+
+    def initiate_handshake(self, now: float, *, is_retry: bool = False) -> Outgoing | None:
+        """Send an initiation and return it; None if none can be sent.
+
+        Unless it is a retry, none is sent within REKEY_TIMEOUT of the one before.
+        """
         if self.endpoint is None or self._handshake.local is None or not self._switch.is_up:
-            return
+            return None
         if not is_retry:
-            if now - self._latest_initiation < REKEY_TIMEOUT:
-                return
+            if self.since_initiation(now) < REKEY_TIMEOUT:
+                return None
             self._attempts = 0
         self._latest_initiation = now
         if self._handshake.local_index is not None:
             self._forget_initiation()
-            self._try_another_path()
+            self._endpoints.alternate()
         index = self._switch.indices.allocate((self, None))
+        stamp = self._stamps.next(self._switch.wall_time_ns())
         try:
-            message = self._handshake.create_initiation(index, self._stamp(), self._switch.entropy)
+            message = self._handshake.create_initiation(index, stamp, self._switch.entropy)
         except AuthenticationFailed:
             self._switch.indices.free(index)
             self._switch.drops["unusable_peer_key"] += 1
-            return
-        self._log_keys(self._handshake.ephemeral)
-        self._send_handshake_message(message, now)
+            return None
+        self._switch.log_keys(self._handshake, self._handshake.ephemeral)
+        initiation = self._send_handshake(message, now)
         self.timers.fire(Event.HANDSHAKE_INITIATED, now)
+        return initiation
+
+    def send_handshake_message(self, outgoing: Outgoing) -> None:
+        """Send a datagram that holds a handshake message, and count it."""
+        self._count_handshake(tx_bytes=len(outgoing.data), tx_packets=1)
+        self._switch.outgoing.append(outgoing)
 
     # Receiving.
 
@@ -254,7 +240,7 @@ class Peer:
     ) -> None:
         """Authenticate an initiation and answer it.
 
-        AuthenticationFailed and ReplayDetected leave the peer as it was.
+        Raise AuthenticationFailed or ReplayDetected, which leave the peer as it was.
         """
         self._handshake.consume_initiation(opened, now)
         self._authenticated(INITIATION_LEN, source, local, now)
@@ -262,16 +248,16 @@ class Peer:
         response, keys, ephemeral = self._handshake.create_response(
             opened, index, self._switch.entropy
         )
-        self._log_keys(ephemeral)
+        self._switch.log_keys(self._handshake, ephemeral)
         self._begin_session(keys, now)
-        # A response counts as an attempt of ours, so that both sides do not initiate in turns.
+        # A response counts as an attempt of ours, so that the two sides do not initiate in turns.
         self._latest_initiation = now
-        self._send_handshake_message(response, now)
+        self._send_handshake(response, now)
 
     def consume_response(
         self, message: Response, source: Endpoint, local: LocalAddress | None, now: float
     ) -> None:
-        """Complete our handshake; AuthenticationFailed leaves it pending."""
+        """Complete our handshake; raise AuthenticationFailed, which leaves it pending."""
         keys = self._handshake.consume_response(message)
         self._authenticated(RESPONSE_LEN, source, local, now)
         self._begin_session(keys, now)
@@ -279,26 +265,17 @@ class Peer:
         self.send_keepalive(now)
 
     def confirm_session(self, local_index: int, now: float) -> None:
-        """The first packet came under keys of ours that the other side had not used yet."""
-        session, current = self._sessions.next, self._sessions.current
-        if session is None or session.local_index != local_index:
-            # There is a younger one, while the path has gone over to the one that was confirmed.
-            if current is not None:
-                self._switch.path.use_keys(self.number, current.local_index)
-            return
-        fallen = self._sessions.confirm(session)
-        self._switch.path.use_keys(self.number, local_index)
-        self._free(fallen)
-        self._handshake_complete(now)
-        self._send_staged(now)
+        """Use the session whose first packet has come: the other side has its keys."""
+        if self._sessions.confirm(local_index):
+            self._handshake_complete(now)
+            self._send_staged(now)
 
     def not_sent(self, datagram: bytes) -> None:
-        """The shell could not send a datagram: uncount it."""
+        """Uncount a datagram that the shell could not send."""
         if datagram[0] == TRANSPORT_TYPE:
             self._switch.path.not_sent(self.number, len(datagram))
         else:
-            self._tx_bytes -= len(datagram)
-            self._tx_packets -= 1
+            self._count_handshake(tx_bytes=-len(datagram), tx_packets=-1)
 
     # Timers.
 
@@ -317,7 +294,7 @@ class Peer:
                     self.timers.start(Timer.SEND_KEEPALIVE, now)
             case Timer.NEW_HANDSHAKE:
                 self._traffic.rearm()
-                self.leave_from_any_address()  # ours may be gone
+                self.leave_from_any_address()
                 self.initiate_handshake(now)
             case Timer.ERASE_KEYS:
                 self.forget_sessions()
@@ -327,14 +304,14 @@ class Peer:
                 self._traffic.await_next()
 
     def forget_sessions(self) -> None:
-        """Erase every key and every pending handshake; staged packets go with them."""
+        """Erase all keys, and drop the pending handshake and the staged packets."""
         self._forget_initiation()
-        self._free(self._sessions.clear())
+        self._sessions.erase()
         self._staged.clear()
         self._latest_initiation = float("-inf")
 
     def shut_down(self) -> None:
-        """The peer is removed, or the interface went down."""
+        """End everything under way: the peer is removed, or the interface went down."""
         self.forget_sessions()
         self.timers.stop_all()
         self._attempts = 0
@@ -353,42 +330,8 @@ class Peer:
         self._attempts += 1
         self.initiate_handshake(now, is_retry=True)
 
-    def _try_another_path(self) -> None:
-        """Leave from another address of ours, and try the other endpoint.
-
-        These are where the peer was heard last and where it was configured to be.  Whoever
-        forwards one authentic packet becomes the endpoint. Where that happened to both
-        sides, and the one in between went away, nothing else would ever bring them together.
-        """
-        self.leave_from_any_address()
-        endpoint = self.endpoint
-        if self._configured_endpoint is None:
-            return
-        if endpoint != self._configured_endpoint:
-            self._latest_endpoint, endpoint = endpoint, self._configured_endpoint
-        elif self._latest_endpoint is not None:
-            endpoint = self._latest_endpoint
-        self._switch.path.set_endpoint(self.number, endpoint, None)
-
     def _begin_session(self, keys: SessionKeys, now: float) -> None:
-        session = Session(keys.local_index, keys.is_initiator)
-        self._switch.indices.assign(keys.local_index, (self, session))
-        path = self._switch.path
-        path.add_keys(
-            self.number,
-            PathKeys(
-                keys.local_index,
-                keys.remote_index,
-                keys.sending,
-                keys.receiving,
-                keys.is_initiator,
-                now,
-            ),
-            confirmed=keys.is_initiator,
-        )
-        if keys.is_initiator:
-            path.use_keys(self.number, keys.local_index)
-        self._free(self._sessions.begin_session(session))
+        self._sessions.begin(keys, now)
         self.timers.fire(Event.SESSION_DERIVED, now)
 
     def _handshake_complete(self, now: float) -> None:
@@ -400,28 +343,32 @@ class Peer:
     def _authenticated(
         self, length: int, source: Endpoint, local: LocalAddress | None, now: float
     ) -> None:
-        """A handshake message of ``length`` bytes is the peer's: count it, and answer there."""
-        self._rx_bytes += length
-        self._rx_packets += 1
-        if source != self.endpoint:
+        """Count an authentic handshake message of ``length`` bytes, and answer to its source."""
+        self._count_handshake(rx_bytes=length, rx_packets=1)
+        if self._endpoints.follow(source, local):
             self._switch.notices.append((self, EndpointMoved(self.number)))
-        self._switch.path.set_endpoint(self.number, source, local)
         self._switch.path.note_received(self.number, now)
         self.look()
 
-    def _send_handshake_message(self, message: Initiation | Response, now: float) -> None:
-        datagram = self._cookies.add_macs(message.to_bytes(), now)
+    def _send_handshake(self, message: Initiation | Response, now: float) -> Outgoing:
+        datagram = self.cookies.add_macs(message.to_bytes(), now)
         endpoint, local = self._switch.path.endpoint(self.number)
         assert endpoint is not None
-        self._tx_bytes += len(datagram)
-        self._tx_packets += 1
-        self._switch.outgoing.append(Outgoing(self.number, endpoint, local, datagram))
+        outgoing = Outgoing(self.number, endpoint, local, datagram)
+        self.send_handshake_message(outgoing)
         self._switch.path.note_sent(self.number, now)
         self.look()
+        return outgoing
+
+    def _count_handshake(
+        self, *, rx_bytes: int = 0, tx_bytes: int = 0, rx_packets: int = 0, tx_packets: int = 0
+    ) -> None:
+        more = Counters(rx_bytes, tx_bytes, rx_packets, tx_packets)
+        self._handshake_counters = self._handshake_counters.plus(more)
 
     def _stage(self, packet: bytes) -> None:
         if not packet and self._staged:
-            return  # what is staged will do as a keepalive
+            return  # a staged packet serves as the keepalive
         if len(self._staged) >= MAX_STAGED_PACKETS:
             self._staged.popleft()
             self._switch.drops["staged_overflow"] += 1
@@ -432,28 +379,7 @@ class Peer:
         for packet in staged:
             self.send_packet(packet, now)
 
-    def _stamp(self) -> bytes:
-        # A clock that is set back must not make this peer unreachable (CVE-2021-46873): within one
-        # run, stamps only grow.
-        wall = max(self._switch.wall_time_ns(), self._latest_stamp + tai64n.RESOLUTION_NS)
-        self._latest_stamp = wall
-        return tai64n.stamp(wall)
-
     def _forget_initiation(self) -> None:
         if self._handshake.local_index is not None:
             self._switch.indices.free(self._handshake.local_index)
             self._handshake.forget_initiation()
-
-    def _free(self, sessions: list[Session]) -> None:
-        for session in sessions:
-            self._switch.indices.free(session.local_index)
-            self._switch.path.remove_keys(session.local_index)
-
-    def _log_keys(self, ephemeral: bytes | None) -> None:
-        handshake, key_log = self._handshake, self._switch.key_log
-        if key_log is not None and ephemeral is not None and handshake.local is not None:
-            key_log(
-                KeyLogEntry(
-                    handshake.local.private, handshake.remote, ephemeral, handshake.preshared
-                )
-            )

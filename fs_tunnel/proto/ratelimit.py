@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How many handshakes one source may ask of us while we are under load.
 
-A token bucket per source; a source is an IPv4 address or an IPv6 /64, since whoever has one address
-of a /64 has them all.  Numbers as in the Linux driver's ratelimiter.c.
+There is a token bucket for each source.  A source is an IPv4 address or an IPv6 /64, because a host
+with one address of a /64 can use them all.  Numbers are those of the Linux driver's ratelimiter.c.
 """
 
 from collections import OrderedDict
@@ -13,23 +16,29 @@ HANDSHAKES_PER_SECOND = 20
 BURST = 5
 MAX_SOURCES = 65536
 
-_REFILL_TIME = BURST / HANDSHAKES_PER_SECOND  # after which a bucket is as good as new
+_REFILL_TIME = BURST / HANDSHAKES_PER_SECOND  # seconds until an empty bucket is full again
 
 
 class HandshakeRateLimiter:
-    """Bounded in memory: a source that has been quiet is forgotten, and the oldest make room."""
+    """The token buckets of all sources that asked lately, at most MAX_SOURCES.
+
+    A source that has been quiet is forgotten.  If there are too many, the quietest make room.
+    """
 
     __slots__ = ("_buckets",)
 
     def __init__(self) -> None:
-        # source: (tokens, when they were counted), least recently seen first
+        # By source: tokens, and when they were counted; the least recently seen comes first.
         self._buckets: OrderedDict[str | bytes, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def allow(self, source: Endpoint, now: float) -> bool:
-        """Whether ``source`` may ask for one more handshake; takes the token if so."""
+        """Return whether ``source`` may ask for one more handshake, and take a token if so.
+
+        ``now`` is in seconds.
+        """
         self._forget_the_quiet(now)
         key = _subject(source.ip)
         tokens, counted = self._buckets.pop(key, (float(BURST), now))

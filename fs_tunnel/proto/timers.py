@@ -1,12 +1,16 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A peer's timers as data: which event starts or stops which deadline.
 
-Theory of operation.  WireGuard's state machine is silent: it acts on packets, and on five deadlines
-per peer.  Something that happened (``Event``) starts, extends or stops deadlines, and nothing else
-does; the whole policy is the table ``TRANSITIONS``, from which the diagram in the documentation is
-made.  Whoever holds a ``PeerTimers`` asks for what is due and acts on it; no clock is read here.
-The sixth, LOOK, is ours: it serves ``traffic``, which tells of packets later than they pass.
+Theory of operation.  WireGuard acts on packets, and on five deadlines of each peer.  An ``Event``
+starts, extends or stops deadlines, and nothing else does.  The table ``TRANSITIONS`` is the whole
+policy; the diagram in docs/timers.md is made from it.  The owner of a ``PeerTimers`` asks for the
+timers that are due, and acts on them.  No clock is read here.  A sixth deadline, LOOK, is ours: it
+serves ``traffic``, which learns of packets later than they pass.
 
-Source: WireGuard paper, section 6; timers.c of the Linux driver.  Times are seconds.
+Source: WireGuard paper, section 6; timers.c of the Linux driver.  Times are seconds of the device's
+clock.
 """
 
 from collections.abc import Callable
@@ -24,18 +28,18 @@ IDLE = float("inf")
 
 
 class Timer(IntEnum):
-    """The reason why a peer must be looked at."""
+    """A deadline, named by what its owner does when it has passed."""
 
     RETRANSMIT_HANDSHAKE = 0  # an initiation was not answered
-    SEND_KEEPALIVE = 1  # data came and nothing went back
-    NEW_HANDSHAKE = 2  # data went out and nothing came back
-    ERASE_KEYS = 3  # no new session for three lifetimes
-    PERSISTENT_KEEPALIVE = 4  # the user wants a packet every so often
-    LOOK = 5  # packets pass without telling: see what they did to the other five
+    SEND_KEEPALIVE = 1  # data came, and nothing went back
+    NEW_HANDSHAKE = 2  # data went out, and nothing came back
+    ERASE_KEYS = 3  # there was no new session for three lifetimes of a key
+    PERSISTENT_KEEPALIVE = 4  # the user wants a packet every so many seconds
+    LOOK = 5  # packets pass unnoticed: see what they did to the other five timers
 
 
 class Event(IntEnum):
-    """What happened to a peer; the sentences of the Linux driver's timers.c."""
+    """What happened to a peer; the names are those of the Linux driver's timers.c."""
 
     DATA_SENT = 0
     DATA_RECEIVED = 1
@@ -50,9 +54,9 @@ class Event(IntEnum):
 class Action(Enum):
     """What an event does to a timer."""
 
-    START = "start"  # from now, even when it runs
+    START = "start"  # from now, even if it runs
     START_IF_IDLE = "start if idle"
-    START_OR_REPEAT = "start, or repeat once"  # while it runs, remember to start it once more
+    START_OR_REPEAT = "start, or repeat once"  # if it runs, remember to start it once more
     STOP = "stop"
 
 
@@ -70,13 +74,13 @@ TRANSITIONS: dict[Event, tuple[tuple[Timer, Action], ...]] = {
     Event.SESSION_DERIVED: ((Timer.ERASE_KEYS, Action.START),),
 }
 
-# Seconds; PERSISTENT_KEEPALIVE's are the user's.
+# In seconds.  The user chooses that of PERSISTENT_KEEPALIVE.
 DURATIONS: dict[Timer, float] = {
     Timer.RETRANSMIT_HANDSHAKE: REKEY_TIMEOUT,
     Timer.SEND_KEEPALIVE: KEEPALIVE_TIMEOUT,
     Timer.NEW_HANDSHAKE: NEW_HANDSHAKE_AFTER,
     Timer.ERASE_KEYS: ERASE_KEYS_AFTER,
-    Timer.LOOK: KEEPALIVE_TIMEOUT,  # the least of what packets start
+    Timer.LOOK: KEEPALIVE_TIMEOUT,  # the shortest of the timers that packets start
 }
 JITTERED = frozenset({Timer.RETRANSMIT_HANDSHAKE, Timer.NEW_HANDSHAKE})
 
@@ -96,10 +100,11 @@ class PeerTimers:
     def __init__(
         self, entropy: Callable[[int], bytes], wake: Callable[[float], None] = lambda _: None
     ) -> None:
-        """``wake`` is called with every deadline that is earlier than ``wake_at``.
+        """Call ``wake`` with every deadline that is earlier than ``wake_at``.
 
-        ``wake_at`` is when the owner will ask next; a deadline that moves later or stops leaves it
-        alone, so that traffic almost never touches the owner's schedule.
+        ``wake_at`` is when the owner will ask next.  A deadline that moves later or stops does not
+        change it, so that traffic almost never touches the owner's schedule.  ``entropy`` returns
+        as many random bytes as it is asked for.
         """
         self.persistent_keepalive = 0  # seconds; 0 is off
         self.wake_at = IDLE
@@ -109,7 +114,7 @@ class PeerTimers:
         self._entropy = entropy
 
     def fire(self, event: Event, now: float) -> None:
-        """Apply the table's row for ``event``, which happened at ``now``: perhaps in the past."""
+        """Apply the table's row for ``event``, which happened at ``now``, perhaps in the past."""
         deadlines = self._deadlines
         for timer, action in TRANSITIONS[event]:
             if action is Action.STOP:
@@ -134,23 +139,28 @@ class PeerTimers:
             self._wake(deadline)
 
     def stop(self, timer: Timer) -> None:
+        """Stop one timer; do nothing if it does not run."""
         self._deadlines[timer] = IDLE
 
     def stop_all(self) -> None:
-        """Used when the interface goes down or the peer is removed: the owner need not ask."""
+        """Stop all timers: the interface goes down or the peer is removed.
+
+        The owner need not ask until one is started again.
+        """
         self.wake_at = IDLE
         self._deadlines = [IDLE] * len(Timer)
         self._repeat_keepalive = False
 
     def is_running(self, timer: Timer) -> bool:
+        """Return whether a timer has a deadline."""
         return self._deadlines[timer] != IDLE
 
     def next_deadline(self) -> float:
-        """The earliest deadline; ``IDLE`` where there is none."""
+        """Return the earliest deadline; ``IDLE`` if no timer runs."""
         return min(self._deadlines)
 
     def take_due(self, now: float) -> list[Timer]:
-        """Return the timers that are due, which thereby stop, earliest first."""
+        """Stop the timers that are due, and return them, the earliest first."""
         due = [timer for timer in Timer if self._deadlines[timer] <= now]
         due.sort(key=self._deadlines.__getitem__)
         for timer in due:
@@ -158,6 +168,9 @@ class PeerTimers:
         return due
 
     def take_repeat(self) -> bool:
-        """Whether data came while SEND_KEEPALIVE ran, so that it starts once more."""
+        """Return whether SEND_KEEPALIVE must start once more, and forget it.
+
+        It must if data came while it ran.
+        """
         repeat, self._repeat_keepalive = self._repeat_keepalive, False
         return repeat

@@ -1,7 +1,10 @@
-"""What the Registry and the StakeBook say of providers, kept in memory, as of final blocks.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Events tell whose listing may be another; what it is then is asked for.  So however long the past
-of the contracts is, each provider costs three questions.
+"""What the Registry and the StakeBook say about providers, from final blocks, kept in memory.
+
+Events tell whose listing may have changed, and the new listing is then asked for. So each provider
+costs three questions, however long the history of the contracts is.
 """
 
 import asyncio
@@ -24,31 +27,32 @@ log = logging.getLogger(__name__)
 
 _REGISTRY_EVENTS = "Announced", "Offered", "HeartbeatRotated", "Retired"
 _STAKE_EVENTS = "Registered", "Added", "ExitRequested", "Exited", "Slashed"
-_AT_ONCE = 16  # questions to the node
+_AT_ONCE = 16  # questions to the chain node
 _POLL = 5.0  # s
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the chain was read: block numbers."""
+    """How far the chain was read, in block numbers."""
 
     block: int
     last: int
 
 
 def _nobody(_: Progress) -> None:
-    """Where nobody wants to know."""
+    """For a caller that does not show the progress."""
 
 
 class ChainListings:
     """A ``fs_net.ports.RegistryView``.
 
-    ``look_up`` serves who wants to know of a few providers; ``refresh`` learns of all, and later
-    what changed.  Both raise ChainError as ``Chain`` does, and what is held stays then.
+    ``look_up`` reads the listings of single providers. ``refresh`` reads all listings, and later
+    only the changed ones. If they raise ChainError, as ``Chain`` does, the listings stay as they
+    were.
     """
 
     def __init__(self, chain: Chain, settings: MarketSettings) -> None:
-        """UsageError where the settings lack ``registry`` or ``stakes``."""
+        """UsageError if the settings lack ``registry`` or ``stakes``."""
         if settings.registry is None or settings.stakes is None:
             raise UsageError("the settings lack registry or stakes; add both to [contracts]")
         self.network = network_id(settings.chain_id, settings.registry.raw)
@@ -56,31 +60,31 @@ class ChainListings:
         self._registry = Registry(chain, settings.registry)
         self._stakes = StakeBook(chain, settings.stakes)
         self._listings: dict[bytes, Listing] = {}
-        self._changed: set[bytes] = set()  # whose listing is to be asked for
+        self._changed: set[bytes] = set()  # providers whose listing must be asked for
         self._follower: Follower | None = None
 
     def __len__(self) -> int:
         return len(self._listings)
 
     def listing(self, provider: bytes) -> Listing | None:
-        """As it was last read; None where it was not, or where there is none."""
+        """The listing as it was last read; None if it was not read, or if there is none."""
         return self._listings.get(provider)
 
     def all(self) -> Mapping[bytes, Listing]:
-        """Of each provider, as it was last read."""
+        """The listing of each provider, as it was last read."""
         return self._listings
 
     def node_keys(self) -> frozenset[bytes]:
-        """Of all who are listed, 32 bytes each."""
+        """The node keys of all listed providers, 32 bytes each."""
         return frozenset(each.node_key for each in self._listings.values())
 
     async def look_up(self, provider: bytes) -> Listing | None:
-        """Ask the chain for one provider, by its 20 bytes, and hold the answer."""
+        """Ask the chain for the provider with this account of 20 bytes, and keep the answer."""
         await self._ask([provider], await self._final())
         return self.listing(provider)
 
     async def refresh(self, tell: Callable[[Progress], None] = _nobody) -> None:
-        """Read on to the last final block; the first time, from the contracts' beginning."""
+        """Read on to the last final block. The first time, begin where the contracts begin."""
         last = await self._final()
         if last < 0:
             return
@@ -95,25 +99,25 @@ class ChainListings:
                 if not before < follower.base.number < last:
                     break
         except DeepReorg:
-            # What is held may be of blocks that are gone: all of it is asked for again.
+            # The listings may be from blocks that are gone, so ask for all of them again.
             self._follower = None
             self._changed.update(self._listings)
             raise
         await self._ask(self._changed.copy(), follower.base.number)
 
     async def follow(self, poll: float = _POLL) -> None:
-        """Refresh again and again; where the node fails, what was read stands meanwhile."""
+        """Refresh again and again. If the chain node fails, the listings stay as they were."""
         while True:
             await asyncio.sleep(poll)
             try:
                 await self.refresh()
             except ChainError as error:
-                log.warning("stakes are as they were: %s", error)
+                log.warning("stakes stay as they were: %s", error)
 
     async def _begin(self) -> Follower:
         base = await self._chain.block(self._first - 1)
         if base is None:
-            raise ChainError("the chain has no such block; mend since in [contracts]")
+            raise ChainError("the chain has no block before since; mend since in [contracts]")
         topics = [self._registry.topic(each) for each in _REGISTRY_EVENTS]
         topics += [self._stakes.topic(each) for each in _STAKE_EVENTS]
         return Follower(self._chain, [self._registry.address, self._stakes.address], topics, base)

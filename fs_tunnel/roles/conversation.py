@@ -1,38 +1,43 @@
-"""A conversation with an agent that a command starts: lines of JSON, each way.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The agent speaks to strangers; whoever took it over may say anything here, so that lines have a
-bound, and what stands in them is for the caller to check.
+"""A conversation with an agent that a command started, in lines of JSON each way.
+
+The agent speaks to strangers, and whoever takes it over can say anything here. So a line has a
+bounded length, and the caller checks what it says.
 """
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fs_market.errors import MarketError
+from fs_tunnel.helper.starts import AGENT, agent_input
+from fs_tunnel.roles.starts import CODEC, AgentStart
 from fs_wire.failure import printable
 
-# -P: not from the directory that root happens to stand in.
-_AGENT = (sys.executable, "-P", "-m", "fs_tunnel.roles.agent")
 _MAX_LINE = 1 << 20  # bytes
 
 
 class Conversation:
-    """What the agent says, and answers to it."""
+    """One agent: its words, and our answers."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     def say(self, said: dict[str, Any]) -> None:
         """Tell the agent something."""
+        self.write(json.dumps(said).encode() + b"\n")
+
+    def write(self, lines: bytes) -> None:
+        """Hand the agent whole lines."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(said).encode() + b"\n")
+        self._process.stdin.write(lines)
 
     async def hear(self) -> AsyncIterator[dict[str, Any]]:
-        """What it says, until it ends; MarketError where it fails, or makes no sense."""
+        """The agent's words until it ends; MarketError if it fails or talks nonsense."""
         assert self._process.stdout is not None
         try:
             while line := await self._process.stdout.readline():
@@ -48,22 +53,20 @@ class Conversation:
 
 @asynccontextmanager
 async def conversation(
-    start: dict[str, Any], pass_fds: tuple[int, ...] = ()
+    start: AgentStart, sockets: Mapping[str, int] | None = None
 ) -> AsyncIterator[Conversation]:
-    """Start an agent by ``start``, as a file of root's would have it; it ends with the block.
-
-    ``pass_fds`` are the descriptors of its ``sockets``.
-    """
+    """Start an agent, which ends with the block; it inherits the descriptors in ``sockets``."""
+    inherited = dict(sockets or {})
     process = await asyncio.create_subprocess_exec(
-        *_AGENT,
+        *AGENT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        pass_fds=pass_fds,
+        pass_fds=tuple(inherited.values()),
         limit=_MAX_LINE,
     )
     try:
         talk = Conversation(process)
-        talk.say({**start, "parent": os.getpid()})
+        talk.write(agent_input(CODEC.to_line(start), inherited))
         yield talk
     finally:
         if process.returncode is None:
@@ -72,5 +75,5 @@ async def conversation(
 
 
 def senseless() -> MarketError:
-    """What is raised where an agent says what none of ours would."""
-    return MarketError("the agent makes no sense; see the system's log, and repeat")
+    """The error for words that none of our agents says."""
+    return MarketError("the agent makes no sense; see the system's log, and run the command again")

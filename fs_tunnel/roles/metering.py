@@ -1,6 +1,10 @@
-"""An engine as ``fs_market`` asks for it, over sockets that root has connected for an agent.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-When they break, as when the engine ends, its user ends too, and is started again with others.
+"""The engine as ``fs_market`` wants it, over sockets that root connected for an agent.
+
+The sockets break when the engine ends. The agent then ends too, and the helper starts it again with
+other sockets.
 """
 
 import asyncio
@@ -29,7 +33,7 @@ class EngineLink:
         self._has_observed = asyncio.Event()
 
     async def open(self, sockets: dict[str, socket.socket]) -> None:
-        """Take over the connections of ``helper.engine_sockets``."""
+        """Use the connections that ``helper.engine_sockets`` made."""
         streams = {}
         for use, sock in sockets.items():
             streams[use] = await asyncio.open_unix_connection(sock=sock, limit=_MAX_LINE)
@@ -37,7 +41,7 @@ class EngineLink:
         self._reading = asyncio.create_task(self._read_replies())
 
     async def close(self) -> None:
-        """Hang up; ``low_credits`` ends."""
+        """Hang up, which ends ``low_credits``."""
         for _, writer in (self._control, self._events):
             writer.close()
             with contextlib.suppress(ConnectionError):
@@ -72,10 +76,13 @@ class EngineLink:
             elif told.get("event") == "observed":
                 self._observed[Endpoint.parse(told["server"])] = Endpoint.parse(told["endpoint"])
                 self._has_observed.set()
-        raise ConnectionResetError("the engine ended, or we heard it too slowly")
+        raise ConnectionResetError("the engine ended, or this agent read its events too slowly")
 
     async def observe(self, servers: Sequence[Endpoint], within: float) -> dict[Endpoint, Endpoint]:
-        """Where those that answer in time see the tunnel's socket; ``low_credits`` hears them."""
+        """The tunnel's endpoint as each server sees it that answers in time.
+
+        ``low_credits`` must be running, because it hears the answers.
+        """
         self._observed = {}
         await self._ask({"op": "observe", "servers": list(map(str, servers))})
         with contextlib.suppress(TimeoutError):
@@ -86,12 +93,15 @@ class EngineLink:
         return self._observed
 
     async def endpoint_of(self, peer: PublicKey) -> Endpoint | None:
-        """Where a peer is sent to; None where that is not known."""
+        """The endpoint to which the engine sends a peer's packets; None if it knows none."""
         told = (await self._ask({"op": "status"}))["peers"].get(peer.to_base64(), {})
         return Endpoint.parse(told["endpoint"]) if told.get("endpoint") else None
 
     async def call(self, peer: PublicKey, endpoints: Sequence[Endpoint]) -> bool:
-        """Send an initiation to all of these; whether a session is fresh, and nothing was sent."""
+        """Send an initiation to all these endpoints, unless a session is fresh.
+
+        It returns whether one is.
+        """
         reply = await self._ask(
             {"op": "call", "peer": peer.to_base64(), "endpoints": list(map(str, endpoints))}
         )

@@ -1,4 +1,7 @@
-"""The market of a user's settings: a chain with its contracts, and the journal beside a wallet."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Opens the market of a user's settings: a chain, its contracts, and the journal of a wallet."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +22,7 @@ def default_wallet() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A chain with its contracts, and the journal beside the wallet."""
+    """A chain, its contracts, and the journal beside the wallet."""
 
     chain: Chain
     journal: Journal
@@ -33,7 +36,7 @@ class Market:
 async def opened(
     settings_file: Path | None, rpc: str | None, wallet_file: Path
 ) -> AsyncIterator[Market]:
-    """Connect to the chain of the settings; a journal belongs to a wallet and a chain."""
+    """Connect to the chain of the settings. Each wallet has a journal for each chain."""
     settings = read(find(settings_file), rpc)
     async with Chain(
         settings.rpc, settings.chain_id, confirmations=settings.confirmations

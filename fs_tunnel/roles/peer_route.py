@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sessions of the market over libp2p."""
 
 import contextlib
@@ -14,21 +17,21 @@ CIRCUIT = "/p2p-circuit/"
 class PeerRoute:
     """The way to a provider that is a peer: directly, or through full nodes.
 
-    ``peer`` is its libp2p id in binary; ``addresses`` are multiaddrs that end in that id, and are
-    tried in their order, those of QUIC last: libp2p's may stall.  Full nodes on the way are dialled
-    where they are not connected.
+    ``peer`` is its binary libp2p id. ``addresses`` are multiaddrs that end in that id. They are
+    tried in their order, and those of QUIC last, because QUIC in libp2p may stall. The host also
+    connects to full nodes on the way.
     """
 
     def __init__(self, host: Host, peer: bytes, addresses: Sequence[str]) -> None:
         self._host, self._peer = host, peer
         self._addresses = sorted(addresses, key=lambda each: "/quic" in each)
-        self.relay: str | None = None  # the full node that led there last
+        self.relay: str | None = None  # the full node that led to the peer last
 
     def __str__(self) -> str:
         return ", ".join(self._addresses) or f"peer {self._peer.hex()}"
 
     async def dial(self) -> Session:
-        """OSError where no address leads there."""
+        """Open a session; OSError if no address leads to the peer."""
         with contextlib.suppress(NetError):
             return await self._session()
         failure: NetError | None = None
@@ -42,10 +45,10 @@ class PeerRoute:
             relay, circuit, _ = address.partition(CIRCUIT)
             self.relay = relay if circuit else None
             return session
-        raise ConnectionRefusedError(str(failure or "no address of it is known")) from None
+        raise ConnectionRefusedError(str(failure or "no address of the peer is known")) from None
 
     async def _session(self) -> Session:
-        """With whom we are connected to already."""
+        """Over a connection that there is already."""
         return await self._host.open_session(self._peer)
 
     async def _connect(self, address: str) -> None:
@@ -56,5 +59,5 @@ class PeerRoute:
 
 
 async def serve_peer(agent: ProviderAgent, session: Session) -> None:
-    """A provider's side; who is asked for as a peer is limited as one, whatever its address."""
+    """The provider's side. Limits count all sessions of a peer together, whatever its address."""
     await agent.serve(session, f"peer {session.peer.hex()}")

@@ -1,8 +1,11 @@
-"""A tunnel's way through NATs, driven by the agents of both sides.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each has its engine ask servers where they see its socket, tells the other side, and then both call.
-Where a kill switch is closed, it is opened for these servers while they are asked, for the other
-side's endpoints while they are called, and then for the one that answered alone.
+"""A tunnel's way through NATs, which the agents of both sides find together.
+
+Each agent has its engine ask servers where they see its socket, and tells the other side. Then both
+engines call each other. A closed kill switch is opened for these servers while they are asked, and
+for the other side's endpoints while they are called. It stays open for the endpoint that answered.
 """
 
 import asyncio
@@ -29,7 +32,7 @@ _OBSERVE_TIMES, _OBSERVE_WITHIN = 4, 0.5  # questions, and seconds for each to b
 
 
 class Engine(Protocol):
-    """What an engine does here; ``metering.EngineLink`` while its events are heard."""
+    """The engine; ``metering.EngineLink`` is one as long as its events are read."""
 
     async def observe(
         self, servers: Sequence[Endpoint], within: float
@@ -41,7 +44,7 @@ class Engine(Protocol):
 
 
 class Gate(Protocol):
-    """What lets a tunnel's datagrams out to single endpoints."""
+    """Lets a tunnel's datagrams out to single endpoints."""
 
     async def open(self, endpoint: Endpoint) -> None: ...
 
@@ -51,7 +54,8 @@ class Gate(Protocol):
 class KillSwitch:
     """A ``Gate``: the kill switch of a tunnel, through its helper.
 
-    ControlError where the helper refuses; UsageError for an address of no single host elsewhere.
+    It raises ControlError if the helper refuses, and UsageError if an address is not that of one
+    other host.
     """
 
     def __init__(self, ifname: str) -> None:
@@ -68,7 +72,7 @@ class KillSwitch:
 
 
 class NoGate:
-    """A ``Gate`` where everything may leave."""
+    """A ``Gate`` for a host that lets everything out."""
 
     async def open(self, endpoint: Endpoint) -> None: ...
 
@@ -76,23 +80,23 @@ class NoGate:
 
 
 def whereabouts_to_json(here: Whereabouts) -> dict[str, Any]:
-    """As it passes between a command and its agent."""
+    """Whereabouts as a command and its agent tell them."""
     return {"endpoints": [str(each) for each in here.endpoints], "mapping": here.mapping}
 
 
 def whereabouts_from_json(said: dict[str, Any]) -> Whereabouts:
-    """The reverse; MarketError for what is none, or for an endpoint that is of no single host."""
+    """The inverse; MarketError if these are none, or if an endpoint is not that of one host."""
     try:
         endpoints = tuple(map(Endpoint.parse, said["endpoints"]))
         for each in endpoints:
             check_host(each.ip, each.port)
         return Whereabouts(endpoints, int(said["mapping"]))
     except (KeyError, TypeError, ValueError, AttributeError, UsageError):
-        raise MarketError("the provider says nowhere to call it; choose another") from None
+        raise MarketError("the provider does not say where to call it; choose another") from None
 
 
 async def find_whereabouts(engine: Engine, servers: Sequence[Endpoint]) -> Whereabouts:
-    """Where these see the tunnel's socket; no endpoint where none of them answers."""
+    """The endpoints at which these servers see the tunnel's socket; none if no server answers."""
     seen: dict[Endpoint, Endpoint] = {}
     for _ in range(_OBSERVE_TIMES):
         if missing := [each for each in servers if each not in seen]:
@@ -103,7 +107,7 @@ async def find_whereabouts(engine: Engine, servers: Sequence[Endpoint]) -> Where
 async def call_peer(
     engine: Engine, peer: PublicKey, ours: Whereabouts, theirs: Whereabouts
 ) -> None:
-    """Call until there is a session; MarketError says plainly why there is none."""
+    """Call until there is a session; MarketError if there is none, which says why."""
     mappings = Mapping.from_number(ours.mapping), Mapping.from_number(theirs.mapping)
     if is_hopeless(*mappings) or not theirs.endpoints:
         raise MarketError(explain_failure(*mappings))
@@ -124,9 +128,10 @@ async def reach(
     servers: Sequence[Endpoint],
     ask: Callable[[Whereabouts], Awaitable[Whereabouts]],
 ) -> Endpoint | None:
-    """A client's side: where the provider answered; MarketError says why it does not.
+    """The client's side: where the provider answered; MarketError if it did not, which says why.
 
-    ``ask`` tells it where we are, and returns where it is.  That endpoint stays open in the gate.
+    ``ask`` tells the provider our whereabouts, and returns its own. The gate stays open for the
+    endpoint that answered.
     """
     async with _opened(gate, servers):
         ours = await find_whereabouts(engine, servers)
@@ -141,7 +146,7 @@ async def reach(
 
 
 def meeting(engine: Engine, servers: Sequence[Endpoint], on_failure: Callable[[str], None]) -> Meet:
-    """A provider's side: it calls while its answer is under way."""
+    """The provider's side: its engine calls while its answer is on its way."""
     calls: set[asyncio.Task[None]] = set()
 
     async def call(peer: PublicKey, ours: Whereabouts, theirs: Whereabouts) -> None:
@@ -164,7 +169,7 @@ def meeting(engine: Engine, servers: Sequence[Endpoint], on_failure: Callable[[s
 async def _opened(
     gate: Gate, endpoints: Sequence[Endpoint], *, stays: Sequence[Endpoint] | set[Endpoint] = ()
 ) -> AsyncIterator[None]:
-    """Open for these until the end of the block, and then for those that stay."""
+    """Open the gate for these endpoints until the block ends, and for those that stay after it."""
     opened: list[Endpoint] = []
     try:
         for each in endpoints:

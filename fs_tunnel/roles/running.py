@@ -1,4 +1,10 @@
-"""What ``up`` and ``serve`` share: read, start, tell, and leave a helper, or with -f be it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What ``up`` and ``serve`` share: they bring a tunnel up, and leave a helper behind.
+
+With ``-f`` the command does the helper's work itself, until the tunnel ends.
+"""
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,11 +39,11 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Stopped(BaseException):
-    """A signal, as an exception, so that whatever was made is undone on the way."""
+    """A signal as an exception, so that all changes are undone on the way."""
 
 
 def read_config(verb: str, conf: str, *, allow_hooks: bool) -> TunnelConfig:
-    """The configuration that ``conf`` names, if we may use it; a warning where others can."""
+    """Read the configuration that ``conf`` names, and warn if other users can read it."""
     privileges.require_net_admin(f"fs-tunnel {verb}")
     config = settings.read(conf)
     warning = permission_warning(Path(config.source))
@@ -50,7 +56,7 @@ def read_config(verb: str, conf: str, *, allow_hooks: bool) -> TunnelConfig:
 def client_tunnel(
     config: TunnelConfig, protection: Protection
 ) -> tuple[DeviceUpdate, list[Change]]:
-    """What a client's engine is to know, and what is to be changed on the host."""
+    """What a client's engine must know, and what the tunnel changes on the host."""
     endpoints = settings.resolve(config)
     mark = settings.choose_mark(config, protection)
     around = Surroundings(
@@ -73,10 +79,11 @@ def run_tunnel(
     keeps: Callable[[PublicKey], bool] | None = None,
     reach: Callable[[bool], None] | None = None,
 ) -> None:
-    """Bring the tunnel up, say so, and leave a helper; with ``foreground`` be it to the end.
+    """Bring the tunnel up, say so, and leave a helper, or with ``foreground`` do its work.
 
-    ``keeps``: see ``lifecycle.bring_up``.  ``reach`` finds the way to the other side, and is told
-    whether the tunnel was up or closed before; where it was not and that fails, it is taken down.
+    ``keeps``: see ``lifecycle.bring_up``. ``reach`` finds the way to the other side; its argument
+    says whether the tunnel was up, or blocked, before. If it was not and ``reach`` fails, the
+    tunnel is taken down.
     """
     is_fresh = False
     was_open = Journal(config.name).is_open
@@ -88,7 +95,7 @@ def run_tunnel(
             helper = _as_far_as_possible(config.name, helper)
             if not foreground:
                 _hand_over(config.name, helper)
-            said = "is up" if is_fresh else "was up already; its configuration was applied anew"
+            said = "is up" if is_fresh else "was up already; its configuration was applied again"
             say(f"{config.name} {said}")
             if foreground:
                 _stay(config.name, helper)
@@ -105,14 +112,14 @@ def _reach_or_end(name: str, reach: Callable[[bool], None], *, was_open: bool) -
     try:
         reach(was_open)
     except FlowShieldError:
-        # What was closed stays closed.
+        # A tunnel that blocked before goes on blocking.
         if not was_open:
             lifecycle.take_down(name)
         raise
 
 
 def _as_far_as_possible(name: str, helper: Settings) -> Settings:
-    """Without a resolver where another program answers DNS already: clients have that one then."""
+    """Leave out the resolver if another program answers DNS already: clients use that one then."""
     if helper.resolver is None or _is_resolving(name):
         return helper
     try:
@@ -134,7 +141,7 @@ def _hand_over(name: str, helper: Settings) -> None:
     try:
         hand_over(name, helper)
     except FlowShieldError as error:
-        # Nothing is open for it: what a helper would do when the engine ends, a command does.
+        # This leaves no gap. If the engine ends, a command does what the helper would do.
         _warn(error)
 
 
@@ -143,7 +150,7 @@ def _warn(error: FlowShieldError) -> None:
 
 
 def _stay(name: str, helper: Settings) -> None:
-    """Return when somebody else takes the tunnel down; SystemChangeError when the engine dies."""
+    """Return when another command takes the tunnel down; SystemChangeError if the engine dies."""
     with suppress(NotRunningError, ControlError):
         HelperClient(name).leave()
     heard = _heard()
@@ -159,16 +166,18 @@ def _stay(name: str, helper: Settings) -> None:
             raise _Stopped
         case leftovers.End.CLOSED:
             raise SystemChangeError(
-                f"the engine of {name} died; what belongs into the tunnel stays blocked: "
+                f"the engine of {name} died; the tunnel's traffic stays blocked: "
                 f"fs-tunnel up again, or fs-tunnel down {name}"
             )
         case leftovers.End.UNDONE:
-            raise SystemChangeError(f"the engine of {name} died; all was undone; start it again")
+            raise SystemChangeError(
+                f"the engine of {name} died, and all changes are undone; start the tunnel again"
+            )
     say(f"{name} was taken down")
 
 
 def _heard() -> list[signal.Signals]:
-    # Who started us with a signal ignored, as nohup does, wants it to stay so.
+    # A parent may have us ignore a signal, as nohup does. It stays ignored.
     return [each for each in _ENDINGS if signal.getsignal(each) is not signal.SIG_IGN]
 
 
@@ -179,7 +188,7 @@ def _ignore(signals: Iterable[signal.Signals]) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let one signal raise _Stopped; what follows it then is not to be disturbed."""
+    """Let one signal raise _Stopped, and ignore further ones, so that they disturb no clean-up."""
     heard = _heard()
     before = {each: signal.getsignal(each) for each in heard}
 

@@ -1,4 +1,7 @@
-"""What an agent tells whoever started it: lines of JSON on its standard output."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An agent tells the process that started it, in lines of JSON on its standard output."""
 
 import asyncio
 import contextlib
@@ -11,14 +14,14 @@ _EVERY = 0.5  # seconds
 
 
 def tell(told: dict[str, Any]) -> None:
-    """Say something; where nobody listens any more, nothing."""
+    """Say something, unless nobody listens any more."""
     with contextlib.suppress(OSError):
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
 
 
 async def keep_telling(describe: Callable[[], dict[str, Any]]) -> None:
-    """Say how things are whenever they have changed."""
+    """Say how things are, at first and after each change."""
     before = None
     while True:
         now = describe()

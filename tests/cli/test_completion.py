@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """bash, zsh and fish complete what a person types; each is asked at a terminal or by itself."""
 
 import os
@@ -15,9 +18,10 @@ import pytest
 
 from fs_tunnel.cli import completion
 from fs_tunnel.cli.main import VERBS
+from tools.testing import patience
 
 PROGRAMS = Path(sys.executable).parent
-DEADLINE = 30.0  # seconds for a shell and the programs that it asks
+DEADLINE = patience.seconds(30.0)  # seconds for a shell and the programs that it asks
 TAB, TO_START = "\t", "\x01"
 LOADS = {
     "bash": "set -o emacs; source completion.bash",

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """config check names the line; config qr is what WireGuard's apps read, and leaks nothing."""
 
 import os
@@ -15,9 +18,10 @@ from fs_tunnel.config import load, render
 from fs_tunnel.proto.crypto import public_key
 from fs_wire.errors import ConfigError, PrivilegeError
 from fs_wire.types import KEY_LEN, PrivateKey, PublicKey
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 QUIET_ZONE, SCALE = 4, 8  # modules around a code; pixels to a module
 
 
@@ -131,7 +135,8 @@ class TestQr:
         finally:
             os.umask(previous)
         assert done.returncode == 0
-        assert done.stdout == f"{picture} holds the private key: delete it once it was read\n"
+        warning = "holds the private key; delete it once your phone has read it"
+        assert done.stdout == f"{picture} {warning}\n"
         assert picture.stat().st_mode & 0o777 == 0o600
         assert from_png(picture.read_bytes()) == code_of(alice)
 

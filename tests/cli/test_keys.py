@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """genkey, genpsk, pubkey: wg is the judge, and keys travel by standard input and output alone."""
 
 import os
@@ -9,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from fs_wire.types import KEY_LEN, PresharedKey, PrivateKey, PublicKey
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 Done = subprocess.CompletedProcess[bytes]
 
 

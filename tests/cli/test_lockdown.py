@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``lockdown``: closed while no full tunnel is up, at every step on the way there and back."""
 
 import json
@@ -13,6 +16,7 @@ from tests.leaks.probes import Probe
 from tests.leaks.scene import GATEWAY_V4, OTHER, Watched, watched
 from tests.netns.served import WEB_V4, expect_ok, host_state, settle, write_private
 from tests.netns.waiting import wait_until
+from tests.walks import strides
 
 pytestmark = pytest.mark.netns
 
@@ -120,25 +124,26 @@ def test_down_returns_to_where_it_blocks(scene: Watched, late: bool) -> None:
     assert scene.seen() == {}
 
 
-def test_it_is_never_open_in_between(scene: Watched) -> None:
+@strides
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_it_is_never_open_in_between(scene: Watched, verb: str, stride: int) -> None:
     """Whatever step ``up`` or ``down`` dies at; and ``cleanup`` opens nothing."""
     home, served = scene.home, scene.served
     scene.lockdown("on")
     expected = host_state(home)
-    for verb in ("up", "down"):
-        for step in range(1, 30):
-            if verb == "down":
-                scene.up()
-            arguments = (str(step), "before", verb, served.client.conf)
-            done = served.fs_tunnel(home, *arguments, module="tests.crash_at")
-            assert tables(scene), (verb, step)
-            expect_ok(served.fs_tunnel(home, "cleanup"))
-            assert tables(scene), (verb, step)
-            scene.down()  # where it had its engine, it is up
-            if done.code != -signal.SIGKILL:
-                break
-            assert host_state(home) == expected, (verb, step)
-        assert step > 8
+    for step in range(1, 30, stride):
+        if verb == "down":
+            scene.up()
+        arguments = (str(step), "before", verb, served.client.conf)
+        done = served.fs_tunnel(home, *arguments, module="tests.crash_at")
+        assert tables(scene), step
+        expect_ok(served.fs_tunnel(home, "cleanup"))
+        assert tables(scene), step
+        scene.down()  # where it had its engine, it is up
+        if done.code != -signal.SIGKILL:
+            break
+        assert host_state(home) == expected, step
+    assert step > 8
 
 
 @pytest.mark.parametrize("first_down", [0, 1])
@@ -194,7 +199,7 @@ def test_what_cannot_work_is_refused_with_a_remedy(scene: Watched) -> None:
     write_private(conf, text.replace(GATEWAY_V4, "provider.example.net"))
     done = served.fs_tunnel(home, "up", conf)
     assert done.code == 1
-    assert "lockdown lets nobody ask for names: write the address itself" in done.err
+    assert "lockdown lets nobody resolve names: write the address itself" in done.err
     write_private(conf, text)
     split(scene, "FwMark = 7")
     done = served.fs_tunnel(home, "up", conf)
@@ -205,7 +210,8 @@ def test_what_cannot_work_is_refused_with_a_remedy(scene: Watched) -> None:
 def test_who_came_by_ssh_is_not_cut_off(scene: Watched) -> None:
     def lockdown(address: str, *options: str) -> tuple[int, str]:
         ssh = {"SSH_CONNECTION": f"{address} 40000 198.51.100.2 22"}
-        done = scene.served.fs_tunnel(scene.home, "lockdown", "on", *options, env=ssh)
+        words = ("lockdown", "on", *options)
+        done = scene.served.fs_tunnel(scene.home, *words, env=ssh, is_forked=False)
         return done.code, done.err
 
     code, said = lockdown("198.51.100.1")

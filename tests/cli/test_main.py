@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every failure is one line and a documented exit code; nobody sees a traceback."""
 
 import os
@@ -16,11 +19,14 @@ from fs_tunnel import __version__
 from fs_tunnel.cli import main as main_module
 from fs_tunnel.cli.main import VERBS, main
 from fs_tunnel.dataplane.native import AEAD
+from fs_tunnel.privileges import require_net_admin, require_root
 from fs_tunnel.proto.errors import ProtocolError
 from fs_wire import errors
+from fs_wire.errors import PrivilegeError
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 QUOTED = "what may be a secret"
 
 
@@ -131,6 +137,19 @@ def test_the_debug_switch_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, c
         ),
         (["config", "check"], "Missing argument 'CONF'; see fs-tunnel config check --help"),
         (["completion", "tcsh"], "see fs-tunnel completion --help"),
+        (
+            ["completion"],
+            "Choose from: bash, zsh, fish; see fs-tunnel completion --help",
+        ),
+        (["statsu"], "No such command 'statsu'. Did you mean 'status'? See fs-tunnel --help"),
+        (["market", "qoute"], "Did you mean 'quote'? See fs-tunnel market --help"),
+        (["wallet", "deposit", "5FST"], 'write the amount with its unit, such as "5 USDC"'),
+        (["wallet", "withdraw", "5"], 'write the amount with its unit, such as "5 USDC"'),
+        (["market", "stake", "5"], 'write the amount with its unit, such as "5 USDC"'),
+        (
+            ["run", "curl", "http://192.0.2.1"],
+            "fs-tunnel run --inside -- PROGRAM; see fs-tunnel run --help",
+        ),
         (["genkey", "x"], "Got unexpected extra argument (x); see fs-tunnel genkey --help"),
     ],
 )
@@ -211,3 +230,18 @@ def test_a_reader_that_goes_away_is_no_news() -> None:
         timeout=DEADLINE,
     )
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("require", "why"),
+    [
+        (require_root, "reads what only root can see"),
+        (require_net_admin, "changes interfaces and routes"),
+    ],
+)
+def test_who_is_not_root_learns_what_root_is_for(
+    monkeypatch: pytest.MonkeyPatch, require: Callable[[str], None], why: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(PrivilegeError, match=f"fs-tunnel status {why}; run it with sudo"):
+        require("fs-tunnel status")

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What a host has is the same before and after: rules, routes, tables, resolver, parameters.
 
 Each way of using a tunnel ends twice here, by ``down``, and by ``kill -9`` of all its processes
@@ -25,6 +28,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -52,7 +56,7 @@ class Host:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience.seconds(60),
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``run``: a program inside of a tunnel, or outside of it, and nobody else in either place."""
 
 import contextlib
@@ -29,6 +32,8 @@ from tests.netns.served import (
 )
 from tests.netns.topology import run as run_program
 from tests.netns.waiting import wait_until
+from tests.walks import strides
+from tools.testing import commands, patience
 
 pytestmark = pytest.mark.netns
 
@@ -78,20 +83,13 @@ def start(scene: Served, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> int:
-    process.communicate("\n", timeout=30)
+    process.communicate("\n", timeout=patience.seconds(30))
     return process.returncode
 
 
 def fs_run(scene: Served, *arguments: str, module: str = "fs_tunnel.cli.main") -> Finished:
-    done = subprocess.run(
-        command(scene, *arguments, module=module),
-        env={**os.environ, **scene.env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    place = scene.client.namespace.path
+    done = commands.fs_tunnel(*arguments, module=module, env=scene.env, network=str(place))
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
@@ -326,7 +324,7 @@ def test_a_signal_is_passed_on(scene: Served, number: signal.Signals) -> None:
     script = f"trap 'exit 5' {name}; echo ready; while :; do sleep 0.05; done"
     process = start(scene, "--inside", "--", "sh", "-c", script)
     process.send_signal(number)
-    process.wait(20)
+    process.wait(patience.seconds(20))
     assert process.returncode == 5
     process.communicate()
 
@@ -363,20 +361,23 @@ def read_until(terminal: int, wanted: bytes) -> bytes:
 # Crashes.
 
 
+@strides
+@pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("place", ["--inside", "--outside"])
-def test_a_crash_at_any_step_is_cleaned_up(scene: Served, place: str) -> None:
+def test_a_crash_at_any_step_is_cleaned_up(
+    scene: Served, place: str, moment: str, stride: int
+) -> None:
     home = scene.client.namespace
     scene.up()
     expected = host_state(home)
-    for moment in ("before", "after"):
-        for step in range(1, 40):
-            arguments = (str(step), moment, "run", place, "--", "true")
-            if fs_run(scene, *arguments, module="tests.crash_at").code != -signal.SIGKILL:
-                break
-            assert inside(scene, *PING, WEB_V4).code == 0
-            assert fs_run(scene, "cleanup").code == 0
-            assert host_state(home) == expected, (moment, step)
-        assert step > (12 if place == "--inside" else 7)
+    for step in range(1, 40, stride):
+        arguments = (str(step), moment, "run", place, "--", "true")
+        if fs_run(scene, *arguments, module="tests.crash_at").code != -signal.SIGKILL:
+            break
+        assert inside(scene, *PING, WEB_V4).code == 0
+        assert fs_run(scene, "cleanup").code == 0
+        assert host_state(home) == expected, step
+    assert step > (12 if place == "--inside" else 7)
 
 
 def test_what_a_killed_command_left_is_cleaned_up_once_it_is_unused(scene: Served) -> None:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What ``status`` says of a provider in the network: how things are, and what to do."""
 
 from typing import Any
@@ -40,7 +43,7 @@ def network(state: str, full_nodes: int = 0, relays: int = 0, reason: Reason | N
 def test_who_knows_of_it() -> None:
     assert network("announced", 1) == "network: known to 1 full node"
     assert network("announced", 3, 2) == "network: known to 3 full nodes, passed on by 2"
-    assert network("searching").endswith("no full node is reached; check bootstrap in [network]")
+    assert network("searching").endswith("full node can be reached; check bootstrap in [network]")
     assert told({"state": "starting"}) == "network: starting"
 
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What people read of a tunnel's money, and of those who stand by."""
 
 from typing import Any
@@ -44,11 +47,11 @@ def test_what_was_paid_elsewhere_is_told() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"waiting": ["bob:1", "carol:1"]}, "stands by: bob:1, carol:1"),
-        ({"refused": {"bob:1": "it is full"}}, "bob:1 stands by no more: it is full"),
+        ({"waiting": ["bob:1", "carol:1"]}, "standby: bob:1, carol:1"),
+        ({"refused": {"bob:1": "it is full"}}, "bob:1 is no standby any more: it is full"),
         (
             {"waiting": ["bob:1"], "state": "moving", "to": "bob:1", "why": "it is silent"},
-            "moving to bob:1: it is silent; nothing leaves meanwhile",
+            "moving to bob:1: it is silent; traffic is held back meanwhile",
         ),
         (
             {"waiting": ["bob:1"], "state": "blocked", "why": "it is silent", "error": "wait"},

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """market stake, announce, rotate-heartbeat, retire and unstake, as a provider types them."""
 
 import json
@@ -15,9 +18,14 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey
 
+from fs_market.money.wallet import parse_secret
+from tests.keystores import write_keystore
+from tools.testing import commands, patience
+
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 DAY = 86_400
+PASSWORD = "hunter2"  # noqa: S105 - of a chain that ends with the test
 Done = subprocess.CompletedProcess[str]
 
 
@@ -41,14 +49,12 @@ class Scene:
         return str(self.told["accounts"]["owner"]["address"])
 
     def run(self, *words: str) -> Done:
-        return subprocess.run(
-            [str(PROGRAM), *words, "--wallet", str(self.folder / "wallet.json")],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE,
-        )
+        return commands.fs_tunnel(*words, "--wallet", self.folder / "wallet.json")
+
+    def open_wallet(self, account: str) -> None:
+        """Have the wallet of one of the chain's accounts."""
+        secret = Path(self.told["accounts"][account]["key_file"]).read_text().strip()
+        write_keystore(self.folder / "wallet.json", parse_secret(secret), PASSWORD)
 
     def market(self, *words: str) -> Done:
         password = str(self.folder / "password")
@@ -85,14 +91,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         try:
             assert chain.stdout is not None
             made = Scene(json.loads(chain.stdout.readline()), tmp_path)
-            write(tmp_path / "password", "hunter2")
+            write(tmp_path / "password", PASSWORD)
             write(tmp_path / "node.key", os.urandom(32).hex())
             settle(made)
-            done = made.run(
-                *("wallet", "import", "--key-file", made.told["accounts"]["owner"]["key_file"]),
-                *("--password-file", str(tmp_path / "password")),
-            )
-            assert done.returncode == 0, done.stderr
+            made.open_wallet("owner")
             yield made
         finally:
             chain.send_signal(signal.SIGINT)
@@ -168,7 +170,7 @@ def test_from_a_wallet_to_the_list_and_back(scene: Scene) -> None:
     scene.market("announce", "--yes")
 
     asked = scene.market("unstake", "--yes")
-    assert "asked for; in 21 d, repeat the command" in asked.stdout
+    assert "requested; run the command again in 21 d" in asked.stdout
     assert scene.listed() == []
     assert "can leave in 2" in scene.market("unstake", "--yes").stdout
     assert "can leave in 2" in scene.market("stake").stdout
@@ -202,9 +204,7 @@ def test_keys_are_made_once_and_the_one_of_heartbeats_is_replaced(scene: Scene) 
 def test_another_wallet_has_no_say(scene: Scene) -> None:
     scene.market("stake", "150", "FST", "--yes")
     (scene.folder / "wallet.json").unlink()
-    key_file = scene.told["accounts"]["client"]["key_file"]
-    password = str(scene.folder / "password")
-    scene.run("wallet", "import", "--key-file", key_file, "--password-file", password)
+    scene.open_wallet("client")
     for verb in ("announce", "retire", "unstake", "rotate-heartbeat"):
         refused(scene.market(verb, "--yes"), 1, f"belongs to {scene.owner}")
     refused(scene.market("stake", "5", "FST", "--yes"), 1, f"belongs to {scene.owner}")

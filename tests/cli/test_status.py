@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """status: what is up, for people and for programs, and never a secret."""
 
 import json
@@ -26,6 +29,7 @@ from fs_wire.uapi import DeviceStatus, PeerStatus
 from tests.netns.peers import FS, WIREGUARD_GO, generate_psk, running
 from tests.netns.served import Served, served
 from tests.netns.topology import REPOSITORY, Namespace
+from tools.testing import patience
 
 SECRET, PSK = PrivateKey(b"\x11" * KEY_LEN), PresharedKey(b"\x22" * KEY_LEN)
 BOB, CAROL = PublicKey(b"\x33" * KEY_LEN), PublicKey(b"\x55" * KEY_LEN)
@@ -411,7 +415,7 @@ def test_watch_goes_on_until_ctrl_c(scene: Served) -> None:
             (tunnel,) = json.loads(process.stdout.readline())["tunnels"]
             assert tunnel["name"] == alice.ifname
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(patience.seconds(20)) == 130
 
 
 @pytest.mark.netns

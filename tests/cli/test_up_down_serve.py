@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``up``, ``serve`` and ``down`` as commands: recovery, several tunnels at a time, and refusals."""
 
 import os
@@ -22,6 +25,8 @@ from tests.netns.served import (
 )
 from tests.netns.topology import CommandFailed, Namespace, add_addresses
 from tests.netns.waiting import wait_until
+from tests.walks import strides
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -62,13 +67,14 @@ def kill_engine(scene: Served, where: Namespace, name: str) -> None:
 # Recovery.
 
 
-def test_up_after_a_crash_at_any_step_makes_all_of_it(scene: Served) -> None:
+@strides
+def test_up_after_a_crash_at_any_step_makes_all_of_it(scene: Served, stride: int) -> None:
     """Also what was written down and never made."""
     where, conf = scene.client.namespace, scene.client.conf
     scene.up()
     expected = [line for line in routing(where) if " inet" not in line]
     scene.down(where, conf)
-    for step in range(1, 30):
+    for step in range(1, 30, stride):
         finished = scene.fs_tunnel(where, str(step), "before", "up", conf, module="tests.crash_at")
         if finished.code != -signal.SIGKILL:
             break
@@ -125,9 +131,9 @@ def test_a_dead_engine_of_a_split_tunnel_leaves_nothing(scene: Served) -> None:
     assert process.stderr is not None
     assert process.stdout.readline().endswith(b" is up\n")
     kill_engine(scene, where, scene.client.name)
-    assert process.wait(20) == 1
+    assert process.wait(patience.seconds(20)) == 1
     said = process.stderr.read().decode()
-    assert "died; all was undone" in said
+    assert "died, and all changes are undone" in said
     assert said.count("\n") == 1
     assert host_state(where) == before
 
@@ -151,7 +157,7 @@ def test_a_second_signal_does_not_disturb_the_undoing(
     wait_until(trace.exists, what="it goes down")
     for again in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         process.send_signal(again)
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0
     assert host_state(where) == before
 
 
@@ -383,7 +389,7 @@ def test_a_root_without_its_powers_changes_nothing(scene: Served) -> None:
         env=scene.env,
         stderr=subprocess.PIPE,
     )
-    said = process.communicate(timeout=30)[1].decode()
+    said = process.communicate(timeout=patience.seconds(30))[1].decode()
     assert process.returncode == 4
     assert "--cap-add NET_ADMIN" in said
     assert said.count("\n") == 1
@@ -406,7 +412,7 @@ def test_what_lies_in_the_current_directory_is_not_run(scene: Served, tmp_path: 
     where = scene.client.namespace
     program = [scene.command()[0], "-P", *scene.command("up", scene.client.conf)[1:]]
     process = where.start(*program, env=scene.env, cwd=str(trap))
-    assert process.wait(30) == 0
+    assert process.wait(patience.seconds(30)) == 0
     assert not (trap / "sprung").exists()
 
 
@@ -417,7 +423,9 @@ def test_a_busy_moment_is_waited_for(scene: Served) -> None:
         where.start(*scene.command("up", scene.client.conf), env=scene.env, stdout=subprocess.PIPE)
         for _ in range(3)
     ]
-    said = sorted(process.communicate(timeout=60)[0].decode() for process in processes)
+    said = sorted(
+        process.communicate(timeout=patience.seconds(60))[0].decode() for process in processes
+    )
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert [" is up\n" in each for each in said].count(True) == 1
     assert ["was up already" in each for each in said].count(True) == 2

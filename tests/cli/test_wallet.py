@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """wallet and chain dev, as a user types them: money moves once, and no secret is told."""
 
 import json
@@ -16,8 +19,12 @@ from typing import Any
 
 import pytest
 
+from fs_market.money.wallet import parse_secret
+from tests.keystores import write_keystore
+from tools.testing import commands, patience
+
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
-DEADLINE = 60  # seconds
+DEADLINE = patience.seconds(60)  # seconds
 Done = subprocess.CompletedProcess[str]
 
 
@@ -37,10 +44,7 @@ class Scene:
         return (self.directory / "password").read_text().strip()
 
     def run(self, *words: str, stdin: str = "", wallet: Path | None = None) -> Done:
-        command = [str(PROGRAM), "wallet", *words, "--wallet", str(wallet or self.wallet)]
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, timeout=DEADLINE
-        )
+        return commands.fs_tunnel("wallet", *words, "--wallet", wallet or self.wallet, stdin=stdin)
 
     def money(self, *words: str, **options: Any) -> Done:
         return self.run(
@@ -68,11 +72,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             assert chain.stdout is not None
             told = json.loads(chain.stdout.readline())
             found = Scene(told, directory)
-            key_file = told["accounts"]["client"]["key_file"]
-            done = found.run(
-                "import", "--key-file", key_file, "--password-file", str(directory / "password")
-            )
-            assert done.returncode == 0, done.stderr
+            secret = Path(told["accounts"]["client"]["key_file"]).read_text().strip()
+            write_keystore(found.wallet, parse_secret(secret), found.password)
             yield found
         finally:
             chain.send_signal(signal.SIGINT)
@@ -175,11 +176,11 @@ def on_terminal(scene: Scene, answer: bytes) -> tuple[int, str]:
         (["deposit", "0.0000001", "FST", "--yes"], 2, "6 decimals"),
         (["deposit", "-1", "FST", "--yes"], 2, "no such option"),
         (["deposit", "5", "--yes"], 2, "amount"),
-        (["deposit", "9000000", "FST", "--yes"], 1, "send it more"),
-        (["withdraw", "900000", "FST", "--yes"], 1, "Insufficient("),
+        (["deposit", "9000000", "FST", "--yes"], 1, "send the account more"),
+        (["withdraw", "900000", "FST", "--yes"], 1, "the deposit holds no more"),
         (["withdraw", "1", "FST", "--to", "0x12", "--yes"], 2, "copy 0x and 40"),
-        (["deposit", "5", "FST", "--yes", "--rpc", "http://127.0.0.1:9"], 1, "does not answer"),
-        (["deposit", "5", "FST", "--yes", "--rpc", "nonsense"], 2, "mend rpc, or --rpc"),
+        (["deposit", "5", "FST", "--yes", "--rpc", "http://127.0.0.1:9"], 1, "cannot be reached"),
+        (["deposit", "5", "FST", "--yes", "--rpc", "nonsense"], 2, "correct rpc, or --rpc"),
     ],
 )
 def test_what_cannot_be_is_refused(scene: Scene, words: list[str], code: int, message: str) -> None:
@@ -229,7 +230,7 @@ def test_secrets_come_from_private_files_alone(scene: Scene, tmp_path: Path) -> 
     shared = private(tmp_path / "shared", "word")
     shared.chmod(0o644)
     done = scene.run("create", "--password-file", str(shared), wallet=tmp_path / "w")
-    assert "chmod 600 it" in refused(done, 2)
+    assert "run chmod 600" in refused(done, 2)
     empty = private(tmp_path / "empty", "")
     done = scene.run("create", "--password-file", str(empty), wallet=tmp_path / "w")
     assert "password is empty" in refused(done, 2)

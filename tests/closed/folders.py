@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A mount namespace in which the program lies where only root can enter.
 
 Each folder of the program gets a cover of the mode 0700; what is in the folder is there still. If

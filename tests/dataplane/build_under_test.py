@@ -1,4 +1,7 @@
-"""Puts another build of the extension in the place of the one in the tree.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Load another build of the extension in place of the one in the tree.
 
 ``FS_TEST_NATIVE`` names its file; it has to be loaded before anything imports the native path.
 """

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every test here that takes ``ends`` runs with each of the packet paths."""
 
 import pytest

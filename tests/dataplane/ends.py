@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Alice and Bob, each a packet path with the other as its only peer; a test is the wire."""
 
 from dataclasses import dataclass

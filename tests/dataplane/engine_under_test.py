@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """fs-wg with the build of the extension that ``build_under_test`` names.
 
 ``FS_TEST_PRELOAD`` is preloaded into this process alone: what starts it would not bear it.

@@ -1,4 +1,7 @@
-"""The packet paths under test, and what a test may do with each of them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The packet paths under test, and the operations of a test on each."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

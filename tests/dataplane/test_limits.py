@@ -1,4 +1,7 @@
-"""What one peer may use: rates, credit, and the gateway that is reached without."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The limits of one peer: rates, credit, and the gateway that needs neither."""
 
 from scapy.layers.inet import IP, TCP, UDP
 

@@ -1,4 +1,7 @@
-"""What the native path has and its twin lacks: threads' queues, and refusals of nonsense."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Parts that only the native path has: the queues of threads, and refusals of bad input."""
 
 import select
 from collections.abc import Callable

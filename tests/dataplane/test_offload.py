@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Cutting and joining frames, with scapy as the judge of headers and checksums."""
 
 from struct import pack

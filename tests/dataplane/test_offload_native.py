@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The C code cuts and joins as the Python code does, byte for byte."""
 
 from itertools import chain
@@ -10,6 +13,7 @@ from scapy.packet import Packet
 
 from fs_tunnel.dataplane import _native, offload
 from fs_tunnel.proto.errors import MalformedMessage
+from tests.walks import examples
 
 PAYLOAD = bytes(range(256)) * 8
 ports = st.sampled_from([1, 2])
@@ -70,7 +74,7 @@ def cut_natively(frame: bytes) -> list[bytes] | None:
 
 
 @given(st.lists(flows(), max_size=3).map(lambda each: list(chain.from_iterable(each))))
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_joining(packets: list[bytes]) -> None:
     # As they come from the path: whole, and without padding.
     packets = [each for packet in packets for each in cut(offload.PLAIN + packet) or ()]
@@ -88,7 +92,7 @@ def test_joining(packets: list[bytes]) -> None:
     st.sampled_from([20, 40, 0, 8, 60, 0xFFFF]),
     st.sampled_from([16, 6, 0, 0xFFFF]),
 )
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @example(bytes(IP() / TCP(flags="PA") / PAYLOAD), 1, 1, 100, 20, 16)
 @example(bytes(IP() / UDP() / PAYLOAD), 1, 5, 100, 20, 6)
 @example(bytes(IPv6() / TCP(flags="FPA") / PAYLOAD), 1, 0x84, 33, 40, 16)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The packet path as the control plane and the pump see it: one test, one promise."""
 
 from ipaddress import ip_network
@@ -151,7 +154,7 @@ def test_what_is_inside_must_be_a_packet_of_the_peers(ends: Ends) -> None:
     assert bob.path.endpoint(bob.peer) == (ELSEWHERE, None)
 
 
-# What it tells.
+# Events of the path.
 
 
 @pytest.mark.parametrize("data", [b"", b"\1", b"\1\0\0\0" + bytes(144), b"\5hello"])

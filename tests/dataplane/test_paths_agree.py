@@ -1,4 +1,7 @@
-"""Whatever is done to both, the native path and its twin say and do the same.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The native path and its twin do the same for any input.
 
 A machine plays the control plane, the TUN and the network for both at once.  Alice's side seals,
 and what she sealed is kept, so that it can be delivered to Bob late, twice, damaged or not at all.
@@ -25,6 +28,7 @@ from fs_tunnel.proto.path import (
     PathKeys,
 )
 from fs_wire.types import Endpoint
+from tests.walks import examples
 
 PLACES = (
     (Endpoint("192.0.2.1", 1000), LocalAddress(bytes([192, 0, 2, 9]), 2)),
@@ -314,5 +318,5 @@ class Agreement(RuleBasedStateMachine):
                 end.say("endpoint", numbers)
 
 
-Agreement.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Agreement.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=40)
 test_agreement = Agreement.TestCase

@@ -1,4 +1,7 @@
-"""The threads in C under ThreadSanitizer: no two of them touch what is not theirs at once.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The C threads under ThreadSanitizer: no two of them race for the same memory.
 
 One provider with two packet threads serves clients that send and receive, roam and rekey, while its
 peers, limits and interface change.  Time runs fast for it, so that keys are renewed all along.
@@ -95,7 +98,7 @@ def exchange(provider: Peer, each: Peer) -> None:
 
 
 def disturbances(net: Pair, provider: Peer, each: Peer) -> Iterator[Callable[[], object]]:
-    """What happens to the provider while it serves."""
+    """The changes to the provider while it serves."""
     key = PublicKey.from_base64(each.keys.public)
     ports = count(20000 + 1000 * int(each.v4.split(".")[2]))
 

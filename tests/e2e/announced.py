@@ -1,4 +1,7 @@
-"""A provider that announces itself, and full nodes that hear of it, in the scene of a market."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider that announces itself, and full nodes that hear it, in the scene of a market."""
 
 import json
 import subprocess
@@ -27,7 +30,7 @@ class FullNode:
         return dict(json.loads(file.read_text())) if file.exists() else {}
 
     def wait_for_more(self, count: int = 2) -> None:
-        """Until so many more heartbeats were heard."""
+        """Wait until ``count`` more heartbeats were heard."""
         before = self.told.get("heartbeats", 0)
         wait_until(
             lambda: self.told.get("heartbeats", 0) >= before + count,
@@ -64,13 +67,14 @@ def verb(scene: Market, *words: str) -> Finished:
 
 
 def network(scene: Market) -> dict[str, Any]:
-    told = scene.money(SOLD)["network"]
+    """What the seller's agent says of the network; nothing before it has begun to look."""
+    told = scene.money(SOLD).get("network", {})
     assert isinstance(told, dict)
     return told
 
 
 def announced(scene: Market, bootstrap: str, clients: int = 120) -> None:
-    """Write where the network is, stake, and announce."""
+    """Write the network's settings, stake, and announce."""
     sale = scene.folder / "sale.toml"
     sale.write_text(
         sale.read_text()

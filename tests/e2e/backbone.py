@@ -1,4 +1,7 @@
-"""A market in which everybody has a namespace of their own, on links to one router.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A market in which each party has its own namespace, linked to one router.
 
 internet  203.0.113.80, chain and web, and the router
   192.0.2.0/24      full nodes, a /28 each
@@ -39,7 +42,7 @@ FULL_NODES, PROVIDERS, CLIENT = "192.0.2", "198.51.100", "203.0.113"
 
 @contextlib.contextmanager
 def backbone() -> Iterator[Market]:
-    """The router, a chain, a web server and the client; whatever was started ends with it."""
+    """Make the router, a chain, a web server and the client; everything ends with the block."""
     with tempfile.TemporaryDirectory(prefix="fs-e2e-") as made, Topology() as topology:
         folder = Path(made)
         folder.chmod(0o711)  # the agents' books are in it
@@ -56,7 +59,7 @@ def backbone() -> Iterator[Market]:
 
 
 def joined(scene: Market, role: str, network: str, number: int) -> tuple[Namespace, str]:
-    """A namespace on a link of its own to the router, and its address."""
+    """Make a namespace with its own link to the router; return it and its address."""
     namespace = scene.topology.namespace(role)
     router, address = f"{network}.{16 * number + 1}", f"{network}.{16 * number + 2}"
     scene.topology.link(
@@ -68,7 +71,7 @@ def joined(scene: Market, role: str, network: str, number: int) -> tuple[Namespa
 
 
 def host_of(scene: Market, where: Namespace, name: str) -> Market:
-    """The same market as a host of its own has it, whose files no other host's commands see."""
+    """Return the same market on a separate host, whose files no other host's commands see."""
     folder = scene.folder / name
     folder.mkdir()
     own = {f"FS_TUNNEL_{each.upper()}_DIR": str(folder / each) for each in ("state", "run")}
@@ -76,7 +79,7 @@ def host_of(scene: Market, where: Namespace, name: str) -> Market:
 
 
 def open_accounts(scene: Market, names: Sequence[str]) -> None:
-    """Accounts with coin and tokens, whose keys lie beside those of the chain's own."""
+    """Make accounts with coin and tokens; their keys are beside the keys of the chain."""
     for name in names:
         secret = secrets.token_bytes(32)
         write_once(scene.folder / "chain" / f"{name}.key", secret.hex().encode() + b"\n")

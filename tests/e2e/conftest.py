@@ -1,4 +1,7 @@
-"""The scene of these tests: a chain and its accounts for all, sessions for each.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The scene of these tests: all share a chain and its accounts, and each has its own sessions.
 
 All of it runs from folders that only root can enter, as in root's own home.
 """
@@ -21,11 +24,11 @@ def built() -> Iterator[Market]:
 
 @pytest.fixture
 def scene(built: Market) -> Iterator[Market]:
-    """Nothing is served yet, and both accounts begin anew."""
+    """Yield the scene with nothing served, and both accounts as at the start."""
     built.begin()
     try:
         yield built
     finally:
-        # Also where a test failed: helpers are nobody's children.
+        # This also runs if a test failed, because helpers are not our children.
         built.fs_tunnel(built.client, "down", NAME)
         built.fs_tunnel(built.provider, "down", SOLD)

@@ -1,8 +1,11 @@
-"""A full node of a scene, that gathers and tells what it has in a file.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A full node of a scene, which gathers records and writes what it knows into a file.
 
 python -m tests.e2e.full_node FOLDER LISTEN MARKET_TOML PROVIDER [BOOTSTRAP...]
 
-``FOLDER/address`` is where it is reached, ``FOLDER/told.json`` what it knows of that provider.
+``FOLDER/address`` holds its address, and ``FOLDER/told.json`` what it knows of that provider.
 """
 
 import asyncio
@@ -22,7 +25,7 @@ from tests.net.world import Chain as Listings
 
 
 async def follow(conf: Path, provider: Address, listings: Listings) -> None:
-    """Keep the provider's listing as the chain has it."""
+    """Keep the provider's listing up to date with the chain."""
     market = read(conf)
     assert market.registry is not None
     assert market.stakes is not None

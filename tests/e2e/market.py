@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider with a price, a client with a wallet, and a chain on the internet, in namespaces.
 
 client  198.51.100.2 --- 198.51.100.1  provider  203.0.113.1 --- 203.0.113.80  internet: chain, web
@@ -19,28 +22,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eth_keyfile.keyfile import create_keyfile_json
-
 from fs_market.chain.chain import Chain
 from fs_market.chain.contracts import Channels
 from fs_market.core.wire.ethereum import Address
-from fs_market.money.wallet import Wallet, parse_secret, write_once
+from fs_market.money.wallet import Wallet, parse_secret
 from fs_market.settings import read
+from tests.keystores import write_keystore
 from tests.netns.served import Finished, expect_ok
 from tests.netns.topology import REPOSITORY, Namespace, Topology, unique_name
 from tests.netns.waiting import wait_until
+from tools.testing import commands, patience
 
 PROVIDER, PROVIDER_WAN, WEB = "198.51.100.1", "203.0.113.1", "203.0.113.80"
 SALES, PAYMENT = 4700, 4701
 RPC = f"http://{WEB}:8545"
 WINDOW = 1 << 20
-_SCRYPT_N = 2
 NAME, SOLD = unique_name("paid"), unique_name("sale")
 
 
 @dataclass(frozen=True)
 class Fetching:
-    """A download that goes on: ``count`` bytes are wanted."""
+    """A download that is running; ``count`` bytes are wanted."""
 
     process: "subprocess.Popen[bytes]"
     target: Path
@@ -51,7 +53,7 @@ class Fetching:
         return self.target.stat().st_size if self.target.exists() else 0
 
     def stalled(self) -> int:
-        """Wait until nothing has come for two seconds; how many bytes had."""
+        """Wait until no byte has come for two seconds; return the bytes that came before."""
         seen, since = self.done, time.monotonic()
         deadline = since + 30
         while time.monotonic() < deadline:
@@ -63,13 +65,13 @@ class Fetching:
         raise AssertionError(f"it does not stall; {self.done} bytes have come")
 
     def finish(self) -> None:
-        assert self.process.wait(timeout=100) == 0
+        assert self.process.wait(timeout=patience.seconds(100)) == 0
         assert self.done == self.count
 
 
 @dataclass(eq=False)
 class Market:
-    """The scene; the chain runs, and nothing is served yet."""
+    """The scene: the chain runs, and nothing is served yet."""
 
     topology: Topology
     client: Namespace
@@ -98,19 +100,11 @@ class Market:
 
     def fs_tunnel(self, where: Namespace, *arguments: str | Path) -> Finished:
         """Run ``fs-tunnel`` to its end, whatever its exit code."""
-        done = subprocess.run(
-            self.command(where, *arguments),
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = commands.fs_tunnel(*arguments, env=self.env, network=where.name)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def ok(self, where: Namespace, *arguments: str | Path) -> str:
-        """``fs-tunnel``, and it must succeed; what it said."""
+        """Run ``fs-tunnel``, which must succeed; return its output."""
         finished = self.fs_tunnel(where, *arguments)
         expect_ok(finished)
         return finished.out
@@ -141,7 +135,7 @@ class Market:
         return self.ok(self.client, "down", NAME)
 
     def status(self, where: Namespace, name: str) -> dict[str, Any]:
-        """What ``status --json`` says of a tunnel."""
+        """Return what ``status --json`` says about a tunnel."""
         tunnels = json.loads(self.ok(where, "status", "--json", name))["tunnels"]
         assert isinstance(tunnels, list)
         found = tunnels[0]
@@ -149,31 +143,31 @@ class Market:
         return found
 
     def money(self, name: str) -> dict[str, Any]:
-        """What an agent says of its money."""
+        """Return what an agent says about its money."""
         where = self.client if name == NAME else self.provider
         told = self.status(where, name)["market"]
         assert isinstance(told, dict)
         return told
 
     def begin(self) -> None:
-        """From here on, accounts are told as they change."""
+        """Note the accounts now, so that ``gained`` can compare."""
         self.at_first = dict.fromkeys(("client", "provider"), 0)
         self.at_first = {name: self.gained(name) for name in self.at_first}
 
     def gained(self, name: str) -> int:
-        """By how many base units an account's ledger in the contract grew, as the chain has it."""
+        """Return how many base units an account in the contract has gained, from the chain."""
         with self.internet.entered():
             ledger = asyncio.run(_ledger_of(self.settings, account_of(self, name).address))
         return ledger - self.at_first[name]
 
     def signal_agent(self, name: str, number: signal.Signals) -> int:
-        """Send a signal to an agent; its pid."""
+        """Send a signal to an agent; return its pid."""
         pid = int(self.money(name)["pid"])
         os.kill(pid, number)
         return pid
 
     def wait_for_agent(self, name: str, state: str, *, but: int = 0) -> dict[str, Any]:
-        """Wait until an agent is in that state, and is another process than ``but``."""
+        """Wait until an agent is in that state, and is not the process ``but``."""
 
         def found() -> dict[str, Any]:
             told = self.money(name)
@@ -182,7 +176,7 @@ class Market:
         return wait_until(found, what=f"the agent of {name} is {state}", seconds=40)
 
     def fetching(self, count: int, *options: str, name: str = "file.bin") -> "Fetching":
-        """A download in the background, over one TCP connection; ``options`` are curl's."""
+        """Start a download in the background over one TCP connection; ``options`` are curl's."""
         target = self.folder / "fetched.bin"
         target.unlink(missing_ok=True)
         process = self.client.start(
@@ -192,7 +186,7 @@ class Market:
         return Fetching(process, target, count)
 
     def fetch(self, count: int) -> int:
-        """Download so many bytes through the tunnel; how many came."""
+        """Download so many bytes through the tunnel; return how many came."""
         done = self.client.run(
             *("curl", "-sS", "--max-time", "60", "-o", "/dev/null", "-w", "%{size_download}"),
             *("-r", f"0-{count - 1}", f"http://{WEB}/file.bin"),
@@ -202,7 +196,7 @@ class Market:
 
 @contextlib.contextmanager
 def market(price: str = "10") -> Iterator[Market]:
-    """Build the scene; whatever was started in it ends with it."""
+    """Build the scene; everything that was started in it ends with the block."""
     with tempfile.TemporaryDirectory(prefix="fs-e2e-") as made, Topology() as topology:
         folder = Path(made)
         folder.chmod(0o711)  # the agents' books are in it
@@ -217,7 +211,7 @@ def market(price: str = "10") -> Iterator[Market]:
 
 
 def furnished(scene: Market) -> Market:
-    """With a chain, a web server, something to sell, and a wallet with money."""
+    """Add a chain, a web server, an offer, and a wallet with money."""
     start_chain(scene)
     start_web(scene)
     _write_sale(scene)
@@ -295,22 +289,19 @@ def symbol_of(scene: Market) -> str:
 
 
 def make_keystore(scene: Market, name: str = "client") -> Path:
-    """It costs nothing to open: ``wallet import`` makes them so that each takes a second."""
+    """Return the wallet file of an account, with its password beside it; both are made once."""
     wallet = scene.folder / ("wallet.json" if name == "client" else f"{name}.json")
     password = scene.folder / "password"
     if not password.exists():
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16) + "\n")
     if not wallet.exists():
-        keystore = create_keyfile_json(
-            secret_of(scene, name), password.read_text().strip().encode(), 3, "scrypt", _SCRYPT_N
-        )
-        write_once(wallet, json.dumps(keystore).encode() + b"\n")
+        write_keystore(wallet, secret_of(scene, name), password.read_text().strip())
     return wallet
 
 
 def account_of(scene: Market, name: str) -> Wallet:
-    """An account of this chain, by its name."""
+    """Return an account of this chain, by its name."""
     return Wallet(secret_of(scene, name))
 
 

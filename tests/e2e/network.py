@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``python -m tests.e2e.network SCENE.json``: the network of a scene, until it is killed.
 
-It stakes and announces the providers of the scene, runs its full nodes, gives them records and
-heartbeats, and writes where each full node is reached into ``addresses.json`` beside the scene.
+It stakes and announces the providers of the scene, runs its full nodes, and gives them records and
+heartbeats. It writes the addresses of the full nodes into ``addresses.json`` beside the scene.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Providers on hosts of their own, by the verbs that a user types."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Providers on their own hosts, run by the commands that a user types."""
 
 import os
 import secrets
@@ -19,7 +22,7 @@ _CLIENTS = 100
 
 @dataclass(frozen=True)
 class Seller:
-    """Its account in the chain's folder is named as it is; ``host`` has its tunnel."""
+    """A provider; its account in the chain's folder has its name, and ``host`` has its tunnel."""
 
     name: str
     host: Market
@@ -27,7 +30,7 @@ class Seller:
     address: str
     country: str
     tunnel: str
-    at_first: str  # what stood in its namespace
+    at_first: str  # the state of its namespace at first
 
     @property
     def folder(self) -> Path:
@@ -38,7 +41,7 @@ class Seller:
         return str(account_of(self.host, self.name).address)
 
     def write_settings(self, price: str, bootstrap: str) -> None:
-        """``price`` is for a GiB, in whole tokens."""
+        """Write its settings; ``price`` is for a GiB, in whole tokens."""
         host, key = self.host, self.folder / "node.key"
         if not key.exists():
             key.touch(mode=0o600)
@@ -53,7 +56,7 @@ class Seller:
         )
 
     def market(self, *words: str) -> None:
-        """``fs-tunnel market``, which must succeed."""
+        """Run ``fs-tunnel market``, which must succeed."""
         done = self.host.fs_tunnel(
             self.namespace,
             *("market", *words, "--yes", "--settings", str(self.folder / "sale.toml")),
@@ -63,7 +66,7 @@ class Seller:
         expect_ok(done)
 
     def stand(self) -> None:
-        """With a stake and in the Registry."""
+        """Stake, and write the entry in the Registry."""
         self.market("stake", str(_CLIENTS), self.host.symbol)
         self.market("announce")
 
@@ -85,7 +88,7 @@ class Seller:
         self.host.ok(self.namespace, "down", self.tunnel)
 
     def kill(self) -> None:
-        """As a power cut does; what the kernel has stays."""
+        """Kill everything as a power cut would, but keep the state of the kernel."""
         for pid in self.namespace.pids():
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not self.namespace.pids(), what=f"{self.name} is dead")
@@ -94,15 +97,15 @@ class Seller:
         return self.host.money(self.tunnel)
 
     def is_gone(self) -> bool:
-        """Whether nothing of it is left where it served."""
+        """Whether nothing of it is left on its host."""
         return not self.namespace.pids() and host_state(self.namespace) == self.at_first
 
 
 def seller(scene: Market, number: int, country: str) -> Seller:
-    """A host that is there; nothing is served."""
+    """Make a host on which nothing is served yet."""
     name = f"provider{number}"
     namespace, address = joined(scene, "prov", PROVIDERS, number)
-    # What it serves leaves this as it is.
+    # Serving must not change this.
     namespace.sysctl("net/ipv4/ip_forward", 1)
     host = host_of(scene, namespace, name)
     tunnel = unique_name("sell")

@@ -1,4 +1,7 @@
-"""From a wallet to the first client: stake, entry, serve; and who of the network then dies."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a wallet to the first client: stake, entry, serve; then parts of the network die."""
 
 import os
 import signal
@@ -41,7 +44,7 @@ def test_a_provider_is_found_and_stays_found(scene: Market) -> None:
         assert known["peer_key"] == told["network"]["peer"][-64:]
         assert (known["country"], known["per_gib"]) == ("DE", 10 * 10**6)
         assert (known["slots"], known["free"]) == (120, 120)
-    wait_until(lambda: network(scene)["full_nodes"] == 2, what="both are told of")
+    wait_until(lambda: network(scene).get("full_nodes") == 2, what="both are told of")
     assert "network: known to 2 full nodes" in scene.ok(scene.provider, "status", SOLD)
     status = Path(f"/proc/{told['network']['pid']}/status").read_text()
     agent = Path(f"/proc/{told['pid']}/status").read_text()
@@ -61,7 +64,7 @@ def test_a_provider_is_found_and_stays_found(scene: Market) -> None:
     assert now["network"]["pid"] not in (None, told["network"]["pid"])
     assert now["served"] == 1
 
-    # Nobody but root can start what forks network processes: the agent is started again.
+    # Only root can start the fork server, so the agent is started again.
     os.kill(parent_of(now["network"]["pid"]), signal.SIGKILL)
     agent_now = scene.wait_for_agent(SOLD, "ready", but=told["pid"])
     carol.wait_for_more()

@@ -1,7 +1,10 @@
-"""``up`` buys of a provider behind a NAT, through a full node, and reaches it from behind another.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``up`` buys from a provider behind a NAT, through a full node, and punches from behind another.
 
 client 192.168.1.2 - NAT 203.0.113.10 - full nodes, chain, web - NAT 203.0.113.20 - 192.168.2.2
-                                          203.0.113.30, who is behind none
+                                          203.0.113.30, a provider without a NAT
 """
 
 import json
@@ -42,7 +45,7 @@ pytestmark = pytest.mark.netns
 
 @contextmanager
 def behind_nats(client_nat: str, provider_nat: str) -> Iterator[tuple[Market, list[str]]]:
-    """The provider is served, and known to two full nodes; also their addresses."""
+    """Serve the provider, which two full nodes know; yield the scene and their addresses."""
     with (
         tempfile.TemporaryDirectory(prefix="fs-e2e-") as made,
         Topology() as topology,
@@ -76,7 +79,7 @@ def behind_nats(client_nat: str, provider_nat: str) -> Iterator[tuple[Market, li
 
 
 def start_full_node(scene: Market, address: str, known: list[str]) -> str:
-    """``fs-tunnel fullnode`` as anybody runs it; where it is reached."""
+    """Run ``fs-tunnel fullnode`` as a user does; return its address."""
     told = scene.folder / f"{address}.out"
     bootstrap = [word for each in known for word in ("--bootstrap", each)]
     with told.open("wb") as out:
@@ -98,7 +101,7 @@ def start_full_node(scene: Market, address: str, known: list[str]) -> str:
 
 
 def sell(scene: Market, full_nodes: list[str]) -> None:
-    """Behind a NAT: no place of sale, and the tunnel where the NAT would be."""
+    """Sell behind a NAT: without ``sales``, with the tunnel at the NAT's address."""
     sale = scene.folder / "sale.toml"
     text = sale.read_text()
     text = text.replace(f"{PROVIDER}:{SALES}", f"0.0.0.0:{SALES}")
@@ -130,11 +133,11 @@ def test_it_is_bought_through_a_full_node_and_reached_through_both_nats() -> Non
             assert out.count("is open, with 5 ") == 1
             assert scene.fetch(4 * MIB) == 4 * MIB
             frames = [frame.data for frame in uplink.frames() if frame.outgoing and frame.data]
-        # The tunnel's first datagram leaves once the kill switch is closed.
+        # The tunnel's first datagram leaves only after the kill switch is closed.
         closed = next(at for at in range(len(frames)) if is_datagram(frames[at]))
         before = left(frames[:closed])
         assert {kind for _, kind, _ in before} == {"tcp"}
-        # libp2p's own hole punching, or what the DHT says of the provider, would dial these.
+        # libp2p's own hole punching, or addresses from the DHT, would lead to these connections.
         assert not {place for place, _, _ in before} & {PROVIDER_INSIDE, PROVIDER_OUTSIDE}
         behind = left(frames[closed:])
         (relay,) = {place for place, kind, _ in behind if kind == "tcp"}
@@ -159,8 +162,8 @@ def test_who_is_out_of_reach_is_passed_over_and_without_another_nothing_stays() 
         at_first = host_state(scene.client)
         code, _, err = buy(scene, full_nodes)
         assert code == 1
-        assert "cannot: both sides' NATs are symmetric; choose another provider" in err
-        assert "fs-tunnel market settle brings the money back" in err
+        assert "hole punching cannot work: both NATs are symmetric; choose another provider" in err
+        assert "get the money back with fs-tunnel market settle" in err
         assert "The session is over" in err
         assert_nothing_stays(scene, at_first)
 
@@ -168,9 +171,9 @@ def test_who_is_out_of_reach_is_passed_over_and_without_another_nothing_stays() 
         code, out, err = buy(scene, full_nodes, "--order", "price")
         assert code == 0, err
         (passed,) = (each for each in err.splitlines() if "is passed over" in each)
-        assert "both sides' NATs are symmetric" in passed
+        assert "both NATs are symmetric" in passed
         assert "its session is over" in passed and "fs-tunnel market settle" in passed
-        assert out.count("is open, with 2.5 ") == 2  # one in two halves of the budget each
+        assert out.count("is open, with 2.5 ") == 2  # two channels with half of the budget each
         assert scene.fetch(MIB) == MIB
         (peer,) = scene.status(scene.client, NAME)["peers"]
         assert peer["endpoint"] == f"{OPEN}:{TUNNEL}"
@@ -185,14 +188,14 @@ def test_who_is_out_of_reach_is_passed_over_and_without_another_nothing_stays() 
         said = scene.down()
         assert "over (done)" in said and "fs-tunnel market settle" in said
         assert_nothing_stays(scene, at_first)
-        # Nothing was promised, so that only the payer's own close brings it back.
+        # The client signed no voucher, so only its own close brings the money back.
         assert settle(scene).count("closing") == 2
         assert scene.gained("provider") == 0
         other.down()
 
 
 def sell_in_the_open(scene: Market, full_nodes: list[str]) -> Seller:
-    """Another provider, a little dearer, and behind no NAT."""
+    """Make another provider that is a little dearer and has no NAT."""
     where = scene.topology.namespace("next")
     scene.topology.link(where, "wan", [f"{OPEN}/24"], scene.internet, "next", [])
     scene.internet.ip("link", "set", "next", "master", "bridge")
@@ -205,7 +208,7 @@ def sell_in_the_open(scene: Market, full_nodes: list[str]) -> Seller:
     other.stand()
     other.serve()
     wait_until(
-        lambda: other.money()["network"].get("full_nodes"),
+        lambda: other.money().get("network", {}).get("full_nodes"),
         what="a full node knows the other",
         seconds=60,
     )
@@ -213,7 +216,7 @@ def sell_in_the_open(scene: Market, full_nodes: list[str]) -> Seller:
 
 
 def settle(scene: Market) -> str:
-    """``market settle`` by the client; what it said."""
+    """Run the client's ``market settle``; return its output."""
     return scene.ok(
         scene.client,
         *("market", "settle", "--yes", "--settings", scene.settings),

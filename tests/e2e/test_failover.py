@@ -1,4 +1,7 @@
-"""A provider dies while a client downloads: the tunnel moves to the next, and nothing leaks.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider dies during a download: the tunnel moves to the next provider, and nothing leaks.
 
 client  198.51.100.2 --- provider --- internet  192.0.2.1 --- 192.0.2.2  second
 """
@@ -54,7 +57,7 @@ def scene(built: tuple[Market, Namespace]) -> Iterator[tuple[Market, Namespace]]
         made.fs_tunnel(made.client, "down", NAME)
         made.fs_tunnel(made.provider, "down", SOLD)
         made.fs_tunnel(second, "down", SOLD_SECOND)
-        # Who died has no last word, so that its session is kept to be gone on with.
+        # The dead provider sent no last message, so its session is kept to be continued.
         for each in (made.folder / "state" / "market").glob(f"{NAME}.[!b]*"):
             each.unlink()
 
@@ -90,7 +93,7 @@ def _serve_second(scene: Market, second: Namespace) -> None:
 
 
 def kill_provider(scene: Market) -> None:
-    """Its engine and its agent, and the helper that would start them again."""
+    """Kill its engine, its agent, and the helper that would start them again."""
     told = scene.status(scene.provider, SOLD)
     helper = _helper_of(int(told["market"]["pid"]))
     for pid in (helper, int(told["market"]["pid"]), int(told["pid"])):
@@ -140,7 +143,7 @@ def test_the_tunnel_moves_to_who_stands_by_and_nothing_leaks(
     shown = made.ok(made.client, "status", NAME)
     assert f"to {SECOND}:{SALES}: the provider is silent" in shown
     assert made.status(made.client, NAME)["peers"][0]["endpoint"] == f"{SECOND}:{SECOND_PORT}"
-    # Both books and the chain agree, also of who died.
+    # Both books and the chain agree, also about the provider that died.
     said = made.ok(made.client, "down", NAME)
     assert "over (done)" in said
     assert "market settle" in said
@@ -172,7 +175,7 @@ def test_who_leaves_is_left_and_a_share_that_is_spent_too(
     assert fetching.stalled() <= share
 
     def blocked() -> bool:
-        return "nobody is left who stands by" in made.ok(made.client, "status", NAME)
+        return "no standby is left" in made.ok(made.client, "status", NAME)
 
     wait_until(blocked, what="it says that it is blocked", seconds=WITHIN)
     shown = made.ok(made.client, "status", NAME)
@@ -217,7 +220,7 @@ def test_a_provider_that_comes_back_is_kept_where_nobody_else_answers(
     made, _ = scene
     made.up("--provider", f"{SECOND}:{SALES}")
     made.wait_for_agent(NAME, "served")
-    assert failover(made)["waiting"] == [f"{SECOND}:{SALES}"]
+    wait_until(lambda: failover(made)["waiting"] == [f"{SECOND}:{SALES}"], what="one stands by")
     engine = int(made.status(made.provider, SOLD)["pid"])
     made.internet.ip("link", "set", "next", "down")
     os.kill(engine, signal.SIGSTOP)

@@ -1,4 +1,7 @@
-"""A provider is found in the network, and its tunnel bought: ``up --country``, ``market list``."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client finds a provider in the network and buys from it: ``up --country``, ``market list``."""
 
 import json
 import secrets
@@ -25,7 +28,7 @@ def address_of(scene: Market, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def network(built: Market) -> Any:
-    """Two providers, of whom the cheaper is dead, and three full nodes, of whom one hides both."""
+    """Run two providers, the cheaper of them dead, and three full nodes; one hides both."""
     chain = built.folder / "chain"
     key = subprocess.run(
         [sys.executable, "-m", "fs_tunnel.cli.main", "pubkey"],
@@ -90,7 +93,7 @@ def _private_key(scene: Market) -> str:
 
 
 def settings(scene: Market, full_nodes: list[str]) -> Path:
-    """The market.toml of a client that knows full nodes."""
+    """Write the market.toml of a client that knows these full nodes."""
     path = scene.folder / "client.toml"
     path.write_text(
         f"{scene.settings.read_text()}\n[network]\nbootstrap = {json.dumps(full_nodes)}\n"
@@ -140,7 +143,7 @@ def test_the_list_says_who_suits_and_which_full_node_hides_them(
 
 
 def test_what_is_found_is_bought_and_carries_traffic(scene: Market, network: list[str]) -> None:
-    """The cheaper one is asked first; it does not answer, so the next is."""
+    """The cheaper provider is asked first and does not answer, so the next one is asked."""
     conf = settings(scene, network[:1])
     scene.serve()
     done = up(scene, conf, "--country", "DE", "--max-price", "20/GiB", "--order", "price")
@@ -156,7 +159,7 @@ def test_what_is_found_is_bought_and_carries_traffic(scene: Market, network: lis
 
 
 def test_one_provider_is_found_by_its_address(scene: Market, network: list[str]) -> None:
-    """In the DHT, also where the full node that is asked hides it."""
+    """It is found in the DHT, even if the full node that is asked hides it."""
     conf = settings(scene, network[1:2])
     scene.serve()
     address = address_of(scene, "provider")
@@ -177,8 +180,8 @@ def test_limits_hold_also_where_several_suit(scene: Market, network: list[str]) 
     conf = settings(scene, network)
     done = up(scene, conf, "--max-price", "1/GiB")
     assert done.code == 1
-    assert "no provider suits" in done.err
-    done = up(scene, conf, "--max-price", "9.5/GiB")  # the dead one alone
+    assert "no provider matches" in done.err
+    done = up(scene, conf, "--max-price", "9.5/GiB")  # only the dead provider matches
     assert done.code == 1
     assert f"no provider answers at {PROVIDER} port {CLOSED}" in done.err
     assert scene.gained("client") == 0

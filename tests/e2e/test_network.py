@@ -1,4 +1,7 @@
-"""Three full nodes, five providers and a client, and what dies of them while a client downloads."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Three full nodes, five providers and a client; some of them die while the client downloads."""
 
 import json
 import time
@@ -31,10 +34,10 @@ pytestmark = pytest.mark.netns
 
 @dataclass
 class Network:
-    """All that runs; ``figures`` are seconds."""
+    """Everything that runs; ``figures`` are in seconds."""
 
     market: Market
-    bootstrap: str  # the address that everybody has of the first full node
+    bootstrap: str  # the address of the first full node, which all settings name
     nodes: list[FullNode]
     sellers: list[Seller]
     figures: dict[str, float] = field(default_factory=dict)
@@ -91,7 +94,7 @@ def test_no_transfer_through_a_living_provider_stops(
 
 
 def views_agree(net: Network) -> None:
-    """All three full nodes show all five providers, and each provider is known to all three."""
+    """All three full nodes show all five providers, and each provider is connected to all three."""
     started = time.monotonic()
     with ThreadPoolExecutor(len(net.sellers)) as together:
         list(together.map(Seller.serve, net.sellers))
@@ -105,7 +108,7 @@ def views_agree(net: Network) -> None:
     assert {address: shown.per_gib for address, shown in view.items()} == expected
     for each in net.sellers:
         wait_until(
-            lambda at=each: at.money()["network"]["full_nodes"] == 3,  # type: ignore[misc]
+            lambda at=each: at.money().get("network", {}).get("full_nodes") == 3,  # type: ignore[misc]
             what=f"{each.name} is known to three full nodes",
             seconds=60,
         )
@@ -113,7 +116,7 @@ def views_agree(net: Network) -> None:
 
 
 def tunnel_is_bought(net: Network) -> None:
-    """Found over libp2p, in one country, below a price; two more stand by."""
+    """Buy in one country, below a price, over libp2p; two more providers stand by."""
     market, started = net.market, time.monotonic()
     conf = market.folder / "client.toml"
     conf.write_text(f"{market.settings.read_text()}\n[network]\nbootstrap = [{net.bootstrap!r}]\n")
@@ -133,7 +136,7 @@ def tunnel_is_bought(net: Network) -> None:
 
 
 def long_download(net: Network) -> Fetching:
-    """Over one connection, slow enough to outlast all; curl ends where nothing comes."""
+    """Download over one connection, slowly enough to outlast the rest; curl ends if it stalls."""
     fetching = net.market.fetching(
         256 * MIB,
         *("--max-time", "900", "--speed-limit", "1", "--speed-time", f"{PAUSE}"),
@@ -144,7 +147,7 @@ def long_download(net: Network) -> Fetching:
 
 
 def goes_on(net: Network, fetching: Fetching) -> None:
-    """It has not ended, and more comes."""
+    """Check that it has not ended, and that more bytes come."""
     before = fetching.done
     wait_until(
         lambda: fetching.done > before or fetching.process.poll() is not None, what="bytes come"
@@ -153,7 +156,7 @@ def goes_on(net: Network, fetching: Fetching) -> None:
 
 
 def bootstrap_dies(net: Network, bootstrap: FullNode) -> None:
-    """Nobody needs it any more: the others hear all providers on."""
+    """The bootstrap node is not needed any more: the other full nodes still hear all providers."""
     bootstrap.kill()
     net.nodes.remove(bootstrap)
     died, started = time.time_ns() // 10**6, time.monotonic()
@@ -170,9 +173,9 @@ def bootstrap_dies(net: Network, bootstrap: FullNode) -> None:
 
 
 def node_is_cut_off(net: Network, changing: Seller) -> None:
-    """A provider changes its price meanwhile; the node learns of it once it is back.
+    """A provider changes its price meanwhile; the full node learns of it when it is back.
 
-    Of the full nodes that the provider can reach then, none is in its settings.
+    Of the full nodes that the provider can reach then, its settings name none.
     """
     cut, other = net.nodes
     before = cut.view()[changing.account]
@@ -198,7 +201,7 @@ def node_is_cut_off(net: Network, changing: Seller) -> None:
 
 
 def provider_falls_silent(net: Network, unused: Seller) -> None:
-    """One that the client does not use is killed."""
+    """Kill a provider that the client does not use."""
     unused.kill()
     started = time.monotonic()
     view = agreed(net.nodes, [True] * 4 + [False])
@@ -207,7 +210,7 @@ def provider_falls_silent(net: Network, unused: Seller) -> None:
 
 
 def tunnel_moves(net: Network, chosen: Seller, fetching: Fetching) -> None:
-    """The client's own provider is killed."""
+    """Kill the client's own provider."""
     market, successor = net.market, net.sellers[1]
     chosen.kill()
     started = time.monotonic()
@@ -222,7 +225,7 @@ def tunnel_moves(net: Network, chosen: Seller, fetching: Fetching) -> None:
 
 
 def nothing_is_in_the_clear(net: Network, uplink: Capture) -> None:
-    """All that left went to tunnels, or to who sells one."""
+    """Check that all packets went to tunnels, or to providers that sell one."""
     frames = [each.data for each in uplink.frames() if each.outgoing and each.data]
     sold = {
         place
@@ -234,7 +237,7 @@ def nothing_is_in_the_clear(net: Network, uplink: Capture) -> None:
 
 
 def books_agree(net: Network, chosen: Seller) -> None:
-    """Each who served is paid by the chain what its client counted, also who died meanwhile."""
+    """Check that the chain pays each provider what its client counted, even dead providers."""
     market, successor = net.market, net.sellers[1]
     market.wait_for_agent(NAME, "served")
     elsewhere = market.money(NAME)["elsewhere"]
@@ -255,7 +258,10 @@ def books_agree(net: Network, chosen: Seller) -> None:
 
 
 def orders_of(market: Market) -> list[dict[str, Any]]:
-    """The client's channels; those of who stood by, or died, are open until they are settled."""
+    """Return the client's channels; some stay open until they are settled.
+
+    These are the channels with standbys and with dead providers.
+    """
     said = json.loads(
         market.ok(
             *(market.client, "market", "orders", "--json", "--settings", market.settings),
@@ -272,7 +278,7 @@ def unclaimed(order: dict[str, Any]) -> int:
 
 
 def nothing_is_left(net: Network, before: str) -> None:
-    """Every host is as it was, those that were killed after the same ``down``, too."""
+    """Check that every host is as before; killed hosts too, after the same ``down``."""
     market = net.market
     for each in net.sellers:
         each.host.fs_tunnel(each.namespace, "down", each.tunnel)

@@ -1,4 +1,7 @@
-"""A place that is paid for ahead, used by the plain WireGuard that a phone would have."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A prepaid place, used by the plain WireGuard that a phone would have."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ from tests.netns.waiting import wait_until
 MIB = 1 << 20
 PAID = 100_000  # base units
 BOUGHT = Price(10**7, 0).bytes_within(PAID, 0)
-AT_THE_END = 64 << 10  # bytes: what comes when credit has ended is counted, and goes nowhere
+AT_THE_END = 64 << 10  # bytes that arrive after the credit has ended; they are counted and dropped
 PLAIN = {"WG_QUICK_USERSPACE_IMPLEMENTATION": "/usr/bin/wireguard-go"}
 pytestmark = pytest.mark.netns
 
@@ -35,7 +38,7 @@ def prepay(scene: Market, conf: Path, *options: str) -> Finished:
 
 @pytest.fixture
 def conf(scene: Market) -> Iterator[Path]:
-    """The file that is to be bought; no phone is up afterwards."""
+    """Yield the file to be bought; no phone is up afterwards."""
     name = unique_name("phone")
     path = scene.folder / f"{name}.conf"
     yield path
@@ -56,7 +59,7 @@ def test_a_plain_client_is_served_for_what_was_paid_and_no_further(
     assert "▄" in bought.out
     assert conf.stat().st_mode & 0o777 == picture.stat().st_mode & 0o777 == 0o600
     assert load(conf).interface.mtu
-    # The amount is promised, and nobody of the client's is left.
+    # The amount is promised, and no agent of the client runs.
     wait_until(lambda: scene.money(SOLD)["paid"]["units"] == str(PAID), what="it has been told")
     before = conf.read_bytes()
     conf.unlink()
@@ -71,14 +74,14 @@ def test_a_plain_client_is_served_for_what_was_paid_and_no_further(
     fetching = scene.fetching(32 * MIB)
     wait_until(lambda: not scene.money(SOLD)["clients"], what="the session is over", seconds=90)
     assert BOUGHT - A_PACKET <= scene.money(SOLD)["bytes"] <= BOUGHT + AT_THE_END
-    # What was lost on the way counts, as it does for everybody.
+    # Bytes that were lost on the way count too, as in every session.
     assert BOUGHT // 2 <= fetching.done <= BOUGHT
     assert fetching.process.poll() is None
     fetching.process.kill()
     wait_until(lambda: scene.gained("provider"), what="the channel is closed", seconds=40)
     assert scene.gained("provider") == PAID
     assert scene.gained("client") == -PAID
-    scene.client.run("wg-quick", "down", str(conf))  # through which the chain would be asked
+    scene.client.run("wg-quick", "down", str(conf))  # the chain would otherwise be asked through it
     over = prepay(scene, conf, "--yes")
     assert over.code == 1
     assert "is over" in over.err

@@ -1,4 +1,7 @@
-"""What a budget holds, what providers say of themselves, and money that nobody gives back."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a budget buys, what providers announce, and how a client reclaims money."""
 
 import json
 import os
@@ -11,6 +14,7 @@ import pytest
 
 from tests.e2e.market import NAME, PROVIDER, RPC, SALES, SOLD, Market
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 MIB = 1 << 20
 pytestmark = pytest.mark.netns
@@ -22,18 +26,19 @@ def wallet(scene: Market) -> tuple[str | Path, ...]:
 
 def rpc(scene: Market, method: str, *params: object) -> Any:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-    with scene.internet.entered(), urlopen(Request(RPC, body), timeout=20) as reply:  # noqa: S310
+    request, within = Request(RPC, body), patience.seconds(20)  # noqa: S310
+    with scene.internet.entered(), urlopen(request, timeout=within) as reply:  # noqa: S310
         return json.load(reply)["result"]
 
 
 def test_a_budget_is_never_exceeded(scene: Market) -> None:
     scene.serve()
-    scene.up("--budget", f"0.05 {scene.symbol}")  # the later one counts: 5.12 MiB
+    scene.up("--budget", f"0.05 {scene.symbol}")  # the last option counts: 5.12 MiB
     fetching = scene.fetching(32 * MIB)
     wait_until(lambda: scene.money(NAME).get("reason") == "spent", what="the budget is spent")
     assert fetching.stalled() < 8 * MIB
     paid = int(scene.money(NAME)["paid"]["units"])
-    assert 49_900 < paid <= 50_000  # what is left pays for no packet
+    assert 49_900 < paid <= 50_000  # the rest does not pay for a packet
     wait_until(lambda: scene.gained("provider"), what="the channel is closed")
     assert scene.gained("provider") == paid
     assert scene.gained("client") == -paid
@@ -54,7 +59,7 @@ def test_a_quote_is_told_and_buys_nothing(scene: Market) -> None:
     other.write_text(f'address = "{PROVIDER}:{SALES}"\nnode = "0x{"11" * 20}"\n')
     refused = scene.fs_tunnel(scene.client, "market", "quote", other, *wallet(scene))
     assert refused.code == 1
-    assert "another node" in refused.err
+    assert "by another provider" in refused.err
     assert scene.gained("client") == 0
 
 
@@ -64,7 +69,7 @@ def test_what_a_provider_keeps_open_comes_back_in_two_steps(scene: Market) -> No
     scene.wait_for_agent(NAME, "served")
     scene.fetch(MIB // 4)  # less than half a window: no voucher was due
     agent = int(scene.money(SOLD)["pid"])
-    with open(f"/proc/{agent}/stat") as file:  # its helper, which would start it again
+    with open(f"/proc/{agent}/stat") as file:  # its helper, which would start the agent again
         helper = int(file.read().rpartition(")")[2].split()[1])
     for pid in (helper, agent):
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,7 @@
-"""A provider that sells as its systemd unit lets it: no capability or system call is missing."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider sells under its systemd unit, which lacks no capability and no system call."""
 
 import signal
 import subprocess
@@ -13,6 +16,7 @@ from tests.e2e.announced import announced, network, start_full_node
 from tests.e2e.market import NAME, SOLD, Market, market
 from tests.netns.topology import REPOSITORY
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 MIB = 1 << 20
 UNIT = REPOSITORY / "packaging" / "systemd" / "fs-tunnel-serve@.service"
@@ -50,7 +54,7 @@ def test_it_sells_and_announces_within_its_unit(scene: Market) -> None:
     alice = start_full_node(scene, "alice", 4001)
     announced(scene, alice.address)
     scene.begin()
-    for _ in range(2):  # the second time, the books belong to the agent
+    for _ in range(2):  # at the second start, the books belong to the agent already
         process = serve(scene)
         scene.wait_for_agent(SOLD, "ready")
         alice.wait_for_more()
@@ -60,7 +64,7 @@ def test_it_sells_and_announces_within_its_unit(scene: Market) -> None:
         pid = network(scene)["pid"]
         scene.ok(scene.client, "down", NAME)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0
+        assert process.wait(patience.seconds(40)) == 0
         wait_until(partial(_has_ended, pid), what="nothing of it is left")
     assert scene.gained("provider") > 0
 

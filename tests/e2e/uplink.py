@@ -1,11 +1,14 @@
-"""What left a client on its uplink."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The packets that left a client on its uplink."""
 
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 
 def left(frames: list[bytes]) -> set[tuple[str, str, int]]:
-    """Where packets went, but for what keeps the link alive."""
+    """Return the destinations of all packets, except those that keep the link alive."""
     found = set()
     for data in frames:
         packet = Ether(data)

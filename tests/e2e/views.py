@@ -1,4 +1,7 @@
-"""Full nodes as a user runs them, and what they show of providers."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Full nodes as a user runs them, and what they show about providers."""
 
 import json
 import os
@@ -14,13 +17,14 @@ from tests.e2e.backbone import FULL_NODES, joined
 from tests.e2e.market import Market
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 API = 8080
-_PACE = 0.5  # seconds: four answers a second are made for one address
+_PACE = 0.5  # seconds, because one address gets only four new answers a second
 
 
 class Shown(NamedTuple):
-    """What all full nodes are to say of a provider alike."""
+    """The facts about a provider that all full nodes must show alike."""
 
     sequence: int  # of its record
     per_gib: int
@@ -38,15 +42,15 @@ class FullNode:
     multiaddr: str
 
     def kill(self) -> None:
-        """It alone; what it started must end by itself."""
+        """Kill only this process; the processes that it started must end by themselves."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
         wait_until(lambda: not self.namespace.pids(), what="its network process ends as well")
 
     def rows(self) -> list[dict[str, Any]]:
-        """All providers that it knows, as its API tells them to a neighbour of its own."""
+        """Return all providers from its API, asked from its own namespace."""
         with self.namespace.entered():
-            connection = HTTPConnection(self.address, API, timeout=20)
+            connection = HTTPConnection(self.address, API, timeout=patience.seconds(20))
             try:
                 connection.request("GET", "/api/v1/providers?min_free_slots=0&signed=true")
                 answer = connection.getresponse()
@@ -62,7 +66,7 @@ class FullNode:
         return {each["address"]: _shown(each) for each in self.rows()}
 
     def heard_after(self, moment: int) -> set[str]:
-        """Whose heartbeats were signed after that, in ms since the epoch."""
+        """Return the providers with heartbeats signed after that time, in ms since the epoch."""
         return {each["address"] for each in self.rows() if (each["heard_at"] or 0) > moment}
 
 
@@ -73,7 +77,7 @@ def _shown(row: dict[str, Any]) -> Shown:
 
 
 def agreed(nodes: Sequence[FullNode], live: Sequence[bool], seconds: float = 90) -> View:
-    """What they all show, once it is the same and so many providers live; by address."""
+    """Wait until all show the same and so many providers live; return that view, by address."""
 
     def agree() -> View:
         views = [each.view() for each in nodes]
@@ -84,7 +88,7 @@ def agreed(nodes: Sequence[FullNode], live: Sequence[bool], seconds: float = 90)
 
 
 def start_full_node(scene: Market, number: int, *bootstrap: str) -> FullNode:
-    """``fs-tunnel fullnode --api``, until it is ready."""
+    """Run ``fs-tunnel fullnode --api`` until it is ready."""
     namespace, address = joined(scene, "full", FULL_NODES, number)
     folder = scene.folder / f"full{number}"
     folder.mkdir()

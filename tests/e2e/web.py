@@ -1,7 +1,10 @@
-"""``python -m tests.e2e.web ADDRESS PORT``: files of a directory, with ranges, many at a time.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-``FILE?every=0.25`` comes 64 KiB at a time, with so many seconds in between: a client that reads
-slowly has the kernel take much at once instead, and nothing for long.
+"""``python -m tests.e2e.web ADDRESS PORT``: serve files of a directory, with ranges, in parallel.
+
+``FILE?every=0.25`` sends 64 KiB at a time, with so many seconds between. A client that reads slowly
+is no substitute: its kernel takes much at once, and then nothing for long.
 """
 
 import re
@@ -31,7 +34,7 @@ class _Handler(SimpleHTTPRequestHandler):
                 time.sleep(float(pause or 0))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Requests are not logged."""
+        """Log no requests."""
 
 
 ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), _Handler).serve_forever()

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Fuzz one target under atheris: ``python -m tests.fuzz.run NAME [-max_total_time=60 ...]``.
 
 ``--list`` names the targets. Options are libFuzzer's. What is found is added to build/fuzz/NAME,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One function a parser: takes any bytes, and fails by raising what the parser may not raise."""
 
 import contextlib
@@ -12,10 +15,10 @@ from fs_market.chain.answers import (
     receipt_untrusted,
     tips_untrusted,
 )
-from fs_market.core.money.channels import Terms
 from fs_market.core.money.prices import Price
+from fs_market.core.money.records import ClientRecord, ProviderRecord
 from fs_market.core.money.units import Token, parse_bytes, parse_seconds
-from fs_market.core.session.records import ClientRecord, ProviderRecord
+from fs_market.core.wire.channels import Terms
 from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address
 from fs_market.core.wire.framing import Unframer, frame
 from fs_market.core.wire.messages import parse_untrusted as parse_market_untrusted

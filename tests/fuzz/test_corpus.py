@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Every target on its corpus and on changes of it: a fuzzer's findings stay found."""
 
 import random

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Lists of denied names, and the configuration that denies them."""
 
 from pathlib import Path
@@ -68,7 +71,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         block_list.load(tmp_path / "none")
     path = tmp_path / "names"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="no name of DNS"):
+    with pytest.raises(ConfigError, match="not a DNS name"):
         block_list.load(path)
 
 

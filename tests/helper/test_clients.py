@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What an engine tells of its clients' endpoints."""
 
 from fs_tunnel.helper.clients import endpoints_told

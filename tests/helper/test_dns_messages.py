@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The forwarder's view of DNS, beside scapy's."""
 
 from typing import Any

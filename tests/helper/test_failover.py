@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """When a helper has a tunnel moved, again, or no more."""
 
 import asyncio
@@ -10,6 +13,7 @@ import pytest
 
 from fs_tunnel.helper import failover
 from fs_tunnel.helper.failover import Failover
+from tools.testing import patience
 
 LOST = {"lost": "the provider is silent"}
 WELL: dict[str, Any] = {"lost": None}
@@ -60,7 +64,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
         async def whole() -> None:
             played = Played(tmp_path)
             argv = (sys.executable, "-c", _PLAYED, str(played.file), *map(str, codes))
-            monkeypatch.setattr(failover, "_MOVING", argv)
+            monkeypatch.setattr(failover, "MOVER", argv)
             try:
                 await act(played)
             finally:
@@ -72,7 +76,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patience.seconds(20)):
         while not condition():  # noqa: ASYNC110 - of many objects, without events
             await asyncio.sleep(0.01)
 

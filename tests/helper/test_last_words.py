@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Why a process that was started ended: its last line, and what is made of it."""
 
 import asyncio

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What an agent without rights may have changed, and what not."""
 
 import os
@@ -126,8 +129,8 @@ def test_an_agent_may_not_configure(scene: Served) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (Link("eth0"), "a Link is not for others"),
-        (PermittedEndpoint("fs_other", "192.0.2.1", 1), "is not of"),
+        (Link("eth0"), "may not ask for a Link"),
+        (PermittedEndpoint("fs_other", "192.0.2.1", 1), "is not one of"),
     ],
 )
 def test_other_changes_are_refused(scene: Served, change: Change, why: str) -> None:
@@ -158,5 +161,5 @@ def test_there_is_an_end_to_it(scene: Served) -> None:
 def test_a_provider_has_no_such_changes(scene: Served) -> None:
     scene.serve("--wan", "wan")
     change = PermittedEndpoint(table_of(scene.name), *ELSEWHERE)
-    with within(scene), pytest.raises(FlowShieldError, match="is no client that is up"):
+    with within(scene), pytest.raises(FlowShieldError, match="is not the tunnel of a client"):
         HelperClient(scene.name).do(change)

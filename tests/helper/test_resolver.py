@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The resolver of a provider's clients, over a real tunnel, with a real one behind it."""
 
 import os
@@ -25,6 +28,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import REPOSITORY, Namespace
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -205,7 +209,7 @@ def test_a_list_that_is_none_is_refused_by_line(scene: Served) -> None:
     write_private(scene.folder / "blocked", "ads.example.test\n\nhttp://ads.example.test/\n")
     finished = serve(scene, "--dns-block", scene.folder / "blocked")
     assert finished.code == 2
-    assert f"{scene.folder}/blocked:3: no name of DNS" in finished.err
+    assert f"{scene.folder}/blocked:3: not a DNS name" in finished.err
     assert not scene.provider.has_link(scene.name)
 
 
@@ -225,6 +229,6 @@ def test_it_needs_no_more_of_root_than_the_unit_gives(scene: Served) -> None:
     scene.up()
     answered(scene)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="the resolver has ended")
     wait_until(lambda: not scene.provider.pids(), what="no process is left")

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider whose engine died and was started again finds its clients by itself.
 
 The deadline is a promise: two seconds after the provider is back.
@@ -16,6 +19,7 @@ from fs_tunnel import known_endpoints
 from tests.helper.asking import engine_pid, helper_pid
 from tests.netns.served import WEB_V4, Served, served
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -39,7 +43,7 @@ def scene(tmp_path: Path) -> Iterator[Served]:
 def connect(scene: Served, port: int = PORT) -> socket.socket:
     def open_one() -> socket.socket | None:
         sock = scene.client.namespace.open_socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.settimeout(20.0)
+        sock.settimeout(patience.seconds(20.0))
         try:
             sock.connect((WEB_V4, port))
         except OSError:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The helper of a tunnel, from its start to its end, in namespaces."""
 
 import os
@@ -19,6 +22,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import CommandFailed
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -161,14 +165,14 @@ def test_the_foreground_takes_over_and_is_not_taken_over(scene: Served) -> None:
     with within(scene), pytest.raises(ControlError, match="in the foreground"):
         HelperClient(name).leave()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0
     assert not scene.client.namespace.has_link(name)
 
 
 def test_two_commands_at_a_time_leave_one_helper(scene: Served) -> None:
     where = scene.client.namespace
     commands = [where.start(*scene.command("up", scene.client.conf), env=scene.env) for _ in "12"]
-    assert [each.wait(30) for each in commands] == [0, 0]
+    assert [each.wait(patience.seconds(30)) for each in commands] == [0, 0]
     arguments = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in where.pids()]
     assert len([each for each in arguments if b"fs_tunnel.helper.process" in each]) == 1
 
@@ -202,4 +206,4 @@ def test_down_says_that_it_disconnects(scene: Served) -> None:
 
     wait_until(lambda: said().startswith(f"{scene.client.name}  up  disconnecting"), what="it says")
     gate.write_text("go on")
-    assert process.wait(20) == 0
+    assert process.wait(patience.seconds(20)) == 0

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A process that fetches a page over wireguard-requests: BoringTun without root or TUN.
 
 Reads its task as JSON from stdin, so that no key is on the command line; writes a line of JSON for
@@ -10,6 +13,8 @@ import sys
 
 from wireguard_requests import Peer, WireGuardConfig, WireGuardSocket
 from wireguard_requests._native import WgTunnel
+
+from tools.testing import patience
 
 
 def main() -> None:
@@ -33,7 +38,7 @@ def main() -> None:
 def fetch(tunnel: WgTunnel, host: str, port: int) -> bytes:
     """The whole HTTP reply."""
     connection = WireGuardSocket(tunnel)
-    connection.settimeout(30)
+    connection.settimeout(patience.seconds(30))
     connection.connect((host, port))
     connection.sendall(b"GET /page HTTP/1.0\r\nHost: web\r\n\r\n")
     reply = b""

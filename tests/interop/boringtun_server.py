@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A process that serves WireGuard with mitmproxy_rs: BoringTun and a TCP stack, without a TUN.
 
 Reads its task as JSON from stdin, so that no key is on the command line; says ``ready``; echoes

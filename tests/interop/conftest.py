@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine under test, and what a test of it needs.
 
 Ours runs with each of its packet paths.  ``FS_TEST_ENGINE=wireguard-go`` puts the reference in its
@@ -23,7 +26,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def our_engine(engine: Engine) -> Engine:
-    """The engine under test where a test needs what only ours has."""
+    """The engine under test, for tests of features that only ours has."""
     if not engine.is_ours:
         pytest.skip(f"{engine.name} has no scaled clock, key log or drop counters")
     return engine

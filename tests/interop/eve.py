@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Eve: a WireGuard peer that says whatever a test wants, written against the paper alone.
 
 Her handshakes come from noiseprotocol, her MACs from hashlib, her cookies from libsodium: nothing
@@ -122,7 +125,7 @@ class Initiation:
         return data[:8] == head and len(data) == COOKIE_REPLY_BYTES
 
     def finish(self, response: bytes) -> "Session":
-        """The session that a response opens; InvalidTag where the response is not authentic."""
+        """The session that a response opens; InvalidTag if the response is not authentic."""
         assert not self.noise.read_message(response[12:60]), "a response has no payload"
         protocol = self.noise.noise_protocol
         (remote_index,) = struct.unpack_from("<I", response, 4)
@@ -158,7 +161,7 @@ class Session:
         return data[:8] == struct.pack("<II", TRANSPORT, self.local_index)
 
     def open(self, message: bytes) -> bytes:
-        """The padded packet in a message of the server; InvalidTag where it is not authentic."""
+        """The padded packet in a message of the server; InvalidTag if it is not authentic."""
         (counter,) = struct.unpack_from("<Q", message, 8)
         return self.opener.decrypt(None, counter, b"", message[16:])
 

@@ -1,9 +1,13 @@
-"""What alice and bob do to each other in most tests."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Exchanges of alice and bob that most tests need."""
 
 import socket
 import threading
 
 from tests.netns.peers import Peer
+from tools.testing import patience
 
 ALICE_INSIDE = ("10.66.0.1/24", "fd66::1/64")
 BOB_INSIDE = ("10.66.0.2/24", "fd66::2/64")
@@ -21,14 +25,14 @@ def transfer_tcp(client: Peer, server: Peer, address: str, data: bytes, *, port:
         client.namespace.open_socket(family, socket.SOCK_STREAM) as sender,
     ):
         for each in (listener, sender):
-            each.settimeout(30.0)
+            each.settimeout(patience.seconds(30.0))
         listener.bind((address, port))
         listener.listen()
 
         def read_all() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.settimeout(30.0)
+                connection.settimeout(patience.seconds(30.0))
                 while chunk := connection.recv(1 << 16):
                     received.extend(chunk)
 

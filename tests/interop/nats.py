@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client and a provider, each behind a NAT of its own, and servers of STUN in between.
 
 Linux translates a source and keeps its port where that is free, so that a socket is seen at one

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The stage of the wire tests: a server with the engine under test, and eve with sockets."""
 
 import base64
@@ -16,12 +19,13 @@ from tests.interop.eve import Identity, Session
 from tests.netns.capture import Capture
 from tests.netns.peers import Engine, Peer, running, show_endpoint
 from tests.netns.topology import Namespace, pair
+from tools.testing import patience
 
 SERVER_PORT = 51820
 SERVER_INSIDE = ("10.66.0.1/16", "fd66::1/64")
 # Deadline for an answer that must come, and what is granted to one that must not, after a later
 # message was answered already.
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = patience.seconds(10.0)
 STRAGGLER_SECONDS = 0.05
 
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two peers that are BoringTun underneath: a rootless client, and a server without a TUN.
 
 Both are Python packages with a TCP stack of their own; they run as processes in a namespace.
@@ -28,6 +31,7 @@ from tests.netns.peers import (
 )
 from tests.netns.topology import Namespace, pair, python_module
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -82,7 +86,7 @@ def echo_of(client: Peer, server: tuple[str, int], data: bytes) -> bytes:
     """Send ``data`` over TCP and read as much back."""
     received = bytearray()
     with client.namespace.open_socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
-        connection.settimeout(30.0)
+        connection.settimeout(patience.seconds(30.0))
         connection.connect(server)
         sender = threading.Thread(target=connection.sendall, args=(data,))
         sender.start()

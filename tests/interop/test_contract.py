@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The command line and life of the engine, as scripts that drive wireguard-go rely on them."""
 
 import contextlib
@@ -26,6 +29,7 @@ from tests.netns.peers import (
 )
 from tests.netns.topology import CommandFailed, Namespace, Topology, pair, run, unique_name
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -61,7 +65,7 @@ def test_the_daemon_lets_go_of_its_caller(engine: Engine, home: Namespace, ifnam
     starter = home.start(
         *engine.argv, ifname, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/tmp"
     )
-    starter.communicate(timeout=20)
+    starter.communicate(timeout=patience.seconds(20))
     assert starter.returncode == 0
     (daemon,) = home.pids()
     if engine.is_ours:
@@ -83,7 +87,7 @@ def test_a_signal_removes_link_and_socket(
     process = home.start(*engine.argv, "-f", ifname)
     wait_for_start(home, ifname)
     process.send_signal(number)
-    process.wait(20)
+    process.wait(patience.seconds(20))
     assert not home.has_link(ifname)
     assert not socket_of(ifname).exists()
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Wireshark reads our traffic with our key log, and agrees with us about every message."""
 
 import json

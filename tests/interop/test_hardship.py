@@ -1,4 +1,7 @@
-"""What the kernel refuses, and what goes away under an engine: it recovers, and never spins."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The kernel refuses a call, or a device goes away: the engine recovers, and never spins."""
 
 import contextlib
 import os
@@ -21,6 +24,7 @@ from tests.netns.peers import (
 )
 from tests.netns.topology import CommandFailed, Pair, add_addresses, pair
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -82,7 +86,7 @@ def test_a_path_with_a_smaller_mtu_takes_fragments(our_engine: Engine) -> None:
 
 
 def test_a_full_socket_buffer_holds_the_tunnel_back(our_engine: Engine) -> None:
-    """What a slow device has not sent is not lost, and the other direction goes on."""
+    """Packets wait for a slow device without loss, and the other direction goes on."""
     with tunnel(our_engine) as (net, alice, bob):
         slow = ("root", "tbf", "rate", "20mbit", "burst", "10k", "limit", "100mb")
         net.alice.run("tc", "qdisc", "add", "dev", "wire", *slow)
@@ -152,7 +156,7 @@ def test_a_tun_that_is_deleted_while_it_is_busy(our_engine: Engine) -> None:
                 blaster.sendto(bytes(1000), (bob.v4, 9))
                 if number == 1000:
                     alice.namespace.ip("link", "del", alice.ifname)
-        assert alice.process.wait(10.0) == 0
+        assert alice.process.wait(patience.seconds(10.0)) == 0
         assert_rests(bob)
 
 
@@ -160,7 +164,7 @@ def test_a_killed_engine_leaves_nothing_that_hinders_the_next(our_engine: Engine
     with tunnel(our_engine) as (net, alice, bob):
         assert alice.process is not None
         alice.process.kill()
-        alice.process.wait(10.0)
+        alice.process.wait(patience.seconds(10.0))
         with running(our_engine, net.alice, ALICE_INSIDE, keys=alice.keys) as again:
             again.add_peer(
                 bob.keys.public, allowed_ips=["10.66.0.2/32"], endpoint=(net.bob_v4, PORT)

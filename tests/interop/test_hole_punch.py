@@ -1,4 +1,7 @@
-"""Both sides' engines call each other through their NATs, or it is said plainly why not."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Both engines call each other through their NATs, or the error says why that fails."""
 
 import asyncio
 from dataclasses import dataclass
@@ -69,9 +72,9 @@ def test_a_ping_through_both_nats(our_engine: Engine, client_nat: str, provider_
 @pytest.mark.parametrize(
     ("client_nat", "provider_nat", "verdict"),
     [
-        ("symmetric", "symmetric", "both sides' NATs are symmetric; choose another provider"),
-        ("symmetric", "steady", "our NAT is symmetric, and the provider's lets in only whom"),
-        ("steady", "symmetric", "the provider's NAT is symmetric, and ours lets in only whom"),
+        ("symmetric", "symmetric", "both NATs are symmetric; choose another provider"),
+        ("symmetric", "steady", "your NAT is symmetric, and the provider's NAT lets in only"),
+        ("steady", "symmetric", "the provider's NAT is symmetric, and your NAT lets in only"),
     ],
 )
 def test_it_says_plainly_when_it_cannot(

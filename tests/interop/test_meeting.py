@@ -1,4 +1,7 @@
-"""Bought through a relay, met through both NATs: libp2p, market and engines together."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client buys through a relay, and meets its provider through both NATs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,6 +36,7 @@ from tests.net.test_sessions import Serve
 from tests.net.world import NETWORK
 from tests.netns.peers import FS
 from tests.netns.topology import Namespace
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -90,5 +94,7 @@ def test_a_tunnel_is_bought_and_reached_through_two_nats(tmp_path: Path) -> None
             return reached
 
     with behind_nats(FS, "steady", "steady") as scene:
-        assert uvloop.run(asyncio.wait_for(play(scene), 90)) == Endpoint(PROVIDER_OUTSIDE, PORT)
+        assert uvloop.run(asyncio.wait_for(play(scene), patience.seconds(90))) == Endpoint(
+            PROVIDER_OUTSIDE, PORT
+        )
         scene.client.ping(scene.provider.v4)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sessions end and are replaced, for hours, on a clock that runs fast."""
 
 import itertools
@@ -67,8 +70,9 @@ def test_an_idle_tunnel_falls_silent_and_wakes(our_engine: Engine) -> None:
         before = len(wire.udp())
         alice.namespace.run("sleep", "1")  # over six minutes of theirs
         assert len(wire.udp()) == before
+        handshakes = len(responses(wire))
         bob.ping(alice.v4)
-        assert len(responses(wire)) == 2
+        assert len(responses(wire)) > handshakes
 
 
 def test_a_persistent_keepalive_holds_the_path_open(our_engine: Engine) -> None:

@@ -1,4 +1,7 @@
-"""Peers move: their address, their port, their family, the NAT before them, the network's mood."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Peers move: the address, port, family, NAT or quality of their network changes."""
 
 import hashlib
 import secrets

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Our engine and Debian's wireguard-go carry each other's traffic."""
 
 import hashlib

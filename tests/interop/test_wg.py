@@ -1,4 +1,7 @@
-"""Debian's ``wg`` drives the engine: each verb, each setting, and what it refuses."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Debian's ``wg`` drives the engine: each verb, each setting and each refusal."""
 
 import time
 from collections.abc import Iterator
@@ -126,7 +129,7 @@ def test_syncconf_leaves_sessions_alone(engine: Engine, tmp_path: Path) -> None:
         alice.wg("syncconf", secret_file(tmp_path / "sync.conf", wanted))
         assert alice.peers() == {bob.keys.public, dave}
         assert alice.transfer(bob.keys.public) == before
-        bob.ping(alice.v4)  # who does not know where alice is, but for the session
+        bob.ping(alice.v4)  # bob knows where alice is only from the session
 
 
 def test_large_configurations_arrive_whole(peer: Peer, tmp_path: Path) -> None:

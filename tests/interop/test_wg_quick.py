@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Debian's ``wg-quick``, told to use our engine, brings tunnels up and down."""
 
 from collections.abc import Iterator

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Attacks on the wire, and mistakes that other implementations have made."""
 
 import secrets
@@ -56,7 +59,7 @@ def test_an_authentic_packet_of_the_largest_size_hurts_nobody(scene: Scene) -> N
     assert scene.server.alive()
 
 
-# Whose address is it.
+# The owner of an address.
 
 
 def test_a_more_specific_prefix_of_another_peer_wins(scene: Scene) -> None:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Floods of handshakes: the server asks for cookies, limits each source, and goes on serving."""
 
 import contextlib
@@ -30,7 +33,7 @@ def scene(engine: Engine) -> Iterator[Scene]:
 
 
 def test_20000_copies_of_one_initiation_get_one_response(scene: Scene) -> None:
-    """... and cookie replies; who has a session is served meanwhile, and anyone afterwards."""
+    """... and cookie replies; a peer with a session is served meanwhile, and anyone afterwards."""
     alice = scene.eve()
     session = alice.shake_hands()
     eve = scene.eve()

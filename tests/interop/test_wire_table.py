@@ -1,4 +1,7 @@
-"""What an engine answers on the wire, row by row, asked by a peer that shares no code with it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The answers of an engine on the wire, row by row, to a peer that shares no code with it."""
 
 import itertools
 import secrets

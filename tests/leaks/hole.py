@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``python -m tests.leaks.hole NAME ADDRESS PORT SECONDS``: permits it until its input ends."""
 
 import sys

@@ -1,4 +1,7 @@
-"""What an application, or an attacker, may try so as to get around the tunnel."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Probes: the ways in which an application, or an attacker, may try to bypass the tunnel."""
 
 import contextlib
 import socket
@@ -13,7 +16,7 @@ from tests.netns.topology import Namespace
 
 UPLINK = "wire"
 SAID = b"may nobody outside read this"
-# Nobody has these addresses; the way there leads out of the client all the same.
+# Nobody has these addresses; packets to them leave the client all the same.
 FAR_V4, FAR_V6 = "203.0.113.77", "2001:db8:77::77"
 _OTHER_V4 = "203.0.113.78"
 _ICMP_ECHO = b"\x08\x00" + bytes(6)
@@ -24,7 +27,7 @@ Send = Callable[[Namespace], None]
 
 @dataclass(frozen=True)
 class Probe:
-    """One way out: ``port`` is 0 where the protocol has none."""
+    """One way out: ``port`` is 0 if the protocol has none."""
 
     name: str
     send: Send

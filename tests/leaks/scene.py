@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A client on its uplink, watched; behind it a box that it routes for.
 
 box  172.30.0.2 --- 172.30.0.1  client  198.51.100.2 (wire) --- 198.51.100.1  provider --- web
@@ -29,12 +32,12 @@ OTHER = "anything else"
 # RFC 4861 and DHCP: what a host needs to be on its link at all.
 _NEIGHBOUR_DISCOVERY = range(133, 138)
 _DHCP_PORTS = {67, 547}
-_SETTLING = 0.3  # seconds in which what was held back for a moment would leave
+_SETTLING = 0.3  # seconds in which a delayed packet would leave
 
 
 @dataclass
 class Watched:
-    """The scene, and all that has left the client."""
+    """The scene, and all packets that have left the client."""
 
     served: Served
     box: Namespace
@@ -95,7 +98,7 @@ class Watched:
                 probe.send(self.box if probe.from_box else self.home)
 
     def send_by(self, *place: str) -> None:
-        """Have all but the box's probes sent by a program that ``run`` starts."""
+        """Let a program that ``run`` starts send all probes but the box's."""
         own = NETWORK_V4 + self.host
         sender = python_module("tests.leaks.send")
         # Not by ip netns exec, which hides cgroups.
@@ -122,7 +125,7 @@ class Watched:
 
 @contextlib.contextmanager
 def watched(folder: Path) -> Iterator[Watched]:
-    """Build it; nothing is up yet."""
+    """Build the scene; no tunnel is up yet."""
     with served(folder) as scene:
         client, topology = scene.client.namespace, scene.topology
         add_addresses(client, UPLINK, [f"{NETWORK_V6}2/64"])
@@ -148,7 +151,7 @@ def _parse(frame: bytes) -> Packet | None:
 
 
 def _belongs_outside(packet: Packet) -> bool:
-    """The tunnel's own datagrams, and what keeps the link alive."""
+    """Whether a packet is the tunnel's own datagram, or keeps the link alive."""
     if UDP in packet:
         datagram = packet[UDP]
         is_wireguard = (packet.dst, datagram.dport) in ENDPOINTS

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Send every probe from the namespace and the cgroup that this process is in.
 
 python -m tests.leaks.send GATEWAY OWN_ADDRESS

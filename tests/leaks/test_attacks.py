@@ -1,4 +1,7 @@
-"""What an attacker on the uplink, or a user without powers, may try against a full tunnel.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Attacks on a full tunnel, by an attacker on the uplink or a user without rights.
 
 Each has its control, in which it succeeds.
 """
@@ -39,7 +42,7 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
 
 
 def test_a_socket_without_powers_does_not_reach_the_endpoint(scene: Watched) -> None:
-    """TunnelCrack, CVE-2023-36673: what goes to the server's address is not free to leave."""
+    """TunnelCrack, CVE-2023-36673: packets to the server's address may not leave in the clear."""
 
     def leaves() -> set[int]:
         with Capture(scene.home, UPLINK) as uplink:

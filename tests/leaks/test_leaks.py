@@ -1,4 +1,7 @@
-"""Between ``up`` and ``down`` nothing leaves a client in the clear, whatever happens to it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Between ``up`` and ``down``, nothing leaves a client in the clear, even if a part fails.
 
 Each column of the table that these tests print is a state, each row a way out, each cell how many
 packets were seen on the uplink.  The columns without a tunnel are the control: there every probe

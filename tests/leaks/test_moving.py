@@ -1,4 +1,7 @@
-"""A tunnel moves to another provider: whoever is killed at whatever step, nothing leaves."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A tunnel moves to another provider: if any process dies at any step, nothing leaves."""
 
 import itertools
 import json
@@ -12,6 +15,7 @@ import pytest
 from tests.leaks.scene import GATEWAY_V4, GATEWAY_V6, Watched, watched
 from tests.netns.peers import KeyPair
 from tests.netns.served import host_state
+from tests.walks import strides
 
 pytestmark = pytest.mark.netns
 
@@ -23,7 +27,7 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
 
 
 def places(scene: Watched) -> list[str]:
-    """The client's file, of the provider that there is, and of another with all else changed."""
+    """The client's file for its provider, and a file for another in which all values differ."""
     client = scene.served.client
     here = client.conf.read_text()
     there = re.sub(r"(?m)^PublicKey = .*", f"PublicKey = {KeyPair.generate().public}", here)
@@ -49,13 +53,14 @@ def engine_of(scene: Watched) -> tuple[int, str]:
     return tunnel["pid"], peer["endpoint"]
 
 
-def test_nothing_leaves_at_any_step_of_a_move(scene: Watched) -> None:
+@strides
+def test_nothing_leaves_at_any_step_of_a_move(scene: Watched, stride: int) -> None:
     before = host_state(scene.home)
     here, there = places(scene)
     scene.up()
     engine, endpoint = engine_of(scene)
     assert endpoint == f"{GATEWAY_V4}:51820"
-    for step in itertools.count(1):
+    for step in itertools.count(1, stride):
         code = move(scene, there, step)
         assert code in (0, -signal.SIGKILL)
         assert not scene.seen(), f"killed at step {step}"

@@ -1,4 +1,7 @@
-"""While a dead tunnel looks for another provider, who negotiates reaches that one, and nobody else.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A dead tunnel looks for another provider: its agent reaches that provider, and nobody else.
 
 What passes needs the tunnel's mark, which takes CAP_NET_ADMIN, and goes to one TCP endpoint; the
 probes are sent by root, so that no other user can get further.
@@ -29,7 +32,7 @@ _TRY_TO_MARK = "import socket; socket.socket().setsockopt(socket.SOL_SOCKET, soc
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Watched]:
-    """A tunnel whose provider never was there, and somebody who listens."""
+    """A tunnel whose provider never existed, and a listener for the negotiation."""
     with watched(tmp_path) as made:
         for port in (PORT, OTHER_PORT):
             made.served.provider.start("ncat", "--listen", "--keep-open", str(port))
@@ -46,7 +49,7 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
 def negotiating(
     scene: Watched, address: str, seconds: int = 20
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """The hole is there, as the process that moves a tunnel makes it; it yields this process."""
+    """Make the hole in a process, as the mover does, and yield that process."""
     arguments = (scene.served.client.name, address, str(PORT), str(seconds))
     process = scene.home.start(
         *python_module("tests.leaks.hole"),

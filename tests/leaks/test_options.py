@@ -1,4 +1,7 @@
-"""What may be left open around a tunnel, each beside what must stay closed all the same."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Options that open a part of a tunnel, each with the part that must stay closed."""
 
 import os
 import secrets
@@ -44,7 +47,7 @@ def names(seen: dict[str, int]) -> set[str]:
 
 
 def probes(seen: dict[str, int]) -> set[str]:
-    """Where all else is free to leave, too."""
+    """A scene in which all other traffic may leave, too."""
     return set(seen) - {OTHER}
 
 
@@ -121,7 +124,8 @@ def test_who_came_by_ssh_is_not_cut_off(scene: Watched) -> None:
     ssh = {"SSH_CONNECTION": f"198.51.100.1 40000 198.51.100.2 {SSH_PORT}"}
 
     def up(*options: str) -> tuple[int, str]:
-        done = scene.served.fs_tunnel(scene.home, "up", *options, client.conf, env=ssh)
+        words: tuple[str | Path, ...] = ("up", *options, client.conf)
+        done = scene.served.fs_tunnel(scene.home, *words, env=ssh, is_forked=False)
         return done.code, done.err
 
     code, said = up()

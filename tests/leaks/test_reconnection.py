@@ -1,6 +1,9 @@
-"""A tunnel that was cut off carries traffic again by itself, and TCP does not notice.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The deadline is a promise: two seconds after the way is back.
+"""A tunnel that was cut off carries traffic again by itself, and TCP connections survive.
+
+The program promises the deadline: two seconds after the link is back.
 """
 
 import os
@@ -17,6 +20,7 @@ from tests.leaks.probes import UPLINK
 from tests.leaks.scene import Watched, watched
 from tests.netns.served import WEB_V4
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -39,7 +43,7 @@ def conversation(scene: Watched) -> Iterator[Callable[[], None]]:
 
     def open_one() -> socket.socket | None:
         sock = scene.home.open_socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.settimeout(20.0)
+        sock.settimeout(patience.seconds(20.0))
         try:
             sock.connect((WEB_V4, PORT))
         except OSError:

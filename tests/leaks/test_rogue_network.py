@@ -1,6 +1,9 @@
-"""A network that lies about the way: DHCP and router advertisements of real daemons.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each lie is believed, as the control shows, and what belongs into the tunnel stays there.
+"""A network that lies about routes: DHCP and router advertisements of real daemons.
+
+The client believes each lie, as the control shows.  Traffic of the tunnel stays in it.
 """
 
 import subprocess

@@ -1,4 +1,7 @@
-"""What a service manager is told, and the units that are for it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The messages to a service manager, and our units for it."""
 
 import signal
 import socket
@@ -12,6 +15,7 @@ import pytest
 from fs_tunnel.linux.systemd import notify
 from tests.netns.served import served
 from tests.netns.topology import REPOSITORY
+from tools.testing import patience
 
 UNITS = REPOSITORY / "packaging" / "systemd"
 # Tenths of what systemd-analyze calls exposure: below 2.0, and below 3.0.
@@ -26,7 +30,7 @@ MOST_EXPOSED = {
 @contextmanager
 def manager(address: str) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(20)
+        sock.settimeout(patience.seconds(20))
         sock.bind(address)
         yield sock
 
@@ -60,7 +64,7 @@ def test_a_tunnel_in_the_foreground_tells_its_manager(tmp_path: Path) -> None:
         assert client.namespace.has_link(client.name)
         process.send_signal(signal.SIGTERM)
         assert listener.recv(100) == b"STOPPING=1"
-        assert process.wait(20) == 0
+        assert process.wait(patience.seconds(20)) == 0
 
 
 @pytest.mark.parametrize("unit", MOST_EXPOSED)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Chains that the tests of a module share, with the contracts on them."""
 
 import asyncio
@@ -41,7 +44,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 @pytest.fixture
 def node() -> Iterator[Anvil]:
-    """A fresh one each time: taking blocks back does not take back what anvil asks for gas."""
+    """Run a fresh chain node for each test, because anvil keeps its gas price over reverts."""
     with anvil() as started:
         yield started
 

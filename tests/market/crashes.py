@@ -1,6 +1,10 @@
-"""The programs of test_crashes: run as a process without threads, from which others are forked.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-python -m tests.market.crashes SCENARIO URL CHAIN_ID TOKEN CHANNELS STAKES REGISTRY DIRECTORY < KEYS
+"""The programs of test_crashes: a process without threads, from which others are forked.
+
+python -m tests.market.crashes \
+    SCENARIO STRIDE URL CHAIN_ID TOKEN CHANNELS STAKES REGISTRY DIRECTORY < KEYS
 """
 
 import os
@@ -14,9 +18,9 @@ from pathlib import Path
 from fs_market.chain.contracts import Channels, Erc20, Offer, Registry, StakeBook
 from fs_market.chain.deploy import TOKEN, Deployed
 from fs_market.chain.transactions import Call
-from fs_market.core.money.channels import channel_id, channels_domain
-from fs_market.core.money.stakes import bind_digest, stakes_domain
+from fs_market.core.wire.channels import channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.stakes import bind_digest, stakes_domain
 from fs_market.money import voucher_book
 from fs_market.money.settle import SettlementPolicy, Settler
 from fs_market.money.staking import Staking
@@ -46,7 +50,7 @@ class Scene:
 
 
 def settlement(scene: Scene, name: str, step: int) -> int:
-    """A payee closes a channel with its voucher; returns how the killed process ended."""
+    """A payee closes a channel with its voucher; return how the killed process ended."""
     payee = Wallet(os.urandom(32))
     domain = channels_domain(scene.chain_id, scene.contracts.channels)
 
@@ -65,7 +69,7 @@ def settlement(scene: Scene, name: str, step: int) -> int:
             settler = Settler(us.journal, scene.channels(us), us.sender, SettlementPolicy(1))
             await settler.resume()
             await settler.settle_due(0, lambda _channel: True)
-            # Once more, as after a restart: it changes nothing.
+            # A repetition, as after a restart, changes nothing.
             await settler.settle_due(0, lambda _channel: True)
 
     async def agree() -> None:
@@ -86,7 +90,7 @@ def settlement(scene: Scene, name: str, step: int) -> int:
 
 
 def transfer(scene: Scene, name: str, step: int) -> int:
-    """Somebody deposits, and withdraws a part; each command is repeated after the crash."""
+    """A user deposits and withdraws a part; each command is repeated after the crash."""
     wallet = Wallet(os.urandom(32))
 
     async def prepare() -> None:
@@ -101,7 +105,7 @@ def transfer(scene: Scene, name: str, step: int) -> int:
             us = await scene.party(stack, wallet, name)
             token = Erc20(us.chain, scene.contracts.token)
             treasury = Treasury(us.journal, token, scene.channels(us), us.sender)
-            # What the user types once more after a crash; what was done is not asked for again.
+            # The user types this again after a crash; finished steps are not repeated.
             if await scene.channels(us).balance_of(wallet.address) == 0:
                 await treasury.deposit(PROMISED, os.urandom(8))
             await treasury.resume()
@@ -146,7 +150,7 @@ def staking(scene: Scene, name: str, step: int) -> int:
             registry = Registry(us.chain, scene.contracts.registry)
             errands = Staking(us.journal, token, stakes, registry, us.sender, key.address)
             binding = key.sign_digest(digest)
-            # What the user types once more after a crash; what was done is not asked for again.
+            # The user types this again after a crash; finished steps are not repeated.
             if (await stakes.stake_of(key.address)).amount == 0:
                 await errands.stake(STAKE, binding, os.urandom(8))
             await errands.resume()
@@ -194,14 +198,14 @@ def succeeded(db: sqlite3.Connection) -> int:
 
 
 def main() -> None:
-    name, url, chain_id, *addresses, directory = sys.argv[1:]
+    name, stride, url, chain_id, *addresses, directory = sys.argv[1:]
     contracts = Deployed(*map(Address.parse, addresses))
     rich = Wallet(bytes.fromhex(sys.stdin.readline().strip()))
     scene = Scene(url, int(chain_id), contracts, Path(directory), rich)
     scenario = {"settlement": settlement, "transfer": transfer, "staking": staking}[name]
-    for step in range(1, 1000):
+    for step in range(1, 1000, int(stride)):
         if scenario(scene, f"{name}-{step}", step) == 0:
-            print(step - 1)
+            print(step)
             return
 
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider's agent that serves on loopback, and clients that have bought from it."""
 
 import asyncio
@@ -12,15 +15,15 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from fs_market.core.money.accounting import Increment
-from fs_market.core.money.channels import ChannelStatus, channel_id, channels_domain
 from fs_market.core.money.prices import Price
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
+from fs_market.core.session.events import Ended, OpenChannel
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
 from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import Ended, OpenChannel
+from fs_market.core.wire.channels import ChannelStatus, channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted
@@ -35,6 +38,7 @@ from fs_market.session.provider_sessions import Lodging
 from fs_market.session.stream import TcpRoute
 from fs_wire.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
+from tools.testing import patience
 
 MIB = 1 << 20
 GENESIS = keccak(b"genesis")
@@ -42,7 +46,7 @@ DOMAIN = channels_domain(31337, Address(keccak(b"channels")[12:]))
 TOKEN, PAYEE, PAYER = (Address(keccak(each)[12:]) for each in (b"token", b"payee", b"payer"))
 GATEWAY = ip_address("127.0.0.1")
 PROVIDER_KEY, CLIENT_KEY = PublicKey(keccak(b"provider")), PublicKey(keccak(b"client"))
-PRICE = Price(1 << 30, 0)  # a unit a byte
+PRICE = Price(1 << 30, 0)  # one base unit for a byte
 DEPOSIT = 100 * MIB
 NODE = SigningKey(PrivateKey().secret)
 
@@ -114,7 +118,7 @@ async def provider(
         try:
             yield Provider(agent, engine, chain, books, port, ended, running)
             if running.done():
-                running.result()  # what has ended it
+                running.result()  # raises the error that ended it
         finally:
             running.cancel()
             server.close()
@@ -153,13 +157,13 @@ async def bought(
             assert channel_id(DOMAIN, wanted.terms) == wanted.channel
             seller.chain.known[wanted.channel] = ChannelStatus(wanted.deposit, is_final=True)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             place = await agent.negotiate(route or seller.route, Buyer(consider, have_opened))
         yield Client(agent, books, place)
 
 
 async def paying_agent(books: Journal, session_key: SigningKey) -> ClientAgent:
-    """An agent that goes on where the journal ends, as after ``up``, or a crash."""
+    """Make an agent that continues where the journal ends, as after ``up`` or a crash."""
     entry, *_ = await books.do(session_book.latest_first)
     record = from_bytes_untrusted(ClientRecord, entry.record)
     return ClientAgent(ClientSession(client_config(session_key), record), books)
@@ -167,7 +171,7 @@ async def paying_agent(books: Journal, session_key: SigningKey) -> ClientAgent:
 
 @dataclass
 class Served:
-    """A client that pays for what passes both engines."""
+    """A client that pays for the traffic of both engines."""
 
     seller: Provider
     agent: ClientAgent
@@ -177,8 +181,8 @@ class Served:
     paying: "asyncio.Task[Ended]"
 
     async def download(self, total: int) -> None:
-        """So many bytes, as credit permits them."""
-        async with asyncio.timeout(20):
+        """Download so many bytes, as fast as the credit permits."""
+        async with asyncio.timeout(patience.seconds(20)):
             while total:
                 passed = self.seller.engine.pass_bytes(self.key, total)
                 rx, tx = self.engine.counters.get(PROVIDER_KEY, (0, 0))
@@ -188,9 +192,9 @@ class Served:
                 await asyncio.sleep(0.01)
 
     async def end(self) -> Ended:
-        """Close, and hear how it ended."""
+        """Close, and return how the session ended."""
         self.agent.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             return await self.paying
 
 
@@ -215,6 +219,6 @@ async def served_client(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - of many objects, without events
+    async with asyncio.timeout(patience.seconds(20)):
+        while not condition():  # noqa: ASYNC110 - many objects, which give no event
             await asyncio.sleep(0.01)

@@ -1,8 +1,11 @@
-"""Kill a process at every step of what it does with money, and let another finish it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A step is a commit of the journal, a transaction that goes to the node or a message that goes to
-the other side, each with a before and an after, or a message that came. Processes are forked off
-this one, which has imported all and runs no thread.
+"""Kill a process at every step of its work with money, and let another process finish it.
+
+A step is before or after one of these: a commit of the journal, a transaction to the chain node, or
+a message to the other side. A message that arrives is a step too. Processes are forked from this
+one, which has imported everything and runs no thread.
 """
 
 import asyncio
@@ -13,21 +16,22 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-# What the market imports only where it is used would else be read by every process anew.
+# The market imports these only on use. Importing them here saves every process from doing so.
 import eth_account  # noqa: F401
 
 import fs_market.chain.abi
 import fs_market.chain.rpc  # noqa: F401
 from fs_market.chain.chain import Chain
-from fs_market.journal import Journal
+from fs_market.database import Database
 from fs_market.session.stream import Stream
+from tools.testing import patience
 
 DIED = -signal.SIGKILL
-_DEADLINE = 60  # seconds
+_DEADLINE = round(patience.seconds(60))
 
 
 def arm(step: int) -> None:
-    """Die by SIGKILL at a step, counted from 1, in this process."""
+    """Let this process die by SIGKILL at a step, counted from 1."""
     left = step
 
     def count() -> None:
@@ -36,9 +40,9 @@ def arm(step: int) -> None:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    commit, send, say, hear = Journal._commit, Chain.send, Stream.send, Stream.receive
+    commit, send, say, hear = Database._commit, Chain.send, Stream.send, Stream.receive
 
-    def counted_commit(self: Journal, batch: Any) -> None:
+    def counted_commit(self: Database, batch: Any) -> None:
         count()
         commit(self, batch)
         count()
@@ -62,17 +66,17 @@ def arm(step: int) -> None:
 
     Stream.send = counted_say  # type: ignore[method-assign]
     Stream.receive = counted_hear  # type: ignore[method-assign]
-    Journal._commit = counted_commit  # type: ignore[method-assign]
+    Database._commit = counted_commit  # type: ignore[method-assign]
     Chain.send = counted_send  # type: ignore[method-assign]
 
 
 def in_process(work: Callable[[], Awaitable[None]], step: int | None = None) -> int:
-    """Have ``work`` done by a process that dies at a step; 0, or how it ended."""
+    """Let a process do ``work`` that dies at a step; return 0, or how it ended."""
     return os.waitstatus_to_exitcode(os.waitpid(start(work, step), 0)[1])
 
 
 def start(work: Callable[[], Awaitable[None]], step: int | None = None) -> int:
-    """Begin ``work`` in a process that dies at a step; its id."""
+    """Begin ``work`` in a process that dies at a step; return its id."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -82,7 +86,7 @@ def start(work: Callable[[], Awaitable[None]], step: int | None = None) -> int:
                 arm(step)
             asyncio.run(_awaited(work))
             status = 0
-        except BaseException:  # noqa: BLE001 - it is told, and the process ends
+        except BaseException:  # noqa: BLE001 - it is printed, and the process ends
             traceback.print_exc()
         finally:
             sys.stderr.flush()

@@ -1,4 +1,7 @@
-"""Chains for tests: anvil, which takes blocks back, and a node between that fails on demand."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Chains for tests: anvil, which can revert blocks, and a proxy that fails on demand."""
 
 import json
 import os
@@ -18,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fs_market.core.wire.ethereum import Address
+from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ANVIL_CHAIN_ID = 31337
@@ -25,7 +29,7 @@ ETHER = 10**18
 
 
 class Anvil:
-    """A node whose chain obeys: it mines when told, and takes blocks back."""
+    """A chain node that mines when told to, and reverts blocks."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -46,7 +50,7 @@ class Anvil:
         return str(self.rpc("evm_snapshot"))
 
     def take_back_to(self, snapshot: str) -> None:
-        """What came after a snapshot never happened; nor are its transactions known any more."""
+        """Revert everything after a snapshot, and forget its transactions."""
         assert self.rpc("evm_revert", snapshot)
 
     def drop(self, transaction: bytes) -> None:
@@ -57,7 +61,7 @@ class Anvil:
 
 
 def rpc(url: str, method: str, *params: Any) -> Any:
-    """Ask a node without the code under test."""
+    """Ask a chain node without the code under test."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
     parsed = json.loads(post(url, body.encode()))
     assert "error" not in parsed, parsed
@@ -65,7 +69,7 @@ def rpc(url: str, method: str, *params: Any) -> Any:
 
 
 def post(url: str, body: bytes) -> bytes:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=patience.seconds(30))
     try:
         connection.request("POST", "/", body, {"Content-Type": "application/json"})
         return connection.getresponse().read()
@@ -85,7 +89,7 @@ def anvil(*options: str) -> Iterator[Anvil]:
                     break
             else:
                 pytest.fail("anvil ended before it listened")
-            # It tells of each request, and would stop where nobody reads.
+            # Anvil prints each request, and would block if nobody read its output.
             Thread(target=process.stdout.read, daemon=True).start()
             yield Anvil("http://" + line.split()[-1])
         finally:
@@ -93,7 +97,7 @@ def anvil(*options: str) -> Iterator[Anvil]:
 
 
 def _program() -> Path:
-    """Npm's wrapper would need a newer Node than Debian has: the program itself is run."""
+    """Return the program itself, because npm's wrapper needs a newer Node than Debian's."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     program = REPOSITORY / f"contracts/node_modules/@foundry-rs/anvil-linux-{machine}/bin/anvil"
     if not program.exists():
@@ -103,7 +107,9 @@ def _program() -> Path:
                 pytest.fail(message, pytrace=False)
             pytest.skip(message)
         subprocess.run(
-            [REPOSITORY / "tools" / "contracts", "forge", "--version"], check=True, timeout=300
+            [REPOSITORY / "tools" / "contracts", "forge", "--version"],
+            check=True,
+            timeout=patience.seconds(300),
         )
     return program
 
@@ -112,10 +118,11 @@ Fault = Callable[[str, int], str | None]
 
 
 class Between:
-    """Passes requests on to a node, unless ``fault`` has another idea.
+    """Passes requests on to a chain node, unless ``fault`` decides otherwise.
 
-    ``fault`` gets the method and how often it was asked, and says ``before`` to cut the connection
-    without the node having heard, ``after`` to cut it once the node has, or a whole answer.
+    ``fault`` gets the method, and how often it was asked. ``before`` cuts the connection before the
+    chain node hears the request, and ``after`` cuts it afterwards. A whole answer replaces the
+    chain node's.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -168,7 +175,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def between(upstream: str) -> Iterator[Between]:
-    """A node of loopback in front of ``upstream``."""
+    """Run the proxy on loopback in front of ``upstream``."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.between = Between(upstream)
     server.between.url = f"http://127.0.0.1:{server.server_port}"

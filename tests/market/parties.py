@@ -1,4 +1,7 @@
-"""Accounts on a chain, each with what it needs to act, for tests in the words of the market."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Accounts on a chain with all that they need to act, for tests in the words of the market."""
 
 import asyncio
 import os
@@ -12,23 +15,24 @@ from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.deploy import DEFAULT_RULES, TOKEN, Deployed, deploy
 from fs_market.chain.fees import FeePolicy
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import Terms, channel_id, channels_domain
-from fs_market.core.money.vouchers import Voucher, sign_voucher
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import Terms, Voucher, channel_id, channels_domain
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
 from fs_market.money import voucher_book
 from fs_market.money.voucher_book import Side
 from fs_market.money.wallet import Wallet
+from tools.testing import patience
 
 QUICK = Patience(poll=0.01, replace_after=1000.0, give_up_after=30.0)
-DEADLINE = 30.0  # seconds
+DEADLINE = patience.seconds(30.0)  # seconds
 FAR = 2**40  # seconds since the epoch
 WINDOW = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """An account that is connected."""
+    """An account that is connected to the chain."""
 
     chain: Chain
     journal: Journal
@@ -72,7 +76,7 @@ async def open_channel(
     *,
     expires_at: int = FAR,
 ) -> tuple[Terms, SigningKey]:
-    """Mint, deposit and open: what a client does first."""
+    """Mint, deposit and open a channel, as a client does first."""
     token, channels = Erc20(payer.chain, contracts.token), Channels(payer.chain, contracts.channels)
     session_key = SigningKey(os.urandom(32))
     terms = Terms(
@@ -99,12 +103,12 @@ def voucher(chain_id: int, contracts: Deployed, terms: Terms, key: SigningKey, n
 
 
 async def keep(journal: Journal, terms: Terms, promised: Voucher) -> None:
-    """What a payee writes down: the channel, and the latest voucher for it."""
+    """Write down what a payee keeps: the channel, and its latest voucher."""
     await journal.do(lambda db: voucher_book.add_channel(db, promised.channel, Side.PAYEE, terms))
     await journal.do(lambda db: voucher_book.note_voucher(db, promised))
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens elsewhere
+        while not await condition():  # noqa: ASYNC110 - it happens in another process
             await asyncio.sleep(0.01)

@@ -1,17 +1,20 @@
-"""An engine and a chain that are played, for agents whose sockets and journals are real."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A simulated engine and chain, for agents whose sockets and journals are real."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from fs_market.core.money.accounting import CLOSED
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.wire.channels import ChannelStatus
 from fs_wire.types import Endpoint, IPAddress, PublicKey
 
 
 @dataclass
 class PlayedEngine:
-    """An engine whose traffic tests make."""
+    """An engine whose traffic the tests make."""
 
     peers: dict[PublicKey, tuple[IPAddress, ...]] = field(default_factory=dict)
     counters: dict[PublicKey, tuple[int, int]] = field(default_factory=dict)
@@ -42,7 +45,7 @@ class PlayedEngine:
             yield await self.told.get()
 
     def pass_bytes(self, peer: PublicKey, count: int) -> int:
-        """As many of ``count`` bytes as credit has room for, to the peer."""
+        """Pass bytes to the peer, up to ``count`` and as far as its credit allows."""
         rx, tx = self.counters.get(peer, (0, 0))
         room = self.credit.get(peer, CLOSED) - rx - tx
         passed = count if self.credit.get(peer) == 0 else max(0, min(count, room))
@@ -54,7 +57,7 @@ class PlayedEngine:
 
 @dataclass
 class PlayedChain:
-    """What a ``ChannelWatch`` says."""
+    """Reports what a ``ChannelWatch`` would report."""
 
     known: dict[bytes, ChannelStatus] = field(default_factory=dict)
     said: "asyncio.Queue[tuple[bytes, ChannelStatus | None]]" = field(default_factory=asyncio.Queue)

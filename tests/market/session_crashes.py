@@ -1,9 +1,12 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The program of test_session_crashes: both agents are processes, and one is killed at every step.
 
 python -m tests.market.session_crashes VICTIM FIRST STRIDE URL TOKEN CHANNELS DIRECTORY
 
-Engines and chain live on, and so do the files. Whoever was killed is started again, the session
-comes to its end, and then the books of both, the engines and the chain have to agree.
+Engines, chain and files survive. The killed agent is started again, and the session comes to its
+end. Then the books of both sides, the engines and the chain must agree.
 """
 
 import asyncio
@@ -22,15 +25,15 @@ from pathlib import Path
 from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.deploy import Deployed
 from fs_market.core.money.accounting import Increment
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.prices import Price
-from fs_market.core.session import client, provider
+from fs_market.core.money.records import ClientRecord, ProviderRecord
+from fs_market.core.session import client, client_paying, provider, provider_serving
 from fs_market.core.session.client import ClientSession
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
 from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord, ProviderRecord
-from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address, keccak
 from fs_market.core.wire.messages import Quote
 from fs_market.core.wire.schema import from_bytes_untrusted
@@ -53,7 +56,7 @@ from tests.market.nodes import ANVIL_CHAIN_ID, Anvil
 from tests.market.parties import Party, party
 from tests.market.stub_tunnel import StubTunnel, link
 
-WINDOW = 64 << 10  # bytes, and base units: one a byte
+WINDOW = 64 << 10  # bytes, and as many base units
 TOTAL = 150_000  # bytes of the download
 DEPOSIT = 1_000_000
 PRICE = Price(1 << 30, 0)
@@ -64,7 +67,7 @@ Work = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Scene:
-    """What every session of a program begins with: accounts, contracts and keys."""
+    """What every session of a program starts with: accounts, contracts and keys."""
 
     node: Anvil
     contracts: Deployed
@@ -78,7 +81,7 @@ class Scene:
         return party(self.node.url, ANVIL_CHAIN_ID, wallet, journal)
 
     async def prepare(self) -> None:
-        """The payer has tokens in the contract, and a journal that says so."""
+        """Give the payer tokens in the contract, and a journal that knows it."""
         async with self.party(self.payer, self.directory / "payer.journal") as us:
             token, channels = Erc20(us.chain, self.contracts.token), self.channels(us)
             send = us.sender.carry_out
@@ -92,7 +95,7 @@ class Scene:
 
 
 class Session:
-    """One session in a folder of its own, by processes that share it."""
+    """One session in its own folder, run by processes that share it."""
 
     def __init__(self, scene: Scene, folder: Path) -> None:
         self.scene, self.folder = scene, folder
@@ -107,7 +110,7 @@ class Session:
         await StubTunnel(TOTAL).serve(self.folder)
 
     async def sell(self) -> None:
-        """As ``selling_agent`` does: serve until SIGTERM, then settle."""
+        """Act like ``selling_agent``: serve until SIGTERM, then settle."""
         scene, stopped = self.scene, asyncio.Event()
         config = ProviderConfig(
             *(self.domain, scene.contracts.token, scene.payee.address, scene.node_key, PRICE),
@@ -141,7 +144,7 @@ class Session:
             agent.hang_up()
 
     async def buy(self) -> None:
-        """As ``up`` and ``buying_agent`` do: negotiate, then pay, then close."""
+        """Act like ``up`` and ``buying_agent``: negotiate, then pay, then close."""
         scene = self.scene
         config = ClientConfig(
             *(self.domain, scene.contracts.token, scene.payer.address, scene.session_key),
@@ -172,14 +175,14 @@ class Session:
             engine = await link(self.folder, "client")
             agent = ClientAgent(ClientSession(config, record), us.journal)
             paying = asyncio.create_task(agent.pay(self.route, engine, PROVIDER_KEY))
-            # It happens in another process.
+            # The traffic passes in another process.
             while not paying.done() and sum(await engine.count(PROVIDER_KEY)) < TOTAL:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             agent.close()
             await paying
 
     async def agree(self) -> None:
-        """Both books, the engines and the chain say the same, to the unit."""
+        """Check that both books, the engines and the chain agree to the unit."""
         scene = self.scene
         async with (
             scene.party(scene.payer, self.folder / "client.journal") as payer,
@@ -212,7 +215,7 @@ class Session:
             assert bought.promised == account.promised == sold.paid == chain_paid, said
             assert chain_left == DEPOSIT - chain_paid, said
             assert passed == TOTAL == chain_paid == sold.meter.usage.bytes, said
-            # Opened once, closed once.
+            # The channel was opened once and closed once.
             assert await payee.chain.nonce(scene.payee.address) == 1
             assert await payer.chain.nonce(scene.payer.address) == 5
             assert await payee.journal.do(succeeded) == 1
@@ -225,7 +228,7 @@ async def client_record(us: Party) -> ClientRecord | None:
 
 
 def play(session: Session, victim: str, step: int) -> bool:
-    """The whole session; whether the victim got as far as that step, and was killed there."""
+    """Run the whole session; return whether the victim reached that step and was killed."""
     roles: dict[str, Work] = {"provider": session.sell, "client": session.buy}
     was_killed = False
     engines = killed_at.start(session.engines)
@@ -258,11 +261,12 @@ def play(session: Session, victim: str, step: int) -> bool:
 
 def main() -> None:
     victim, first, stride, url, token, channels, directory = sys.argv[1:]
-    # Nobody is away for long here, and a test is to wait for nobody.
-    client.ASK_AGAIN_AFTER, provider.UNPAID_FOR, provider.FAREWELL_FOR = 0.2, 4.0, 1.0
+    # Nobody is away for long here, so the test shortens all waits.
+    client_paying.ASK_AGAIN_AFTER = 0.2
+    provider_serving.UNPAID_FOR, provider_serving.FAREWELL_FOR = 4.0, 1.0
     for module in (client, provider):
         module.TICK = 0.1  # type: ignore[attr-defined]
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until somebody listens to it
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until a handler is installed
     node = Anvil(url)
     contracts = Deployed(Address.parse(token), Address.parse(channels), ZERO_ADDRESS, ZERO_ADDRESS)
     keys = [os.urandom(32) for _ in range(4)]

@@ -1,6 +1,10 @@
-"""Two engines and what passes between them, in a process that outlives both agents.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each is asked over a socket, as ``fs_tunnel.roles.metering`` asks the real one; credit is enforced.
+"""Two engines and the traffic between them, in a process that outlives both agents.
+
+Agents ask each engine over a socket, as ``fs_tunnel.roles.metering`` asks the real one. The credit
+is enforced.
 """
 
 import asyncio
@@ -19,7 +23,7 @@ ENDS = ("provider", "client")
 
 @dataclass
 class _End:
-    """One engine's peer: the other side."""
+    """One engine's view of its peer, the other side."""
 
     is_present: bool = False
     used: int = 0
@@ -35,7 +39,7 @@ class _End:
         return 2**62 if self.credit == ANY else max(0, self.credit - self.used)
 
     def tell(self) -> None:
-        """Once for each limit, as the engine does."""
+        """Tell the agent once for each limit, as the engine does."""
         if self.credit == ANY or self.was_told or self.credit - self.used >= self.low:
             return
         self.was_told = True
@@ -45,7 +49,7 @@ class _End:
 
 
 class StubTunnel:
-    """As much of ``left`` bytes passes at once, to the client, as both engines permit."""
+    """Passes ``left`` bytes to the client, as far as both engines permit."""
 
     def __init__(self, left: int) -> None:
         self.left, self.passed = left, 0
@@ -53,13 +57,13 @@ class StubTunnel:
         self.ends["client"].is_present = True
 
     async def serve(self, folder: Path) -> None:
-        """Until killed."""
+        """Serve until killed."""
         for name in ENDS:
 
             async def converse(
                 reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str = name
             ) -> None:
-                with contextlib.suppress(ConnectionError):  # its agent was killed
+                with contextlib.suppress(ConnectionError):  # the agent was killed
                     while line := await reader.readline():
                         if answer := self._answer(name, json.loads(line), writer):
                             writer.write(json.dumps(answer).encode() + b"\n")
@@ -101,7 +105,7 @@ class StubTunnel:
 
 
 async def link(folder: Path, end: str) -> EngineLink:
-    """An agent's connections to its engine."""
+    """Connect an agent to its engine."""
     sockets = {}
     for use in ("control", "events"):
         sock = socket.socket(socket.AF_UNIX)

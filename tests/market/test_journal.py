@@ -1,4 +1,7 @@
-"""What is in the books is on the disk, and one thing only."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The journal is on disk when a commit returns, and it never contradicts itself."""
 
 import asyncio
 import os
@@ -14,9 +17,8 @@ from fs_market.chain import transactions
 from fs_market.chain.answers import Receipt
 from fs_market.chain.fees import Fees
 from fs_market.chain.transactions import Call, Outcome, Signed
-from fs_market.core.money.channels import Terms
 from fs_market.core.money.units import MAX_AMOUNT
-from fs_market.core.money.vouchers import Voucher
+from fs_market.core.wire.channels import Terms, Voucher
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import JournalError
 from fs_market.journal import Journal
@@ -74,17 +76,17 @@ def test_another_chain_file_or_version_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(JournalError, match="of another version"):
+    with pytest.raises(JournalError, match="another version of this program"):
         asyncio.run(reopen(path))
     foreign = tmp_path / "foreign"
     with sqlite3.connect(foreign) as db:
         db.execute("CREATE TABLE something (x)")
     db.close()
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a journal"):
         asyncio.run(reopen(foreign))
     noise = tmp_path / "noise"
     noise.write_bytes(os.urandom(5000))
-    with pytest.raises(JournalError, match="see that the disk"):
+    with pytest.raises(JournalError, match="check that the disk"):
         asyncio.run(reopen(noise))
     link = tmp_path / "link"
     link.symlink_to(path)
@@ -93,7 +95,7 @@ def test_another_chain_file_or_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_work_fails_alone(tmp_path: Path) -> None:
-    """In one commit with others: what fails is undone, what does not is kept."""
+    """In one commit with others, the failed work is undone, and the other work is kept."""
 
     def fail(db: sqlite3.Connection) -> None:
         voucher_book.note_voucher(db, promise(9))

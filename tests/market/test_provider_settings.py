@@ -1,4 +1,7 @@
-"""What a provider sells: read strictly, and every mistake is named with its key."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider's settings are read strictly, and every mistake is named with its key."""
 
 from pathlib import Path
 from typing import Any
@@ -113,5 +116,5 @@ def test_where_others_reach_it(said: dict[str, Any], reached: list[str]) -> None
 def test_a_file_without_the_section_sells_nothing(tmp_path: Path) -> None:
     file = tmp_path / "market.toml"
     file.write_text("[chain]\n")
-    with pytest.raises(ConfigError, match="say what you sell"):
+    with pytest.raises(ConfigError, match="write what you sell"):
         read_provider(file)

@@ -1,4 +1,7 @@
-"""market.toml: what is read is what was meant, and a mistake is named."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""market.toml is read as it was meant, and mistakes are named."""
 
 from pathlib import Path
 
@@ -48,13 +51,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("id = 100", "id = true", "chain.id: write a number"),
         ("id = 100", "id = 0", "chain.id: write a number"),
         ("id = 100", "id = 1\nconfirmations = 0", "chain.confirmations: write a number"),
-        ("id = 100", "id = 1\ncolour = 1", "chain.colour: unknown; there are"),
+        ("id = 100", "id = 1\ncolour = 1", "chain.colour: unknown key; use"),
         ('rpc = "https://rpc.example/secret"', "", "chain.rpc: missing"),
-        ("[contracts]", "[contract]", "contract: unknown; there are chain, contracts"),
+        ("[contracts]", "[contract]", "contract: unknown section; use chain, contracts"),
         (f'token = "{ADDRESS}"', "", "contracts: token and channels are missing"),
         (f'token = "{ADDRESS}"', "token = 5", "contracts.token: '' is not an address"),
         (f'token = "{ADDRESS}"', 'token = "0xAB"', "contracts.token: '0xAB' is not an address"),
-        ("id = 100", "id = ", "it is no TOML"),
+        ("id = 100", "id = ", "the file is not TOML"),
     ],
 )
 def test_mistakes_are_named(old: str, bad: str, said: str, tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_mistakes_are_named(old: str, bad: str, said: str, tmp_path: Path) -> No
 def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setattr(Path, "is_file", lambda self: self.exists() and tmp_path in self.parents)
-    with pytest.raises(ConfigError, match="name a file with --settings"):
+    with pytest.raises(ConfigError, match="or name yours with --settings"):
         find(None)
     path = tmp_path / ".config" / "flowshield" / "market.toml"
     path.parent.mkdir(parents=True)

@@ -1,4 +1,7 @@
-"""A full node of a few lines: it answers what it was given, truly or not."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A minimal full node: it answers with what it was given, whether true or not."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -32,7 +35,7 @@ def truth(hits: list[Hit]) -> list[Hit]:
 
 
 class FullNode:
-    """Judges what it is given, and ranks what it is asked for."""
+    """Judges what it is given, and ranks it for each question."""
 
     def __init__(self, chain: ChainView, clock: Callable[[], int], network: bytes) -> None:
         self.judge = Judge(Index(), chain, network)
@@ -85,7 +88,7 @@ async def serving(
     bootstrap: Sequence[str] = (),
     listen: tuple[str, ...] = LISTEN,
 ) -> AsyncIterator[tuple[Host, str]]:
-    """The node as a peer, and where it is reached."""
+    """Run the full node as a peer; yield its host and its address."""
     settings = Settings(
         str(folder), network, listen, tuple(bootstrap), is_full_node=True, max_connections=50
     )

@@ -1,4 +1,7 @@
-"""A judge and an index behind a network process, as in service; time stands still."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A judge and an index behind a network process, as in a real full node; time stands still."""
 
 from fs_net.bridge import Decision
 from fs_net.core.batch import take_untrusted
@@ -9,7 +12,7 @@ from tests.net.world import NETWORK, NOW, Chain, Provider
 
 
 class FullNode:
-    """Knows Bob's third record; the others are older."""
+    """A full node that knows Bob's third record; his other records are older."""
 
     def __init__(self) -> None:
         self.chain, self.index = Chain(), Index()

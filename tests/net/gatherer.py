@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node as a provider sees it: a judge and an index behind a network process."""
 
 import time
@@ -21,7 +24,7 @@ def unix_ms() -> int:
 
 
 class Gatherer:
-    """Takes what is delivered, and heartbeats."""
+    """Takes deliveries and heartbeats."""
 
     def __init__(self, chain: ChainView, network: bytes = NETWORK) -> None:
         self.index = Index()

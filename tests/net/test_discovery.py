@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A search on loopback: real hosts, full nodes of which some lie, and a chain in memory."""
 
 import asyncio
@@ -25,6 +28,7 @@ from fs_net.ports import Listing
 from tests.net.answering import LISTEN, FullNode, serving
 from tests.net.fullnode.scene import as_batch
 from tests.net.world import NETWORK, Chain, Provider
+from tools.testing import patience
 
 
 def now() -> int:
@@ -32,7 +36,7 @@ def now() -> int:
 
 
 class Asked:
-    """The chain, and what it was asked."""
+    """The chain, and the questions that it was asked."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -59,7 +63,7 @@ class Nobody:
 
 
 class Scene:
-    """Three providers, of whom each full node that is made knows all."""
+    """Three providers; each full node that is made knows all of them."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self._folder, self._stack, self._count = folder, stack, 0
@@ -121,14 +125,14 @@ async def scene_in(folder: Path) -> AsyncIterator[Scene]:
 
 def play(folder: Path, act: Callable[[Scene], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(90), scene_in(folder) as scene:
+        async with asyncio.timeout(patience.seconds(90)), scene_in(folder) as scene:
             await act(scene)
 
     asyncio.run(main())
 
 
 def test_several_are_asked_and_each_liar_is_named(tmp_path: Path) -> None:
-    """One withholds, one shows what was replaced and forges what is cheaper."""
+    """One withholds a provider. Another shows a replaced record, and forges a cheaper one."""
 
     async def act(scene: Scene) -> None:
         honest, _, first = await scene.full_node()
@@ -174,13 +178,13 @@ def test_wishes_and_order_travel(tmp_path: Path) -> None:
 
 
 def test_others_are_found_through_the_one_that_is_named(tmp_path: Path) -> None:
-    """It withholds everything, and still names whom the DHT knows."""
+    """It withholds all providers, but still serves the DHT's full nodes."""
 
     async def act(scene: Scene) -> None:
         lying, _, first = await scene.full_node()
         lying.lie = lambda _: []
         honest, _, _ = await scene.full_node([first])
-        while not honest.asked:  # a full node tells the DHT of itself every half minute
+        while not honest.asked:  # a full node announces itself in the DHT every half minute
             search, outcome = await scene.search([first], only_named=False)
         assert len(outcome.matches) == 3
         assert len(honest.asked) == 1
@@ -200,7 +204,7 @@ def test_a_node_that_is_dead_or_mute_holds_up_nobody(tmp_path: Path) -> None:
         search, outcome = await scene.search([good, second, third])
         assert len(outcome.matches) == 3
         assert set(search.failed) == {second, third}
-        assert search.failed[second] == "declined"
+        assert search.failed[second] == "it declined to answer"
         assert len(outcome.reports) == 1
 
     play(tmp_path, act)
@@ -220,7 +224,7 @@ def test_where_no_full_node_answers_the_dht_does(tmp_path: Path) -> None:
         assert search.used_dht and scene.asked.scans == 1
         assert [each.candidate.entry.record for each in outcome.matches] == scene.records[:2]
         assert all(each.candidate.entry.heartbeat is None for each in outcome.matches)
-        # One of them alone, by its address.
+        # Search for only one of them, by its address.
         _, outcome = await scene.search([address], find=scene.crowd[1].address)
         (found,) = outcome.matches
         assert found.candidate.entry.record == scene.records[1]
@@ -243,7 +247,7 @@ def test_it_is_said_where_nobody_is_reached(tmp_path: Path) -> None:
 def test_a_full_node_of_ours_answers_page_by_page_in_the_order_that_is_wanted(
     tmp_path: Path,
 ) -> None:
-    """Forty providers, of whom it shows thirty-two at a time."""
+    """It knows forty providers, and shows thirty-two at a time."""
 
     async def act(scene: Scene) -> None:
         crowd = [Provider(number) for number in range(1, 41)]
@@ -259,7 +263,7 @@ def test_a_full_node_of_ours_answers_page_by_page_in_the_order_that_is_wanted(
             for number, each in enumerate(crowd):
                 dear = each.record(now() - 2 * GRACE, price_per_gib=(number * 7 % 40 + 1) * 10**15)
                 node.gatherer.take_batch(b"them", as_batch(dear, each.heartbeat(now())), now())
-            while len(node.catalogue.providers()) < 40:  # noqa: ASYNC110 - its next look
+            while len(node.catalogue.providers()) < 40:  # noqa: ASYNC110 - it needs another look
                 await asyncio.sleep(0.02)
             address = (await node.host.info())["addresses"][0]
             _, outcome = await scene.search([address])

@@ -1,4 +1,7 @@
-"""The network process seen from the program: calls, deadlines, deaths, and how it is closed."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The program's side of the network process: calls, deadlines, crashes, and how it closes."""
 
 import asyncio
 import os
@@ -20,12 +23,13 @@ from fs_net.host_process.identity import load_identity
 from fs_net.launchers import ForkServer
 from fs_wire.errors import Malformed
 from tests.net.world import NETWORK
+from tools.testing import patience
 
 TOPIC = "providers"
 
 
 class Program:
-    """Remembers what came in."""
+    """Remembers the incoming messages."""
 
     def __init__(self) -> None:
         self.gossip: list[bytes] = []
@@ -69,13 +73,13 @@ async def address_of(host: Host, transport: str = "tcp") -> str:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for is another process
+    async with asyncio.timeout(patience.seconds(10)):
+        while not condition():  # noqa: ASYNC110 - another process gives no event
             await asyncio.sleep(0.02)
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 60))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(60)))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -120,7 +124,7 @@ def test_a_peer_is_dialled_where_it_is_and_not_where_it_was(tmp_path: Path) -> N
                 async with running(tmp_path / "full") as (full, _):
                     assert await provider.connect(await address_of(full)) == full.peer
                 with pytest.raises(HostFailed):
-                    for _ in range(3):  # it may take a moment until it is known to be gone
+                    for _ in range(3):  # it may take a moment until its end is noticed
                         await provider.ask(full.peer, b"abc", 2)
 
     play(scene)
@@ -138,7 +142,7 @@ def test_calls_fail_fast_when_the_process_dies_and_it_is_started_again(tmp_path:
             os.kill(pid, signal.SIGKILL)
             with pytest.raises(HostGone):
                 await call
-            assert time.monotonic() - killed < 1  # not at the call's deadline
+            assert time.monotonic() - killed < 1  # the call did not wait for its deadline
             with pytest.raises(HostGone):
                 await host.info()
             await host.wait_ready()
@@ -191,7 +195,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
 
 
 def test_a_process_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closing libp2p may hang; whoever waits for it hangs as well."""
+    """Closing libp2p may hang, and then everybody who waits for it hangs too."""
     monkeypatch.setattr(host_module, "_GRACE", 0.5)
 
     async def scene() -> None:

@@ -1,6 +1,9 @@
-"""A full node among attackers: its index does not move, and what that costs it is bounded.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The full node is the one that is in service.  What an attack cost it is printed.
+"""Attacks on a full node: its index does not change, and the cost of an attack is bounded.
+
+It is the full node that the product runs. The tests print the cost of each attack.
 """
 
 import asyncio
@@ -34,14 +37,15 @@ from tests.net.fullnode.scene import as_batch
 from tests.net.fullnode.test_node import address_of, full_node, provider_host
 from tests.net.host.stage import MESHSUB, Eve, eve, eventually, rpc, run
 from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider, resident
+from tools.testing import patience
 
 GROWTH = 48 << 20  # bytes that an attack may cost
-CPU = 20.0  # s of the processor, likewise
+CPU = 20.0  # seconds of processor time that an attack may cost
 KAD = dht_protocol(NETWORK)
 
 
 class Target:
-    """A full node that has Bob's latest record and heartbeat, and what he said before."""
+    """A full node with Bob's latest record and heartbeat, and his earlier items."""
 
     def __init__(self, address: str) -> None:
         self.info = info_from_p2p_addr(Multiaddr(address))
@@ -58,7 +62,7 @@ class Target:
 
 
 async def fuzzed_frames(eve: Eve, full: Target) -> None:
-    """Random bytes and flipped bits of good gossip, a stream for each."""
+    """Send random bytes, and good gossip with flipped bits, each on a new stream."""
     rng = random.Random(1)
     for number in range(60):
         good = bytearray(rpc(eve.message(b"data" * 20, number)))
@@ -69,28 +73,28 @@ async def fuzzed_frames(eve: Eve, full: Target) -> None:
 
 
 async def huge_frames(eve: Eve, full: Target) -> None:
-    """Frames that announce gigabytes, on every protocol, and a megabyte of gossip."""
+    """Send frames that announce gigabytes on every protocol, and a megabyte of gossip."""
     for protocol in (MESHSUB, MESSAGES, QUESTION, KAD):
         await full.hears(eve, protocol, b"\xff\xff\xff\xff\x7f" + bytes(1000))
     await full.hears(eve, MESHSUB, rpc(eve.message(bytes(1 << 20))))
 
 
 async def slow_streams(eve: Eve, full: Target) -> None:
-    """Streams that begin and never end, more than a peer may have."""
+    """Begin streams and never end them, more than a peer may have."""
     for protocol in (MESSAGES, QUESTION, KAD):
         for _ in range(20):
             await full.hears(eve, protocol, b"\x05", close=False)
 
 
 async def flood(eve: Eve, full: Target) -> None:
-    """Gossip and messages as fast as the connection takes them."""
+    """Send gossip and messages as fast as the connection takes them."""
     gossip = b"".join(rpc(eve.message(b"flood", number)) for number in range(3000))
     await full.hears(eve, MESHSUB, gossip)
     await full.hears(eve, MESSAGES, framed(full.heartbeat.raw) * 5000)
 
 
 async def questions(eve: Eve, full: Target) -> None:
-    """More than are answered: what suits whom, deliveries of rubbish, and what is no question."""
+    """Ask more than is answered: searches, deliveries of rubbish, and invalid questions."""
     delivery = serialize(Deliver(as_batch(Provider(99).record())))
     for data in (serialize(Find.of(Wishes())), delivery, b"what?"):
         for _ in range(80):
@@ -98,7 +102,7 @@ async def questions(eve: Eve, full: Target) -> None:
 
 
 async def forged(eve: Eve, full: Target) -> None:
-    """What Bob never said, by another key, and what a stranger without a stake says."""
+    """Send items in Bob's name by another key, and items of a stranger without a stake."""
     crook = Provider(1)
     crook.keys = Provider(2).keys
     crook.announcer = Provider(2).announcer
@@ -107,7 +111,7 @@ async def forged(eve: Eve, full: Target) -> None:
 
 
 async def replayed(eve: Eve, full: Target) -> None:
-    """What Bob said before, long ago, and in another market."""
+    """Send what Bob signed long ago, and what he signed for another market."""
     elsewhere = Provider(1, network_id(2, bytes(20)))
     long_ago = Provider(1)
     await tell(eve, full, full.earlier)
@@ -116,7 +120,7 @@ async def replayed(eve: Eve, full: Target) -> None:
 
 
 async def tell(eve: Eve, full: Target, said: Iterable[SignedContent]) -> None:
-    """By gossip, as a message, as a delivery, and to the DHT."""
+    """Send it as gossip, as a message, as a delivery, and to the DHT."""
     for number, each in enumerate(said):
         outbox = Outbox()
         outbox.add(each)
@@ -128,7 +132,7 @@ async def tell(eve: Eve, full: Target, said: Iterable[SignedContent]) -> None:
 
 
 async def dht_flood(eve: Eve, full: Target) -> None:
-    """Records of keys without a stake, forged ones, and services that nobody has."""
+    """Send records of keys without a stake, forged records, and services that nobody has."""
     for number in range(2, 150):
         crook = Provider(number)
         await put(eve, full, bytes(crook.keys.node.verify_key), crook.record().raw)
@@ -150,7 +154,7 @@ async def put(eve: Eve, full: Target, node_key: bytes, value: bytes) -> None:
 
 
 async def silent_connections(eve: Eve, full: Target) -> None:
-    """As many as a host has descriptors for, from one address."""
+    """Open as many as a host has descriptors for, from one address."""
     with ExitStack() as stack:
         for _ in range(300):
             with contextlib.suppress(OSError):
@@ -161,7 +165,7 @@ async def silent_connections(eve: Eve, full: Target) -> None:
 
 
 async def names(first: Eve, full: Target) -> None:
-    """One after another, each as good as none."""
+    """Use many ids one after another, each without a record."""
     for _ in range(60):
         async with eve() as somebody:
             with contextlib.suppress(Exception):
@@ -215,7 +219,7 @@ def test_an_attack_moves_nothing(attack: Attack, tmp_path: Path) -> None:
             print(f"{attack.__name__}: {memory / 2**20:.1f} MiB more of {resident(pid) >> 20}")
             print(f"  {cpu:.1f} s of the processor for libp2p, {our_cpu:.1f} s for us")
             print(f"  counted: {counters}, refused: {dict(node.gatherer.judge.refused)}")
-            assert node.host.starts == 1  # it survived
+            assert node.host.starts == 1  # it was never restarted
             assert memory < GROWTH
             assert cpu + our_cpu < CPU
             index = node.gatherer.index
@@ -223,7 +227,7 @@ def test_an_attack_moves_nothing(attack: Attack, tmp_path: Path) -> None:
             assert [each.raw for each in index.heartbeats] == [target.heartbeat.raw]
             await still_serves(tmp_path, node, target)
 
-    asyncio.run(asyncio.wait_for(scene(), 120))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(120)))
 
 
 async def still_serves(folder: Path, node: FullNode, target: Target) -> None:
@@ -252,10 +256,10 @@ def test_who_forges_is_hung_up_on(tmp_path: Path) -> None:
             target = Target(await address_of(node))
             assert await asyncio.to_thread(run, lambda: trio.run(main, target))
 
-    asyncio.run(asyncio.wait_for(scene(), 60))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(60)))
 
 
 def cpu_of(pid: int) -> float:
-    """Seconds, of proc_pid_stat(5)."""
+    """Return the CPU seconds of a process (proc_pid_stat(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,7 @@
-"""Two nodes on one link find each other by multicast DNS, with nothing else to go by."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Two peers on one link find each other by multicast DNS, without any other address."""
 
 import asyncio
 from contextlib import ExitStack
@@ -11,6 +14,7 @@ from fs_net.host import Host
 from tests.net.test_host import Program
 from tests.net.world import NETWORK
 from tests.netns.topology import Namespace, pair
+from tools.testing import patience
 
 
 @pytest.mark.netns
@@ -30,7 +34,7 @@ def test_neighbours_find_each_other(tmp_path: Path) -> None:
         alice = await start(alices, "alice")
         bob = await start(bobs, "bob")
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(patience.seconds(30)):
                 while bob.peer not in (await alice.info())["connected"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         finally:

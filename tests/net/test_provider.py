@@ -1,4 +1,7 @@
-"""A provider among full nodes, all of them with real network processes on loopback."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider among full nodes, all with real network processes on loopback."""
 
 import asyncio
 import contextlib
@@ -17,10 +20,11 @@ from fs_net.provider import ProviderNode, Standing
 from fs_net.session import Session
 from tests.net.gatherer import Gatherer, address_of, full_node
 from tests.net.world import NETWORK, Chain, Provider
+from tools.testing import patience
 
 
 class Scene:
-    """A provider whose stake is listed, and how it stands."""
+    """A provider whose stake is listed, and its standing in the network."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.chain = folder, Chain()
@@ -62,13 +66,13 @@ async def echo_reversed(session: Session) -> None:
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for is other processes
+    async with asyncio.timeout(patience.seconds(seconds)):
+        while not condition():  # noqa: ASYNC110 - other processes give no event
             await asyncio.sleep(0.02)
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 120))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(120)))
 
 
 def test_a_full_node_has_its_record_and_hears_it(tmp_path: Path) -> None:
@@ -107,7 +111,7 @@ def test_another_full_node_takes_over_and_a_dead_process_is_replaced(tmp_path: P
             dying = await stack.enter_async_context(contextlib.AsyncExitStack())
             first = await dying.enter_async_context(full_node(tmp_path / "a", alice))
             address = await address_of(first)
-            # Carol is known to Alice alone: the provider finds her in the DHT.
+            # Only Alice knows Carol, so the provider finds Carol in the DHT.
             await stack.enter_async_context(full_node(tmp_path / "c", carol, (address,)))
             async with scene.provider(address) as node:
                 await eventually(lambda: alice.heartbeats and carol.heartbeats, 60)

@@ -1,4 +1,7 @@
-"""Sessions from program to program, each with its network process."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Sessions from program to program, each with its own network process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -104,7 +107,7 @@ def test_who_does_not_read_fills_no_memory(tmp_path: Path) -> None:
                 session.write(bytes(SESSION_CHUNK))
                 await asyncio.sleep(0)
             session.write(bytes(session_module.MAX_UNSENT))
-            assert session.unsent == 0  # hung up
+            assert session.unsent == 0  # the session was ended
             with pytest.raises(ConnectionError):
                 await session.read(1)
 
@@ -125,7 +128,7 @@ def test_the_end_of_the_process_ends_its_sessions(tmp_path: Path) -> None:
             with pytest.raises(ConnectionResetError):
                 await reading
             await us.wait_ready()
-            session.write(b"lost")  # it is none of the process that came after
+            session.write(b"lost")  # the next process does not know this session
             with pytest.raises(ConnectionResetError):
                 await session.read(1)
 
@@ -133,7 +136,7 @@ def test_the_end_of_the_process_ends_its_sessions(tmp_path: Path) -> None:
 
 
 def test_through_a_full_node(tmp_path: Path) -> None:
-    """A provider that has a reservation alone; who it talks to is proved all the same."""
+    """The provider has only a reservation, and the id of its peer is proved all the same."""
     peers = []
 
     async def serve(session: Session) -> None:

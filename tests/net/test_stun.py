@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node's STUN server on loopback."""
 
 import asyncio
@@ -11,6 +14,7 @@ from fs_net.fullnode import stun as server_module
 from fs_net.fullnode.stun import StunServer, answering
 from fs_wire import stun
 from fs_wire.types import Endpoint
+from tools.testing import patience
 
 TRANSACTION = bytes(range(12))
 
@@ -40,7 +44,7 @@ def test_what_would_amplify_or_means_nothing_has_no_answer() -> None:
         ):
             for data in (b"", b"\x01" * 44, small, stun.answer(TRANSACTION, Endpoint("::1", 1))):
                 client.send(data)
-            client.send(stun.request(TRANSACTION))  # which comes after them
+            client.send(stun.request(TRANSACTION))  # this valid request comes after them
             assert await _received(client) is not None
             assert server.counts == {"malformed": 4, "answered": 1}
 
@@ -75,8 +79,8 @@ def test_one_source_has_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             for _ in range(8):
                 client.send(stun.request(TRANSACTION))
-            async with asyncio.timeout(10):
-                while server.counts.total() < 8:  # noqa: ASYNC110 - of a socket
+            async with asyncio.timeout(patience.seconds(10)):
+                while server.counts.total() < 8:  # noqa: ASYNC110 - a socket gives no event
                     await asyncio.sleep(0.01)
             assert server.counts == {"answered": 3, "rate limited": 5}
 
@@ -91,5 +95,5 @@ def _client(address: str, port: int) -> socket.socket:
 
 
 async def _received(client: socket.socket) -> bytes | None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience.seconds(10)):
         return await asyncio.get_running_loop().sock_recv(client, 2048)

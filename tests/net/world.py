@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Providers, a chain that lists them, and a clock that stands still."""
 
 from dataclasses import dataclass, field, replace
@@ -30,7 +33,7 @@ class Chain:
 
 
 class Provider:
-    """Somebody who sells; its keys are made of its number."""
+    """A provider whose keys are made from its number."""
 
     def __init__(self, number: int, network: bytes = NETWORK) -> None:
         self.address = number.to_bytes(20, "big")
@@ -67,7 +70,7 @@ class Provider:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has, of proc_pid_status(5)."""
+    """Return the resident memory of a process, in bytes (proc_pid_status(5))."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) << 10
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Capturing on a link, without the race of a sniffer that has not started yet.
 
 The packet socket is bound when the constructor returns, so that nothing sent later is missed, and

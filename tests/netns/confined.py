@@ -1,4 +1,7 @@
-"""Run a program as confined as a unit of systemd would have it, where no systemd runs.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Confine a program as its systemd unit would, on a host without systemd.
 
 python -m tests.netns.confined UNIT COMMAND...
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """WireGuard engines under test, each on a TUN of its own, driven by the real ``wg`` and ``ip``."""
 
 import contextlib
@@ -14,6 +17,7 @@ from pathlib import Path
 
 from tests.netns.topology import Namespace, add_addresses, run, unique_name
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 UAPI_DIR = Path("/var/run/wireguard")
 CONTROL_DIR = Path("/run/fs-tunnel")
@@ -150,7 +154,7 @@ class Peer:
         return Transfer(int(received), int(sent))
 
     def endpoint(self, public: str) -> str:
-        """The peer's current endpoint as ``wg`` shows it, ``(none)`` where none is known."""
+        """The peer's current endpoint as ``wg`` shows it, ``(none)`` if none is known."""
         return self._column("endpoints")[public][0]
 
     def peers(self) -> set[str]:
@@ -164,7 +168,7 @@ class Peer:
     def uapi_request(self, request: str) -> str:
         """One exchange over the UAPI socket, without ``wg`` in between."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(10.0)
+            client.settimeout(patience.seconds(10.0))
             client.connect(str(self.uapi))
             client.sendall(request.encode())
             client.shutdown(socket.SHUT_WR)
@@ -284,7 +288,7 @@ def parse_endpoint(text: str) -> tuple[str, int]:
 def control_request(ifname: str, request: Mapping[str, object]) -> dict[str, object]:
     """One exchange over our engine's control socket: a JSON line each way."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
-        control.settimeout(10.0)
+        control.settimeout(patience.seconds(10.0))
         control.connect(str(control_socket(ifname)))
         control.sendall(json.dumps(request).encode() + b"\n")
         with control.makefile("rb") as lines:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A UDP relay that behaves like a bad network: it loses, delays, reorders, repeats and rebinds.
 
 It stands in for netem, and for a NAT: the target sees datagrams from the relay's own ports, one for

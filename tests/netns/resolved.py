@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The real systemd-resolved and a D-Bus of its own, within a namespace; the host's stay alone.
 
 resolved gets a /run/systemd, an /etc/passwd and an /etc/group that only it sees.
@@ -19,6 +22,7 @@ from scapy.layers.dns import DNS, DNSQR
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
 from tests.unpacked import libraries, program
+from tools.testing import patience
 
 STUB = "127.0.0.53"
 _NAME = "org.freedesktop.resolve1"
@@ -78,7 +82,9 @@ class Bus:
 
     def has(self, name: str) -> bool:
         with self.connection() as connection:
-            (found,) = Proxy(message_bus, connection, timeout=5).NameHasOwner(name)
+            (found,) = Proxy(message_bus, connection, timeout=patience.seconds(5)).NameHasOwner(
+                name
+            )
             return bool(found)
 
 
@@ -93,14 +99,16 @@ class Resolved:
         address = DBusAddress("/org/freedesktop/resolve1", _NAME, f"{_NAME}.Manager")
         message = new_method_call(address, method, signature, arguments)
         with self.bus.connection() as connection:
-            return tuple(unwrap_msg(connection.send_and_get_reply(message, timeout=5)))
+            return tuple(
+                unwrap_msg(connection.send_and_get_reply(message, timeout=patience.seconds(5)))
+            )
 
     def link(self, ifname: str) -> dict[str, Any]:
         """The properties that resolved has of an interface: values by name."""
         (path,) = self.call("GetLink", "i", self.index(ifname))
         address = DBusAddress(path, _NAME, f"{_NAME}.Link")
         with self.bus.connection() as connection:
-            proxy = Proxy(Properties(address), connection, timeout=5)
+            proxy = Proxy(Properties(address), connection, timeout=patience.seconds(5))
             (found,) = proxy.get_all()
         return {name: value for name, (_, value) in found.items()}
 
@@ -109,7 +117,7 @@ class Resolved:
             return socket.if_nametoindex(ifname)
 
     def ask(self, name: str) -> str | None:
-        """The address that the host's programs get for a name; None where they get none."""
+        """The address that the host's programs get for a name; None if they get none."""
         with self.where.udp_socket("127.0.0.1", seconds=3.0) as sock:
             sock.sendto(bytes(DNS(rd=1, qd=DNSQR(qname=name))), (STUB, 53))
             try:
@@ -122,7 +130,7 @@ class Resolved:
 @contextlib.contextmanager
 def bus(where: Namespace, folder: Path) -> Iterator[Bus]:
     """A bus without any service; it ends with the namespace."""
-    # Where resolved, which is not root, may go as well.
+    # resolved, which is not root, may enter this directory as well.
     with tempfile.TemporaryDirectory(prefix="fs-bus-") as public:
         Path(public).chmod(0o755)
         path = Path(public) / "socket"

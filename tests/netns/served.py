@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A provider with two clients and a web server, driven by the commands that a user types.
 
 client  198.51.100.2 --- 198.51.100.1   provider   203.0.113.10 (wan) --- 203.0.113.20  web
@@ -8,7 +11,6 @@ import contextlib
 import itertools
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pathlib import Path
 from tests.netns.peers import KeyPair
 from tests.netns.topology import REPOSITORY, Namespace, Topology
 from tests.netns.waiting import wait_until
+from tools.testing import commands
 
 GATEWAY_V4, GATEWAY_V6 = "10.66.0.1", "fd66::1"
 WEB_V4, WEB_V6 = "203.0.113.20", "2001:db8:2::20"
@@ -28,7 +31,7 @@ _names = itertools.count(1)
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -81,16 +84,15 @@ class Served:
         *arguments: str | Path,
         module: str = "fs_tunnel.cli.main",
         env: Mapping[str, str] | None = None,
+        is_forked: bool = True,
     ) -> Finished:
-        """Run ``fs-tunnel`` to its end, whatever its exit code."""
-        done = subprocess.run(
-            ["ip", "netns", "exec", where.name, *self.command(*arguments, module=module)],
-            env={**os.environ, **self.env, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        """Run ``fs-tunnel`` to its end, whatever its exit code; see ``commands.fs_tunnel``."""
+        done = commands.fs_tunnel(
+            *arguments,
+            module=module,
+            env={**self.env, **(env or {})},
+            network=where.name,
+            is_forked=is_forked,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
 
@@ -180,7 +182,7 @@ def settle(*namespaces: Namespace) -> None:
 
 
 def ping(where: Namespace, address: str) -> None:
-    """CommandFailed where nobody answers."""
+    """CommandFailed if nobody answers."""
     where.run("ping", "-n", "-c", "1", "-w", "10", address)
 
 

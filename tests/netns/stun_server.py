@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node's STUN server on each of these addresses: ``python -m tests.netns.stun_server IP …``.
 
 A line on its output says that it serves.

@@ -1,4 +1,7 @@
-"""The library itself: what it makes exists, does what it says, and is gone afterwards."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The library itself: its networks exist, work as documented, and are gone afterwards."""
 
 import subprocess
 from pathlib import Path
@@ -9,6 +12,7 @@ from tests.netns.capture import Capture
 from tests.netns.relay import DOWN, UP, Relay
 from tests.netns.topology import CommandFailed, Topology, pair, run, triangle
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -113,5 +117,5 @@ def test_relay_ends_with_its_control_channel() -> None:
 def test_processes_started_inside_see_the_namespace() -> None:
     with pair() as net:
         shown = net.alice.start("ip", "-o", "link", "show", "wire", stdout=subprocess.PIPE)
-        output, _ = shown.communicate(timeout=20)
+        output, _ = shown.communicate(timeout=patience.seconds(20))
         assert b"wire" in output

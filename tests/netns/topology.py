@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Namespaces, links, addresses and routes that exist for one ``with`` block.
 
 Everything is named by the test that makes it, lives in namespaces of its own, and is gone when the
@@ -21,10 +24,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLONE_NEWNET = 0x40000000
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = patience.seconds(60.0)
 GRACE_SECONDS = 3.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -70,7 +74,7 @@ def run(
 
 @dataclass(eq=False)
 class Namespace:
-    """A network namespace. Made by :class:`Topology`, which also removes it."""
+    """A network namespace. :class:`Topology` makes it, and also removes it."""
 
     name: str
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -201,7 +205,7 @@ class Topology:
         trace: TracebackType | None,
     ) -> None:
         with contextlib.ExitStack() as stack:
-            # Every callback runs even where an earlier one raises.
+            # Every callback runs, even if an earlier one raises.
             for namespace in self._namespaces:
                 stack.callback(run, "ip", "netns", "del", namespace.name)
             for namespace in self._namespaces:

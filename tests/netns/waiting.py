@@ -1,20 +1,28 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Waiting for something to become true, with a deadline and a reason when it does not."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tools.testing import patience
+
 T = TypeVar("T")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.4  # seconds
 
 
 def wait_until(
-    condition: Callable[[], T], *, what: str, seconds: float = 20.0 * 5, every: float = 0.02
+    condition: Callable[[], T], *, what: str, seconds: float = 20.0, every: float | None = None
 ) -> T:
     """Return the first true value of ``condition``; AssertionError names ``what`` at the deadline.
 
-    The deadline is generous because it only bounds failures: a passing test leaves at once. Who
-    asks somebody that refuses to be asked often, asks ``every`` so many seconds.
+    ``seconds`` are those of a quiet machine. They bound failures alone: a passing test leaves at
+    once. The pauses between two looks grow, so that a long wait costs little; ``every`` sets them.
     """
+    pause = every or _FIRST_PAUSE
+    seconds = patience.seconds(seconds)
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -22,4 +30,5 @@ def wait_until(
             return value
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds:g} s: {what} (last value: {value!r})")
-        time.sleep(every)
+        time.sleep(pause)
+        pause = every or min(_LONGEST_PAUSE, pause * 1.3)

@@ -1,4 +1,7 @@
-"""The bundle: what helps is in it, and no secret of a real host with real tunnels."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The bundle of a real host with real tunnels: it holds the useful facts, and no secret."""
 
 import base64
 import io

@@ -1,4 +1,7 @@
-"""Logs for programs: one object a line, whatever is in it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Logs for programs: one object for each line, for any content."""
 
 import json
 import logging
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 from fs_tunnel.observe.logs import JsonFormatter, is_json, set_up
 from fs_wire.errors import UsageError
 from tests.netns.served import served
+from tools.testing import patience
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +160,7 @@ def test_an_engine_logs_objects_without_keys_and_addresses(tmp_path: Path) -> No
             client.namespace.ip("link", "set", name, "up")
             client.namespace.run("ping", "-c", "1", "-W", "10", "10.66.0.1")
             client.namespace.ip("link", "delete", name)
-            assert engine.wait(20) == 0
+            assert engine.wait(patience.seconds(20)) == 0
         said = log.read_text()
         entries = [json.loads(line) for line in said.splitlines()]
         assert "the interface was deleted" in {entry["message"] for entry in entries}

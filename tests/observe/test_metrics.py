@@ -1,4 +1,7 @@
-"""Metrics: well-formed by Prometheus' own judgement, and nothing in them but what is meant."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Metrics: Prometheus itself accepts them, and they hold only the intended facts."""
 
 import base64
 import os
@@ -26,6 +29,7 @@ from fs_wire.types import Endpoint
 from tests.netns.served import Served, expect_ok, served
 from tests.netns.waiting import wait_until
 from tests.unpacked import program
+from tools.testing import patience
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 LIMITS = {
@@ -75,7 +79,7 @@ def number(text: str, name: str, *labels: str) -> float:
 
 
 def judged(text: str) -> str:
-    """What promtool finds to say; AssertionError where it fails."""
+    """The output of promtool; AssertionError if it fails."""
     done = subprocess.run(
         [program("/usr/bin/promtool"), "check", "metrics"],
         input=text,
@@ -169,7 +173,7 @@ def serving(listener: socket.socket) -> Iterator[None]:
 
 
 def ask(port: int, path: str = "/metrics", method: str = "GET", **headers: str) -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=patience.seconds(10))
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
@@ -248,7 +252,10 @@ def test_a_port_that_is_taken_is_told(port: int) -> None:
 
 
 def test_many_idle_connections_do_not_grow_without_end(port: int) -> None:
-    idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(20)]
+    idle = [
+        socket.create_connection(("127.0.0.1", port), timeout=patience.seconds(10))
+        for _ in range(20)
+    ]
     refused = 0
     for each in idle[8:]:
         try:
@@ -326,7 +333,7 @@ def test_it_serves_until_it_is_stopped(scene: Served, way: str, tmp_path: Path) 
     wait_until(fetch, what="metrics are served")
     assert judged(shown[-1]) == ""
     process.send_signal(2)
-    assert process.wait(20) == 130
+    assert process.wait(patience.seconds(20)) == 130
     assert not path.exists()
 
 

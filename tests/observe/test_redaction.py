@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What is hidden, by a property: whatever secrets go in, wherever they stand, none comes out."""
 
 import base64

@@ -1,4 +1,7 @@
-"""``fs-tunnel debug bundle``, which tells on standard error what files and sockets it opens."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``fs-tunnel debug bundle``, which prints to standard error the files and sockets it opens."""
 
 import sys
 

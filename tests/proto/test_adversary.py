@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Eve owns the wire: she drops, repeats, reorders, delays and forges datagrams.
 
 Whatever she does, no packet is delivered twice, none is forged, and once she leaves, the pair
@@ -12,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fs_wire.types import Endpoint
 from tests.proto.world import RECOVERY_BOUND, Datagram, World, every
+from tests.walks import examples
 
 EVE = Endpoint("198.51.100.66", 6666)
 positions = st.integers(min_value=0, max_value=10_000)
@@ -110,5 +114,5 @@ class Eve(RuleBasedStateMachine):
         self.nothing_is_forged_or_delivered_twice()
 
 
-Eve.TestCase.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+Eve.TestCase.settings = settings(max_examples=examples(400), stateful_step_count=40)
 TestEve = Eve.TestCase

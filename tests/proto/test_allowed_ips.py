@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Cryptokey routing against a model that looks at every network."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What every peer must agree on, as the paper prints it.
 
 Two of our own devices would agree on any numbers: these are written out to be WireGuard's.

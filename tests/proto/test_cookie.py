@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """MACs and cookies, on both sides: WireGuard paper, sections 5.4.4 and 5.4.7."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The device as its peers see it: one test, one promise of WireGuard."""
 
 from ipaddress import IPv4Address, ip_network

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One peer's handshake: whom it answers, what it believes, and what it forgets."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Indices are unique while they are in use."""
 
 from fs_tunnel.proto.indices import IndexTable

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The inner packet's addresses and length, whatever it says about itself."""
 
 from ipaddress import IPv4Address, IPv6Address

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A device under load, and what its settings leave behind."""
 
 from ipaddress import IPv4Address, ip_network

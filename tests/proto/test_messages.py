@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Sizes, layout, and what is refused: WireGuard paper, section 5.4."""
 
 import pytest

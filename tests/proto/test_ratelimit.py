@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The limit is each source's own, and its memory is bounded."""
 
 from ipaddress import IPv4Address

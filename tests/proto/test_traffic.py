@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Timers that look at the traffic now and then act as if they had seen every packet."""
 
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from fs_tunnel.proto.constants import KEEPALIVE_TIMEOUT, NEW_HANDSHAKE_AFTER
 from fs_tunnel.proto.timers import IDLE, PeerTimers, Timer
 from tests.proto.world import START, World, types
+from tests.walks import examples
 
 INITIATION, TRANSPORT = 1, 4
 
@@ -113,7 +117,7 @@ steps = st.lists(
 # see: more than a needless keepalive does not come of it.
 @patch.object(PeerTimers, "take_repeat", lambda _: False)
 @given(schedule=steps, keepalive=st.sampled_from([0, 0, 4, 25]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 def test_what_is_said_is_what_a_close_look_would_say(schedule: list[Step], keepalive: int) -> None:
     assert conversation(schedule, keepalive, closely=False) == conversation(
         schedule, keepalive, closely=True

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Alice and Bob, each a ``Device`` and its ``Twin``, on a wire that is the test's.
 
 Time stands still until ``advance``; entropy comes from a seed; every datagram is an object that a

@@ -1,4 +1,7 @@
-"""Who is listed, by the chain: as of final blocks, and after every change."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which providers the chain lists: only final blocks count, and every change is seen."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +44,7 @@ def settings_of(url: str, contracts: Deployed) -> MarketSettings:
 
 
 class Bob:
-    """A provider who acts; each act is mined, and not final."""
+    """A provider whose transactions are mined but not final."""
 
     def __init__(self, us: Party, contracts: Deployed) -> None:
         self.stakes = StakeBook(us.chain, contracts.stakes)
@@ -52,7 +55,7 @@ class Bob:
 
 @asynccontextmanager
 async def scene(node: Anvil, contracts: Deployed, folder: Path) -> AsyncIterator[Bob]:
-    """Bob has a stake, which is final, and no entry."""
+    """Bob has a final stake and no entry."""
     wallet = new_wallet()
     node.fund(wallet.address)
     async with party(node.url, ANVIL_CHAIN_ID, wallet, folder / "journal") as us:
@@ -149,7 +152,7 @@ def test_one_provider_can_be_looked_up_alone(
 
 
 def test_a_node_that_fails_loses_nothing(node: Anvil, on_anvil: Deployed, tmp_path: Path) -> None:
-    """An answer is lost at each question in turn; what was read before stands, and then all is."""
+    """One answer after another is lost; what was read before stays, and then everything is read."""
 
     async def play() -> None:
         async with scene(node, on_anvil, tmp_path) as bob:

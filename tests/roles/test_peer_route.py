@@ -1,4 +1,7 @@
-"""The market's agents over libp2p: directly, and where the provider has a reservation alone."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The market's agents over libp2p: directly, and if the provider has only a reservation."""
 
 from pathlib import Path
 
@@ -65,7 +68,7 @@ def test_through_a_full_node(tmp_path: Path) -> None:
 
 
 def test_who_is_a_peer_is_limited_as_one(tmp_path: Path) -> None:
-    """Behind one relay everybody has one address, and any peer may have many."""
+    """Behind one relay all peers have one address, and any peer may have many addresses."""
 
     async def play() -> None:
         async with (

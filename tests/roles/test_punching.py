@@ -1,4 +1,7 @@
-"""What drives a punch, with an engine and a gate that are played."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The code that drives a punch, with a simulated engine and gate."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ SYMMETRIC = Whereabouts((HERE, THERE), Mapping.SYMMETRIC)
 
 
 class PlayedEngine:
-    """Answers to the ``answers_at``-th call; ``lost`` questions to servers have no answer."""
+    """Answers the ``answers_at``-th call; ``lost`` questions to servers get no answer."""
 
     def __init__(self, answers_at: int = 2, lost: int = 0) -> None:
         self.called: list[Sequence[Endpoint]] = []
@@ -71,7 +74,8 @@ def test_only_who_answered_stays_open_in_the_gate() -> None:
 
     async def ask(ours: Whereabouts) -> Whereabouts:
         assert ours == STEADY
-        assert gate.is_open == set()  # servers are asked no longer
+        assert gate.is_open == set()  # no server is asked any more
+
         return Whereabouts((THERE, ELSEWHERE), Mapping.STEADY)
 
     assert asyncio.run(reach(engine, gate, KEY, SERVERS, ask)) == THERE
@@ -95,7 +99,7 @@ def test_where_nobody_answers_the_gate_is_closed_again() -> None:
 @pytest.mark.parametrize("theirs", [SYMMETRIC, Whereabouts((), Mapping.SYMMETRIC)])
 def test_what_is_hopeless_is_not_tried(theirs: Whereabouts) -> None:
     engine = PlayedEngine()
-    with pytest.raises(MarketError, match="both sides' NATs are symmetric"):
+    with pytest.raises(MarketError, match="both NATs are symmetric"):
         asyncio.run(call_peer(engine, KEY, SYMMETRIC, theirs))
     assert engine.called == []
 

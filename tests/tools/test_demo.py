@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``make demo`` does what it says, and leaves nothing behind, also after Ctrl-C."""
 
 import os
@@ -12,9 +15,10 @@ import pytest
 
 from tests.netns.topology import REPOSITORY, run
 from tools import demo
+from tools.testing import patience
 
 DEMO = (sys.executable, "-m", "tools.demo")
-SECONDS = 240.0
+SECONDS = patience.seconds(240.0)
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The mutants: that there are some of each kind, and that one which is caught is killed."""
 
 import pytest

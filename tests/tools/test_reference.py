@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """docs/reference.md is what the commands say, whatever the terminal."""
 
 import os
@@ -10,6 +13,7 @@ import click
 import pytest
 
 from tools import reference
+from tools.testing import patience
 
 COMMANDS = dict(reference.commands())
 
@@ -52,7 +56,7 @@ def test_help_is_what_a_user_sees(name: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=patience.seconds(30),
     )
     assert done.stdout.rstrip("\n") == documented(name)
     assert done.stderr == ""

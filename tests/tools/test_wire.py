@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo's judge of frames must not take anything else for WireGuard."""
 
 import pytest

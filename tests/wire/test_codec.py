@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One byte string per meaning, and everything else refused."""
 
 import cbor2
@@ -34,12 +37,12 @@ def test_what_is_encoded_is_decoded(value: list[int]) -> None:
         (b"\x58\x01a", "canonical"),  # a length in two bytes
         (b"\x9f\x01\xff", "not CBOR"),  # of indefinite length
         (b"\x5f\x41a\xff", "not CBOR"),
-        (b"\x61a", "holds a str"),
-        (b"\xa0", "holds a dict"),
-        (b"\xf6", "holds a NoneType"),
-        (b"\xf7", "holds a"),
-        (b"\xf9\x3c\x00", "holds a float"),
-        (b"\xe0", "holds a"),
+        (b"\x61a", "of type str"),
+        (b"\xa0", "of type dict"),
+        (b"\xf6", "of type NoneType"),
+        (b"\xf7", "of type"),
+        (b"\xf9\x3c\x00", "of type float"),
+        (b"\xe0", "of type"),
         (b"\x81\xf4\xf4", "canonical"),
         (b"\x81" * 5 + b"\x01", "depth"),
         (b"\xc2\x41\x01", "tags"),  # a bignum
@@ -48,7 +51,7 @@ def test_what_is_encoded_is_decoded(value: list[int]) -> None:
         (b"\xd8\x1c\x80", "tags"),  # something to be shared
         (b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff", "not CBOR"),
         (b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", "not CBOR"),
-        (bytes(MAX_BYTES + 1), "4096 are the most"),
+        (bytes(MAX_BYTES + 1), "at most 4096"),
     ],
 )
 def test_what_is_not_canonical_is_refused(data: bytes, why: str) -> None:

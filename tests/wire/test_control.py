@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine's second socket: JSON lines each way, and what is no request."""
 
 import asyncio
@@ -36,6 +39,7 @@ from fs_wire.errors import (
 )
 from fs_wire.types import Endpoint, PublicKey
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 NAME = "alice"
 KEY = PublicKey(bytes(31) + b"\1").to_base64()
@@ -89,7 +93,7 @@ def engine() -> Iterator[Callable[..., None]]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert started.wait(10)
+        assert started.wait(patience.seconds(10))
         yield tell
     finally:
         stop.set()
@@ -107,10 +111,10 @@ def engine_that_says(said: bytes, *, stays: bool = False) -> Iterator[None]:
             connection.recv(4096)
             connection.sendall(said)
             if stays:
-                done.wait(10)
+                done.wait(patience.seconds(10))
 
     with listen(NAME) as listener:
-        listener.settimeout(10)
+        listener.settimeout(patience.seconds(10))
         thread = threading.Thread(target=serve)
         thread.start()
         try:
@@ -122,7 +126,7 @@ def engine_that_says(said: bytes, *, stays: bool = False) -> Iterator[None]:
 
 def connect() -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(10)
+    sock.settimeout(patience.seconds(10))
     sock.connect(str(control.socket_path(NAME)))
     return sock
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """STUN's Binding: the vectors of RFC 5769, sizes, and what is no message."""
 
 from ipaddress import IPv4Address, IPv6Address
@@ -56,7 +59,7 @@ def test_an_answer_says_what_was_seen_and_is_no_larger_than_its_request(
 def test_a_small_request_has_no_answer() -> None:
     """20 bytes would fetch 32: a server that answered would be an amplifier."""
     small = b"\x00\x01\x00\x00" + stun.request(TRANSACTION)[4:20]
-    with pytest.raises(Malformed, match="smaller"):
+    with pytest.raises(Malformed, match="shorter"):
         stun.parse_request_untrusted(small)
 
 

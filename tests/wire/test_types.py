@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Keys hide themselves and are read in one form alone; endpoints and networks are numeric."""
 
 import base64

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The UAPI's words: what is written is read, what is not understood is refused; the client."""
 
 import errno

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The UAPI's client: against engines that misbehave, and against the real one beside ``wg``."""
 
 import errno
@@ -12,18 +15,14 @@ from pathlib import Path
 import pytest
 
 from fs_tunnel.proto.crypto import public_key
-from fs_wire import uapi
+from fs_wire import uapi, uapi_client
 from fs_wire.errors import ControlError, NotRunningError
 from fs_wire.types import KEY_LEN, Endpoint, PresharedKey, PrivateKey, PublicKey
-from fs_wire.uapi import (
-    AllowedIPChange,
-    DeviceStatus,
-    DeviceUpdate,
-    PeerUpdate,
-    UapiClient,
-)
+from fs_wire.uapi import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerUpdate
+from fs_wire.uapi_client import UapiClient
 from tests.netns.peers import FS, Peer, running
 from tests.netns.topology import Topology
+from tools.testing import patience
 
 NAME = "alice"
 
@@ -60,7 +59,7 @@ def engine_that_says(
     def serve() -> None:
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(patience.seconds(10))
             request = b""
             while not request.endswith(b"\n\n"):
                 request += connection.recv(4096)
@@ -70,7 +69,7 @@ def engine_that_says(
                     done.wait(pause)
                     connection.sendall(chunk)
             if stays:
-                done.wait(10)
+                done.wait(patience.seconds(10))
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(folder / f"{NAME}.sock"))
@@ -115,7 +114,7 @@ def test_half_an_answer_is_an_error(folder: Path, said: bytes) -> None:
 
 
 def test_an_engine_that_hangs_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uapi, "_DEADLINE", 0.05)
+    monkeypatch.setattr(uapi_client, "_DEADLINE", 0.05)
     with (
         engine_that_says(folder, b"listen_port=7\n", stays=True),
         pytest.raises(ControlError, match="did not answer"),
@@ -124,7 +123,7 @@ def test_an_engine_that_hangs_is_given_up(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_an_engine_that_trickles_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uapi, "_DEADLINE", 0.2)
+    monkeypatch.setattr(uapi_client, "_DEADLINE", 0.2)
     answer = [b"fwmark=7\n"] * 100 + [b"errno=0\n\n"]
     with (
         engine_that_says(folder, *answer, pause=0.02),
@@ -134,7 +133,7 @@ def test_an_engine_that_trickles_is_given_up(folder: Path, monkeypatch: pytest.M
 
 
 def test_an_answer_without_end_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uapi, "_MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(uapi_client, "_MAX_REPLY_BYTES", 1000)
     with (
         engine_that_says(folder, b"tx_bytes=1\n" * 200 + b"errno=0\n\n"),
         pytest.raises(ControlError, match="did not answer"),
@@ -146,7 +145,7 @@ def test_without_an_engine_it_is_not_running(folder: Path) -> None:
     with pytest.raises(NotRunningError, match="alice is not up; start it with") as caught:
         UapiClient(NAME).get()
     assert caught.value.exit_code == 3
-    assert not uapi.is_answered(NAME)
+    assert not uapi_client.is_answered(NAME)
 
 
 def test_the_socket_of_a_dead_engine_is_not_running(folder: Path) -> None:
@@ -154,7 +153,7 @@ def test_the_socket_of_a_dead_engine_is_not_running(folder: Path) -> None:
         dead.bind(str(folder / f"{NAME}.sock"))  # and does not listen
         with pytest.raises(NotRunningError):
             UapiClient(NAME).get()
-        assert not uapi.is_answered(NAME)
+        assert not uapi_client.is_answered(NAME)
 
 
 def test_a_path_too_long_for_a_socket_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
-"""``make bench``: what the tunnel costs, and how fast it is beside others, on one machine.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Programs take turns between two namespaces joined by a veth; medians of several rounds are shown,
-and judged as ratios. Figures of different runs of this program are not to be compared.
+"""``make bench``: the speed and the cost of the tunnel beside other programs, on one machine.
+
+Programs take turns between two namespaces that a veth joins. The bench shows medians of several
+rounds, and judges ratios. Don't compare figures of different runs.
 """

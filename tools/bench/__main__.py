@@ -1,4 +1,7 @@
-"""The command line: which measurements, in which order, and where the results go."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command line of the bench: which measurements, in which order, and where results go."""
 
 import argparse
 import json
@@ -26,7 +29,7 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, write: 0, or 1 where something failed, 4 without root, 130 on Ctrl-C."""
+    """Measure, print and write. Return 0, or 1 after a failure, 4 without root, 130 on Ctrl-C."""
     options = _parse(argv)
     if options.show is not None:
         done = load(options.show)
@@ -68,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def take(block: Measurement, readings: list[Reading], problems: list[str]) -> None:
-    """Add what a block yields; what goes wrong in it is a problem, and does not stop the rest."""
+    """Add the figures of a block; a failure is noted as a problem and does not stop the others."""
     try:
         with (
             tempfile.TemporaryDirectory(prefix="bench-") as folder,
@@ -83,7 +86,7 @@ def take(block: Measurement, readings: list[Reading], problems: list[str]) -> No
 
 
 def write(done: report.Report, to: Path, *, docs: bool) -> list[Path]:
-    """The readings and a picture; with ``docs``, the document and its picture too."""
+    """Write the readings and a picture; with ``docs`` also the document and its picture."""
     files = {
         to: json.dumps(
             {
@@ -107,14 +110,14 @@ def write(done: report.Report, to: Path, *, docs: bool) -> list[Path]:
 
 
 def load(path: Path) -> report.Report:
-    """What an earlier run wrote."""
+    """Load the results of an earlier run."""
     found = json.loads(path.read_text())
     readings = [Reading(**each) for each in found["readings"]]
     return report.Report(found["machine"], found["settings"], readings, found["problems"])
 
 
 def leave_out_what_lacks(settings: Settings) -> list[str]:
-    """Keep the programs that can run here; why the others cannot."""
+    """Keep the programs that can run here; return why the others cannot."""
     lacking = {each.name: each.missing() for each in settings.peers if each.missing()}
     settings.peers = [each for each in settings.peers if each.name not in lacking]
     return [f"{name}: {why}" for name, why in lacking.items()]
@@ -139,35 +142,43 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="Measure tunnels side by side.")
-    parser.add_argument("--quick", action="store_true", help="one run, 2 s; all else is less, too")
-    parser.add_argument("--runs", type=int, default=3, help="of each measurement (3)")
-    parser.add_argument("--seconds", type=int, default=6, help="of each transfer (6)")
+    parser.add_argument(
+        "--quick", action="store_true", help="one run, 2 s a transfer, less of the rest"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="runs of each measurement (3)")
+    parser.add_argument("--seconds", type=int, default=6, help="seconds of each transfer (6)")
     parser.add_argument(
         "--peers", nargs="+", choices=peers.NAMES, default=peers.NAMES, metavar="NAME",
-        help=f"which programs ({' '.join(peers.NAMES)})",
+        help=f"programs to measure ({' '.join(peers.NAMES)})",
     )  # fmt: skip
     parser.add_argument(
         "--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), metavar="SECTION",
-        help=f"which measurements ({' '.join(SECTIONS)})",
+        help=f"measurements to make ({' '.join(SECTIONS)})",
     )  # fmt: skip
     parser.add_argument(
         "--offload", nargs="+", choices=list(scenes.OFFLOADS), default=["on"],
-        help="of the wire in the section speed: on, as it is made; gro, cut and joined (on)",
+        help="offloads of the wire for speed: on as created; gro like real network cards (on)",
     )  # fmt: skip
-    parser.add_argument("--pings", type=int, default=2000, help="of each round trip (2000)")
     parser.add_argument(
-        "--idle-peers", type=int, default=10000, help="configured in load and idle (10000)"
+        "--pings", type=int, default=2000, help="pings of each round trip figure (2000)"
     )
-    parser.add_argument("--clients", type=int, default=50, help="active ones in fairness (50)")
     parser.add_argument(
-        "--initiations", type=int, default=8000, help="how many in handshakes (8000)"
+        "--idle-peers", type=int, default=10000, help="idle peers in load and idle (10000)"
     )
-    parser.add_argument("--minutes", type=float, default=10, help="of growth (10)")
-    parser.add_argument("--sessions", type=int, default=600, help="of one provider's agent (600)")
-    parser.add_argument("--vouchers", type=int, default=20000, help="how many of them (20000)")
-    parser.add_argument("--json", type=Path, default=DEFAULT_REPORT, help=f"({DEFAULT_REPORT})")
-    parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and .svg")
-    parser.add_argument("--show", type=Path, help="measure nothing; show this JSON of a run")
+    parser.add_argument("--clients", type=int, default=50, help="active clients in fairness (50)")
+    parser.add_argument(
+        "--initiations", type=int, default=8000, help="handshakes to measure (8000)"
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="minutes of growth (10)")
+    parser.add_argument("--sessions", type=int, default=600, help="sessions of one agent (600)")
+    parser.add_argument("--vouchers", type=int, default=20000, help="vouchers to measure (20000)")
+    parser.add_argument(
+        "--json", type=Path, default=DEFAULT_REPORT, help=f"file of results ({DEFAULT_REPORT})"
+    )
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write docs/benchmarks.md and .svg"
+    )
+    parser.add_argument("--show", type=Path, help="measure nothing; show these results")
     options = parser.parse_args(argv)
     if options.quick:
         parser.set_defaults(
@@ -178,7 +189,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    # From here on everything is removed, which a second Ctrl-C must not break.
+    # From here on everything is removed, and a second Ctrl-C must not interrupt that.
     for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,7 +1,10 @@
-"""``python -m tools.bench.agent_under_load FOLDER``: a provider's agent whose engine is played.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Sockets, signatures and the journal on the disk are real. It says its port, and at the end of its
-input how much processor time it took.
+"""``python -m tools.bench.agent_under_load FOLDER``: a provider's agent with a simulated engine.
+
+Sockets, signatures and the journal on disk are real. The agent prints its port. When its input
+ends, it prints the processor time that it used.
 """
 
 import asyncio
@@ -14,9 +17,9 @@ from pathlib import Path
 import uvloop
 
 from fs_market.core.money.accounting import Increment
-from fs_market.core.money.channels import ChannelStatus
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.journal import Journal
 from fs_market.session.provider_agent import ProviderAgent
 from fs_market.session.provider_sessions import Lodging
@@ -30,7 +33,7 @@ _FIRST = int(ip_address("10.64.0.2"))
 
 
 class _EveryChannel(PlayedChain):
-    """Every channel is there."""
+    """A chain on which every channel exists."""
 
     async def status(self, channel: bytes) -> ChannelStatus | None:  # noqa: ARG002
         return ChannelStatus(DEPOSIT, is_final=True)
@@ -59,13 +62,13 @@ async def main(folder: Path) -> None:
     async with Journal(folder / "provider.journal", bytes(32)) as books:
         agent = ProviderAgent(
             *(config, Lodging(_PLACES, place), PlayedEngine(), books),
-            _EveryChannel(),  # type: ignore[arg-type] # it only has to answer as one
+            _EveryChannel(),  # type: ignore[arg-type] # it only has to answer like a chain
             entropy=os.urandom,
         )
         server = await asyncio.start_server(agent.converse, "127.0.0.1", 0, backlog=4096)
         running = asyncio.create_task(agent.run())
         print(server.sockets[0].getsockname()[1], flush=True)
-        for _ in range(2):  # at the beginning of the measurement, and at its end
+        for _ in range(2):  # at the start of the measurement, and at its end
             await asyncio.to_thread(sys.stdin.readline)
             print(time.process_time(), flush=True)
         running.cancel()

@@ -1,4 +1,7 @@
-"""What a full node's API answers at 10,000 providers that all live: wrk asks, on another core."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A full node's API with 10,000 live providers; wrk asks from another core."""
 
 import os
 import re
@@ -15,7 +18,7 @@ CONNECTIONS = 32
 _PAGE = "/api/v1/providers?country=DE&country=NL&max_per_gib=0.06&min_uptime=99&port=443&limit=50"
 _PATIENCE = 120  # s
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-# Each request asks for another price, so that each is searched anew.
+# Each request names another price, so each needs a new search.
 _ANEW = """\
 local count = 0
 request = function()
@@ -27,7 +30,7 @@ end
 
 
 def measure(folder: Path, seconds: float) -> Sample:
-    """AssertionError where an answer is no success."""
+    """Measure; raises AssertionError if an answer is an error."""
     script = folder / "anew.lua"
     script.write_text(_ANEW)
     with _node() as url:
@@ -38,7 +41,7 @@ def measure(folder: Path, seconds: float) -> Sample:
 
 @contextmanager
 def _node() -> Iterator[str]:
-    """Its URL; the first core is its own where there are two."""
+    """Start a full node and yield its URL; it has the first core alone if there are two."""
     first = min(os.sched_getaffinity(0))
     with subprocess.Popen(
         ["taskset", "-c", str(first), sys.executable, "-m", "tools.bench.api_node", str(PROVIDERS)],
@@ -50,7 +53,7 @@ def _node() -> Iterator[str]:
             assert node.stdin is not None
             assert node.stdout is not None
             url = node.stdout.readline().strip()
-            assert url, "the node did not come"
+            assert url, "the full node did not start"
             yield url
             node.stdin.close()
             node.wait(_PATIENCE)

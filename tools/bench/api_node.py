@@ -1,4 +1,7 @@
-"""A full node's API over providers of the tests, of which 2,000 are heard each second."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A full node's API over providers of the tests; 2,000 heartbeats a second arrive."""
 
 import asyncio
 import itertools
@@ -14,7 +17,7 @@ _EACH_TURN = 100
 
 
 class Busy(Fair):
-    """Whose version rises as in a network of this size."""
+    """A catalogue whose version rises as in a network of this size."""
 
     async def changes(self) -> AsyncIterator[Change]:
         everybody = itertools.cycle(list(self.candidates))
@@ -26,7 +29,7 @@ class Busy(Fair):
 
 
 def main() -> None:
-    """Says where it is, and ends with its input."""
+    """Print the address; end when the input ends."""
     built, _ = fair(int(sys.argv[1]))
     busy = Busy(built.now, built.version, built.candidates, built.first_seen)
     with served(busy) as url:

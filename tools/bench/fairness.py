@@ -1,8 +1,11 @@
-"""Whether many active clients of one provider get the same.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Every client is an engine of its own, in one namespace with the others; its connection is bound to
-its TUN. One process holds all ends of the connections, fills those that send, and counts what
-arrives at the others over the same seconds: nobody starts late or stops early.
+"""Whether many active clients of one provider get equal shares.
+
+Every client is an engine of its own, and all are in one namespace. A client's connection is bound
+to its TUN. One process holds all ends of the connections. It fills the sending ends, and counts
+what arrives at the others over the same seconds. So nobody starts late or stops early.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ from pathlib import Path
 
 from fs_wire import uapi
 from fs_wire.types import Endpoint, PrivateKey, PublicKey
+from fs_wire.uapi_client import UapiClient
 from tests.netns.peers import Engine, KeyPair, Peer, remove_sockets, running
 from tests.netns.topology import Namespace, pair, unique_name
 from tests.netns.waiting import wait_until
@@ -24,14 +28,14 @@ from tools.bench.figures import Sample, jain
 from tools.bench.peers import BOB, FLOWSHIELD, WireGuard
 
 _PORT = 5202
-_SETTLING = 1.0  # seconds in which the streams find their rates
+_SETTLING = 1.0  # seconds for the streams to find their rates
 _DRAINING, _QUIET = 20.0, 0.5
 _BLOCK = 1 << 16
 _START_SECONDS = 120.0
 
 
 def measure(vpn: WireGuard, _: Path, *, clients: int, seconds: float) -> Sample:
-    """Both directions, one after the other. The clients are native engines where there are any."""
+    """Measure both directions one after the other. Clients are native engines if these exist."""
     client = vpn.engine if FLOWSHIELD.missing() else FLOWSHIELD.engine
     with (
         pair() as net,
@@ -48,7 +52,7 @@ def measure(vpn: WireGuard, _: Path, *, clients: int, seconds: float) -> Sample:
 def share(
     senders: Sequence[socket.socket], receivers: Sequence[socket.socket], seconds: float
 ) -> list[int]:
-    """Bytes that each receiver got within the same ``seconds``, while all sent all they could."""
+    """Return the bytes of each receiver in the same ``seconds``, while all send at full speed."""
     received = [0] * len(receivers)
     ended = threading.Event()
     block, room = bytes(_BLOCK), bytearray(4 * _BLOCK)
@@ -64,7 +68,7 @@ def share(
         threading.Thread(target=_serve, args=(receivers, selectors.EVENT_READ, count, ended)),
     ]
     with contextlib.ExitStack() as stack:
-        # Also where Ctrl-C ends a sleep.
+        # This must also run if Ctrl-C ends a sleep.
         for each in threads:
             each.start()
             stack.callback(each.join)
@@ -78,7 +82,7 @@ def share(
 
 
 def _drain(receivers: Sequence[socket.socket]) -> None:
-    """What is still on its way must not share the wire with what follows."""
+    """Read data that is still on its way, so that it does not disturb the next measurement."""
     room = bytearray(4 * _BLOCK)
     with selectors.DefaultSelector() as selector:
         for each in receivers:
@@ -104,7 +108,7 @@ def _serve(
 
 @contextlib.contextmanager
 def _started(engine: Engine, home: Namespace, count: int) -> Iterator[list[Peer]]:
-    """Engines without peers, started all at once."""
+    """Start engines without peers, all at once."""
     for scope in ("all", "default"):
         home.sysctl(f"net/ipv4/conf/{scope}/rp_filter", 0)
     crowd = []
@@ -128,8 +132,8 @@ def _started(engine: Engine, home: Namespace, count: int) -> Iterator[list[Peer]
 def _connected(
     provider: Peer, crowd: Sequence[Peer], endpoint: tuple[str, int]
 ) -> Iterator[tuple[list[socket.socket], list[socket.socket]]]:
-    """Introduce them, and open a connection of each: the clients' ends, the provider's ends."""
-    uapi.UapiClient(provider.ifname).set(
+    """Introduce the engines and open one connection for each client; return both lists of ends."""
+    UapiClient(provider.ifname).set(
         uapi.DeviceUpdate(peers=tuple(_peer(each.keys, each.v4) for each in crowd))
     )
     with contextlib.ExitStack() as stack:
@@ -141,7 +145,7 @@ def _connected(
         listener.settimeout(10)
         outer, inner = [], []
         for each in crowd:
-            uapi.UapiClient(each.ifname).set(
+            UapiClient(each.ifname).set(
                 uapi.DeviceUpdate(
                     private_key=PrivateKey.from_base64(each.keys.private),
                     peers=(replace(_peer(provider.keys, BOB), endpoint=Endpoint(*endpoint)),),

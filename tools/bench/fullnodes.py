@@ -1,4 +1,7 @@
-"""What a full node takes, holds and answers with many providers, and how soon a partition heals."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A full node with many providers: its speed and memory, and how soon a split network heals."""
 
 import asyncio
 import multiprocessing
@@ -22,13 +25,13 @@ from tests.net.world import NETWORK, NOW, Chain, Provider, resident
 from tools.bench.figures import Sample
 
 PROVIDERS = 10_000
-APART = 2_000  # records of which either side has half
+APART = 2_000  # records; each side has half of them
 _PATIENCE = 120.0  # s
 _LOOKS = HEARTBEAT_INTERVAL // 1000
 
 
 def measure(folder: Path) -> Sample:
-    """AssertionError where views do not converge in time."""
+    """Measure; raises AssertionError if the full nodes do not agree in time."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as other:
         taken, ranked, mib = other.submit(_gathered, folder / "gathered").result()
@@ -39,7 +42,7 @@ def measure(folder: Path) -> Sample:
 
 
 def _gathered(folder: Path) -> tuple[float, float, float]:
-    """Each provider's record, then a heartbeat of each in 5 looks, with a store that writes."""
+    """Send each provider's record, then its heartbeats in 5 looks, with a store that writes."""
     folder.mkdir(parents=True)
     providers = [Provider(number) for number in range(1, PROVIDERS + 1)]
     chain = Chain({each.address: each.listing() for each in providers})
@@ -71,7 +74,7 @@ def _gathered(folder: Path) -> tuple[float, float, float]:
 
 
 async def _converged(folder: Path) -> float:
-    """Seconds from the connection between two sides of a network until all know the same."""
+    """Return the seconds from connecting two halves of a network until all full nodes agree."""
     providers = [Provider(number) for number in range(1, APART + 1)]
     chain = Chain({each.address: each.listing() for each in providers})
     async with AsyncExitStack() as stack:
@@ -86,7 +89,7 @@ async def _converged(folder: Path) -> float:
             for node, part in ((a, providers[::2]), (b, providers[1::2])):
                 for data in _batches([each.record(NOW) for each in part]):
                     node.gatherer.take_batch(b"provider", data, NOW)
-            while _known(c) < APART // 2:  # noqa: ASYNC110 - what is waited for are processes
+            while _known(c) < APART // 2:  # noqa: ASYNC110 - other processes give no event
                 await asyncio.sleep(0.05)
             address, began = await _address_of(a), time.monotonic()
             await b.host.connect(address)
@@ -98,7 +101,7 @@ async def _converged(folder: Path) -> float:
 async def _start(
     stack: AsyncExitStack, folder: Path, chain: Chain, bootstrap: tuple[str, ...]
 ) -> FullNode:
-    folder.mkdir(parents=True)  # noqa: ASYNC240 - of a disk that is near
+    folder.mkdir(parents=True)  # noqa: ASYNC240 - a local disk
     listen, topics = ("/ip4/127.0.0.1/tcp/0",), (batch.topic(NETWORK),)
     settings = Settings(str(folder), NETWORK, listen, bootstrap, True, topics)
     url = parse_url(f"sqlite:///{folder / 'store'}")

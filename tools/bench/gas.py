@@ -1,4 +1,7 @@
-"""What each step of a channel costs in gas, as the receipts of a development chain have it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The gas of each step of a channel, from the receipts of a development chain."""
 
 import asyncio
 import secrets
@@ -11,8 +14,8 @@ from fs_market.chain.devchain import CHAIN_ID, DevChain, served
 from fs_market.chain.fees import FeePolicy
 from fs_market.chain.sender import Patience, Sender
 from fs_market.chain.transactions import Call
-from fs_market.core.money.channels import Terms, channel_id, channels_domain
-from fs_market.core.money.vouchers import Voucher, sign_voucher
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import Terms, Voucher, channel_id, channels_domain
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.journal import Journal
 from fs_market.money.wallet import Wallet
@@ -25,7 +28,7 @@ _HOUR = 3600
 
 
 def measure(directory: Path) -> Sample:
-    """One channel from the deposit to its end; directory holds the journals meanwhile."""
+    """Take one channel from its deposit to its end; ``directory`` holds the journals meanwhile."""
     yield from asyncio.run(_measure(directory)).items()
 
 

@@ -1,4 +1,7 @@
-"""Whether an engine that carries traffic for long keeps its size."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Whether an engine grows while it carries traffic for long."""
 
 import time
 from pathlib import Path
@@ -12,7 +15,7 @@ _PARTS = 10
 
 
 def measure(vpn: Vpn, folder: Path, *, minutes: float) -> Sample:
-    """TCP there and back in turns; memory is looked at after the first part and after the last."""
+    """Run TCP in both directions in turns; read the memory after the first part and the last."""
     with wired("on") as net, vpn.up(net, folder) as tunnel:
         speed.serve(tunnel.bob)
         began = time.monotonic()

@@ -1,7 +1,10 @@
-"""What protection costs: the engine's sandbox, and the kill switch around a full tunnel.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Three tunnels are compared in short turns, so that what else the machine does falls on all of them:
-without a sandbox, with it, and with the kill switch besides.
+"""The cost of protection: the engine's sandbox, and the kill switch around a full tunnel.
+
+Three tunnels take short turns, so that other load on the machine affects all of them alike: one
+without a sandbox, one with it, and one with the kill switch in addition.
 """
 
 import contextlib
@@ -27,7 +30,7 @@ TURNS = 4
 
 
 def measure(vpn: WireGuard, folder: Path, *, program: Path, seconds: float) -> Sample:
-    """Ratios of throughput and of small packets: to what is less protected by one guard."""
+    """Measure throughput and small packets, as ratios to the tunnel with one guard less."""
     off = {**vpn.engine.env, "FS_WG_SANDBOX": "off"}
     loose = WireGuard(replace(vpn.engine, env=off))
     with (
@@ -56,7 +59,7 @@ def measure(vpn: WireGuard, folder: Path, *, program: Path, seconds: float) -> S
 
 
 def _prepare(tunnel: Tunnel) -> None:
-    """Make of it what ``up`` would: a mark, and a link of the tunnels' group."""
+    """Do what ``up`` would do: set a mark, and put the link into the tunnels' group."""
     ifname = _ifname(tunnel)
     tunnel.alice.run("wg", "set", ifname, "fwmark", str(FIRST_MARK))
     tunnel.alice.ip("link", "set", ifname, "group", str(LINK_GROUP))

@@ -1,7 +1,10 @@
-"""How many handshakes a provider on one core answers in a second.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The initiations are made beforehand, by a Noise library that shares nothing with the engine: while
-the clock runs, they are only sent, and answers counted. Answers of each run are verified later.
+"""How many handshakes a second a provider on one core answers.
+
+A Noise library that shares no code with the engine makes all initiations beforehand. While the
+clock runs, they are only sent, and answers are counted. The answers are verified later.
 """
 
 import contextlib
@@ -19,15 +22,16 @@ from nacl.bindings import crypto_scalarmult_base
 
 from fs_wire import uapi
 from fs_wire.types import PrivateKey, PublicKey
+from fs_wire.uapi_client import UapiClient
 from tests.interop.eve import RESPONSE, Identity, Initiation
 from tests.netns.peers import KeyPair, running
 from tests.netns.topology import pair
 from tools.bench.figures import Sample
 from tools.bench.peers import WireGuard
 
-WINDOW = 64  # under way at a time: enough to keep the provider busy, too few to call it a flood
+WINDOW = 64  # initiations at a time: they keep the provider busy, but do not look like a flood
 _VERIFIED = 20
-_PATIENCE = 1.0  # seconds, after which what was not answered is lost
+_PATIENCE = 1.0  # seconds until an unanswered initiation counts as lost
 _LOSS = 0.01
 
 
@@ -40,17 +44,19 @@ class Wire(Protocol):
 
 @dataclass(frozen=True)
 class Crowd:
-    """Clients with an initiation each, and the provider that they are for."""
+    """Clients with one initiation each, and the provider that these are for."""
 
     provider: KeyPair
     initiations: Sequence[Initiation]
     peers: tuple[uapi.PeerUpdate, ...]
-    verified: set[int] = field(default_factory=set)  # whose answer was opened, which goes once
+    verified: set[int] = field(
+        default_factory=set
+    )  # clients whose answer was opened, which works only once
 
 
 @cache
 def gather(count: int) -> Crowd:
-    """Make the clients, once: every engine that is new to them takes the same initiations."""
+    """Make the clients once: the same initiations work for every new engine."""
     private = os.urandom(32)
     public = crypto_scalarmult_base(private)
     identities = [Identity(public) for _ in range(count)]
@@ -66,16 +72,16 @@ def gather(count: int) -> Crowd:
 
 
 def measure(vpn: WireGuard, _: Path, *, count: int) -> Sample:
-    """AssertionError where an answer is wrong, or more than 1 % are missing."""
+    """Measure; raises AssertionError if an answer is wrong, or more than 1 % are missing."""
     crowd = gather(count)
     with (
         pair() as net,
         running(vpn.engine, net.bob, ("10.66.0.2/24",), keys=crowd.provider) as provider,
         net.alice.udp_socket(net.alice_v4, seconds=_PATIENCE) as sock,
     ):
-        uapi.UapiClient(provider.ifname).set(uapi.DeviceUpdate(peers=crowd.peers))
+        UapiClient(provider.ifname).set(uapi.DeviceUpdate(peers=crowd.peers))
         if provider.process is None:
-            raise AssertionError("an engine in the foreground is a process of ours")
+            raise AssertionError("an engine in the foreground is our process")
         sock.connect((net.bob_v4, 51820))
         with _on_cores_of_their_own(provider.process.pid):
             answers, seconds = ask(sock, crowd.initiations)
@@ -87,7 +93,7 @@ def measure(vpn: WireGuard, _: Path, *, count: int) -> Sample:
 
 
 def _verify(crowd: Crowd, answers: Sequence[tuple[Initiation, bytes]]) -> None:
-    """InvalidTag where an answer is not the provider's."""
+    """Raise InvalidTag if an answer is not the provider's."""
     fresh = [each for each in answers if each[0].index not in crowd.verified]
     for initiation, answer in fresh[:_VERIFIED]:
         initiation.finish(answer)
@@ -97,7 +103,7 @@ def _verify(crowd: Crowd, answers: Sequence[tuple[Initiation, bytes]]) -> None:
 def ask(
     sock: Wire, initiations: Sequence[Initiation]
 ) -> tuple[list[tuple[Initiation, bytes]], float]:
-    """Send all, with WINDOW under way at a time: the answers, and the seconds to the last."""
+    """Send all with WINDOW at a time; return the answers, and the seconds until the last."""
     to_send = iter(initiations)
     waiting: dict[int, Initiation] = {}
     answers: list[tuple[Initiation, bytes]] = []
@@ -120,11 +126,11 @@ def ask(
                 send_next()
             continue
         if data[0] != RESPONSE:
-            raise AssertionError(f"not an answer but a message of type {data[0]} came back")
+            raise AssertionError(f"a message of type {data[0]} came back instead of an answer")
         (index,) = struct.unpack_from("<I", data, 8)
         initiation = waiting.pop(index, None)
         if initiation is None:
-            continue  # it was given up
+            continue  # it counts as lost already
         answers.append((initiation, data))
         ended = time.monotonic()
         send_next()
@@ -133,7 +139,7 @@ def ask(
 
 @contextlib.contextmanager
 def _on_cores_of_their_own(engine: int) -> Iterator[None]:
-    """The engine has the first core for itself, and we have the others."""
+    """Give the first core to the engine alone, and the other cores to us."""
     cores = sorted(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{engine}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores[:1])

@@ -1,4 +1,7 @@
-"""The machine: what a number needs beside it to mean something, and who else uses the cores."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The machine that was measured on, and other programs that used its cores."""
 
 import contextlib
 import os
@@ -17,7 +20,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def describe() -> dict[str, str]:
-    """Processor, system and versions."""
+    """Return processor, system and versions."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     memory = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
@@ -37,16 +40,16 @@ def describe() -> dict[str, str]:
 
 
 def memory_mib(pid: int, key: str) -> float:
-    """VmRSS or VmHWM of a process."""
+    """Return VmRSS or VmHWM of a process, in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(rf"^{key}:\s+(\d+) kB$", status, re.MULTILINE)
     if found is None:
-        raise ValueError(f"the kernel does not tell {key}; is /proc mounted?")
+        raise ValueError(f"the kernel does not report {key}; check that /proc is mounted")
     return int(found[1]) / 1024
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of processes so far, with all their threads."""
+    """Return user and system time of processes so far, with all their threads."""
     return sum(sum(_times(pid)) for pid in pids)
 
 
@@ -62,7 +65,10 @@ class Busy:
 
     @classmethod
     def now(cls, pids: Iterable[int]) -> Self:
-        """``pids`` are our processes beside this one; its children count once they have ended."""
+        """Read the counters; ``pids`` are our processes except this one.
+
+        Child processes count once they have ended.
+        """
         first = Path("/proc/stat").read_text().partition("\n")[0].split()
         user, nice, system, _, _, irq, softirq, stolen = (int(each) / TICKS for each in first[1:9])
         own = os.times()
@@ -85,13 +91,13 @@ class Busy:
 
     @property
     def others_percent(self) -> float:
-        """The share of all cores that the host took back, and programs that are not ours used."""
+        """The share of all cores that went to the host and to programs that are not ours."""
         taken = self.stolen + max(0.0, self.user - self.user_of_ours)
         return 100 * taken / (self.wall * (os.cpu_count() or 1))
 
 
 def _times(pid: int) -> tuple[float, float]:
-    """User and system time; proc(5), fields 14 and 15."""
+    """Return user and system time (proc(5), fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) / TICKS, int(fields[12]) / TICKS
 

@@ -1,4 +1,7 @@
-"""Thousands of peers: what they cost an engine, and the one client that is active among them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Thousands of peers: their cost for an engine, and for the only client that is active."""
 
 import os
 import time
@@ -7,6 +10,7 @@ from pathlib import Path
 
 from fs_wire import uapi
 from fs_wire.types import Endpoint, PublicKey
+from fs_wire.uapi_client import UapiClient
 from tests.netns.peers import running
 from tests.netns.topology import Topology
 from tools.bench import machine, speed
@@ -16,14 +20,14 @@ from tools.bench.scenes import wired
 
 
 def measure_load(vpn: WireGuard, _: Path, *, count: int) -> Sample:
-    """Configure ``count`` peers, each with a v4 and a v6 network and an endpoint."""
+    """Configure ``count`` peers, each with an IPv4 network, an IPv6 network and an endpoint."""
     with (
         Topology() as topology,
         running(vpn.engine, topology.namespace("many"), ("10.66.0.1/24",)) as server,
     ):
         if server.process is None:
-            raise AssertionError("an engine in the foreground is a process of ours")
-        client = uapi.UapiClient(server.ifname)
+            raise AssertionError("an engine in the foreground is our process")
+        client = UapiClient(server.ifname)
         before = machine.memory_mib(server.process.pid, "VmRSS")
         started = time.monotonic()
         client.set(uapi.DeviceUpdate(peers=idle_peers(count)))
@@ -40,19 +44,19 @@ def measure_load(vpn: WireGuard, _: Path, *, count: int) -> Sample:
 
 
 def measure_among_idle(vpn: WireGuard, folder: Path, *, count: int, seconds: float) -> Sample:
-    """One TCP stream to a provider: without idle peers, twice with them, and without again.
+    """Run one TCP stream to a provider: without idle peers, twice with them, and without again.
 
-    So what changes slowly on the machine befalls both alike.
+    So slow changes on the machine affect both figures alike.
     """
     peers = idle_peers(count)
     with wired("on") as net, vpn.up(net, folder) as tunnel:
         speed.serve(tunnel.bob)
-        provider = uapi.UapiClient(_interface(tunnel))
+        provider = UapiClient(_interface(tunnel))
 
         def rate() -> float:
             return speed.tcp(tunnel.alice, tunnel.address, seconds)[0]
 
-        speed.tcp(tunnel.alice, tunnel.address, 1)  # the path is warm
+        speed.tcp(tunnel.alice, tunnel.address, 1)  # warm up the path
         alone = rate()
         provider.set(uapi.DeviceUpdate(peers=peers))
         among_idle = rate() + rate()
@@ -65,7 +69,7 @@ def measure_among_idle(vpn: WireGuard, folder: Path, *, count: int, seconds: flo
 
 
 def idle_peers(count: int) -> tuple[uapi.PeerUpdate, ...]:
-    """Peers that never say anything."""
+    """Make peers that never send anything."""
     return tuple(map(_peer, range(count)))
 
 
@@ -81,6 +85,6 @@ def _peer(number: int) -> uapi.PeerUpdate:
 
 
 def _interface(tunnel: Tunnel) -> str:
-    """The TUN of bob's namespace."""
+    """Return the name of the TUN in bob's namespace."""
     shown = tunnel.bob.ip("-o", "link", "show", "type", "tun")
     return shown.split(":")[1].strip()

@@ -1,7 +1,10 @@
-"""How many providers one full node carries: what it believes a second, and what a peer costs it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Heartbeats are judged once as a function, and once as they come: from peers in another process,
-over libp2p, through the network process and into the index.
+"""How many providers one full node carries: heartbeats a second, and the memory for each peer.
+
+Heartbeats are judged in two ways: by calling the function, and as they arrive. In the second case,
+peers in another process send them over libp2p, through the network process and into the index.
 """
 
 import asyncio
@@ -21,12 +24,12 @@ from tools.bench.figures import Sample
 
 PROVIDERS = 3000
 PEERS = 60
-EACH = 50  # heartbeats of a peer, all at once: within what one may send
+EACH = 50  # heartbeats of each peer, sent at once; a peer may send that many
 _PATIENCE = 120.0  # s
 
 
 class FullNode:
-    """A judge and an index, for providers that stand in its chain view."""
+    """A judge and an index, for the providers in its chain view."""
 
     def __init__(self, providers: list[Provider]) -> None:
         self.chain = Chain({each.address: each.listing() for each in providers})
@@ -35,18 +38,18 @@ class FullNode:
         self.ended = 0.0
 
     def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:
-        raise AssertionError("nobody gossips here")
+        raise AssertionError("no peer sends gossip here")
 
     def on_message(self, peer: bytes, message: bytes) -> None:
         self.ended = time.monotonic()
         self.judge.heartbeat(peer, message, NOW)
 
     async def on_question(self, peer: bytes, question: bytes) -> bytes:
-        raise AssertionError("nobody asks here")
+        raise AssertionError("no peer asks questions here")
 
 
 def measure(folder: Path) -> Sample:
-    """AssertionError where the peers do not come, or less than 95 % of the heartbeats arrive."""
+    """Measure; AssertionError if peers fail to connect, or over 5 % of the heartbeats are lost."""
     providers = [Provider(number) for number in range(1, PROVIDERS + 1)]
     heartbeats = [each.heartbeat(NOW).raw for each in providers]
     yield "judged", _judged(providers, heartbeats)
@@ -83,12 +86,12 @@ async def _arrived(folder: Path, full: FullNode, parts: list[list[bytes]]) -> tu
         assert peers.stdout
         try:
             async with asyncio.timeout(_PATIENCE):
-                assert await peers.stdout.readline(), "the peers did not come"
+                assert await peers.stdout.readline(), "the peers did not connect"
                 kib = (resident(host.pid) - before) / 1024 / len(parts[:PEERS])
                 busy = _cpu(host.pid)
                 peers.stdin.write(b"go\n")
                 wanted = sum(map(len, parts[:PEERS]))
-                while len(full.index.heartbeats) < wanted and (  # noqa: ASYNC110 - another process
+                while len(full.index.heartbeats) < wanted and (  # noqa: ASYNC110
                     not full.ended or time.monotonic() - full.ended < 3
                 ):
                     await asyncio.sleep(0.05)
@@ -104,6 +107,6 @@ async def _arrived(folder: Path, full: FullNode, parts: list[list[bytes]]) -> tu
 
 
 def _cpu(pid: int) -> float:
-    """Seconds, of proc_pid_stat(5)."""
+    """Return the CPU seconds of a process (proc_pid_stat(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

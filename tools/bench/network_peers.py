@@ -1,4 +1,7 @@
-"""Peers of a full node, many in one process: they connect, wait for a line, and send heartbeats."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Many peers of a full node in one process: they connect, wait for a line, and send heartbeats."""
 
 import sys
 from pathlib import Path
@@ -12,11 +15,11 @@ from multiaddr import Multiaddr
 
 from fs_net.host_process.streams import MESSAGES
 
-_AT_ONCE = 8  # that dial
+_AT_ONCE = 8  # peers that dial at the same time
 
 
 async def main(address: str, said: list[list[bytes]]) -> None:
-    """Until it is killed."""
+    """Run until killed."""
     full = info_from_p2p_addr(Multiaddr(address))
     streams: list[Any] = []
     dialling = trio.CapacityLimiter(_AT_ONCE)

@@ -1,7 +1,10 @@
-"""Where the network process spends its time while it carries heartbeats: a table of functions.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Run as ``python -m tools.bench.network_profile``.  It says what of the figure "carried" is due to
-py-libp2p, which is in Python down to each frame.
+"""Profile the network process while it carries heartbeats: a table of functions.
+
+Run it as ``python -m tools.bench.network_profile``. It shows which part of the figure "carried"
+py-libp2p takes, which is written in Python throughout.
 """
 
 import asyncio
@@ -27,7 +30,7 @@ finally:
 
 
 def main() -> None:
-    """Play the measurement with a network process under cProfile."""
+    """Run the measurement with the network process under cProfile."""
     with tempfile.TemporaryDirectory() as folder:
         out, runner = Path(folder, "stats"), Path(folder, "runner.py")
         runner.write_text(_RUNNER.format(out=str(out)))
@@ -48,11 +51,11 @@ def main() -> None:
 
 
 def table(stats: Any) -> str:
-    """The functions with most time of their own, and the share of each library in all of it."""
+    """Return the functions with the most time of their own, and each library's share."""
     rows, shares, whole = [], dict.fromkeys(("libp2p", "trio", "ours", "others"), 0.0), 0.0
     for (file, _, name), (_, calls, own, _, _) in stats.stats.items():
         if "'select.epoll'" in name or "epoll" in name:
-            continue  # it waits
+            continue  # it only waits
         place = _place(file)
         rows.append((own, calls, name, Path(file).name if file != "~" else "C"))
         shares[place] += own

@@ -1,7 +1,10 @@
-"""How long a provider that is there for the first time takes to be seen at every full node.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Each full node is whole: its own network process, index and store, at the pace of service.  It knows
-a few others from its settings and finds the rest.  The provider tells three of them.
+"""How long it takes until every full node shows a new provider.
+
+Each full node is complete: its own network process, index and store, at the usual pace. It knows a
+few others from its settings and finds the rest. The provider tells three of them.
 """
 
 import asyncio
@@ -22,14 +25,14 @@ from tools.bench.figures import Sample
 
 NODES = 30
 PROVIDERS = 10  # one after another
-_TOLD = 3  # full nodes, by each
-_KNOWN = 3  # others that a full node begins with
+_TOLD = 3  # full nodes that each provider tells
+_KNOWN = 3  # other full nodes that each full node knows at first
 _PATIENCE = 120.0  # s
 _LISTEN = ("/ip4/127.0.0.1/tcp/0",)
 
 
 class Nobody:
-    """What a provider does with what comes in."""
+    """Handlers of a provider, which ignores everything."""
 
     def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:
         return Decision.IGNORE
@@ -41,7 +44,7 @@ class Nobody:
 
 
 def measure(folder: Path) -> Sample:
-    """TimeoutError where the nodes do not find together, or a provider is not seen."""
+    """Measure; raises TimeoutError if full nodes don't connect, or a provider is not seen."""
     until_half, until_all, memory = asyncio.run(_measure(folder))
     yield "visible_half", statistics.median(until_half)
     yield "visible", statistics.median(until_all)
@@ -77,7 +80,7 @@ async def _measure(folder: Path) -> tuple[list[float], list[float], list[int]]:
 async def _full_node(
     stack: AsyncExitStack, folder: Path, chain: Chain, known: tuple[str, ...]
 ) -> FullNode:
-    folder.mkdir()  # noqa: ASYNC240 - of a disk that is near
+    folder.mkdir()  # noqa: ASYNC240 - a local disk
     settings = Settings(str(folder), NETWORK, _LISTEN, known, True, (topic(NETWORK),))
     store = await stack.enter_async_context(Store(parse_url(f"sqlite:///{folder / 'db'}"), NETWORK))
     return await stack.enter_async_context(FullNode(settings, chain, store))
@@ -86,7 +89,7 @@ async def _full_node(
 async def _seen(
     host: Host, told: list[bytes], provider: Provider, nodes: list[FullNode]
 ) -> tuple[float, float]:
-    """Seconds until half of the nodes show it as being there, and until all do."""
+    """Return the seconds until half of the full nodes show the provider, and until all do."""
     now = time.time_ns() // 10**6
     outbox = Outbox()
     outbox.add(provider.record(now, HOUR))
@@ -95,7 +98,7 @@ async def _seen(
     began, half = time.monotonic(), 0.0
     for peer in told:
         answer = parse_untrusted(await host.ask(peer, serialize(Deliver(batch))))
-        assert isinstance(answer, Delivered), "the full node takes nothing"
+        assert isinstance(answer, Delivered), "the full node refuses the record"
     async with asyncio.timeout(_PATIENCE):
         while (count := sum(map(_shows(provider), nodes))) < len(nodes):
             if not half and 2 * count >= len(nodes):

@@ -1,4 +1,7 @@
-"""What paying costs: a download through a provider to the internet, unpaid and paid in turns."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The cost of paying: a download through a provider, unpaid and paid in turns."""
 
 import statistics
 from pathlib import Path
@@ -9,15 +12,15 @@ from tests.netns.topology import run
 from tools.bench import speed
 from tools.bench.figures import Sample
 
-_PRICE = "0.05"  # whole tokens for a GiB: the budget has to last
+_PRICE = "0.05"  # whole tokens for a GiB, so that the budget lasts
 _TURNS = 4
 _PLAIN = "bench-plain"
 _INSIDE = "10.66.0.250"
-_WARM_UP = 2.0  # seconds: a stranger's credit window grows with what it pays
+_WARM_UP = 2.0  # seconds, because the credit window of a new client grows as it pays
 
 
 def measure(_: Path, *, seconds: float) -> Sample:
-    """The client downloads from beyond the provider; what is paid for is told of both books."""
+    """Download from beyond the provider; both sides' books say what is paid."""
     with market(price=_PRICE) as scene:
         speed.serve(scene.internet)
         plain = _add_plain_client(scene)
@@ -25,7 +28,7 @@ def measure(_: Path, *, seconds: float) -> Sample:
         try:
             found: dict[str, list[float]] = {"unpaid": [], "paid": []}
             for turn in range(_TURNS):
-                # What comes first meets a machine that has rested.
+                # The first measurement finds a machine that has rested.
                 for kind in ("unpaid", "paid") if turn % 2 else ("paid", "unpaid"):
                     name = _bring_up(scene, kind, plain)
                     found[kind].append(_download(scene, seconds))
@@ -55,7 +58,7 @@ def _download(scene: Market, seconds: float) -> float:
 
 
 def _add_plain_client(scene: Market) -> Path:
-    """A client of the provider's file, who pays nothing."""
+    """Add a client to the provider's file, which does not pay."""
     conf = scene.folder / f"{SOLD}.conf"
     private = next(
         line.split(" = ")[1]

@@ -1,4 +1,7 @@
-"""The programs that are compared. Each can put a tunnel between alice and bob, and take it away."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The programs that are compared. Each can start a tunnel between alice and bob, and end it."""
 
 import contextlib
 import json
@@ -26,7 +29,7 @@ OURS = "flowshield"
 
 @dataclass(frozen=True)
 class Tunnel:
-    """Alice reaches bob at ``address``; ``pids`` are the processes that make it so."""
+    """A tunnel in which alice reaches bob at ``address``; ``pids`` are its processes."""
 
     alice: Namespace
     bob: Namespace
@@ -35,21 +38,21 @@ class Tunnel:
 
 
 class Vpn(Protocol):
-    """A program under comparison."""
+    """A program to compare."""
 
     @property
     def name(self) -> str: ...
 
     def missing(self) -> str:
-        """What it lacks to run here; empty where it lacks nothing."""
+        """Return what this machine lacks to run it; empty if nothing is missing."""
 
     def up(self, net: Pair, folder: Path) -> AbstractContextManager[Tunnel]:
-        """A tunnel for one block; ``folder`` is for keys and logs."""
+        """Start a tunnel for one block; ``folder`` is for keys and logs."""
 
 
 @dataclass(frozen=True)
 class Bare:
-    """No tunnel at all: what the wire and the machine can do."""
+    """No tunnel at all: shows what the wire and the machine can do."""
 
     name: str = "veth"
 
@@ -91,7 +94,7 @@ class WireGuard:
 
 @dataclass(frozen=True)
 class OpenVpn:
-    """OpenVPN point to point over UDP, with certificates made for the occasion."""
+    """OpenVPN from point to point over UDP, with certificates made for the run."""
 
     name: str = "openvpn"
     cipher: str = "AES-256-GCM"
@@ -113,7 +116,7 @@ class OpenVpn:
                 *("--cert", f"{folder}/{role}.crt", "--key", f"{folder}/{role}.key"),
                 *("--peer-fingerprint", prints[other], "--dh", "none"),
                 *("--data-ciphers", self.cipher, "--cipher", self.cipher),
-                # Without its kernel module, and without fragments on the wire.
+                # It runs without its kernel module, and without fragments on the wire.
                 *("--disable-dco", "--tun-mtu", str(MTU), "--mssfix", "0"),
                 *("--auth-nocache", "--verb", "1"),
             ]
@@ -127,7 +130,7 @@ class OpenVpn:
 
 @dataclass(frozen=True)
 class Nebula:
-    """Nebula with a certificate authority made for the occasion; bob is the lighthouse."""
+    """Nebula with a certificate authority made for the run; bob is the lighthouse."""
 
     name: str = "nebula"
 
@@ -161,7 +164,7 @@ class Nebula:
             }
             if role == "alice":
                 settings["lighthouse"] = {"am_lighthouse": False, "hosts": [BOB]}
-            # JSON is YAML.
+            # Every JSON file is valid YAML.
             written = folder / f"{role}.yml"
             written.write_text(json.dumps(settings))
             pids.append(_start(here, folder / f"{role}.log", "nebula", "-config", str(written)))
@@ -172,7 +175,7 @@ class Nebula:
 
 FLOWSHIELD = WireGuard(replace(FS, name=OURS, env={"FS_WG_DATAPLANE": "native"}))
 FLOWSHIELD_PYTHON = WireGuard(replace(FS, name=f"{OURS}-python", env={"FS_WG_DATAPLANE": "python"}))
-# The variable, which it sets for its daemon, spares us its advice to use the kernel instead.
+# This variable, which wireguard-go sets for its daemon, turns off its advice to use the kernel.
 WIREGUARD_GO_QUIET = WireGuard(replace(WIREGUARD_GO, env={"WG_PROCESS_FOREGROUND": "1"}))
 ALL: tuple[Vpn, ...] = (
     Bare(),
@@ -191,7 +194,7 @@ def _start(namespace: Namespace, log: Path, *argv: str) -> int:
 
 
 def _wait_for_answer(tunnel: Tunnel, logs: Path | None = None) -> None:
-    """Until bob answers a ping; AssertionError with what the programs logged."""
+    """Wait until bob answers a ping; AssertionError quotes what the programs logged."""
 
     def answers() -> bool:
         try:
@@ -212,7 +215,7 @@ def _files(certificate: str, key: str, paths: list[str]) -> list[str]:
 
 
 def _self_signed(folder: Path, role: str) -> str:
-    """Write a key and its certificate, and return the fingerprint that the other end knows."""
+    """Write a key and its certificate; return the fingerprint that the other end knows."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, role)])
     now = datetime.now(UTC)

@@ -1,10 +1,13 @@
-"""Horizontal bars as SVG, written by hand: no library, and readable on light and dark pages."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Horizontal bars as SVG, made without a library, readable on light and dark pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _NAMES, _VALUES = 720, 150, 80  # of the picture; of the columns beside the bars
+_WIDTH, _NAMES, _VALUES = 720, 150, 80  # widths of the picture, and of the columns beside the bars
 _LINE, _BAR, _TITLE, _GAP = 20, 13, 26, 14
 _STYLE = (
     "text{font:12px sans-serif;fill:#444}"
@@ -33,7 +36,7 @@ class Chart:
 
 
 def draw(charts: Sequence[Chart], *, stressed: str = "flowshield") -> str:
-    """A picture of all charts, one below the other; bars of ``stressed`` stand out."""
+    """Draw all charts, one below the other; the bars of ``stressed`` stand out."""
     parts: list[str] = []
     top = _GAP
     for chart in charts:

@@ -1,9 +1,12 @@
-"""What was measured, for a person: tables, verdicts, and the document with all of it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The results for people: tables, verdicts, and the document with all of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tools.bench import plot
+from tools.bench import misses, plot
 from tools.bench.figures import FIGURES, TABLES, Reading, median, values
 from tools.bench.scenes import MEANINGS
 from tools.bench.targets import Verdict, judge
@@ -11,18 +14,21 @@ from tools.terminal import table
 
 PLOTTED = ("there", "back", "four", "small", "round_trip", "round_trip_p99", "cpu")
 _PREFACE = """\
-Written by `make bench BENCH_ARGS=--write-docs`: one run on one machine. Programs took turns;
-medians are shown, with the extremes of the runs in brackets. Compare within this page only: ratios
-carry over to other machines, figures do not."""
+`make bench BENCH_ARGS=--write-docs` wrote this page after one run on one machine. The programs took
+turns. The tables show medians, with the extremes of the runs in brackets. Compare figures only
+within this page: other machines give other figures, but similar ratios."""
+_TARGETS = """\
+A target compares FlowShield with another program, or with a fixed figure. If it does not reach a
+`must`, the result is FAIL; an `aim` is a wish beyond that. This page shows missed targets, too."""
 _PROGRAMS = """\
-`flowshield` is the packet path in C, `flowshield-python` its twin; `veth` is the wire without a
-tunnel. The others are the distribution's packages with their defaults, OpenVPN with AES-256-GCM
-over UDP and without its kernel module."""
+`flowshield` is the packet path in C, and `flowshield-python` is the packet path in Python. `veth`
+is the wire without a tunnel. The others are the distribution's packages with their defaults.
+OpenVPN uses AES-256-GCM over UDP, without its kernel module."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One run of the bench: the machine, how it was called, and all readings."""
+    """One run of the bench: the machine, its options, and all readings."""
 
     machine: Mapping[str, str]
     settings: Mapping[str, str]
@@ -38,7 +44,7 @@ Grid = tuple[Sequence[str], list[Sequence[str]]]
 
 
 def grids(report: Report) -> Iterable[tuple[str, Grid]]:
-    """Titled tables: a line for each program, medians with the extremes behind them."""
+    """Yield titled tables: a line for each program, medians with the extremes behind them."""
     for title, figures in TABLES.items():
         for scene in report.scenes:
             grid = _grid(report.readings, scene, figures)
@@ -48,7 +54,7 @@ def grids(report: Report) -> Iterable[tuple[str, Grid]]:
 
 
 def verdicts(report: Report) -> Grid:
-    """The targets as a table."""
+    """Return the targets as a table."""
     judged = judge(report.readings, report.scenes)
     return (
         ("target", "offload", "must", "aim", "measured", "result"),
@@ -57,7 +63,7 @@ def verdicts(report: Report) -> Grid:
 
 
 def show(report: Report) -> str:
-    """All tables as plain text."""
+    """Return all tables as plain text."""
     parts = [f"{title}\n{table(*grid)}" for title, grid in grids(report)]
     parts.append(f"Targets\n{table(*verdicts(report))}")
     parts.extend(f"not measured: {each}" for each in report.problems)
@@ -65,7 +71,7 @@ def show(report: Report) -> str:
 
 
 def document(report: Report, picture: str) -> str:
-    """docs/benchmarks.md; ``picture`` is the name of the plot beside it."""
+    """Return docs/benchmarks.md; ``picture`` is the name of the plot beside it."""
     measured = {each.figure for each in report.readings}
     parts = [
         "# Benchmarks",
@@ -75,7 +81,9 @@ def document(report: Report, picture: str) -> str:
         _PROGRAMS,
         f"![Medians as bars]({picture})",
         "## Targets",
+        _TARGETS,
         _markdown(verdicts(report)),
+        *_missed(report),
     ]
     for title, grid in grids(report):
         parts += [f"## {title}", _markdown(grid)]
@@ -93,7 +101,7 @@ def document(report: Report, picture: str) -> str:
 
 
 def picture(report: Report) -> str:
-    """The medians of the first offload mode as bars, in SVG."""
+    """Draw the medians of the first offload mode as bars, in SVG."""
     scene = report.scenes[0] if report.scenes else ""
     charts = []
     for name in PLOTTED:
@@ -102,6 +110,11 @@ def picture(report: Report) -> str:
         if bars:
             charts.append(plot.Chart(FIGURES[name].head, bars, FIGURES[name].digits))
     return plot.draw(charts)
+
+
+def _missed(report: Report) -> list[str]:
+    found = list(misses.explain(judge(report.readings, report.scenes), report.readings))
+    return ["What was missed:", "\n".join(f"- {each}" for each in found)] if found else []
 
 
 def _peers(report: Report) -> list[str]:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Two namespaces and the wire between them, in one of two offload modes."""
 
 import contextlib
@@ -6,21 +9,21 @@ from pathlib import Path
 
 from tests.netns.topology import Namespace, Pair, pair
 
-# A veth passes frames of 64 KiB on as they are, which flatters whoever makes them. In `gro` they
-# are cut where they enter the wire, as before a plain network card, and joined where they leave.
+# A veth passes frames of 64 KiB on as they are, which flatters programs that make them. In `gro`,
+# they are cut when they enter the wire, as before a plain network card, and joined when they leave.
 OFFLOADS = {
     "on": (),
     "gro": ("tso", "off", "tx-udp-segmentation", "off", "gro", "on"),
 }
 MEANINGS = {
-    "on": "the veth as it is made: segments travel joined",
-    "gro": "cut on sending, joined on receiving, as between real network cards",
+    "on": "the veth as it is created: segments travel joined",
+    "gro": "segments are cut on sending and joined on receiving, as between real network cards",
 }
 
 
 @contextlib.contextmanager
 def wired(offload: str) -> Iterator[Pair]:
-    """Alice and bob, for one measurement."""
+    """Make alice and bob for one measurement."""
     with pair() as net:
         if OFFLOADS[offload]:
             for end in (net.alice, net.bob):
@@ -29,7 +32,7 @@ def wired(offload: str) -> Iterator[Pair]:
 
 
 def listens(namespace: Namespace, port: int) -> bool:
-    """Whether somebody waits for TCP connections there."""
+    """Whether a program waits for TCP connections there."""
     with namespace.entered():
         sockets = Path("/proc/thread-self/net/tcp6").read_text()
         sockets += Path("/proc/thread-self/net/tcp").read_text()

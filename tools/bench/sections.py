@@ -1,4 +1,7 @@
-"""Which measurements a run consists of: a list of blocks, so ordered that programs take turns."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The measurements of a run: a list of blocks, in an order in which programs take turns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -45,15 +48,15 @@ class Settings:
     minutes: float
     vouchers: int
     sessions: int
-    program: Path = field(default=_NO_PROGRAM)  # udp_blast, once it was built
+    program: Path = field(default=_NO_PROGRAM)  # udp_blast, after it was built
 
     @property
     def engines(self) -> list[WireGuard]:
-        """Those that are told of peers through UAPI."""
+        """The engines that take peers through UAPI."""
         return [each for each in self.peers if isinstance(each, WireGuard)]
 
     def described(self) -> dict[str, str]:
-        """For whoever reads the results."""
+        """The settings in words, for readers of the results."""
         return {
             "runs": f"{self.runs} of each, {self.seconds:g} s a transfer, {self.pings} pings",
             "crowds": f"{self.idle_peers} idle peers, {self.clients} active clients, "
@@ -64,7 +67,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One block: namespaces are made for it, and gone after it."""
+    """One block: its namespaces are made for it, and removed after it."""
 
     section: str
     scene: str
@@ -78,7 +81,7 @@ class Measurement:
 
 
 def plan(settings: Settings) -> list[Measurement]:
-    """All blocks. Within a run the programs follow one another."""
+    """Return all blocks. Within a run, the programs follow one another."""
     return [
         block
         for section in settings.sections
@@ -104,7 +107,7 @@ def _speed(settings: Settings, run: int) -> Iterator[Measurement]:
 
 
 def _crowds(settings: Settings, run: int, section: str) -> Iterator[Measurement]:
-    """What concerns engines that are told of peers."""
+    """Yield the measurements of engines that take peers through UAPI."""
     many_peers, seconds = settings.idle_peers, settings.seconds
     for vpn in settings.engines:
         measure: dict[str, Measure] = {
@@ -123,7 +126,7 @@ def _crowds(settings: Settings, run: int, section: str) -> Iterator[Measurement]
 
 def _growth(settings: Settings, run: int) -> Iterator[Measurement]:
     if run > 1:
-        return  # it is long enough
+        return  # one run is long enough
     for vpn in settings.engines:
         if vpn.name == OURS:
             measure = partial(growth.measure, vpn, minutes=settings.minutes)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """How many sessions one provider's agent holds, with a voucher each second from every client."""
 
 import asyncio
@@ -11,8 +14,8 @@ from typing import TypeVar
 
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import Terms, channel_id
 from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import Terms, channel_id
 from fs_market.core.wire.framing import Unframer, frame
 from fs_market.core.wire.messages import (
     Message,
@@ -32,14 +35,14 @@ from tools.bench.market_terms import DOMAIN, PAYEE, PAYER
 
 _M = TypeVar("_M")
 _FAR = 2**40  # seconds since the epoch
-_OF_ONE_SOURCE = 8  # as many connections come from one address
+_OF_ONE_SOURCE = 8  # connections from one address
 _OPENING = 32  # sessions that are opened at a time
 _PATIENCE = 60.0  # seconds
 _IN_TIME = 1.0  # seconds until the next voucher is due
 
 
 def measure(folder: Path, *, count: int, seconds: float) -> Sample:
-    """``count`` clients; AssertionError where a session is lost."""
+    """Run ``count`` clients; raises AssertionError if a session is lost."""
     agent = subprocess.Popen(
         [sys.executable, "-m", "tools.bench.agent_under_load", str(folder)],
         stdin=subprocess.PIPE,
@@ -57,7 +60,7 @@ def measure(folder: Path, *, count: int, seconds: float) -> Sample:
 
 @dataclass(eq=False)
 class _Client:
-    """One buyer, without the sessions of ``fs_market.core``: it only has to cost little."""
+    """A client without the session machine of ``fs_market.core``, because it must cost little."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -80,7 +83,7 @@ class _Client:
         await self._next(PeerConfig)
 
     async def pay(self) -> float:
-        """Send a voucher; seconds until it was confirmed."""
+        """Send a voucher; return the seconds until it was confirmed."""
         self.promised += 1
         began = time.monotonic()
         self._send(sign_voucher(self.key, DOMAIN, self.channel, self.promised))

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Small packets: the highest rate of 64-byte datagrams that a tunnel carries with little loss."""
 
 import subprocess
@@ -14,14 +17,14 @@ BYTES = 64
 ALLOWED_LOSS = 0.01
 _FIRST_RATE = 8000.0
 _LAST_RATE = 4e6
-_FINENESS = 1.05  # rates closer together are not told apart
+_FINENESS = 1.05  # the search ends when two rates are this close
 Sender = Literal["paced", "batches"]  # see udp_blast.c
-_KEEPS_UP = 0.7  # of the offered rate; a sender below this is at its own limit
+_KEEPS_UP = 0.7  # the share of the offered rate below which the sender is at its own limit
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What was sent in how many seconds, and what arrived of it."""
+    """The datagrams that were sent, in how many seconds, and how many arrived."""
 
     sent: int
     received: int
@@ -40,9 +43,9 @@ def build(folder: Path) -> Path:
 
 
 def highest_clean_rate(trial: Callable[[float], Trial]) -> float:
-    """Packets a second that arrive: the offered rate is doubled until too many are lost.
+    """Return packets a second that arrive: double the offered rate until too many are lost.
 
-    Then the gap is halved again and again. A rate has two chances, for the machine is shared.
+    Then halve the gap again and again. A rate has two chances, because the machine is shared.
     """
     best = 0.0
 
@@ -64,7 +67,7 @@ def highest_clean_rate(trial: Callable[[float], Trial]) -> float:
             return best
         low, high = high, high * 2
     if not low:
-        low = high / 64  # less than this is as good as nothing
+        low = high / 64  # a lower rate is not worth a search
     while high / low > _FINENESS:
         middle = (low * high) ** 0.5
         clean, _ = carries(middle)
@@ -73,7 +76,7 @@ def highest_clean_rate(trial: Callable[[float], Trial]) -> float:
 
 
 def measure(tunnel: Tunnel, program: Path, seconds: float, sender: Sender) -> float:
-    """Thousands of packets a second from alice to bob."""
+    """Return thousands of packets a second from alice to bob."""
     return highest_clean_rate(lambda rate: _blast(tunnel, program, rate, seconds, sender)) / 1000
 
 
@@ -87,7 +90,7 @@ def _blast(tunnel: Tunnel, program: Path, rate: float, seconds: float, sender: S
     said = tunnel.alice.run(
         *(str(program), sender, tunnel.address, port, str(BYTES), f"{rate:.0f}", f"{seconds}")
     )
-    receiver.stdin.close()  # all was sent
+    receiver.stdin.close()  # everything was sent
     received = int(receiver.stdout.readline())
     receiver.wait()
     receiver.stdout.close()

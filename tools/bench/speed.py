@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """One tunnel between two namespaces: TCP, small packets, round trips, CPU time and memory."""
 
 import json
@@ -22,7 +25,7 @@ _IPERF_PAUSE = 1.0
 def measure(
     vpn: Vpn, folder: Path, *, offload: str, program: Path, seconds: float, pings: int
 ) -> Sample:
-    """Figures of one program in one run, in namespaces made for it."""
+    """Measure one program in one run, in namespaces made for it."""
     with wired(offload) as net, vpn.up(net, folder) as tunnel:
         if tunnel.pids:
             yield "memory_idle", max(machine.memory_mib(pid, "VmRSS") for pid in tunnel.pids)
@@ -51,24 +54,24 @@ def measure(
 
 
 def serve(namespace: Namespace) -> None:
-    """Start iperf3's server, which tells of its end: ours to bring about."""
+    """Start iperf3's server; it ends with the namespace."""
     namespace.start("iperf3", "-s", "-p", str(IPERF_PORT), stderr=subprocess.DEVNULL)
     wait_until(lambda: listens(namespace, IPERF_PORT), what="iperf3 listens")
 
 
 def tcp(client: Namespace, server: str, seconds: float, *options: str) -> tuple[float, int]:
-    """Mbit/s as the receiver saw them, and the bytes received."""
+    """Return the Mbit/s that the receiver saw, and the bytes received."""
     arguments = ["-c", server, "-p", str(IPERF_PORT), "-t", f"{seconds:g}", *options]
     try:
         return parse_iperf(client.run("iperf3", "-J", *arguments, seconds=seconds + 60))
     except (CommandFailed, ValueError):
-        # Its server now and then is not done with the test before; twice is not chance.
+        # Sometimes the server has not finished the test before. A second failure is no coincidence.
         time.sleep(_IPERF_PAUSE)
         return parse_iperf(client.run("iperf3", "-J", *arguments, seconds=seconds + 60))
 
 
 def ping(client: Namespace, address: str, count: int) -> list[float]:
-    """Round trips in microseconds; AssertionError where more than 1 % got no answer."""
+    """Return round trips in microseconds; AssertionError if over 1 % got no answer."""
     said = client.run(
         *("ping", "-n", "-c", str(count), "-i", str(_PING_GAP), "-W", "1", address),
         seconds=count * _PING_GAP * 4 + 30,
@@ -80,7 +83,7 @@ def ping(client: Namespace, address: str, count: int) -> list[float]:
 
 
 def parse_iperf(said: str) -> tuple[float, int]:
-    """The receiver's Mbit/s and bytes; ValueError with iperf3's own words where there are none."""
+    """Return the receiver's Mbit/s and bytes; ValueError quotes iperf3 if there are none."""
     found = json.loads(said)
     received = found["end"].get("sum_received")
     if received is None:
@@ -89,5 +92,5 @@ def parse_iperf(said: str) -> tuple[float, int]:
 
 
 def parse_ping(said: str) -> list[float]:
-    """The times in ping's lines, in microseconds."""
+    """Return the times in ping's lines, in microseconds."""
     return [float(each) * 1000 for each in re.findall(r"time=([\d.]+) ms", said)]

@@ -1,4 +1,7 @@
-"""From the command that starts an engine to the first packet that is through."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The time from the command that starts an engine to the first packet through it."""
 
 import time
 from contextlib import ExitStack
@@ -10,13 +13,13 @@ from tools.bench.figures import Sample
 from tools.bench.peers import ALICE, BOB, WireGuard
 
 _PORTS = (51820, 51821)
-_LIMIT = 10.0  # seconds for the packet
+_LIMIT = 10.0  # seconds to wait for the packet
 
 
 def measure(vpn: WireGuard, _: Path) -> Sample:
-    """Two engines meet on one loopback; their TUNs are in namespaces of their own.
+    """Let two engines meet on one loopback; their TUNs are in separate namespaces.
 
-    Bob runs. Alice's engine is started as a daemon, whose command returns when it is ready.
+    Bob is running. Alice's engine starts as a daemon, and its command returns when it is ready.
     """
     with Topology() as topology, ExitStack() as stack:
         home = topology.namespace("home")

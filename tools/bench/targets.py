@@ -1,4 +1,7 @@
-"""What the tunnel has to reach, as ratios within one run, and whether it did."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The targets of the bench as ratios within one run, and whether they were reached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +15,13 @@ DEBIANS = "wireguard-go"
 
 @dataclass(frozen=True)
 class Target:
-    """A figure of ours, perhaps divided by one of another, and its bounds."""
+    """One of our figures, perhaps divided by another program's, and its bounds."""
 
     what: str
     figure: str
     must: float | None
     aim: float | None = None
-    of: tuple[str, str] | None = None  # (program, figure) that ours is divided by
+    of: tuple[str, str] | None = None  # (program, figure): ours is divided by this one
     at_least: bool = True
     per_scene: bool = True  # measured in each offload mode
 
@@ -28,7 +31,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """PASS, FAIL, or where there is only an aim, "aim met" or "aim missed"; "-" if not measured."""
+    """PASS or FAIL; "aim met" or "aim missed" if there is only an aim; "-" if not measured."""
 
     target: Target
     scene: str
@@ -91,18 +94,18 @@ TARGETS = (
     Target("one client among idle peers, to alone", "idle_ratio", 0.95, per_scene=False),
     Target("Jain's index, clients sending", "jain_there", 0.95, per_scene=False),
     Target("Jain's index, clients receiving", "jain_back", 0.95, per_scene=False),
-    # On throughput it is within the noise; small packets pay for the tracking of connections.
+    # The cost is within the noise for throughput. Small packets pay for connection tracking.
     Target("sandbox, to none, TCP", "sandbox_tcp", 0.97, per_scene=False),
     Target("sandbox, to none, small packets", "sandbox_small", None, 0.97, per_scene=False),
     Target("kill switch, to none, TCP", "switch_tcp", 0.97, per_scene=False),
     Target("kill switch, to none, small packets", "switch_small", None, 0.9, per_scene=False),
-    # A page here and there is not growth: what leaks goes on leaking.
+    # A few pages are no growth, because a real leak goes on.
     Target("growth under load, MiB", "growth", 1.0, at_least=False, per_scene=False),
 )
 
 
 def judge(readings: Sequence[Reading], scenes: Sequence[str]) -> list[Verdict]:
-    """All targets, those of speed in each of the offload modes."""
+    """Judge all targets; targets of speed once for each offload mode."""
     return [
         Verdict(target, scene, _value(target, readings, scene))
         for target in TARGETS

@@ -1,13 +1,18 @@
-/* Small datagrams as an application sends them, and a count of those that arrive.
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Send small datagrams as an application does, or count those that arrive.
  *
- *   udp_blast paced|batches ADDRESS PORT BYTES RATE SECONDS   says: SENT SECONDS
- *   udp_blast count                       says: PORT, and when its stdin ends: RECEIVED
+ *   udp_blast paced|batches ADDRESS PORT BYTES RATE SECONDS   prints SENT SECONDS
+ *   udp_blast count                  prints PORT, and RECEIVED when its stdin ends
  *
- * Both senders sleep in between, for 50 us at least: the cores are for the tunnel.  "paced" makes a
- * call for each datagram, and where it cannot keep up, it sends less than asked and does not make
- * up for it later: a burst after a pause would be lost in queues that carry the rate well.
- * "batches" hands up to 64 over in one call, and makes up for what is late: a pause of its own
- * becomes a burst, as where a server answers what came while it did not run.
+ * Both senders sleep at least 50 us between calls, to leave the cores to the tunnel.
+ * "paced" makes one call for each datagram. If it cannot keep up, it sends less than asked and
+ * never makes up for it. A burst after a pause would be lost in queues that can carry the rate.
+ * "batches" passes up to 64 datagrams in one call, and sends late datagrams at once. So a pause
+ * leads to a burst, as with a server that answers everything that came while it did not run.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,10 +28,10 @@
 
 #define NS_PER_S 1000000000LL
 #define NAP_NS 50000LL
-#define FORGIVEN_NS 1000000LL /* what is later than this is never sent */
+#define FORGIVEN_NS 1000000LL /* datagrams that are later than this are never sent */
 #define MAX_BYTES 1400
 #define BATCH 64
-#define QUIET_MS 100 /* without a datagram, after which none is on its way */
+#define QUIET_MS 100 /* after so long without a datagram, none is on its way */
 
 static void die(const char *what)
 {
@@ -53,7 +58,7 @@ static int udp_socket(int buffer_option)
     int bytes = 8 << 20;
     if (made < 0)
         die("socket");
-    /* Beyond net.core.[rw]mem_max, which root may. */
+    /* Root may exceed net.core.[rw]mem_max. */
     if (setsockopt(made, SOL_SOCKET, buffer_option, &bytes, sizeof(bytes)) != 0)
         die("setsockopt");
     return made;
@@ -99,7 +104,8 @@ static int send_paced(const struct sockaddr_in *to, size_t bytes, double rate, d
     int out = udp_socket(SO_SNDBUFFORCE);
     double gap = (double)NS_PER_S / rate;
     long long sent = 0, started, end, now;
-    double due_at; /* when the next one leaves */
+    double due_at; /* when the next datagram leaves */
+
     prctl(PR_SET_TIMERSLACK, 1UL);
     started = now = now_ns();
     end = started + (long long)(seconds * (double)NS_PER_S);

@@ -1,4 +1,7 @@
-"""How many vouchers one core signs and checks in a second, all checks of a provider included."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How many vouchers a second one core signs, and checks with all checks of a provider."""
 
 import os
 import time
@@ -6,8 +9,8 @@ from pathlib import Path
 
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.money.vouchers import Voucher, screen_untrusted, sign_voucher, verify_untrusted
+from fs_market.core.money.vouchers import screen_untrusted, sign_voucher, verify_untrusted
+from fs_market.core.wire.channels import Voucher, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.messages import parse_untrusted, serialize
 from fs_market.core.wire.signatures import SigningKey
@@ -15,7 +18,7 @@ from tools.bench.figures import Sample
 
 
 def measure(_: Path, *, count: int) -> Sample:
-    """VoucherRefused where one is not good."""
+    """Measure; raises VoucherRefused if a voucher is invalid."""
     key = SigningKey(PrivateKey().secret)
     domain = channels_domain(1, Address(keccak(b"channels")[12:]))
     channel = keccak(b"channel")

@@ -1,31 +1,31 @@
-// SPDX-License-Identifier: UNLICENSED
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 import {IStakeBook} from "./IStakeBook.sol";
 
-/// @title What a provider says of itself, under the key of its stake
-/// @notice An entry is believed as far as the stake behind it goes, and while that stake counts.
+/// @title Entries that providers write about themselves, under the key of their stake
+/// @notice An entry counts only while the stake behind it counts and covers its slots.
 interface IRegistry {
-    /// @notice What it sells.
+    /// @notice The offer of a provider.
     struct Offer {
-        /// @dev How many clients it serves at a time; each needs its bond.
+        /// @dev The number of clients that it serves at a time; each slot needs `bondPerSlot`.
         uint32 slots;
         /// @dev SHA-256 of its price list.
         bytes32 priceList;
-        /// @dev Binary CIDv1 of what else it says, or nothing; at most 72 bytes.
+        /// @dev Binary CIDv1 of further metadata, or empty; at most 72 bytes.
         bytes metadata;
     }
 
     struct Entry {
-        /// @dev The owner of the stake, who wrote the entry. Under another owner it counts for nothing.
+        /// @dev The owner of the stake, who wrote the entry. The entry is void if the stake's owner changes.
         address owner;
         /// @dev The payee of its channels.
         address payout;
         /// @dev When the heartbeat key was last changed, in seconds since the epoch.
         uint48 heartbeatSince;
-        /// @dev Ed25519 public key of the node, which signs its records.
+        /// @dev The node key: the Ed25519 public key that signs the provider's records.
         bytes32 nodeKey;
-        /// @dev Ed25519 public key that signs its heartbeats.
+        /// @dev The Ed25519 public key that signs the provider's heartbeats.
         bytes32 heartbeatKey;
         Offer offer;
     }
@@ -35,19 +35,19 @@ interface IRegistry {
     event HeartbeatRotated(address indexed provider, bytes32 indexed heartbeatKey, bytes32 previous);
     event Retired(address indexed provider);
 
-    /// @notice The caller has no say over this provider.
+    /// @notice The caller may not change this provider.
     error NotParty();
     /// @notice A key, an address, a digest or the slots are zero, or the CID is too long.
     error BadEntry();
-    /// @notice So many slots need a stake of `bond`.
+    /// @notice These slots need a stake of `bond`.
     error Underbonded(uint256 bond);
-    /// @notice The provider has no entry by its stake's owner.
+    /// @notice The owner of the provider's stake has written no entry.
     error NoEntry();
-    /// @notice It would change nothing.
+    /// @notice The call would change nothing.
     error NothingNew();
 
-    /// @notice The owner of the provider's stake writes its whole entry, or writes it anew.
-    /// @dev What names the money and the node is the owner's alone: its key may rest.
+    /// @notice The owner of the provider's stake writes the whole entry, or replaces it.
+    /// @dev Only the owner sets the payout account and the node key. The provider's key is not enough.
     function announce(
         address provider,
         address payout,
@@ -56,24 +56,24 @@ interface IRegistry {
         Offer calldata offer
     ) external;
 
-    /// @notice Owner or key change what is on offer.
+    /// @notice The owner or the provider's key changes the offer.
     function changeOffer(address provider, Offer calldata offer) external;
 
-    /// @notice Owner or key replace the heartbeat key: what the one before signs counts no more.
+    /// @notice The owner or the provider's key replaces the heartbeat key. The old key is invalid from then on.
     function rotateHeartbeat(address provider, bytes32 heartbeatKey) external;
 
-    /// @notice Owner or key remove the entry. The stake stays, and has an exit of its own.
+    /// @notice The owner or the provider's key removes the entry. The stake stays and has its own exit.
     function retire(address provider) external;
 
-    /// @notice The book of the providers' stakes.
+    /// @notice The book that holds the providers' stakes.
     function book() external view returns (IStakeBook);
 
-    /// @notice Stake that each slot needs, in base units.
+    /// @notice The stake that each slot needs, in base units.
     function bondPerSlot() external view returns (uint96);
 
     function entryOf(address provider) external view returns (Entry memory);
 
-    /// @notice Whether it has an entry of its stake's owner, and a stake that counts and suffices for its slots. A stake that is
-    /// leaving counts for nothing, so that unbonding ends the listing at once.
+    /// @notice Whether the owner of the stake has written an entry, and the stake counts and covers the slots. A
+    /// stake whose exit was requested counts as 0, so the request ends the listing at once.
     function isListed(address provider) external view returns (bool);
 }

@@ -1,13 +1,17 @@
-"""Credit windows: how far service may run ahead of payment, and what is owed for it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Theory of operation.  Service is paid for after it was given, and the provider lets it run ahead of
-the vouchers by one window: so many bytes, and the seconds they may take.  A window is money, the
-price of both; whichever is used up first ends the credit.  The first is one increment, and it stays
-that until the chain has finalised the channel.  From then on it doubles whenever a whole window
-was paid since it last grew, up to about four times what the wire holds in a round trip.  So nobody
-is ever trusted with more than he has paid before, but for the first increment.
+"""Credit windows: how far service may run ahead of payment, and how much the client owes for it.
 
-The engine enforces bytes, in its own count: ``credit`` is where ``credit_used`` has to stop.
+Theory of operation.  The client pays for service after it was given.  The provider lets service run
+ahead of the vouchers by one credit window: a number of bytes, and the seconds that they may take.
+A window is an amount of money, the price of both.  Credit ends when that amount is used up.  The
+first window is one increment, and it stays so until the chain has finalised the channel.  From
+then on, the window doubles whenever the client has paid for a whole window since it last grew.  It
+stops at about four times the bytes that the wire holds in a round trip.  So a provider never trusts
+a client with more than the client has paid before, except for the first increment.
+
+The engine enforces bytes by its own count: it stops a peer when ``credit_used`` reaches ``credit``.
 """
 
 from dataclasses import dataclass, replace
@@ -16,16 +20,27 @@ from typing import Self
 from fs_market.core.money.prices import UNLIMITED, Price
 from fs_market.core.wire.schema import U64
 
-ANY = 0  # the engine's word for: without limit
-CLOSED = 1  # the engine's smallest limit: not even one packet
-A_PACKET = 2048  # bytes: with less credit than this, nothing passes
+ANY = 0  # the engine reads this credit as: without limit
+CLOSED = 1  # byte: the engine's smallest limit, which no packet fits
+A_PACKET = 2048  # bytes: with less credit than this, no packet passes
 _MILLION = 1_000_000
-_IN_FLIGHT = 4  # round trips' worth of bytes that a window may hold
+_IN_FLIGHT = 4  # a window may hold the bytes of this many round trips
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Event: limit the peer in the engine.  Both numbers are bytes, in the engine's own count.
+
+    The payment port is exempt.
+    """
+
+    credit: int  # 0: without limit
+    credit_low: int  # call ``count`` again when this many bytes are left
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Service since a session began, by one side's count."""
+    """The service since a session began, by one side's count."""
 
     up: U64 = 0  # bytes from the client
     down: U64 = 0  # bytes to the client
@@ -33,10 +48,12 @@ class Usage:
 
     @property
     def bytes(self) -> int:
+        """Bytes in both directions together."""
         return self.up + self.down
 
     @property
     def seconds(self) -> int:
+        """Whole seconds, rounded down."""
         return self.milliseconds // 1000
 
 
@@ -45,31 +62,32 @@ NO_USAGE = Usage()
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Adds up an engine's counters and a clock, also over restarts of engine and agent.
+    """Adds up an engine's counters and a clock, also across restarts of the engine and the agent.
 
-    An engine's counters begin at 0 when a peer is added: one that fell was of a peer added anew.
+    An engine's counters begin at 0 when a peer is added.  If a counter fell, the peer was added
+    again.
     """
 
     usage: Usage = NO_USAGE
-    up: U64 = 0  # the engine's counters when they were last read
+    up: U64 = 0  # the engine's counters in bytes, when they were last read
     down: U64 = 0
 
     def read(self, up: int, down: int) -> "Meter":
-        """With the engine's counters of a peer, as they are."""
+        """Return the meter after it has read the engine's counters of a peer."""
         is_continued = up >= self.up and down >= self.down
         more_up, more_down = (up - self.up, down - self.down) if is_continued else (up, down)
         usage = replace(self.usage, up=self.usage.up + more_up, down=self.usage.down + more_down)
         return Meter(usage, up, down)
 
     def pass_time(self, milliseconds: int) -> "Meter":
-        """With so much more time of service."""
+        """Return the meter after more time in which service was given."""
         total = self.usage.milliseconds + milliseconds
         return replace(self, usage=replace(self.usage, milliseconds=total))
 
     def engine_credit(self, total_bytes: int) -> int:
-        """Where the engine's own count has to stop for ``usage.bytes`` to stop at a total.
+        """Return the engine's count at which ``usage.bytes`` reaches ``total_bytes``.
 
-        CLOSED where not even a packet more would fit, ANY where there is no end.
+        Return CLOSED if no further packet fits, and ANY if the total is UNLIMITED.
         """
         if total_bytes >= UNLIMITED:
             return ANY
@@ -81,7 +99,7 @@ NOTHING_COUNTED = Meter()
 
 
 class Stopwatch:
-    """Whole milliseconds while it runs; what is left of one stays for later."""
+    """Counts whole milliseconds while it runs; it keeps the rest of one for the next time."""
 
     __slots__ = ("_since",)
 
@@ -89,15 +107,19 @@ class Stopwatch:
         self._since: float | None = None
 
     def start(self, now: float) -> None:
-        """Go on running, or start."""
+        """Start, unless it runs already."""
         if self._since is None:
             self._since = now
 
     def stop(self) -> None:
+        """Stop; time that nobody has taken yet is lost."""
         self._since = None
 
     def take(self, now: float) -> int:
-        """What has passed since it was started or asked; a clock that went back adds nothing."""
+        """Return the milliseconds since the start, or since the last call.
+
+        Return 0 if the clock went back.
+        """
         if self._since is None or now <= self._since:
             return 0
         milliseconds = int((now - self._since) * 1000)
@@ -107,7 +129,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """What a quote says of windows: the first, and the largest."""
+    """The first and the largest credit window of a quote."""
 
     bytes: int
     seconds: int
@@ -117,26 +139,32 @@ class Increment:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How far service may run ahead now."""
+    """A credit window: how far service may run ahead of payment now."""
 
     bytes: int
     seconds: int
-    grown_at: int = 0  # what was paid when it last grew
+    grown_at: int = 0  # base units that were paid when it last grew
 
     @classmethod
     def first(cls, increment: Increment, paid: int = 0) -> Self:
+        """Return the first window of a session; ``paid`` is in base units."""
         return cls(increment.bytes, increment.seconds, paid)
 
     def exposure(self, price: Price) -> int:
-        """Base units that the provider risks; at least 1, or nothing could ever be served."""
+        """Return the base units that the provider risks.
+
+        They are at least 1: with a window of no worth, service could never begin.
+        """
         return max(1, price.cost(self.bytes, self.seconds))
 
     def after_payment(
         self, paid: int, price: Price, increment: Increment, rate: float, round_trip: float
     ) -> "Window":
-        """Twice as large, where a whole window was paid since it grew, and the wire needs it.
+        """Return the window after a payment.
 
-        ``rate`` is in bytes a second, ``round_trip`` in seconds.
+        It doubles if a whole window was paid since it last grew, and if the wire needs more.
+        ``paid`` is the total in base units, ``rate`` is in bytes per second, ``round_trip`` in
+        seconds.
         """
         if paid - self.grown_at < self.exposure(price):
             return self
@@ -150,23 +178,26 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """By how much a provider may count more than its client, who misses what the wire lost."""
+    """How much more a provider may count than its client, in millionths.
+
+    The client does not see the datagrams that were lost on their way to it.
+    """
 
     ppm: int
 
     def most(self, own: int) -> int:
-        """The most that is paid for where we counted ``own``."""
+        """Return the most that the client pays for if it counted ``own``."""
         return own + own * self.ppm // _MILLION
 
     def payable(self, own: int, claimed: int, window: int) -> int:
-        """What to pay for, of one kind.
+        """Return the number of bytes, or of seconds, that the client has to pay for.
 
-        Our own count runs ahead of what the provider last claimed, but by no more than a window:
-        what it never confirms is not paid for.  Its claim counts, up to the tolerance.
+        The client's own count may be ahead of the provider's last claim by one window: the client
+        pays for no more than that unconfirmed.  A higher claim counts, up to the tolerance.
         """
         confirmed = min(own, claimed + window)
         return min(max(confirmed, claimed), self.most(own))
 
     def is_exceeded(self, own: int, claimed: int, window: int) -> bool:
-        """Whether a claim cannot be honest: even a whole window in flight does not explain it."""
+        """Whether a claim is dishonest: even a whole window in flight does not explain it."""
         return claimed > self.most(own) + window

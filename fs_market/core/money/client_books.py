@@ -1,56 +1,53 @@
-"""A client's books: what it counted, what the provider claims, and what is to be paid for it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Where the provider counts more, as datagrams were lost on the way, it is paid up to the tolerance of
-the quote; where even a window in flight does not explain a claim, it lies.  Where it confirms less
-and less of what we count, payment stops one window ahead of what was confirmed.
+"""A client's books: its own count, the provider's claims, and the amount to pay.
+
+If datagrams were lost on the way, the provider counts more than the client.  The client pays for
+them up to the tolerance of the quote.  If even a window in flight does not explain a claim, the
+provider lies.  If the provider confirms less than the client counts, the client's payments stop one
+window ahead of the confirmed count.
 """
 
 from dataclasses import replace
-from typing import Any
 
-from fs_market.core.money.accounting import ANY, CLOSED, Tolerance, Usage, Window
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import SetLimits
+from fs_market.core.money.accounting import ANY, CLOSED, SetLimits, Tolerance, Usage, Window
+from fs_market.core.money.books import Books
+from fs_market.core.money.prices import Price
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.wire.messages import QuoteTerms, Statement
 from fs_market.errors import Reason, Refused
 
-_SECONDS_ASTRAY = 2  # by which clocks and rounding may differ, beside the window
+_SECONDS_ASTRAY = 2  # clocks and rounding may differ by this, in addition to the window
 
 
-class ClientBooks:
-    """Begins with the record of an earlier process, or of a channel to be opened."""
+class ClientBooks(Books[ClientRecord]):
+    """Begins with the record of an earlier process, or of a channel that is to be opened."""
 
-    __slots__ = ("_adopts", "_budget", "_price", "_tolerance", "record", "statement")
+    __slots__ = ("_adopts", "_budget", "_price", "_tolerance", "statement")
 
     def __init__(self, record: ClientRecord, budget: int) -> None:
-        """``budget`` base units are the most that is ever paid, whatever the channel holds."""
-        self.record = record
+        """The client never pays more than ``budget`` base units, whatever the channel holds."""
+        super().__init__(record)
         self.statement: Statement | None = None  # the provider's latest
         self._budget = budget
-        self._price = record.quote.terms.price
+        self._price = Price.of(record.quote.terms)
         self._tolerance = Tolerance(record.quote.terms.tolerance_ppm)
         self._adopts = record.is_open
 
-    def change(self, **changes: Any) -> None:
-        """Replace fields of the record."""
-        self.record = replace(self.record, **changes)
-
     @property
     def offer(self) -> QuoteTerms:
+        """The provider's offer, which the client accepted."""
         return self.record.quote.terms
 
     @property
     def promised(self) -> int:
-        """Base units that were signed for."""
+        """Base units that the client has signed for, in total."""
         return self.record.promised
 
     @property
-    def usage(self) -> Usage:
-        return self.record.meter.usage
-
-    @property
     def window(self) -> Window:
-        """The credit window as the provider last gave it, within what was agreed upon."""
+        """The provider's latest credit window, but no larger than the offer allows."""
         offer, statement = self.offer, self.statement
         if statement is None:
             return Window(offer.increment_bytes, offer.increment_seconds)
@@ -59,19 +56,10 @@ class ClientBooks:
             min(statement.window_seconds, offer.max_window_seconds),
         )
 
-    def read(self, up: int, down: int) -> None:
-        """The engine's counters, as they are."""
-        self.change(meter=self.record.meter.read(up, down))
-
-    def pass_time(self, milliseconds: int) -> None:
-        """So much more time of service."""
-        if milliseconds:
-            self.change(meter=self.record.meter.pass_time(milliseconds))
-
     # Claims of the provider.
 
     def take_statement_untrusted(self, statement: Statement) -> None:
-        """Believe a statement, or raise Refused (COUNTS_DISAGREE)."""
+        """Accept a statement, or raise Refused (COUNTS_DISAGREE)."""
         self.check_paid_untrusted(statement)
         before, self.statement = self.statement, statement
         if self._adopts:
@@ -83,20 +71,23 @@ class ClientBooks:
             raise
 
     def check_paid_untrusted(self, statement: Statement) -> None:
-        """Refused (COUNTS_DISAGREE) where more is said to be paid than was promised."""
+        """Raise Refused (COUNTS_DISAGREE) if a statement says more paid than was promised."""
         if statement.paid > self.promised:
             raise _disagree("a voucher that was never signed")
 
     def check_counts(self, total_bytes: int, seconds: int) -> None:
-        """Refused (COUNTS_DISAGREE) where even a window in flight does not explain a claim."""
+        """Raise Refused (COUNTS_DISAGREE) if even a window in flight does not explain a claim."""
         window, own = self.window, self.usage
         if self._tolerance.is_exceeded(own.bytes, total_bytes, window.bytes):
-            raise _disagree(f"{total_bytes} bytes where {own.bytes} were counted")
+            raise _disagree(f"{total_bytes} bytes, but this side counted {own.bytes}")
         if self._tolerance.is_exceeded(own.seconds, seconds, window.seconds + _SECONDS_ASTRAY):
-            raise _disagree(f"{seconds} seconds where {own.seconds} were counted")
+            raise _disagree(f"{seconds} seconds, but this side counted {own.seconds}")
 
     def _adopt(self, statement: Statement) -> None:
-        """After a crash, what was counted since the last record is lost: believe one window."""
+        """Believe one window of the provider's first statement after a crash.
+
+        The client lost the counts since its last record.
+        """
         self._adopts = False
         own, window = self.usage, self.window
         down = min(max(0, statement.down - own.down), window.bytes)
@@ -109,22 +100,25 @@ class ClientBooks:
 
     @property
     def cap(self) -> int:
-        """The most that is ever paid, in base units."""
+        """The most that the client ever pays, in base units."""
         return min(self.record.deposit, self._budget)
 
     @property
     def step(self) -> int:
-        """Half of a window: by then the next voucher is on its way before credit ends."""
+        """The amount after which the client pays: the base units of half a window.
+
+        So the next voucher arrives before credit ends.
+        """
         return max(1, self.window.exposure(self._price) // 2)
 
     @property
     def due(self) -> int:
-        """Base units for all that is to be paid for since the start."""
+        """Base units that the client has to pay in total, since the session began."""
         own, window, claim = self.usage, self.window, self.statement
         claimed_bytes, claimed_seconds = 0, 0
         if claim is not None:
             claimed_bytes, claimed_seconds = claim.up + claim.down, claim.seconds
-            if claim.final:  # nothing is in flight any more
+            if claim.final:  # nothing is in flight after the last count
                 window = Window(0, 0)
         payable = self._tolerance.payable
         cost = self._price.cost(
@@ -135,7 +129,7 @@ class ClientBooks:
 
     @property
     def amount_to_promise(self) -> int | None:
-        """What the next voucher is to say; None while none is due."""
+        """The total in base units for the next voucher; None while no voucher is due."""
         claim = self.statement
         is_urgent = claim is not None and (claim.suspended or claim.final)
         due = self.due
@@ -144,7 +138,7 @@ class ClientBooks:
 
     @property
     def limits(self) -> SetLimits:
-        """The engine stops at the budget, and wakes us when half a window is owed."""
+        """The engine's limits: it stops at the budget, and tells when half a window is owed."""
         seconds = self.usage.seconds
         most = self._price.bytes_within(self.cap, seconds)
         credit = self.record.meter.engine_credit(most)
@@ -155,7 +149,7 @@ class ClientBooks:
 
     @property
     def is_starving(self) -> bool:
-        """All is paid that may be, the provider has it, and yet gives no service."""
+        """Whether the provider has all the money that the client may pay, but does not serve."""
         claim = self.statement
         return claim is not None and claim.suspended and claim.paid == self.promised == self.due
 

@@ -1,14 +1,22 @@
-"""A provider's books: what it counted, what was promised for it, and how far it goes on credit.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Receipts come from here, too: at the end of an epoch one is offered, and nothing else is until the
+"""A provider's books: its count, the vouchers for it, and the credit of the client.
+
+The books also make receipts.  They offer one at the end of an epoch, and the next only after the
 client has signed it.
 """
 
 from dataclasses import replace
-from typing import Any
 
-from fs_market.core.money.accounting import ANY, CLOSED, Increment, Usage, Window
-from fs_market.core.money.receipts import (
+from fs_market.core.money.accounting import ANY, CLOSED, Increment, SetLimits, Usage, Window
+from fs_market.core.money.books import Books
+from fs_market.core.money.prices import Price
+from fs_market.core.money.records import ProviderRecord
+from fs_market.core.wire.channels import Voucher
+from fs_market.core.wire.eip712 import Domain
+from fs_market.core.wire.messages import ReceiptOffer, Statement
+from fs_market.core.wire.receipts import (
     BUCKETS,
     EPOCH_SECONDS,
     FIRST_RECEIPT,
@@ -17,28 +25,23 @@ from fs_market.core.money.receipts import (
     pack_rates,
     receipt_digest,
 )
-from fs_market.core.money.vouchers import Voucher
-from fs_market.core.session.records import ProviderRecord
-from fs_market.core.session.session import SetLimits
-from fs_market.core.wire.eip712 import Domain
-from fs_market.core.wire.messages import ReceiptOffer, Statement
 from fs_market.core.wire.signatures import SigningKey
 
 
-class ProviderBooks:
+class ProviderBooks(Books[ProviderRecord]):
     """Begins with the record of an earlier process, or of a channel that was just found."""
 
     __slots__ = (
         *("_increment", "_journalled", "_price", "_rate_from", "_rates", "_second_from"),
-        *("_was_suspended", "deposit", "is_final", "record", "window"),
+        *("_was_suspended", "deposit", "is_final", "window"),
     )
 
     def __init__(self, record: ProviderRecord) -> None:
+        super().__init__(record)
         offer = record.quote.terms
-        self.record = record
-        self.deposit = 0  # base units; what the chain says
-        self.is_final = False  # of the opening: until then, credit is one increment
-        self._price = offer.price
+        self.deposit = 0  # base units of the channel on the chain
+        self.is_final = False  # whether the opening is final; until then, credit is one increment
+        self._price = Price.of(offer)
         self._journalled = record.meter.usage
         self._increment = Increment(
             offer.increment_bytes,
@@ -47,58 +50,49 @@ class ProviderBooks:
             offer.max_window_seconds,
         )
         self.window = Window.first(self._increment, record.paid)
-        self._rate_from: tuple[float, int] | None = None  # when so many bytes had passed
+        self._rate_from: tuple[float, int] | None = None  # a time, and the bytes until then
         self._rates = [0] * BUCKETS
-        self._second_from = record.meter.usage  # what the histogram has accounted for
+        self._second_from = record.meter.usage  # the usage that the histogram covers
         self._was_suspended = False  # in this epoch
-
-    def change(self, **changes: Any) -> None:
-        """Replace fields of the record."""
-        self.record = replace(self.record, **changes)
 
     @property
     def paid(self) -> int:
-        """Base units of the best voucher."""
+        """Base units of the highest voucher."""
         return self.record.paid
 
-    @property
-    def usage(self) -> Usage:
-        return self.record.meter.usage
-
-    def read(self, up: int, down: int) -> None:
-        """The engine's counters, as they are."""
-        self.change(meter=self.record.meter.read(up, down))
-
     def pass_time(self, milliseconds: int) -> None:
-        """So much more time of service; whole seconds enter the histogram."""
-        if milliseconds:
-            self.change(meter=self.record.meter.pass_time(milliseconds))
+        """Add time in which service was given; whole seconds enter the receipt's histogram."""
+        super().pass_time(milliseconds)
         usage, since = self.usage, self._second_from
         if seconds := usage.seconds - since.seconds:
             self._rates[bucket_of((usage.bytes - since.bytes) // seconds)] += seconds
             self._second_from = usage
 
     def note_journalled(self) -> None:
-        """The record of now goes to the disk."""
+        """Note that the record of this moment goes to the disk."""
         self._journalled = self.usage
 
     @property
     def is_record_old(self) -> bool:
-        """Whether a crash would lose a third of a window of counts: less than is left when low."""
+        """Whether a crash would lose the counts of a third of a window.
+
+        That is less than the half of a window that is left when credit is low.
+        """
         behind = self._cost(self.usage) - self._cost(self._journalled)
         return 3 * behind >= self.window.exposure(self._price)
 
     # Credit.
 
     def take_voucher(self, voucher: Voucher, now: float, round_trip: float) -> None:
-        """A voucher that was verified: more is paid, and the window may grow."""
+        """Take a verified voucher: more is paid, and the window may grow."""
         self.change(voucher=(voucher,))
         self._grow(self.paid, now, round_trip)
 
     def note_use(self, now: float, round_trip: float) -> None:
-        """Of what was paid ahead, what is used counts as if it were paid by now.
+        """Let the window grow with the use of money that was paid ahead.
 
-        Who pays all at once sends no voucher with which the window could grow.
+        A client that pays all at once sends no further vouchers, with which the window could grow.
+        So the use of its money counts as a payment.
         """
         used, exposure = self._cost(self.usage), self.window.exposure(self._price)
         if self._ahead < exposure:
@@ -109,7 +103,7 @@ class ProviderBooks:
             self._grow(used, now, round_trip)
 
     def _grow(self, settled: int, now: float, round_trip: float) -> None:
-        """``settled`` base units are paid, and for what was used."""
+        """Let the window grow if it may; ``settled`` base units are paid for used service."""
         used = self.usage.bytes
         rate = 0.0
         if self._rate_from is not None and now > self._rate_from[0]:
@@ -122,14 +116,15 @@ class ProviderBooks:
 
     @property
     def is_paid(self) -> bool:
-        """All that was counted is paid, or as much of it as the deposit can pay for."""
+        """Whether the client has paid for everything, as far as the deposit reaches."""
         return self.paid >= min(self._cost(self.usage), self.deposit)
 
     @property
     def is_paid_ahead(self) -> bool:
-        """More is paid than used, by what nobody who counts is ever ahead: the largest window.
+        """Whether the client has paid ahead: by more than the largest window.
 
-        After a crash, a record may be behind a voucher by so much.
+        A client that pays by its count is never so far ahead.  A smaller difference may come from a
+        crash, after which our count is behind the vouchers.
         """
         offer = self.record.quote.terms
         largest = Window(offer.max_window_bytes, offer.max_window_seconds)
@@ -137,12 +132,12 @@ class ProviderBooks:
 
     @property
     def _ahead(self) -> int:
-        """Base units that are paid and not used."""
+        """Base units that are paid but not used."""
         return self.paid - self._cost(self.usage)
 
     @property
     def is_spent(self) -> bool:
-        """Nothing more could be paid for from this channel."""
+        """Whether the vouchers have used up the deposit of the channel."""
         return self.paid >= self.deposit
 
     @property
@@ -152,21 +147,25 @@ class ProviderBooks:
 
     @property
     def is_credit_low(self) -> bool:
-        """Whether it is time for the client to pay, if it has not seen that itself."""
+        """Whether half of the window or less is left, so that the client should pay."""
         return self._most - self.usage.bytes <= self.window.bytes // 2
 
     @property
     def limits(self) -> SetLimits:
-        """The engine stops where credit ends, and wakes us when half a window is left."""
+        """The engine's limits: the peer stops at the end of credit.
+
+        The engine tells us when half a window is left.
+        """
         credit = self.record.meter.engine_credit(self._most)
         return SetLimits(credit, 0 if credit in (ANY, CLOSED) else self.window.bytes // 2)
 
     @property
     def _most(self) -> int:
-        """The total of bytes that credit reaches to, until the next look at the clock.
+        """The total of bytes at which credit ends, until the next look at the clock.
 
-        One window beyond what is paid, and beyond what a crash would leave of our counts: who pays
-        ahead cannot have us forget more.
+        Credit reaches one window beyond the paid amount, and at most one window beyond the
+        journalled count.  So a crash cannot lose more than one window of counts, even if the client
+        has paid ahead.
         """
         counted = min(self.paid, self._cost(self._journalled))
         ahead = min(counted + self.window.exposure(self._price), self.deposit)
@@ -176,7 +175,7 @@ class ProviderBooks:
         return self._price.cost(usage.bytes, usage.seconds)
 
     def statement(self, channel: bytes, *, suspended: bool, final: bool) -> Statement:
-        """What to tell the client."""
+        """Return the statement for the client; ``channel`` is 32 bytes."""
         usage, window = self.usage, self.window
         return Statement(
             *(channel, usage.up, usage.down, usage.seconds, self.paid),
@@ -186,11 +185,11 @@ class ProviderBooks:
     # Receipts.
 
     def note_suspension(self) -> None:
-        """Credit ended, so that demand is not all that limits this epoch."""
+        """Note that credit ended, so that this epoch was not limited by demand alone."""
         self._was_suspended = True
 
     def is_epoch_over(self, *, final: bool) -> bool:
-        """Whether a receipt is to be offered; ``final``: for whatever there is."""
+        """Whether a receipt is due; a ``final`` receipt is due for any traffic or time."""
         if self.record.offer:
             return False
         usage, last = self.usage, self._last
@@ -199,7 +198,7 @@ class ProviderBooks:
         return usage.seconds - last.seconds >= EPOCH_SECONDS
 
     def offer_receipt(self, node_key: SigningKey, domain: Domain, channel: bytes) -> None:
-        """Put the receipt of the epoch that ends now into the record, signed."""
+        """Sign the receipt of the epoch that ends now, and put it into the record."""
         usage, signed = self.usage, self.record.receipt
         receipt = Receipt(
             channel,

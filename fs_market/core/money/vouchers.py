@@ -1,32 +1,17 @@
-"""Vouchers: the session key promises the payee so much in total since the channel was opened.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-They are cumulative: the latest replaces all others, and one that is lost costs nothing.  What costs
-least is checked first, and the signature last.
+"""Vouchers: how one is signed, and what a payee checks before it accepts one.
+
+A voucher is cumulative: the latest replaces all others, and a lost one costs nothing.  The cheapest
+checks come first, and the signature comes last.
 """
 
-from dataclasses import dataclass
-
-from fs_market.core.wire.eip712 import Domain, struct_hash, type_hash
+from fs_market.core.wire.channels import Voucher, voucher_digest
+from fs_market.core.wire.eip712 import Domain
 from fs_market.core.wire.ethereum import Address
-from fs_market.core.wire.schema import BaseUnits, Hash, Signature
 from fs_market.core.wire.signatures import SigningKey, check_form, recover_untrusted
 from fs_market.errors import Reason, Refused, VoucherRefused
-
-_VOUCHER_TYPE = type_hash("Voucher(bytes32 channelId,uint96 cumulative)")
-
-
-@dataclass(frozen=True, slots=True)
-class Voucher:
-    """``cumulative`` base units in total; the signature is r ‖ s ‖ v, 65 bytes."""
-
-    channel: Hash
-    cumulative: BaseUnits
-    signature: Signature
-
-
-def voucher_digest(domain: Domain, channel: bytes, cumulative: int) -> bytes:
-    """What the session key signs: 32 bytes."""
-    return domain.digest(struct_hash(_VOUCHER_TYPE, channel, cumulative))
 
 
 def sign_voucher(key: SigningKey, domain: Domain, channel: bytes, cumulative: int) -> Voucher:
@@ -35,9 +20,9 @@ def sign_voucher(key: SigningKey, domain: Domain, channel: bytes, cumulative: in
 
 
 def screen_untrusted(voucher: Voucher, channel: bytes, deposit: int, accepted: int) -> None:
-    """Refuse a voucher for any reason that costs nothing to find: all but its signature.
+    """Raise VoucherRefused if a voucher is bad in any respect but its signature.
 
-    ``accepted`` is the most that a voucher of this channel promised so far.
+    ``accepted`` is the highest amount in base units that an earlier voucher promised.
     """
     if voucher.channel != channel:
         raise VoucherRefused(
@@ -60,7 +45,7 @@ def screen_untrusted(voucher: Voucher, channel: bytes, deposit: int, accepted: i
 
 
 def verify_untrusted(voucher: Voucher, domain: Domain, session_key: Address) -> None:
-    """VoucherRefused (BAD_SIGNATURE) where the session key of this domain did not sign it."""
+    """Raise VoucherRefused (BAD_SIGNATURE) if the session key did not sign for this domain."""
     digest = voucher_digest(domain, voucher.channel, voucher.cumulative)
     try:
         signer = recover_untrusted(digest, voucher.signature)
@@ -69,5 +54,6 @@ def verify_untrusted(voucher: Voucher, domain: Domain, session_key: Address) -> 
     if signer != session_key:
         raise VoucherRefused(
             Reason.BAD_SIGNATURE,
-            "a voucher is not by the channel's session key on this chain; sign it with that key",
+            "a voucher has no signature of the channel's session key on this chain; "
+            "sign it with that key",
         )

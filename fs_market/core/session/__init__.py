@@ -1,1 +1,4 @@
-"""A paid session without IO: both sides, their states, and what a client buys."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A paid session without IO: its two sides, their states, and the events for the shells."""

@@ -1,10 +1,13 @@
-"""The states of a session on the client's side, and the table that it runs on."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The states of a session on the client's side, and the table of their transitions."""
 
 from enum import Enum
 
 
 class State(Enum):
-    """Where a session of the client is."""
+    """A state of the client's side."""
 
     IDLE = "idle"
     QUOTING = "quoting"

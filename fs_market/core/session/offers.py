@@ -1,6 +1,10 @@
-"""What a provider offers, and which orders it takes: nothing is kept in between.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-An order brings the quote along. What costs least is looked at first; the signatures are last.
+"""A provider's quotes, and the checks of an order.
+
+A provider keeps nothing between a quote and its order, because an order brings the quote along.
+The cheapest checks come first, and the signatures come last.
 """
 
 from dataclasses import dataclass
@@ -18,7 +22,7 @@ STOP_BEFORE_EXPIRY = 600  # seconds; to redeem takes a transaction
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """What is offered, and by whom."""
+    """The provider's offer, its account and its key."""
 
     domain: Domain
     token: Address
@@ -26,14 +30,14 @@ class ProviderConfig:
     node_key: SigningKey  # signs quotes and receipts
     price: Price
     increment: Increment
-    tolerance_ppm: int
+    tolerance_ppm: int  # see QuoteTerms
     close_window: int  # seconds
     min_deposit: int  # base units
-    quote_seconds: int  # for which a quote may be ordered
+    quote_seconds: int  # how long a client may order a quote
 
 
 def make_quote(config: ProviderConfig, unix_time: int, nonce: bytes) -> Quote:
-    """An offer as of now; ``nonce`` is 32 random bytes."""
+    """Sign an offer that is valid from ``unix_time`` on; ``nonce`` is 32 random bytes."""
     domain, price, increment = config.domain, config.price, config.increment
     terms = QuoteTerms(
         *(domain.chain_id, domain.contract, config.token, config.payee, config.node_key.address),
@@ -46,14 +50,14 @@ def make_quote(config: ProviderConfig, unix_time: int, nonce: bytes) -> Quote:
 
 
 def screen_order_untrusted(config: ProviderConfig, order: Order, unix_time: int) -> None:
-    """Refuse an order for any reason that costs little to find: all but its signatures."""
+    """Raise Refused if an order is bad in any respect but its signatures."""
     offer, terms, domain = order.quote.terms, order.terms, config.domain
     ours = (domain.chain_id, domain.contract, config.token)
     if (offer.chain_id, offer.channels, offer.token) != ours:
-        raise Refused(Reason.CHAIN, "a quote is for another chain; ask for a quote of ours")
+        raise Refused(Reason.CHAIN, "a quote is for another chain; ask us for a quote")
     names = (config.payee, config.node_key.address)
     if (offer.payee, offer.node) != names or unix_time > offer.valid_until:
-        raise Refused(Reason.STALE_QUOTE, "a quote is not ours, or too old; ask for another")
+        raise Refused(Reason.STALE_QUOTE, "a quote is not ours, or is too old; ask for another")
     agreed = (offer.payee, offer.close_window, offer.digest)
     if (terms.payee, terms.window, terms.order) != agreed:
         raise Refused(Reason.TERMS, "a channel is not for this quote; open one with its digest")
@@ -62,6 +66,6 @@ def screen_order_untrusted(config: ProviderConfig, order: Order, unix_time: int)
 
 
 def verify_quote_untrusted(config: ProviderConfig, quote: Quote) -> None:
-    """Refused (BAD_SIGNATURE) where we never made this quote."""
+    """Raise Refused (BAD_SIGNATURE) if we never made this quote."""
     digest = offer_digest(config.domain, quote.terms.digest)
     verify_untrusted(digest, quote.signature, config.node_key.address)

@@ -1,4 +1,7 @@
-"""What a provider gives to a client: a place in its tunnel."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A place: the part of a provider's tunnel that belongs to one client."""
 
 from dataclasses import dataclass
 
@@ -10,7 +13,7 @@ from fs_wire.types import Endpoint, IPAddress, PublicKey
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a client gets in the tunnel."""
+    """The addresses and the settings that a client gets in the tunnel."""
 
     wireguard_key: PublicKey  # the provider's
     endpoint: Endpoint
@@ -21,7 +24,7 @@ class Place:
     mtu: int
 
     def peer_config(self, node_key: SigningKey, domain: Domain, channel: bytes) -> PeerConfig:
-        """As the client of ``channel`` is told of it."""
+        """Return the signed message that tells the place to the client of ``channel``."""
         tunnel = Tunnel(
             *(channel, self.wireguard_key, self.endpoint, self.addresses, self.dns),
             *(self.gateway, self.payment_port, self.mtu),

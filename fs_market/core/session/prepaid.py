@@ -1,32 +1,38 @@
-"""A client that pays once, ahead, for a tunnel of somebody who cannot sign: a WireGuard app.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Theory of operation.  As soon as there is a place, one voucher promises the whole budget, and the
-session is confirmed when the provider's ``Statement`` says that it has it.  From then on nobody of
-ours is there: nothing is counted, no claim is judged and no receipt signed, and the provider serves
-until the amount is used up.  So it is trusted with all of it, where others trust with a window.
+"""A client that pays once, in advance, for the tunnel of a WireGuard app, which cannot sign.
 
-What was promised stays bought until the provider signs that it is over: silence, or a refusal that
-anybody could have written, leaves the record as it is, to be taken up again with the same voucher.
+Theory of operation.  As soon as the client has a place, it promises the whole budget in one
+voucher. The session is confirmed when the provider's ``Statement`` says that the provider has the
+voucher. From then on our program does not run: nobody counts, judges claims or signs receipts.  The
+provider serves until the amount is used up.  So the client trusts it with the whole amount, not
+only with one credit window.
+
+The promised service stays bought until the provider signs the end.  Silence, or a refusal, which
+anybody could have written, leaves the record unchanged.  A later process can resume the session
+with the same voucher.
 """
 
-from fs_market.core.session.client import ASK_AGAIN_AFTER, GIVE_UP_AFTER, ClientSession, Timer
+from fs_market.core.session.client import ClientSession
+from fs_market.core.session.client_paying import ASK_AGAIN_AFTER, GIVE_UP_AFTER, Timer
 from fs_market.core.session.client_states import State
 from fs_market.core.wire.messages import PeerConfig, ReceiptOffer, Statement
 from fs_market.errors import Reason
 
 
 class PrepaidSession(ClientSession):
-    """``ClientSession``, of which ``is_confirmed`` is the aim."""
+    """A ``ClientSession`` that has reached its aim when ``is_confirmed`` is true."""
 
     def close(self, now: float, reason: Reason = Reason.DONE) -> None:
-        """Leave. The provider is not told of it once it was paid: it would serve no more."""
+        """Leave.  Do not tell a paid provider, because it would stop serving the app."""
         if not self.promised:
             super().close(now, reason)
         elif self.state is not State.OVER:
             self._end(reason)
 
     def _update(self, now: float) -> None:
-        """Promise all that may be, once."""
+        """Promise the whole budget, once."""
         if self.state is not State.SERVED:
             return
         books = self._open_books
@@ -43,12 +49,15 @@ class PrepaidSession(ClientSession):
             self._send_voucher()
 
     def _send_voucher(self) -> None:
-        """While the provider asks the chain for the channel, a voucher would be out of turn."""
+        """Send the voucher once we are served.
+
+        It would be out of turn while the provider asks the chain for the channel.
+        """
         if self.state is State.SERVED:
             super()._send_voucher()
 
     def _judge_later(self, claim: Statement | ReceiptOffer) -> None:
-        """Of a statement, only what is paid; a receipt is of what we have not seen."""
+        """Check only the paid amount of a statement; ignore receipts, because we do not count."""
         if isinstance(claim, ReceiptOffer):
             return
         self._open_books.check_paid_untrusted(claim)

@@ -1,8 +1,11 @@
-"""EIP-712: what a wallet signs is a struct under a domain that names chain and contract.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A digest is ``keccak(0x1901 ‖ domain ‖ struct)``, and both hashes are over a type's hash and the
-fields as 32-byte words.  Every struct of ours has fixed-size fields alone, but for ``Open``, which
-holds one struct.  Source: EIP-712, "Specification".
+"""EIP-712: a wallet signs a struct under a domain that names the chain and the contract.
+
+A digest is ``keccak(0x1901 ‖ domain ‖ struct)``.  Both hashes cover a type's hash and the fields as
+32-byte words.  Every struct of ours has only fields of a fixed size, except ``Open``, which holds
+one struct.  Source: EIP-712, "Specification".
 """
 
 from dataclasses import dataclass
@@ -18,26 +21,29 @@ _DOMAIN_TYPE = keccak(
 
 
 def type_hash(type_string: str) -> bytes:
-    """The hash of ``Name(type field,…)``: 32 bytes."""
+    """Return the hash of ``Name(type field,…)``: 32 bytes."""
     return keccak(type_string.encode("ascii"))
 
 
 def encode_words(*fields: Word) -> bytes:
-    """Fields as the ABI has them: numbers and addresses fill from the left, bytes32 are whole.
+    """Return the fields as 32-byte words of the ABI: zeroes precede a number or an address.
 
-    ValueError for bytes of another length, OverflowError for numbers that do not fit.
+    Raise ValueError if bytes have another length than 32, OverflowError if a number is too large.
     """
     return b"".join(map(_word, fields))
 
 
 def struct_hash(hashed_type: bytes, *fields: Word) -> bytes:
-    """The hash of a struct whose fields are single words: 32 bytes."""
+    """Return the hash of a struct whose fields are single words: 32 bytes."""
     return keccak(hashed_type + encode_words(*fields))
 
 
 @dataclass(frozen=True)
 class Domain:
-    """Where a signature counts. Signatures for another chain or contract recover to strangers."""
+    """The chain and the contract for which a signature counts.
+
+    A signature for another domain recovers to another address.
+    """
 
     name: str
     version: str
@@ -45,7 +51,7 @@ class Domain:
     contract: Address
 
     def digest(self, hashed_struct: bytes) -> bytes:
-        """What is signed: 32 bytes."""
+        """Return the 32 bytes to sign."""
         return keccak(b"\x19\x01" + self._separator + hashed_struct)
 
     @cached_property

@@ -1,4 +1,7 @@
-"""The two things that everything on an EVM chain is named by: Keccak-256 and addresses."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Keccak-256 and addresses: everything on an EVM chain is named by one of them."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -15,17 +18,22 @@ __all__ = ["ADDRESS_LEN", "HASH_LEN", "ZERO_ADDRESS", "Address", "keccak"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Address:
-    """An account or a contract: 20 bytes, written with EIP-55's checksum in its capitals."""
+    """The address of an account or a contract: 20 bytes.
+
+    Its text has the checksum of EIP-55 in its capital letters.
+    """
 
     raw: bytes
 
     def __post_init__(self) -> None:
         if len(self.raw) != ADDRESS_LEN:
-            raise AmountError(f"an address is {ADDRESS_LEN} bytes, not {len(self.raw)}; copy all")
+            raise AmountError(
+                f"an address has {ADDRESS_LEN} bytes, not {len(self.raw)}; copy all of it"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse ``0x…``: all lower case, or with a checksum that is right; AmountError else."""
+        """Parse ``0x…`` in lower case, or with a valid checksum; raise AmountError otherwise."""
         digits = text[2:]
         try:
             raw = bytes.fromhex(digits) if text[:2] == "0x" and digits.isalnum() else b""

@@ -1,4 +1,7 @@
-"""Messages on a stream: each behind its length, two bytes, big-endian."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Messages on a stream: the length, two bytes in big-endian order, precedes each message."""
 
 from fs_market.errors import MalformedMessage
 from fs_wire.codec import MAX_BYTES
@@ -7,12 +10,12 @@ _HEADER = 2
 
 
 def frame(message: bytes) -> bytes:
-    """A message as it goes onto the stream; at most 4,096 bytes of it."""
+    """Return a message of at most 4,096 bytes with its length before it."""
     return len(message).to_bytes(_HEADER, "big") + message
 
 
 class Unframer:
-    """Cuts what comes from a stream; holds less than one message."""
+    """Cuts the bytes of a stream into messages; it holds less than one message."""
 
     __slots__ = ("_held",)
 
@@ -20,16 +23,19 @@ class Unframer:
         self._held = b""
 
     def feed_untrusted(self, data: bytes) -> list[bytes]:
-        """The messages that are complete with ``data``.
+        """Return the messages that ``data`` completes.
 
-        MalformedMessage where the next is too long, or empty: then nothing after it can be read.
+        Raise MalformedMessage if the next message is too long, or empty.  Nothing that follows in
+        the stream can be read then.
         """
         self._held += data
         messages = []
         while len(self._held) >= _HEADER:
             length = int.from_bytes(self._held[:_HEADER], "big")
             if not 0 < length <= MAX_BYTES:
-                raise MalformedMessage(f"a message of {length} bytes is announced; connect again")
+                raise MalformedMessage(
+                    f"the other side announces a message of {length} bytes; connect again"
+                )
             if len(self._held) < _HEADER + length:
                 break
             messages.append(self._held[_HEADER : _HEADER + length])

@@ -1,4 +1,7 @@
-"""What client and provider say to each other: versioned records in canonical CBOR.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The messages between client and provider: versioned records in canonical CBOR.
 
     client                                   provider
       QuoteRequest  ────────────────────────▶
@@ -6,35 +9,34 @@
       Order: quote, channel's terms, key  ──▶
                     ◀────────────────────────  PeerConfig, signed by the node key
       Voucher  ─────────────────────────────▶
-                    ◀────────────────────────  Statement: the provider's counts, what is paid
-                    ◀────────────────────────  ReceiptOffer, each epoch
+                    ◀────────────────────────  Statement: the provider's counts and payments
+                    ◀────────────────────────  ReceiptOffer, in each epoch
       ReceiptAcceptance  ───────────────────▶
       Close  ───────────────────────────────▶
                     ◀────────────────────────  Statement, final
       Voucher, Close, final  ───────────────▶
 
-At any time in between, a client whose provider has no endpoint that can be dialled says where it
-can be called, in a ``Rendezvous``, and has the provider's in return (``rendezvous``).
+If the client cannot dial the provider's endpoint, it sends a ``Rendezvous`` with its own addresses.
+It may do so at any time in between.  The provider answers with its addresses.
 
-The provider answers what it does not accept with a ``Refusal``.  A message is an array: version,
-type, and the fields of its record.  An ``Order`` holds the whole quote, so that a provider keeps
-nothing of those who only ask; another resumes a session after a crash of either side.
+The provider answers a message that it does not accept with a ``Refusal``.  A message is an array:
+version, type, and the fields of its record.  An ``Order`` holds the whole quote, so that a provider
+keeps nothing for clients that only ask.  Another ``Order`` resumes a session after a crash of
+either side.
 
-Whoever is on the path before there is a tunnel, or has seen its bytes, can say nothing that counts:
-what moves or ends a session is signed, and counts once (an order by its number, a voucher and a
-close by the total they name).
+Somebody on the path before there is a tunnel can read and repeat these bytes, but cannot change a
+session.  Each message that moves or ends a session is signed and counts once: an order by its
+number, a voucher and a close by the total that they name.
 """
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fs_market.core.money.channels import Terms
-from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import Receipt
-from fs_market.core.money.vouchers import Voucher
-from fs_market.core.session.rendezvous import Rendezvous
+from fs_market.core.wire.channels import Terms, Voucher
 from fs_market.core.wire.eip712 import Domain, struct_hash, type_hash
-from fs_market.core.wire.ethereum import Address, keccak
+from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.receipts import Receipt
+from fs_market.core.wire.rendezvous import Rendezvous
 from fs_market.core.wire.schema import (
     U16,
     U32,
@@ -42,6 +44,7 @@ from fs_market.core.wire.schema import (
     U64,
     Account,
     BaseUnits,
+    Digested,
     Flag,
     Hash,
     Ip,
@@ -51,11 +54,10 @@ from fs_market.core.wire.schema import (
     WireGuardKey,
     decode_untrusted,
     from_value_untrusted,
-    to_bytes,
     to_value,
 )
 from fs_market.core.wire.signatures import SigningKey, check_form, verify_untrusted
-from fs_market.errors import AmountError, MalformedMessage, Reason, Refused
+from fs_market.errors import MalformedMessage, Reason, Refused
 from fs_wire.codec import encode
 from fs_wire.types import PublicKey
 
@@ -69,47 +71,37 @@ _END_TYPE = type_hash("End(bytes32 channelId,uint16 reason,bool final,uint96 pai
 
 @dataclass(frozen=True, slots=True)
 class QuoteRequest:
-    """A wish to know what service costs, paid on this chain through this contract."""
+    """The client asks for a price, to be paid on this chain through this contract."""
 
     chain_id: U64
     channels: Account
 
 
 @dataclass(frozen=True, slots=True)
-class QuoteTerms:
-    """What a provider offers.  Its digest is the ``order`` of the channel that accepts it."""
+class QuoteTerms(Digested):
+    """The provider's offer.  Its digest is the ``order`` of the channel that accepts it."""
 
     chain_id: U64
     channels: Account
     token: Account
     payee: Account
     node: Account  # signs quotes and receipts
-    per_gib: U64  # base units
+    per_gib: U64  # base units; see money.prices
     per_hour: U64
     increment_bytes: U64  # the first credit window
     increment_seconds: U32
-    max_window_bytes: U64  # the largest
+    max_window_bytes: U64  # the largest credit window
     max_window_seconds: U32
-    tolerance_ppm: U32  # by how much, in millionths, the provider may count more than the client
+    tolerance_ppm: U32  # how much more the provider may count than the client, in millionths
     close_window: U32  # seconds; the channel's ``window``
     min_deposit: BaseUnits
-    valid_until: U48  # seconds since the epoch, for new channels
+    valid_until: U48  # seconds since the epoch; an order for a new channel has to come before
     nonce: Hash
-
-    @property
-    def price(self) -> Price:
-        """AmountError where it is none."""
-        return Price(self.per_gib, self.per_hour)
-
-    @property
-    def digest(self) -> bytes:
-        """32 bytes that name every field."""
-        return keccak(to_bytes(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """An offer that its maker cannot deny."""
+    """An offer with the provider's signature, so that the provider cannot deny it."""
 
     terms: QuoteTerms
     signature: Signature  # by terms.node
@@ -117,18 +109,18 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Serve this channel: it was opened for this quote."""
+    """The client asks the provider to serve a channel, which was opened for this quote."""
 
     quote: Quote
     terms: Terms
     wireguard_key: WireGuardKey  # the client's
-    number: U32  # each order of a channel has a higher one than those before
+    number: U32  # each order of a channel has a higher number than the orders before it
     signature: Signature  # by the session key: session_digest
 
 
 @dataclass(frozen=True, slots=True)
-class Tunnel:
-    """How to reach the provider's tunnel, and where to pay inside it."""
+class Tunnel(Digested):
+    """The address of the provider's tunnel, and the place inside it at which the client pays."""
 
     channel: Hash
     wireguard_key: WireGuardKey  # the provider's
@@ -136,21 +128,16 @@ class Tunnel:
     addresses: Ips  # the client's, inside the tunnel
     dns: Ips
     gateway: Ip
-    payment_port: U16  # TCP, at the gateway; stays open without credit
+    payment_port: U16  # TCP, at the gateway; it stays open without credit
     mtu: U16
-
-    @property
-    def digest(self) -> bytes:
-        """32 bytes that name every field."""
-        return keccak(to_bytes(self))
 
 
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """A client's tunnel: signed, or whoever is on the path could send it into another."""
+    """The client's tunnel, signed so that nobody on the path can send the client into another."""
 
     tunnel: Tunnel
-    signature: Signature  # by the node of the quote
+    signature: Signature  # by the node key of the quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +148,11 @@ class Statement:
     up: U64  # bytes
     down: U64
     seconds: U32
-    paid: BaseUnits  # the best voucher that was honoured
+    paid: BaseUnits  # the highest voucher that the provider has accepted
     window_bytes: U64
     window_seconds: U32
-    suspended: Flag  # only the payment port passes until a voucher comes
-    final: Flag  # nothing more will be counted
+    suspended: Flag  # only the payment port is open until a voucher comes
+    final: Flag  # the provider counts nothing more
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +165,7 @@ class ReceiptOffer:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptAcceptance:
-    """The session key's signature of a receipt that was offered."""
+    """The client's signature of an offered receipt, by the session key."""
 
     channel: Hash
     epoch: U32
@@ -187,24 +174,27 @@ class ReceiptAcceptance:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """An end is wanted; ``final``: and all is paid."""
+    """One side wants to end the session; ``final`` says that all is paid, too."""
 
     channel: Hash
-    reason: U16  # of errors.Reason
+    reason: U16  # a number of errors.Reason
     final: Flag
-    paid: BaseUnits  # in total, by the books of who signs
-    signature: Signature  # by the session key, or by the node of the quote: end_digest
+    paid: BaseUnits  # in total, by the signer's books
+    signature: Signature  # by the session key, or by the node key of the quote: end_digest
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message was not accepted: a number of ``errors.Reason``, known or not."""
+    """The provider did not accept a message; ``code`` is a number of ``errors.Reason``.
+
+    A later version may use numbers that we do not know.
+    """
 
     code: U16
 
     @property
     def reason(self) -> Reason:
-        """UNEXPECTED where it is none that we know."""
+        """The reason of ``code``; UNEXPECTED if we do not know the number."""
         return known_reason(self.code)
 
 
@@ -238,23 +228,28 @@ _NUMBERS = {record: number for number, record in TYPES.items()}
 
 
 def serialize(message: Message) -> bytes:
-    """A message as it is sent."""
+    """Return the bytes of a message as they are sent."""
     return encode([VERSION, _NUMBERS[type(message)], *to_value(message)])
 
 
 def parse_untrusted(data: bytes) -> Message:
-    """The message that ``serialize`` makes exactly these bytes of; MalformedMessage otherwise."""
+    """Return the message that ``serialize`` turns into exactly these bytes.
+
+    Raise MalformedMessage if there is none, or if a quote in it has no price.
+    """
     value = decode_untrusted(data)
     if type(value) is not list or len(value) < 2 or type(value[0]) is not int:
-        raise MalformedMessage("a message has no version; speak to a provider of this program")
+        raise MalformedMessage(
+            "a message has no version; check that the other side runs this program"
+        )
     if value[0] != VERSION:
         raise MalformedMessage(
-            f"a message is of version {value[0]}, not {VERSION}; update the older side",
+            f"a message has version {value[0]}, not {VERSION}; update the older side",
             Reason.VERSION,
         )
     record = TYPES.get(value[1]) if type(value[1]) is int else None
     if record is None:
-        raise MalformedMessage("a message is of no known type; update this side")
+        raise MalformedMessage("a message has an unknown type; update this side")
     message = from_value_untrusted(record, value[2:])
     if isinstance(message, Quote | Order):
         _check_price(message.terms if isinstance(message, Quote) else message.quote.terms)
@@ -262,56 +257,55 @@ def parse_untrusted(data: bytes) -> Message:
 
 
 def offer_digest(domain: Domain, order: bytes) -> bytes:
-    """What the node key signs for a quote: 32 bytes."""
+    """Return the 32 bytes that the node key signs for a quote."""
     return domain.digest(struct_hash(_OFFER_TYPE, order))
 
 
 def tunnel_digest(domain: Domain, tunnel: bytes) -> bytes:
-    """What the node key signs for a tunnel: 32 bytes."""
+    """Return the 32 bytes that the node key signs for a tunnel."""
     return domain.digest(struct_hash(_TUNNEL_TYPE, tunnel))
 
 
 def session_digest(domain: Domain, channel: bytes, wireguard_key: PublicKey, number: int) -> bytes:
-    """What the session key signs for an order: 32 bytes."""
+    """Return the 32 bytes that the session key signs for an order."""
     return domain.digest(struct_hash(_SESSION_TYPE, channel, wireguard_key.raw, number))
 
 
 def end_digest(domain: Domain, channel: bytes, reason: int, paid: int, *, final: bool) -> bytes:
-    """What either side signs for a close: 32 bytes."""
+    """Return the 32 bytes that either side signs for a close; ``paid`` is in base units."""
     return domain.digest(struct_hash(_END_TYPE, channel, reason, final, paid))
 
 
 def sign_close(
     key: SigningKey, domain: Domain, channel: bytes, reason: int, paid: int, *, final: bool
 ) -> Close:
-    """An end, by the session key or by the node key."""
+    """Sign a close, with the session key or with the node key."""
     digest = end_digest(domain, channel, reason, paid, final=final)
     return Close(channel, reason, final, paid, key.sign(digest))
 
 
 def screen_close_untrusted(close: Close, known: int) -> None:
-    """Refuse a close for any reason that costs nothing to find: all but its signature.
+    """Raise Refused if a close is bad in any respect but its signature.
 
-    ``known`` is what its maker has said to be paid, in total: one behind that is a replay.
+    ``known`` is the total in base units that its maker last said to be paid.  A close with a lower
+    total is a replay.
     """
     if close.paid < known:
-        raise Refused(Reason.REPLAYED, "a close is from before the last payment; sign another")
+        raise Refused(Reason.REPLAYED, "a close is older than the last payment; sign another")
     check_form(close.signature)
 
 
 def verify_close_untrusted(close: Close, domain: Domain, signer: Address) -> None:
-    """Refused (BAD_SIGNATURE) where a close is not ``signer``'s."""
+    """Raise Refused (BAD_SIGNATURE) if ``signer`` did not sign a close."""
     digest = end_digest(domain, close.channel, close.reason, close.paid, final=close.final)
     verify_untrusted(digest, close.signature, signer)
 
 
 def known_reason(code: int) -> Reason:
-    """The reason of this number; UNEXPECTED where we know none."""
+    """Return the reason with this number; UNEXPECTED if we do not know the number."""
     return Reason(code) if code in set(Reason) else Reason.UNEXPECTED
 
 
 def _check_price(terms: QuoteTerms) -> None:
-    try:
-        _ = terms.price
-    except AmountError:
-        raise MalformedMessage("a quote has no price; ask another provider") from None
+    if terms.per_gib == terms.per_hour == 0:
+        raise MalformedMessage("a quote has no price; ask another provider")

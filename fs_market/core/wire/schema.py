@@ -1,10 +1,13 @@
-"""The records of the market: kinds that only it has, and refusals for what is no such record."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The market's records: kinds of fields that only the market has, and its error for bad bytes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, TypeVar
 
-from fs_market.core.wire.ethereum import ADDRESS_LEN, Address
+from fs_market.core.wire.ethereum import ADDRESS_LEN, Address, keccak
 from fs_market.errors import MalformedMessage
 from fs_wire import codec, schema
 from fs_wire.codec import Value
@@ -35,6 +38,7 @@ __all__ = [
     "U64",
     "Account",
     "BaseUnits",
+    "Digested",
     "Flag",
     "Hash",
     "Ip",
@@ -60,6 +64,17 @@ class _Address:
         return Address(Bytes(ADDRESS_LEN).from_value_untrusted(value))
 
 
+class Digested:
+    """A record that is named by the hash of all its fields."""
+
+    __slots__ = ()
+
+    @property
+    def digest(self) -> bytes:
+        """The hash of every field: 32 bytes."""
+        return keccak(to_bytes(self))
+
+
 Signature = Annotated[bytes, Bytes(65)]
 Account = Annotated[Address, _Address()]
 
@@ -67,19 +82,28 @@ T = TypeVar("T")
 
 
 def decode_untrusted(data: bytes) -> Value:
-    """The value that ``encode`` makes exactly these bytes of; MalformedMessage for any other."""
+    """Return the value that ``encode`` turns into exactly these bytes.
+
+    Raise MalformedMessage if there is none.
+    """
     with _refused():
         return codec.decode_untrusted(data)
 
 
 def from_value_untrusted(record: type[T], value: Value) -> T:
-    """The record that ``to_value`` makes this array of; MalformedMessage where there is none."""
+    """Return the record that ``to_value`` turns into this array.
+
+    Raise MalformedMessage if there is none.
+    """
     with _refused():
         return schema.from_value_untrusted(record, value)
 
 
 def from_bytes_untrusted(record: type[T], data: bytes) -> T:
-    """The reverse of ``to_bytes``; MalformedMessage for any other bytes."""
+    """Return the record that ``to_bytes`` turns into exactly these bytes.
+
+    Raise MalformedMessage if there is none.
+    """
     with _refused():
         return schema.from_bytes_untrusted(record, data)
 

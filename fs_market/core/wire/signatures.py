@@ -1,7 +1,11 @@
-"""ECDSA over secp256k1 as the contracts accept it: r ‖ s ‖ v, 65 bytes, s low, v 27 or 28.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Libraries accept more than that (high s, v of 0 or 1), which the contracts then revert: a service
-given for such a signature would not be paid for.
+"""ECDSA over secp256k1 in the one form that the contracts accept.
+
+A signature is r ‖ s ‖ v, 65 bytes, with s in the lower half of the order and a v of 27 or 28.
+Libraries accept more (a high s, a v of 0 or 1), but the contracts revert such a signature.  A
+provider that accepted one would not be paid.
 """
 
 from coincurve import PrivateKey as Secp256k1Key
@@ -16,17 +20,17 @@ _V_OFFSET = 27
 
 
 class SigningKey:
-    """A secp256k1 key that signs digests. Signing is deterministic (RFC 6979), s is low."""
+    """A secp256k1 key that signs digests; signing is deterministic (RFC 6979)."""
 
     __slots__ = ("_key", "address")
 
     def __init__(self, secret: bytes) -> None:
-        """``secret`` is 32 bytes, below the curve's order and not 0; ValueError otherwise."""
+        """``secret`` is 32 bytes.  Raise ValueError if it is 0, or not below the curve's order."""
         self._key = Secp256k1Key(secret)
         self.address = _address_of(self._key.public_key)
 
     def sign(self, digest: bytes) -> bytes:
-        """Sign 32 bytes: 65 bytes of r ‖ s ‖ v."""
+        """Sign a digest of 32 bytes; return r ‖ s ‖ v, 65 bytes."""
         signature = self._key.sign_recoverable(digest, hasher=None)
         return signature[:64] + bytes([signature[64] + _V_OFFSET])
 
@@ -35,37 +39,43 @@ class SigningKey:
 
 
 def check_form(signature: bytes) -> None:
-    """Refuse what no contract of ours accepts, before any arithmetic on the curve."""
+    """Raise Refused (BAD_SIGNATURE) if no contract of ours accepts this form of a signature.
+
+    The check needs no arithmetic on the curve, so it costs nothing.
+    """
     if len(signature) != SIGNATURE_LEN:
         raise _bad(f"has {len(signature)} bytes, not {SIGNATURE_LEN}")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     if not 0 < r < _ORDER:
-        raise _bad("has an r outside of the curve's order")
+        raise _bad("has an r that is not below the curve's order")
     if not 0 < s <= _ORDER // 2:
-        raise _bad("has no s in the lower half of the curve's order")
+        raise _bad("has an s that is not in the lower half of the curve's order")
     if signature[64] not in (27, 28):
         raise _bad("has a v other than 27 and 28")
 
 
 def recover_untrusted(digest: bytes, signature: bytes) -> Address:
-    """Whose signature of ``digest`` it is; Refused (BAD_SIGNATURE) where it is nobody's."""
+    """Return the address that signed ``digest``; raise Refused (BAD_SIGNATURE) if none did."""
     check_form(signature)
     raw = signature[:64] + bytes([signature[64] - _V_OFFSET])
     try:
         point = Secp256k1Point.from_signature_and_message(raw, digest, hasher=None)
-    except Exception as error:  # coincurve raises a bare one
-        raise _bad("is no point of the curve") from error
+    except Exception as error:  # coincurve raises a bare Exception
+        raise _bad("gives no point of the curve") from error
     return _address_of(point)
 
 
 def verify_untrusted(digest: bytes, signature: bytes, signer: Address) -> None:
-    """Refused (BAD_SIGNATURE) where ``signature`` is not ``signer``'s."""
+    """Raise Refused (BAD_SIGNATURE) if ``signer`` did not sign ``digest``."""
     if recover_untrusted(digest, signature) != signer:
         raise _bad(f"is not by {signer}")
 
 
 def message_digest(message: bytes) -> bytes:
-    """What wallets sign of a message that people read: EIP-191, version 0x45 (personal_sign)."""
+    """Return the 32 bytes that a wallet signs for a text that people read.
+
+    Source: EIP-191, version 0x45 (personal_sign).
+    """
     return keccak(b"\x19Ethereum Signed Message:\n%d" % len(message) + message)
 
 

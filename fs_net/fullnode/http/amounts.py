@@ -1,4 +1,7 @@
-"""Amounts of the market's token as people write and read them; exact, never a float."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Amounts of the market's token in the form that people read and write; exact, never a float."""
 
 from fs_net.fullnode.catalogue import Token
 
@@ -7,12 +10,12 @@ _MAX_TEXT = 60  # characters
 
 
 def format_amount(units: int, token: Token) -> str:
-    """All of it: ``1.25 USDC``."""
+    """Write an amount with its token: ``1.25 USDC``."""
     return f"{decimal(units, token)} {token.symbol}"
 
 
 def decimal(units: int, token: Token, places: int = 0) -> str:
-    """The number alone, with at least so many places and no more than are needed."""
+    """Write the number alone, with at least ``places`` decimals and no more than it needs."""
     digits = str(units).rjust(token.decimals + 1, "0")
     whole, fraction = digits[: len(digits) - token.decimals], digits[len(digits) - token.decimals :]
     fraction = fraction.rstrip("0").ljust(places, "0")
@@ -20,14 +23,14 @@ def decimal(units: int, token: Token, places: int = 0) -> str:
 
 
 def places_of(units: int, token: Token) -> int:
-    """How many places behind the point it takes."""
+    """Return the number of decimals that an amount needs."""
     return len(decimal(units, token).partition(".")[2])
 
 
 def parse_amount(text: str, token: Token) -> int:
-    """``0.05`` or ``0.05 USDC`` in base units; ValueError says how it is written.
+    """Parse ``0.05`` or ``0.05 USDC`` into base units; ValueError explains the form.
 
-    More places than the token has are refused rather than rounded.
+    It refuses more decimals than the token has, and never rounds.
     """
     number, _, unit = text.strip().partition(" ")
     whole, point, fraction = number.partition(".")
@@ -47,5 +50,5 @@ def parse_amount(text: str, token: Token) -> int:
         )
     units = int(digits + "0" * (token.decimals - len(fraction)))
     if units > MAX_AMOUNT:
-        raise ValueError(f"name less than {MAX_AMOUNT // 10**token.decimals} {token.symbol}")
+        raise ValueError(f"write at most {MAX_AMOUNT // 10**token.decimals} {token.symbol}")
     return units

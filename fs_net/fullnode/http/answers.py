@@ -1,9 +1,12 @@
-"""Answers made once for all who ask within a second.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Answers that are made once for everybody who asks within a second.
 
 A catalogue of thousands of providers changes with each heartbeat, so its version alone would make
-every answer anew.  What is answered is at most ``freshness`` old, and made again only if the
-version has risen since, or a minute has passed.  An ETag is of what was said, so that a question
-whose answer is the same after other changes needs no answer.
+every answer anew. An answer is at most ``freshness`` old. It is made again only if the version has
+risen since, or if a minute has passed. The ETag is a hash of the answer. So a client whose answer
+did not change gets 304, whatever else changed.
 """
 
 import asyncio
@@ -16,14 +19,14 @@ from typing import Any, Generic, TypeVar
 from fs_net.fullnode.catalogue import Catalogue
 
 FRESHNESS = 1.0  # seconds
-_LONGEST = 60.0  # seconds, where nothing changes but the time
+_LONGEST = 60.0  # seconds, if nothing changes but the time
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body, and what goes with it; ``etag`` is of both."""
+    """A body, its media type, its headers and its status; ``etag`` covers headers and body."""
 
     body: bytes
     media_type: str
@@ -37,7 +40,7 @@ class Answer:
 
 
 class Recent(Generic[T]):
-    """What was made lately, by question."""
+    """Recently made answers, by question."""
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class Recent(Generic[T]):
         most: int,
         freshness: float = FRESHNESS,
     ) -> None:
-        """``clock`` is monotonic, in seconds; ``most`` are kept."""
+        """``clock`` is monotonic, in seconds; at most ``most`` answers are kept."""
         self._catalogue, self._clock, self._most = catalogue, clock, most
         self._freshness = freshness
         self._version, self._looked, self._began = -1, float("-inf"), float("-inf")
@@ -58,9 +61,9 @@ class Recent(Generic[T]):
         make: Callable[[], Coroutine[Any, Any, T]],
         pay: Callable[[], None] | None = None,
     ) -> T:
-        """What was made lately, or is being made, or ``make`` makes.
+        """Return a recent answer, or wait for the one that is being made, or call ``make``.
 
-        ``pay`` is called where something has to be made, and may raise.
+        ``pay`` is called if an answer must be made; it may raise to refuse.
         """
         self._forget_the_old()
         found = self._kept.get(question)

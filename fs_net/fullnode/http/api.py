@@ -1,4 +1,7 @@
-"""The HTTP API, version 1, as OpenAPI describes it at ``/api/v1/openapi.json``."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The HTTP API, version 1; OpenAPI describes it at ``/api/v1/openapi.json``."""
 
 from typing import Annotated, Any
 
@@ -6,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from fs_net.core.sources import source_of
 from fs_net.fullnode.http import schemas, shield
 from fs_net.fullnode.http.answers import Answer
 from fs_net.fullnode.http.describe import parse_address
@@ -13,7 +17,6 @@ from fs_net.fullnode.http.events import MAX_WATCHED
 from fs_net.fullnode.http.node import JSON, Node, json_answer, page_links
 from fs_net.fullnode.http.problems import MEDIA_TYPE, Problem
 from fs_net.fullnode.http.query import Search, Span
-from fs_net.fullnode.http.visitors import source_of
 
 PREFIX = "/api/v1"
 MAX_ORDERS = 500
@@ -21,13 +24,13 @@ _PRIVATE = {"Cache-Control": "private, no-store"}
 
 
 class ListSearch(Search):
-    """Of providers, for the API."""
+    """A search for providers through the API."""
 
     signed: bool = False
 
 
 class Watch(BaseModel):
-    """Which providers' events are told."""
+    """The providers whose events are sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +51,7 @@ def _add_providers(api: APIRouter, node: Node) -> None:
 
     @api.get("/providers", response_model=schemas.ProviderPage, tags=["providers"])
     async def providers(request: Request, search: Annotated[ListSearch, Query()]) -> Response:
-        """Those that suit, the best first; all of their facts come from what they signed."""
+        """Providers that match, the best first. Their facts come from what they signed."""
 
         async def make() -> Answer:
             found = await node.matches(search)
@@ -64,7 +67,7 @@ def _add_providers(api: APIRouter, node: Node) -> None:
 
     @api.get("/providers/{address}", response_model=schemas.ProviderDetail, tags=["providers"])
     async def provider(request: Request, address: str) -> Response:
-        """All that is known of one, and what it signed."""
+        """Everything that is known about one provider, and what it signed."""
         view = node.view(address)
 
         async def make() -> Answer:
@@ -76,7 +79,7 @@ def _add_providers(api: APIRouter, node: Node) -> None:
         "/providers/{address}/uptime", response_model=schemas.UptimeHistory, tags=["providers"]
     )
     async def uptime(request: Request, address: str, span: Annotated[Span, Query()]) -> Response:
-        """In which share of the time its heartbeats were heard."""
+        """The share of the time in which heartbeats of the provider were heard."""
         provider = node.view(address).candidate.provider
 
         async def make() -> Answer:
@@ -87,7 +90,7 @@ def _add_providers(api: APIRouter, node: Node) -> None:
 
     @api.get("/providers/{address}/prices", response_model=schemas.PriceHistory, tags=["providers"])
     async def prices(request: Request, address: str, span: Annotated[Span, Query()]) -> Response:
-        """What it asked for."""
+        """The prices of the provider over time."""
         provider = node.view(address).candidate.provider
 
         async def make() -> Answer:
@@ -112,7 +115,7 @@ def _add_network(api: APIRouter, node: Node) -> None:
 
     @api.get("/statistics/history", response_model=schemas.NetworkHistory, tags=["network"])
     async def history(request: Request, span: Annotated[Span, Query()]) -> Response:
-        """The network as it was."""
+        """The network over time."""
 
         async def make() -> Answer:
             moments = await catalogue.history(span.since(node.now()), span.step)
@@ -127,14 +130,15 @@ def _add_network(api: APIRouter, node: Node) -> None:
         responses={200: {"content": {"text/event-stream": {}}}},
     )
     async def events(request: Request, watch: Annotated[Watch, Query()]) -> Response:
-        """Changes as they happen: server-sent events, which go on where `Last-Event-ID` says.
+        """Changes as they happen: server-sent events, which continue after `Last-Event-ID`.
 
-        `record`, `silent` and `gone` of all providers; of those that are named `heartbeat`, too,
-        and nothing of others. After `reset` more was missed than is kept: read the list again.
+        Without `provider`, you get `record`, `silent` and `gone` of all providers. If you name
+        providers, you get these events and `heartbeat` of the named ones only. After `reset` you
+        missed more than is kept: read the list again.
         """
         addresses = [parse_address(each) for each in watch.provider]
         if None in addresses:
-            raise Problem(422, "provider: that is no address; copy 0x and 40 hexadecimal digits")
+            raise Problem(422, "provider: not an address; copy 0x and 40 hexadecimal digits")
         wanted = frozenset(each for each in addresses if each is not None)
         stream = node.events.listen(
             source_of(shield.visitor(request)),
@@ -151,13 +155,13 @@ def _add_network(api: APIRouter, node: Node) -> None:
 def _add_account(api: APIRouter, node: Node) -> None:
     @api.get("/sign-in", response_model=schemas.SignInMessage, tags=["account"])
     async def ask(request: Request, address: Annotated[str, Query(max_length=64)]) -> Response:
-        """What a wallet signs so that its orders are shown (EIP-4361)."""
+        """The message that a wallet signs to see its orders (EIP-4361)."""
         said = schemas.SignInMessage(message=node.message(request, address))
         return Response(said.model_dump_json(), headers=_PRIVATE, media_type=JSON)
 
     @api.post("/sign-in", response_model=schemas.SignedIn, tags=["account"])
     async def sign_in(request: Request, proof: schemas.SignInProof) -> Response:
-        """Hand in the signature; the answer sets a cookie."""
+        """Send the signed message; the answer sets a cookie."""
         response = Response(headers=_PRIVATE, media_type=JSON)
         account = node.open_session(request, response, proof.message, proof.signature)
         said = schemas.SignedIn(account=node.describer.orders(account, (), 0).account)
@@ -167,7 +171,7 @@ def _add_account(api: APIRouter, node: Node) -> None:
 
     @api.delete("/sign-in", status_code=204, tags=["account"])
     async def sign_out(request: Request) -> Response:
-        """Close the session."""
+        """End the session."""
         response = Response(status_code=204, headers=_PRIVATE)
         node.close_session(request, response)
         return response
@@ -178,7 +182,7 @@ def _add_account(api: APIRouter, node: Node) -> None:
 
     @api.get("/orders", response_model=schemas.AccountOrders, tags=["account"])
     async def orders(request: Request) -> Response:
-        """The channels of the account that signed in, as the chain has them."""
+        """The channels of the account that signed in, as they are on the chain."""
         account = node.account(request)
         if account is None:
             raise Problem(

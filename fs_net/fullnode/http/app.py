@@ -1,4 +1,7 @@
-"""The ASGI application of a full node: API and page."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The ASGI application of a full node: its API and its page."""
 
 import asyncio
 import time
@@ -27,9 +30,9 @@ def create_app(
     settings: ServerSettings,
     now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> ASGIApp:
-    """All in one; ``recover`` tells whose signature of a message it is, see ``SignIn``.
+    """Make the application; ``recover`` returns the signer of a message, see ``SignIn``.
 
-    ``orders`` is None where no chain is followed: then nobody can sign in.
+    ``orders`` is None if the full node follows no chain. Then nobody can sign in.
     """
     node = Node(catalogue, orders, token, recover, settings, now)
 
@@ -48,7 +51,7 @@ def create_app(
         version="1",
         description=_DESCRIPTION,
         openapi_url=f"{api.PREFIX}/openapi.json",
-        docs_url=None,  # they would load scripts from elsewhere
+        docs_url=None,  # FastAPI's pages would load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
@@ -83,15 +86,16 @@ def create_app(
 
 
 _REMEDIES = {
-    500: "this is a defect of the node, which is logged there; try again later, or another node",
-    404: "there is nothing here; begin at /, or see /api/v1/openapi.json",
-    405: "this cannot be done here; see /api/v1/openapi.json",
+    500: "the full node has a defect, which is in its log; try again later, or ask another one",
+    404: "there is no such page; begin at /, or see /api/v1/openapi.json",
+    405: "this path does not allow that method; see /api/v1/openapi.json",
     400: f"the request could not be read; send JSON of at most {shield.MAX_BODY} bytes",
 }
 _DESCRIPTION = """\
-Providers that this node knows, with what they signed, so that nobody has to believe it: check the
-signatures with the keys of the Registry on the chain. It can withhold, and invent nothing.
+The providers that this full node knows, and what they signed. You don't have to trust the full
+node: check the signatures with the keys in the Registry on the chain. A full node can withhold
+providers, but it cannot invent them.
 
-Times are ms since the epoch. Amounts have base units as a string. Answers are at most a second old,
-and have an ETag. Refusals are `application/problem+json`, and say what to do.
+Times are ms since the epoch. Amounts are base units in a string. Answers are at most a second old
+and have an ETag. Errors are `application/problem+json`, and their `detail` says what to do.
 """

@@ -1,4 +1,7 @@
-"""Names of countries, and where the page's map has them; made by ``tools/world_map.py``."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Names of countries and their positions on the page's map; made by ``tools/world_map.py``."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ MAP_WIDTH, MAP_HEIGHT = 960, 410
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """ISO 3166-1 letters, a name, and the middle in units of the map."""
+    """A country: its ISO 3166-1 letters, its name, and its middle in units of the map."""
 
     code: str
     name: str
@@ -20,12 +23,12 @@ class Country:
 
 @cache
 def countries() -> dict[str, Country]:
-    """All, by their two letters."""
+    """Return all countries, by their two letters."""
     text = resources.files("fs_net.fullnode.http").joinpath("countries.json").read_text("utf-8")
     return {code: Country(code, *said) for code, said in json.loads(text).items()}
 
 
 def name_of(code: str) -> str:
-    """The letters themselves where no country has them."""
+    """Return the name of a country, or the letters themselves if there is no such country."""
     found = countries().get(code)
     return found.name if found else code

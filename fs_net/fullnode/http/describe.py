@@ -1,4 +1,7 @@
-"""From what the catalogue has to what the API says."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Turns what the catalogue has into what the API returns."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -27,7 +30,7 @@ checksummed = lru_cache(65_536)(lambda raw: str(to_checksum_address(raw)))
 
 
 def parse_address(text: str) -> bytes | None:
-    """20 bytes of ``0x`` and 40 digits, in any case; None else."""
+    """Return the 20 bytes of ``0x`` and 40 digits in any case, or None for anything else."""
     digits = text[2:]
     if not (text[:2] == "0x" and len(digits) == 40 and digits.isascii() and digits.isalnum()):
         return None
@@ -38,7 +41,7 @@ def parse_address(text: str) -> bytes | None:
 
 
 class Describer:
-    """Says things in the market's token, for one network."""
+    """Describes everything in the market's token, for one network."""
 
     def __init__(self, token: Token, network: bytes) -> None:
         self.token, self._network = token, network.hex()
@@ -109,7 +112,7 @@ class Describer:
     def orders(
         self, account: bytes, found: Sequence[OrderView], most: int
     ) -> schemas.AccountOrders:
-        """Of the latest ``most``; what was spent and earned is of all."""
+        """Describe the latest ``most`` channels; the sums cover all channels."""
         return schemas.AccountOrders(
             account=checksummed(account),
             total=len(found),
@@ -153,7 +156,7 @@ class Describer:
         )
 
     def liveness(self, candidate: Candidate) -> dict[str, object]:
-        """What of a provider changes from one heartbeat to the next."""
+        """The facts about a provider that change from one heartbeat to the next."""
         heartbeat = candidate.entry.heartbeat
         return {
             "live": heartbeat is not None,
@@ -180,5 +183,5 @@ class Describer:
 
 
 def services_of(bits: int) -> tuple[str, ...]:
-    """The names of those that this version knows."""
+    """Return the names of the services that this version knows."""
     return tuple(name for name, bit in SERVICES.items() if Service(bits) & bit)

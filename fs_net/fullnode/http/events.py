@@ -1,10 +1,13 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Changes as they happen, for many listeners: server-sent events (HTML Standard, 9.2).
 
-What changed within a second is put together as one tick, the latest of each provider.  The last
-ticks are kept, and a listener is nothing but the version up to which it has heard: so who is slow,
-or comes back with Last-Event-ID, is told what it missed, once.  Who missed more than is kept is
-told to begin anew.  Heartbeats are told only of providers that a listener names: all of them would
-be thousands a second.
+The changes of one second are combined into one tick, with the latest change of each provider. The
+last ticks are kept. All that is known about a listener is the version up to which it has heard. So
+a slow listener, and one that comes back with Last-Event-ID, gets everything that it missed, once. A
+listener that missed more than is kept is told to begin anew. Heartbeats go only to listeners that
+name the provider, because all heartbeats would be thousands a second.
 """
 
 import asyncio
@@ -17,7 +20,7 @@ from fs_net.fullnode.http.problems import Problem
 
 TICK = 1.0  # seconds
 _KEPT = 60  # ticks
-_QUIET = 15.0  # seconds after which a comment keeps the connection
+_QUIET = 15.0  # seconds of silence, after which a comment keeps the connection open
 MAX_WATCHED = 200  # providers that one listener may name
 
 Wanted = frozenset[bytes]
@@ -32,7 +35,7 @@ class _Tick:
     said: dict[bytes, bytes] = field(default_factory=dict)
 
     def of(self, wanted: Wanted | None) -> Iterable[bytes]:
-        """The providers of this tick that somebody is told of."""
+        """Return the providers of this tick that a listener is told about."""
         if wanted is not None:
             return wanted & self.changes.keys()
         kinds = self.changes.values()
@@ -40,7 +43,7 @@ class _Tick:
 
 
 class Events:
-    """Reads the catalogue's changes once, and tells all who listen."""
+    """Reads the catalogue's changes once, and sends them to all listeners."""
 
     def __init__(
         self,
@@ -61,20 +64,20 @@ class Events:
         self._listening: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._gather())
             group.create_task(self._tell())
 
     def listen(self, source: str, last_id: str, wanted: Wanted | None) -> AsyncIterator[bytes]:
-        """What follows ``last_id`` (or from the present), of the providers that are wanted.
+        """Send what follows ``last_id`` (by default the present), about the wanted providers.
 
-        Problem where there are as many listeners as may be.
+        Raises Problem if there are too many listeners.
         """
         if self._listening.total() >= self._most or self._listening[source] >= self._most_each:
             raise Problem(
                 503,
-                "too many listen to events; close another page, or read /api/v1/providers again "
+                "too many clients listen to events; close another page, or read /api/v1/providers "
                 "from time to time",
                 {"Retry-After": "30"},
             )
@@ -102,7 +105,7 @@ class Events:
             self._listening += Counter()  # forgets the zeroes
 
     def _heard(self, last_id: str) -> int | None:
-        """The version; None where more was missed than is known here."""
+        """Return the version that a listener has heard, or None if it is unknown or too old."""
         if not last_id:
             return self._version
         name, _, digits = last_id.partition("-")
@@ -129,13 +132,13 @@ class Events:
         return tick.said[provider]
 
     def _mark(self) -> bytes:
-        """What a listener that comes back names: it stands behind all that it is the id of."""
+        """The id that a listener names when it comes back; it follows everything that it covers."""
         return f"id: {self._name}-{self._version}\n\n".encode()
 
     async def _gather(self) -> None:
         async for change in self._catalogue.changes():
             before = self._pending.get(change.provider)
-            # A heartbeat must not hide that there is another offer.
+            # A heartbeat must not hide that the record changed.
             hides = before and before.kind is RECORD and change.kind is HEARTBEAT
             self._pending[change.provider] = replace(change, kind=RECORD) if hides else change
 

@@ -1,4 +1,7 @@
-"""What API and page share: the answers to their questions, and who asks."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the API and the page share: answers to questions, and the session of the visitor."""
 
 import json
 import secrets
@@ -25,11 +28,11 @@ from fs_net.fullnode.http.visitors import Visitors
 JSON = "application/json"
 _COOKIE = "fs_session"
 _MOST_ANSWERS = 512
-_MOST_SEARCHES = 8  # each may be of all providers
+_MOST_SEARCHES = 8  # each may hold all providers
 
 
 class Node:
-    """A catalogue with all that stands between it and strangers."""
+    """The catalogue of a full node, and everything between it and visitors."""
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class Node:
         settings: ServerSettings,
         now: Callable[[], int],
     ) -> None:
-        """``orders`` is None where no chain is followed; ``now`` tells ms since the epoch."""
+        """``orders`` is None if no chain is followed; ``now`` gives ms since the epoch."""
         self.catalogue, self.orders, self.token = catalogue, orders, token
         self.settings, self.now = settings, now
         self.describer = Describer(token, settings.network)
@@ -59,7 +62,7 @@ class Node:
     async def answer(
         self, request: Request, question: Hashable, make: Callable[[], Coroutine[Any, Any, Answer]]
     ) -> Response:
-        """By what was answered lately, or anew; 304 for who has it."""
+        """Send a recent answer or a new one; send 304 if the visitor has the answer already."""
         host = shield.visitor(request)
         answer = await self._answers.get(question, make, lambda: self.visitors.search(host))
         headers = {**dict(answer.headers), "ETag": answer.etag}
@@ -68,7 +71,7 @@ class Node:
         return Response(answer.body, answer.status, headers=headers, media_type=answer.media_type)
 
     async def matches(self, search: Search) -> Sequence[Match]:
-        """All that suit, ranked; pages of one search share it."""
+        """Return all matching providers, ranked; the pages of one search share the result."""
         wishes = search.wishes(self.token)
 
         async def make() -> Sequence[Match]:
@@ -77,10 +80,10 @@ class Node:
         return await self._matches.get((wishes, search.order), make)
 
     def view(self, text: str) -> ProviderView:
-        """The provider with this address; Problem where there is none."""
+        """Return the provider with this address; raises Problem if there is none."""
         address = parse_address(text)
         if address is None:
-            raise Problem(404, "that is no address; copy 0x and 40 hexadecimal digits")
+            raise Problem(404, "this is not an address; copy 0x and 40 hexadecimal digits")
         view = self.catalogue.provider(address)
         if view is None:
             raise Problem(
@@ -91,22 +94,22 @@ class Node:
         return view
 
     def account(self, request: Request) -> bytes | None:
-        """Who signed in."""
+        """Return the account that signed in, or None."""
         session = request.cookies.get(_COOKIE, "")
         return self.sign_in.account_of(session, self.now() // 1000) if session else None
 
     def message(self, request: Request, address: str) -> str:
-        """What the account at ``address`` has to sign."""
+        """Return the message that the account at ``address`` has to sign."""
         self.visitors.sign_in(shield.visitor(request))
         account = parse_address(address)
         if account is None:
-            raise Problem(422, "that is no address; copy 0x and 40 hexadecimal digits")
+            raise Problem(422, "this is not an address; copy 0x and 40 hexadecimal digits")
         return self.sign_in.message(account, self.now() // 1000, secrets.token_bytes(ENTROPY))
 
     def open_session(
         self, request: Request, response: Response, message: str, signature: str
     ) -> bytes:
-        """Sign in: the cookie goes into the response, to this site alone and to no script."""
+        """Sign in, and set a cookie that only this site receives and that no script can read."""
         self.check_origin(request)
         self.visitors.sign_in(shield.visitor(request))
         now = self.now() // 1000
@@ -130,10 +133,12 @@ class Node:
         )
 
     def check_origin(self, request: Request) -> None:
-        """Another site must not sign anybody in or out."""
+        """Refuse requests of other sites, which must not sign anybody in or out."""
         origin = request.headers.get("origin")
         if origin is not None and origin != self.settings.site.origin:
-            raise Problem(403, f"that came from another site; open {self.settings.site.origin}")
+            raise Problem(
+                403, f"the request came from another site; open {self.settings.site.origin}"
+            )
 
     def _change(self, change: Change) -> bytes:
         view = self.catalogue.provider(change.provider)
@@ -144,13 +149,13 @@ class Node:
 
 
 def json_answer(said: BaseModel, links: Sequence[tuple[str, str]] = ()) -> Answer:
-    """An answer of the API; ``links`` are URLs and their relations (RFC 8288)."""
+    """Make an answer of the API; ``links`` are URLs and their relations (RFC 8288)."""
     text = ", ".join(f'<{url}>; rel="{relation}"' for url, relation in links)
     return Answer(said.model_dump_json().encode(), JSON, (("Link", text),) if links else ())
 
 
 def page_links(path: str, search: Search, total: int) -> list[tuple[str, str]]:
-    """To what stands before and after."""
+    """Return the links to the previous and the next page."""
     found = []
     if search.skip:
         found.append((search.skip - search.limit, "prev"))
@@ -160,13 +165,13 @@ def page_links(path: str, search: Search, total: int) -> list[tuple[str, str]]:
 
 
 def url(path: str, search: Search, **other: object) -> str:
-    """A path with the search as its query."""
+    """Return a path with the search as its query."""
     words = urlencode(search.words(**other))
     return f"{path}?{words}" if words else path
 
 
 def _has(header: str, etag: str) -> bool:
-    """If-None-Match, compared weakly (RFC 9110, 13.1.2)."""
+    """Compare If-None-Match weakly (RFC 9110, 13.1.2)."""
     return header.strip() == "*" or any(
         each.strip().removeprefix("W/") == etag for each in header.split(",")
     )

@@ -1,4 +1,7 @@
-"""Plots as SVG, made here, so that they need no script; what they show stands in words beside."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Plots as SVG. They need no script, and the text beside them says what they show."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +20,7 @@ Points = Sequence[tuple[int, int]]  # times in ms and values
 
 
 def uptime_strip(points: Sequence[UptimePoint], since: int, now: int, step: int) -> Markup:
-    """A bar for each interval, its height the share; a dot where nothing was known yet."""
+    """A bar for each interval, as high as its share; a dot if nothing was known yet."""
     shares = {(each.start - since) // step: each for each in points}
     count = max(1, (now - since) // step + 1)
     bars = Markup("").join(_bar(index, shares.get(index), since, step) for index in range(count))
@@ -28,14 +31,14 @@ def uptime_strip(points: Sequence[UptimePoint], since: int, now: int, step: int)
 
 
 def mean_uptime(points: Sequence[UptimePoint]) -> str | None:
-    """In percent, of all intervals."""
+    """Return the average over all intervals, in percent."""
     if not points:
         return None
     return percent(sum(each.share for each in points) // len(points))
 
 
 def line(points: Points, now: int, *, is_stepped: bool = False, name: str = "") -> Markup:
-    """Values over time up to now, from zero upwards; a price holds until the next one."""
+    """Draw values over time, from zero upwards; a price holds until the next one."""
     if not points:
         return Markup("")
     first = points[0][0]
@@ -52,7 +55,7 @@ def line(points: Points, now: int, *, is_stepped: bool = False, name: str = "") 
 
 
 def bar(share: float) -> Markup:
-    """How much of all; ``share`` is 0 to 1."""
+    """Draw a part of a whole; ``share`` is 0 to 1."""
     return Markup(
         '<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="all" width="100" height="6" rx="3"/>'
@@ -61,23 +64,23 @@ def bar(share: float) -> Markup:
 
 
 def radius(count: int, most: int) -> float:
-    """Of a country's circle, whose area grows with what is there."""
+    """Return the radius of a country's circle; its area grows with the number of providers."""
     return round(max(_SMALLEST, _LARGEST * math.sqrt(count / max(1, most))), 1)
 
 
 def percent(share: int) -> str:
-    """Parts of a million as ``99.87 %``, never rounded up to all."""
+    """Write parts of a million as ``99.87 %``, rounded down."""
     hundredths = share // 100
     return f"{hundredths // 100}.{hundredths % 100:02d} %"
 
 
 def moment(at: int) -> str:
-    """A time in ms as people read it; UTC."""
+    """Write a time in ms as people read it, in UTC."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%d %b %Y %H:%M UTC")
 
 
 def day(at: int) -> str:
-    """Its day alone."""
+    """Write only the day of a time in ms."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%d %b %Y")
 
 

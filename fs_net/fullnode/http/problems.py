@@ -1,4 +1,7 @@
-"""What went wrong, for people and programs: RFC 9457, with the remedy in its ``detail``."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Errors for people and programs in the form of RFC 9457; ``detail`` holds the remedy."""
 
 import json
 from http import HTTPStatus
@@ -7,7 +10,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """Becomes the answer to a request."""
+    """An error that becomes the answer to a request."""
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -15,7 +18,7 @@ class Problem(Exception):
 
     @property
     def title(self) -> str:
-        """What HTTP calls it."""
+        """The name that HTTP gives to the status."""
         return HTTPStatus(self.status).phrase
 
     @property

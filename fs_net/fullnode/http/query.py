@@ -1,4 +1,7 @@
-"""What may be asked for in a URL, of API and page alike."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The parameters of a URL, for the API and the page."""
 
 from typing import Annotated, Literal
 
@@ -23,37 +26,41 @@ SERVICES: dict[ServiceName, Service] = {"exit": Service.EXIT, "relay": Service.R
 
 
 class Search(BaseModel):
-    """Which providers, and in which order; unknown parameters are refused."""
+    """Which providers to return, and in which order; unknown parameters are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     country: tuple[Letters, ...] = Field(
-        default=(), max_length=32, description="ISO 3166-1 letters; repeat it for any of several."
+        default=(),
+        max_length=32,
+        description="Two letters of ISO 3166-1. Repeat it to allow several countries.",
     )
     max_per_gib: Price | None = Field(
         default=None,
-        description="The most that a GiB may cost: `0.05`, or with its unit `0.05 USDC`.",
+        description="Highest price of a GiB: `0.05`, or `0.05 USDC` with its unit.",
     )
-    max_per_hour: Price | None = Field(default=None, description="The most that an hour may cost.")
-    min_uptime: float = Field(default=0, ge=0, le=100, description="Measured uptime, in percent.")
+    max_per_hour: Price | None = Field(default=None, description="Highest price of an hour.")
+    min_uptime: float = Field(
+        default=0, ge=0, le=100, description="Lowest measured uptime, in percent."
+    )
     min_free_slots: int = Field(
         default=1,
         ge=0,
         le=2**32 - 1,
-        description="Free places; 0 also finds who is full or silent.",
+        description="Lowest number of free places. 0 also finds full and silent providers.",
     )
     service: tuple[ServiceName, ...] = Field(
-        default=("exit",), max_length=2, description="What it sells."
+        default=("exit",), max_length=2, description="Services that the provider must sell."
     )
     port: tuple[Port, ...] = Field(
-        default=(), max_length=32, description="Destination ports that it must not refuse."
+        default=(), max_length=32, description="Destination ports that the provider must allow."
     )
     order: Order = Order.BEST
     skip: int = Field(default=0, ge=0, le=100_000)
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
 
     def wishes(self, token: Token) -> Wishes:
-        """As matching knows them; Problem for a price that is none."""
+        """Return the wishes in the form of ``core.matching``; Problem if a price is invalid."""
         services = Service(0)
         for name in self.service:
             services |= SERVICES[name]
@@ -68,7 +75,7 @@ class Search(BaseModel):
         )
 
     def words(self, **other: object) -> list[tuple[str, str]]:
-        """Back as parameters, those left out that say nothing, with ``other`` in place."""
+        """Return the parameters that differ from the defaults, with ``other`` in place."""
         said = self.model_copy(update=other).model_dump(mode="json", exclude_defaults=True)
         return [
             (name, str(each))
@@ -85,13 +92,13 @@ class Span(BaseModel):
     days: int = Field(default=30, ge=1, le=MAX_DAYS)
 
     def since(self, now: int) -> int:
-        """In ms, at the beginning of an interval."""
+        """Return the start of the first interval, in ms."""
         step = self.step
         return (now // step + 1) * step - self.days * _DAY
 
     @property
     def step(self) -> int:
-        """Of one interval in ms: a part of a day, so that there are fewer than a hundred."""
+        """The length of an interval in ms; it gives fewer than a hundred intervals."""
         return next(each for each in _STEPS if self.days * _DAY // each < 100)
 
 

@@ -1,4 +1,7 @@
-"""What the page's tables, map and plots say, as text that is ready to be shown."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The contents of the page's tables, map and plots, as text that is ready to be shown."""
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
@@ -12,15 +15,15 @@ from fs_net.fullnode.http.describe import PERCENT, checksummed, services_of
 from fs_net.fullnode.http.plots import Points, percent, radius
 from fs_net.fullnode.http.query import Search
 
-_MOST_PLACES = 6  # of a price in a column; its title has all
+_MOST_PLACES = 6  # decimals of a price in a column; its title shows all decimals
 _NOTHING = "\N{EN DASH}"
-_GIBS, _HOURS = 100, 24  # that the budget of a command is for
-_GIBS_AHEAD = 10  # of one that is paid before it is used
+_GIBS, _HOURS = 100, 24  # the budget of a command pays for these
+_GIBS_AHEAD = 10  # the budget of ``market prepay`` pays for these
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A provider."""
+    """A provider in the list."""
 
     address: str
     short: str
@@ -37,8 +40,8 @@ class Row:
     stake: str
     services: tuple[str, ...]
     score: str
-    terms: str  # options of what it may cost
-    terms_ahead: str  # the same, for who pays ahead
+    terms: str  # the options for price and budget
+    terms_ahead: str  # the same options for ``market prepay``
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Curve:
 
 
 def rows(found: Sequence[Match], token: Token) -> list[Row]:
-    """Prices of one column have their points below each other."""
+    """Make the rows; the prices of one column have equally many decimals."""
     records = [each.candidate.entry.record.content for each in found]
     gib_places = _places((each.price_per_gib for each in records), token)
     hour_places = _places((each.price_per_hour for each in records), token)
@@ -86,22 +89,22 @@ def rows(found: Sequence[Match], token: Token) -> list[Row]:
 
 
 def alone(candidate: Candidate) -> Match:
-    """A candidate among nobody."""
+    """Make a match from a candidate that is compared with no other."""
     return Match(candidate, 0, {})
 
 
 def command(row: Row) -> str:
-    """What buys a tunnel of this provider."""
+    """Return the command that buys a tunnel from this provider."""
     return f"fs-tunnel up --provider {row.address} {row.terms}"
 
 
 def prepay_command(row: Row) -> str:
-    """What pays this provider ahead, for an app that cannot."""
+    """Return the command that pays this provider in advance, for an app that cannot pay."""
     return f"fs-tunnel market prepay --provider {row.address} {row.terms_ahead} --qr"
 
 
 def discovery_command(search: Search, found: Sequence[Match], token: Token) -> str:
-    """What buys a tunnel of the best of those that suit, for no more than these cost."""
+    """Return the command that buys from the best of these providers, at no more than they cost."""
     records = [each.candidate.entry.record.content for each in found]
     wishes = search.wishes(token)
     per_gib, per_hour = wishes.max_per_gib, wishes.max_per_hour
@@ -119,7 +122,7 @@ def discovery_command(search: Search, found: Sequence[Match], token: Token) -> s
 
 
 def summary(found: Statistics, token: Token) -> Summary:
-    """What stands above map and plots."""
+    """Return the figures above the map and the plots."""
     return Summary(
         live=found.live,
         providers=found.providers,
@@ -133,7 +136,7 @@ def summary(found: Statistics, token: Token) -> Summary:
 
 
 def circles(found: Statistics, chosen: Sequence[str]) -> list[Circle]:
-    """Largest first, so that small ones are not covered; those that were chosen above all."""
+    """Return the circles, the chosen countries last, so that no other circle covers them."""
     known = countries()
     most = max((count for _, count in found.countries), default=1)
     return [
@@ -144,7 +147,7 @@ def circles(found: Statistics, chosen: Sequence[str]) -> list[Circle]:
 
 
 def choices(found: Statistics, search: Search) -> list[tuple[str, str, int]]:
-    """Countries to choose from by name: where somebody is live, and those that were chosen."""
+    """Return the countries with live providers, and the chosen ones, sorted by name."""
     counts = dict.fromkeys(search.country, 0) | dict(found.countries)
     return sorted(
         ((code, name_of(code), count) for code, count in counts.items()), key=lambda each: each[1]
@@ -152,13 +155,13 @@ def choices(found: Statistics, search: Search) -> list[tuple[str, str, int]]:
 
 
 def country_bars(found: Statistics) -> list[tuple[str, str, int, float]]:
-    """Letters, name, live providers, and their share of the largest country's."""
+    """Return each country's letters, name, live providers, and share of the largest count."""
     most = max((count for _, count in found.countries), default=1)
     return [(code, name_of(code), count, count / most) for code, count in found.countries]
 
 
 def curves(moments: Sequence[Statistics], token: Token) -> list[Curve]:
-    """Those of which there is a history."""
+    """Return the plots for which there is a history."""
     prices = [(each.at, each.median_per_gib) for each in moments if each.median_per_gib is not None]
     found = [
         _curve("Live providers", [(each.at, each.live) for each in moments], _count),
@@ -204,7 +207,7 @@ def _row(found: Match, token: Token, gib_places: int, hour_places: int) -> Row:
 
 
 def whole(units: int, token: Token) -> str:
-    """Whole tokens, rounded down, in groups of three digits."""
+    """Write whole tokens, rounded down, in groups of three digits."""
     return f"{units // 10**token.decimals:,} {token.symbol}"
 
 
@@ -220,7 +223,7 @@ def _terms(per_gib: int, per_hour: int, token: Token, gibs: int = _GIBS) -> str:
 
 
 def aligned(amounts: Sequence[int], token: Token) -> list[str]:
-    """A column of amounts, whose points stand below each other."""
+    """Write a column of amounts with equally many decimals."""
     places = max((places_of(each, token) for each in amounts), default=0)
     return [f"{decimal(each, token, places)} {token.symbol}" for each in amounts]
 
@@ -230,7 +233,7 @@ def _places(units: Iterable[int], token: Token) -> int:
 
 
 def _ceil(units: int, token: Token) -> int:
-    """To the places that are shown, never below what it costs."""
+    """Round up to the decimals that are shown, so that no price looks lower than it is."""
     step: int = 10 ** max(0, token.decimals - _MOST_PLACES)
     return -(-units // step) * step
 

@@ -1,7 +1,10 @@
-"""What the API says, as OpenAPI has it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Times are ms since the epoch, amounts have their base units as a string (JSON's numbers end at 53
-bits), uptimes are percent.  Addresses are written with EIP-55's checksum.
+"""The API's answers, which OpenAPI describes.
+
+Times are ms since the epoch. Amounts are base units in a string, because JSON's numbers are exact
+only up to 53 bits. Uptimes are percent. Addresses have the checksum of EIP-55.
 """
 
 from typing import Literal
@@ -16,49 +19,49 @@ class _Said(BaseModel):
 
 
 class Amount(_Said):
-    """Base units of the market's token, and as people read them."""
+    """An amount in base units of the market's token, and in the form that people read."""
 
     units: str = Field(examples=["50000"])
     text: str = Field(examples=["0.05 USDC"])
 
 
 class Signed(_Said):
-    r"""What the provider signed: 64 bytes of Ed25519, then the canonical CBOR that they cover.
+    r"""What the provider signed: an Ed25519 signature of 64 bytes, then canonical CBOR.
 
-    Covered is `DOMAIN + network + CBOR`, where DOMAIN is `flowshield provider record\0` or
-    `flowshield heartbeat\0`.  The keys stand in the Registry on the chain, under this provider:
-    look there, rather than believe who answers here.
+    The signature covers `DOMAIN + network + CBOR`. DOMAIN is `flowshield provider record\0` for a
+    record and `flowshield heartbeat\0` for a heartbeat. The keys are in the Registry on the chain,
+    under the provider's address. Read them there and don't trust the full node.
     """
 
     record: str = Field(description="Hexadecimal.")
-    heartbeat: str | None = Field(description="Hexadecimal; none from a silent provider.")
-    network: str = Field(description="SHA-256 that names chain and Registry, hexadecimal.")
+    heartbeat: str | None = Field(description="Hexadecimal; null if the provider is silent.")
+    network: str = Field(description="SHA-256 over the chain and the Registry, hexadecimal.")
 
 
 class Provider(_Said):
-    """One row of the list."""
+    """One provider in the list."""
 
     address: str
     live: bool = Field(description="Whether a heartbeat was heard within 30 s.")
     heard_at: int | None = Field(description="When its last heartbeat was signed.")
-    country: str = Field(description="As verifiers found it, or else as it claims.")
+    country: str = Field(description="Found by verifiers, otherwise claimed by the provider.")
     country_name: str
     country_is_verified: bool
     price_per_gib: Amount
     price_per_hour: Amount
-    uptime: float | None = Field(description="Percent of the time; none where not measured.")
+    uptime: float | None = Field(description="Percent of the time; null if nobody measured it.")
     slots: int
     free_slots: int
     stake: Amount
     services: tuple[ServiceName, ...]
     refused_ports: tuple[tuple[int, int], ...] = Field(description="First and last of each range.")
-    score: float | None = Field(default=None, description="0 to 100, among those that were found.")
-    reasons: dict[str, float] | None = Field(default=None, description="What the score is made of.")
-    signed: Signed | None = Field(default=None, description="Where `signed=true` was asked for.")
+    score: float | None = Field(default=None, description="0 to 100, among all matches.")
+    reasons: dict[str, float] | None = Field(default=None, description="The parts of the score.")
+    signed: Signed | None = Field(default=None, description="Present if you ask `signed=true`.")
 
 
 class ProviderPage(_Said):
-    """Those that suit; `Link` leads to the next and the previous."""
+    """The matching providers; the header `Link` leads to the next and the previous page."""
 
     total: int
     skip: int
@@ -66,14 +69,14 @@ class ProviderPage(_Said):
 
 
 class ProviderDetail(Provider):
-    """All that is known of it at present."""
+    """Everything that is known about a provider at present."""
 
     first_seen: int
     claimed_country: str
-    endpoints: tuple[str, ...] = Field(description="UDP, of its tunnel.")
-    sales: tuple[str, ...] = Field(description="TCP, where it negotiates.")
-    wireguard_key: str = Field(description="Base64, as WireGuard writes it.")
-    peer_key: str = Field(description="Ed25519 of its libp2p identity, hexadecimal.")
+    endpoints: tuple[str, ...] = Field(description="UDP endpoints of its tunnel.")
+    sales: tuple[str, ...] = Field(description="TCP endpoints for negotiation.")
+    wireguard_key: str = Field(description="Base64, as in WireGuard's files.")
+    peer_key: str = Field(description="Ed25519 key of its libp2p identity, hexadecimal.")
     quote_key: str = Field(description="The account that signs its quotes.")
     record_sequence: int = Field(description="When its record was signed.")
     record_expires_at: int
@@ -82,21 +85,21 @@ class ProviderDetail(Provider):
 
 
 class Uptime(_Said):
-    """One interval."""
+    """The uptime in one interval."""
 
     start: int
     percent: float
 
 
 class UptimeHistory(_Said):
-    """Intervals of `step` ms in which it was known."""
+    """Intervals of `step` ms; intervals without a measurement are left out."""
 
     step: int
     intervals: tuple[Uptime, ...]
 
 
 class Price(_Said):
-    """From `start` on."""
+    """A price that holds from `start` on."""
 
     start: int
     per_gib: Amount
@@ -104,13 +107,13 @@ class Price(_Said):
 
 
 class PriceHistory(_Said):
-    """Each change, after the price that held in the beginning."""
+    """Each change, after the price at the beginning."""
 
     prices: tuple[Price, ...]
 
 
 class CountryCount(_Said):
-    """Live providers there."""
+    """The number of live providers in a country."""
 
     country: str
     name: str
@@ -137,7 +140,7 @@ class Network(Moment):
 
 
 class NetworkHistory(_Said):
-    """At the end of each interval of `step` ms."""
+    """The network at the end of each interval of `step` ms."""
 
     step: int
     moments: tuple[Moment, ...]
@@ -157,7 +160,7 @@ class Channel(_Said):
 
 
 class AccountOrders(_Said):
-    """The latest first, `total` of all."""
+    """The latest channels of an account; `total` counts all of its channels."""
 
     account: str
     total: int
@@ -167,13 +170,13 @@ class AccountOrders(_Said):
 
 
 class SignInMessage(_Said):
-    """What the wallet has to sign (EIP-4361), as it stands."""
+    """The message that the wallet has to sign unchanged (EIP-4361)."""
 
     message: str
 
 
 class SignInProof(_Said):
-    """It, with the wallet's signature (`personal_sign`)."""
+    """The message and the wallet's signature of it (`personal_sign`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -182,13 +185,13 @@ class SignInProof(_Said):
 
 
 class SignedIn(_Said):
-    """Whose orders are shown from now on."""
+    """The account whose orders this session may read."""
 
     account: str
 
 
 class ProblemDetails(_Said):
-    """RFC 9457; `detail` says what to do."""
+    """An error (RFC 9457); `detail` says what to do."""
 
     title: str
     status: int

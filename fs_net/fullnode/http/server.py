@@ -1,4 +1,7 @@
-"""The application on a socket, within a loop that runs already."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Serves the application on a socket, inside a loop that is already running."""
 
 import asyncio
 import socket
@@ -11,19 +14,19 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fs_net.core.sources import source_of
 from fs_net.fullnode.http.settings import ServerSettings
-from fs_net.fullnode.http.visitors import source_of
 
 _MAX_CONNECTIONS = 1024
-_MAX_EACH = 64  # of one address, unless a proxy stands before
-_HEAD_DEADLINE = 10.0  # seconds from a connection to its first whole request
+_MAX_EACH = 64  # connections of one source, if there is no proxy in front
+_HEAD_DEADLINE = 10.0  # seconds from a connection to its first complete request
 _KEEP_ALIVE = 30  # seconds
 _BACKLOG = 256
-_GRACE = 2  # seconds for answers that are being given when it ends
+_GRACE = 2  # seconds to finish the answers that are being sent at the end
 
 
 def listen(address: str, port: int) -> socket.socket:
-    """A socket for ``serve``; OSError where the address is taken or not ours."""
+    """Make a socket for ``serve``; OSError if the address is taken or not ours."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -38,7 +41,7 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 async def serve(app: ASGIApp, listener: socket.socket, settings: ServerSettings) -> None:
-    """Until it is cancelled; signals stay with who called."""
+    """Serve until cancelled; signals stay with the caller."""
     server = _Server(
         uvicorn.Config(
             app,
@@ -70,7 +73,7 @@ class _Server(uvicorn.Server):
 
 
 def _bounded_protocol(*, is_proxied: bool) -> type[HttpToolsProtocol]:
-    """Few connections of one address, and none that only waits."""
+    """A protocol that bounds the connections of one source, and ends idle ones."""
     held: Counter[str] = Counter()
 
     class Bounded(HttpToolsProtocol):

@@ -1,4 +1,7 @@
-"""How a full node's API and page are served."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The settings of a full node's API and page."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +11,9 @@ from fs_net.fullnode.http.visitors import Limits
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """``network`` is ``records.network_id``; ``site`` is what a wallet signs in to.
+    """``network`` is ``records.network_id``; a wallet signs in to ``site``.
 
-    ``proxy`` is the address of a reverse proxy whose X-Forwarded-For is believed, nobody's else.
+    ``proxy`` is the address of a reverse proxy; only its X-Forwarded-For is believed.
     """
 
     site: Site
@@ -20,5 +23,5 @@ class ServerSettings:
 
     @property
     def is_https(self) -> bool:
-        """Whether cookies are for encrypted connections alone."""
+        """Whether browsers may send cookies over encrypted connections only."""
         return self.site.origin.startswith("https://")

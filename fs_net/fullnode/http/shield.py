@@ -1,6 +1,9 @@
-"""What stands before every answer: bounds, rates, and the headers that browsers obey.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Pure ASGI, so that a stream of events passes unbuffered.
+"""The outer layer of every answer: bounds, rates, and the security headers for browsers.
+
+It is pure ASGI, so that a stream of events passes unbuffered.
 """
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,7 +17,7 @@ from fs_net.fullnode.http.visitors import Visitors
 
 MAX_QUERY = 16_384  # bytes
 MAX_BODY = 8192  # bytes
-PUBLIC = "/api/v1/"  # who reads there needs no cookie, so that any page may
+PUBLIC = "/api/v1/"  # no path here needs a cookie, so pages of any site may read it
 _PRIVATE = ("/api/v1/orders", "/api/v1/sign-in")
 
 _HEADERS = {
@@ -24,7 +27,7 @@ _HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # No other site is told; with "no-referrer" forms would not say either that they are ours.
+    # Other sites get no referrer. With "no-referrer", our own forms would not send their origin.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -44,7 +47,7 @@ class Shield:
         self._app, self._visitors = app, visitors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Handle a request as ASGI defines it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,19 +76,19 @@ class Shield:
 
 
 def respond(problem: Problem) -> Response:
-    """A problem as an answer."""
+    """Turn a problem into an answer."""
     return Response(
         problem.body, problem.status, headers=problem.headers, media_type=problems.MEDIA_TYPE
     )
 
 
 def host_of(scope: Scope) -> str:
-    """The client's address, as the server or the proxy that it trusts has it."""
+    """Return the client's address from the server, or from the proxy that it trusts."""
     return scope["client"][0] if scope.get("client") else ""
 
 
 def visitor(request: Request) -> str:
-    """The client's address of a request."""
+    """Return the client's address of a request."""
     return host_of(request.scope)
 
 
@@ -98,7 +101,7 @@ def _check(scope: Scope) -> None:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """A body without a length must not be longer either."""
+    """Bound the length of a body that does not announce its length."""
     left = MAX_BODY
 
     async def receive_bounded() -> Message:

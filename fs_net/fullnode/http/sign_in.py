@@ -1,9 +1,11 @@
-"""Signing in with a wallet: EIP-4361, in one form of it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Nothing is kept of who only asks.  The nonce carries a MAC over account and time, so the
-whole message can be made again from account, time and nonce, and what is signed must be this
-message to the byte: another domain, chain, URI or statement is another message.  A nonce serves
-once.
+"""Signing in with a wallet by EIP-4361, in one fixed form.
+
+A request for a message leaves nothing behind. The nonce carries a MAC over account and time. So the
+whole message can be made again from account, time and nonce. The signed message must equal it to
+the byte: with another domain, chain, URI or statement it is another message. A nonce works once.
 """
 
 import hmac
@@ -23,7 +25,7 @@ from fs_net.fullnode.http.problems import Problem
 MESSAGE_LIFETIME = 5 * 60  # seconds
 SESSION_LIFETIME = 12 * 3600  # seconds
 ENTROPY = 16  # bytes
-_MOST_USED = 16_384  # nonces and sessions that are remembered as used up
+_MOST_USED = 16_384  # used nonces, and closed sessions, that are remembered
 _MAC = 16  # bytes
 _STATEMENT = "Show me the orders and earnings of this account. This moves no money."
 _FIELDS = re.compile(
@@ -37,66 +39,66 @@ Recover = Callable[[bytes, bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Who asks: ``origin`` as browsers name this node, such as https://node.example."""
+    """The site that asks; ``origin`` is its name in browsers, such as https://node.example."""
 
     origin: str
     chain_id: int
 
     @property
     def domain(self) -> str:
-        """Its host, with the port where it is not the usual one."""
+        """The host, with the port unless it is the default."""
         return urlsplit(self.origin).netloc
 
 
 class SignIn:
-    """Messages, what proves that they were signed, and sessions; time and entropy are given."""
+    """Makes messages, checks signatures and manages sessions; time and entropy are arguments."""
 
     def __init__(self, site: Site, recover: Recover, secret: bytes) -> None:
-        """``recover`` tells whose ``personal_sign`` of a message a signature is (20 bytes).
+        """``recover`` returns the account (20 bytes) that made a ``personal_sign`` signature.
 
-        It raises ValueError where it is nobody's.  ``secret`` is 32 bytes, of this start alone.
+        It raises ValueError if no account did. ``secret`` is 32 bytes, new for each start.
         """
         self._site, self._recover, self._secret = site, recover, secret
         self._nonces, self._closed = _Spent(), _Spent()
 
     def message(self, account: bytes, now: int, entropy: bytes) -> str:
-        """What ``account`` is to sign; ``now`` in seconds since the epoch."""
+        """Return the message for ``account`` to sign; ``now`` is in seconds since the epoch."""
         return self._message(account, now, entropy.hex() + self._nonce_mac(account, now, entropy))
 
     def accept(self, message: str, signature: str, now: int) -> bytes:
-        """The account that signed; Problem where it did not, or not this, or not just now."""
+        """Return the account that signed; Problem if message, signature or time is wrong."""
         account, issued, nonce = self._read_untrusted(message)
         if not issued <= now < issued + MESSAGE_LIFETIME:
-            raise Problem(401, "the message is not of these last minutes; ask for another")
+            raise Problem(401, "the message is not from the last five minutes; ask for another")
         if self._nonces.has(nonce):
             raise Problem(401, "the message was used before; ask for another")
         if self._nonces.is_full(now) or self._closed.is_full(now):
-            raise Problem(503, "too many sign in at present; wait some minutes")
+            raise Problem(503, "too many accounts sign in at present; wait some minutes")
         if self._whose_untrusted(message, signature) != account:
-            raise Problem(401, "another account signed; choose the one that you named")
+            raise Problem(401, "another account signed; sign with the account that you named")
         self._nonces.add(nonce, issued + MESSAGE_LIFETIME)
         return account
 
     def open_session(self, account: bytes, now: int, entropy: bytes) -> str:
-        """What a cookie holds."""
+        """Return the content of the session's cookie."""
         content = account + (now + SESSION_LIFETIME).to_bytes(8, "big") + entropy
         return urlsafe_b64encode(content + self._mac(b"session", content)).decode()
 
     def account_of(self, session: str, now: int) -> bytes | None:
-        """Whose session it is; None where it is none, has ended, or was closed."""
+        """Return the account of a session; None if it is invalid, expired or closed."""
         content = self._session_untrusted(session)
         if content is None or self._closed.has(content):
             return None
         return content[:20] if now < int.from_bytes(content[20:28], "big") else None
 
     def close_session(self, session: str) -> None:
-        """It does not count any more, whoever has a copy."""
+        """End a session, so that no copy of its cookie works any more."""
         content = self._session_untrusted(session)
         if content is not None:
             self._closed.add(content, int.from_bytes(content[20:28], "big"))
 
     def _message(self, account: bytes, issued: int, nonce: str) -> str:
-        """EIP-4361, "Message Format"."""
+        """Write the message of EIP-4361, "Message Format"."""
         site = self._site
         return (
             f"{site.domain} wants you to sign in with your Ethereum account:\n"
@@ -110,15 +112,18 @@ class SignIn:
         account = parse_address(found["address"]) if found else None
         issued = _seconds(found["issued"]) if found else None
         if found is None or account is None or issued is None:
-            raise Problem(401, "this is no message of this node; ask for one, and sign it as it is")
+            raise Problem(
+                401, "the message is not from this full node; ask for one, and sign it unchanged"
+            )
         nonce = found["nonce"]
         mac = self._nonce_mac(account, issued, bytes.fromhex(nonce[: 2 * ENTROPY]))
         is_ours = hmac.compare_digest(mac, nonce[2 * ENTROPY :])
         if not is_ours or message != self._message(account, issued, nonce):
             raise Problem(
                 401,
-                f"the message is not the one that {self._site.domain} gave; if another site showed "
-                "it to you, it wanted to sign in as you: ask for one here, and sign it as it is",
+                f"the message is not the one from {self._site.domain}; if another site showed it "
+                "to you, that site wants to sign in as you: ask for a message here, and sign it "
+                "unchanged",
             )
         return account, issued, nonce
 
@@ -130,8 +135,8 @@ class SignIn:
         except ValueError:
             raise Problem(
                 401,
-                "the signature is none of a simple account; sign the message with its key "
-                "(personal_sign): wallets that are contracts cannot sign in",
+                "the signature does not belong to a simple account; sign the message with the "
+                "account's key (personal_sign): contract wallets cannot sign in",
             ) from None
 
     def _session_untrusted(self, session: str) -> bytes | None:
@@ -152,7 +157,7 @@ class SignIn:
 
 
 class _Spent:
-    """What does not count again, for as long as it would."""
+    """Used nonces and closed sessions, kept until they expire."""
 
     def __init__(self) -> None:
         self._until: OrderedDict[str | bytes, int] = OrderedDict()
@@ -164,7 +169,7 @@ class _Spent:
         self._until.setdefault(token, until)
 
     def is_full(self, now: int) -> bool:
-        """Forgets what has ended first."""
+        """Forget what has expired; return whether there is no room left."""
         while self._until and next(iter(self._until.values())) <= now:
             self._until.popitem(last=False)
         return len(self._until) >= _MOST_USED

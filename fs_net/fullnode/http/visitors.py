@@ -1,30 +1,33 @@
-"""How much one address may ask: little that has to be worked out, much that is known."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-import ipaddress
+"""How much one source may ask: few answers that must be made, many that exist already."""
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fs_net.core.sources import source_of
 from fs_net.fullnode.http.problems import Problem
 from fs_wire.ratelimit import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one client address (a /64 of IPv6): a rate a second, and how many at once."""
+    """Limits of one source (an IPv4 address or an IPv6 /64): rates a second, and bursts."""
 
     requests: float = 50.0
     requests_burst: float = 200.0
-    searches: float = 4.0  # answers that have to be made
+    searches: float = 4.0  # answers that must be made
     searches_burst: float = 40.0
     sign_ins: float = 0.2
     sign_ins_burst: float = 10.0
-    listeners: int = 512  # to events, of all addresses together
-    listeners_each: int = 8
+    listeners: int = 512  # listeners to events, of all sources together
+    listeners_each: int = 8  # listeners to events of one source
 
 
 class Visitors:
-    """Asked before anything is done for a request; a refusal says when to come again."""
+    """Checks the limits before any work for a request; a refusal says when to come again."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         """``clock`` is monotonic, in seconds."""
@@ -47,18 +50,6 @@ class Visitors:
             seconds = math.ceil(1 / rate)
             raise Problem(
                 429,
-                f"too many requests from your address; wait {seconds} s, and then ask less often",
+                f"too many requests from your address; wait {seconds} s, then ask less often",
                 {"Retry-After": str(seconds)},
             )
-
-
-def source_of(host: str) -> str:
-    """An address, or the /64 of an IPv6 address, of which one machine has as many as it likes."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    mapped = address.ipv4_mapped
-    return str(mapped) if mapped else str(ipaddress.ip_network((address, 64), strict=False))

@@ -1,4 +1,7 @@
-"""The page: rendered here, whole without script; a script adds what is live."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The page: this code renders it completely; a script only adds live status and buttons."""
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -22,7 +25,7 @@ from fs_net.fullnode.http.problems import Problem
 from fs_net.fullnode.http.query import Search, Span
 
 _HTML = "text/html; charset=utf-8"
-_MANY = ("country", "service", "port")  # parameters that may stand more than once
+_MANY = ("country", "service", "port")  # parameters that may be repeated
 _PRIVATE = {"Cache-Control": "private, no-store"}
 _SPAN = Span()
 _WHERE = ("query", "path", "body")
@@ -31,7 +34,7 @@ _MAX_ORDERS = 200
 
 
 class Pages:
-    """What people see of a node."""
+    """The page of a full node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -49,7 +52,7 @@ class Pages:
         }
 
     def router(self) -> APIRouter:
-        """Its paths, which the API's description leaves out."""
+        """The page's paths, which the API's description leaves out."""
         router = APIRouter(include_in_schema=False)
         router.get("/")(self._list)
         router.get("/providers/{address}")(self._provider)
@@ -61,7 +64,7 @@ class Pages:
         return router
 
     def problem(self, problem: Problem) -> Response:
-        """What went wrong, as a page."""
+        """Show an error as a page."""
         body = self._render("problem.html", problem=problem)
         return Response(body, problem.status, headers=problem.headers, media_type=_HTML)
 
@@ -115,7 +118,7 @@ class Pages:
                 price_table=node.describer.prices(prices).prices[::-1],
                 reasons=await self._reasons(provider),
                 command=rows.command(row),
-                # An app gets through no NAT.
+                # A WireGuard app cannot punch holes, so the provider must be reachable.
                 prepay_command=rows.prepay_command(row) if said.sales else "",
             )
 
@@ -166,7 +169,7 @@ class Pages:
         return response
 
     async def _reasons(self, provider: bytes) -> list[tuple[str, int, float]]:
-        """What its score is made of among all that take clients: weights and shares in percent."""
+        """Return the parts of its score among all providers: weights and shares, in percent."""
         found = await self._node.matches(Search())
         mine = next((each for each in found if each.candidate.provider == provider), None)
         if mine is None:
@@ -184,12 +187,12 @@ class Pages:
 
 
 def static() -> StaticFiles:
-    """Style, script and map."""
+    """Serve style, script and map."""
     return StaticFiles(directory=Path(__file__).parent / "static")
 
 
 def page_search(params: QueryParams) -> Search:
-    """A form's fields as a search; fields that were left empty say nothing.  Problem else."""
+    """Parse a form; empty fields count as missing. Raises Problem if it is invalid."""
     said: dict[str, Any] = {}
     for name, value in params.multi_items():
         if value and name in _MANY:
@@ -203,7 +206,7 @@ def page_search(params: QueryParams) -> Search:
 
 
 def explain(errors: Sequence[Mapping[str, Any]]) -> str:
-    """What pydantic found wrong, by the parameter's name; the value itself is not repeated."""
+    """Say what pydantic found wrong, by parameter; the values themselves are not repeated."""
     return "; ".join(
         f"{'.'.join(str(each) for each in error['loc'] if each not in _WHERE)}: {error['msg']}"
         for error in errors[:_MOST_ERRORS]
@@ -211,6 +214,6 @@ def explain(errors: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _split_proof(text: str) -> tuple[str, str]:
-    """What ``fs-tunnel wallet sign-in`` prints: the message, and the signature as last line."""
+    """Split what ``fs-tunnel wallet sign-in`` prints: the message, and last the signature."""
     message, _, signature = text.replace("\r\n", "\n").strip().rpartition("\n")
     return message.rstrip("\n"), signature

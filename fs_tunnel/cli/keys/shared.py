@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """What the verbs about keys share: entropy, standard input, and who may read the output."""
 
 import os

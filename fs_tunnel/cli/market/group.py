@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel market``: providers and their prices, and the channels of a wallet."""
 
 import asyncio
@@ -11,8 +14,9 @@ import click
 
 from fs_market.chain.contracts import Registry
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.money.units import Token, format_bytes, format_seconds
+from fs_market.core.money.prices import Price
+from fs_market.core.money.units import Token, format_bytes, format_seconds, format_wait
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.messages import Quote
 from fs_market.errors import ChainError
@@ -36,7 +40,7 @@ from fs_tunnel.cli.options.market_options import (
 from fs_tunnel.cli.options.params import json_option
 from fs_tunnel.console import amounts, questions
 from fs_tunnel.console.amounts import amount_json
-from fs_tunnel.console.text import align, tell_progress, warn
+from fs_tunnel.console.text import align, counted, tell_progress, warn
 from fs_tunnel.roles import open_market
 from fs_tunnel.roles.client import finding, offers
 from fs_tunnel.roles.client.providers import parse_provider
@@ -50,7 +54,7 @@ _SPAN = 1000  # blocks in one question: nodes bound it
 
 @click.group()
 def market() -> None:
-    """Find providers, look after what was bought, and become a provider."""
+    """Find providers, manage purchases, or become a provider."""
 
 
 for _command in (prepay, *staking.COMMANDS):
@@ -64,25 +68,27 @@ for _command in (prepay, *staking.COMMANDS):
     type=click.IntRange(0, 10_000),
     default=1,
     show_default=True,
-    help="Places that must be free; 0: those that are silent as well.",
+    help="Least number of free places; 0 also lists providers that are offline.",
 )
-@click.option("--chain", "is_of_chain", is_flag=True, help="What the chain has, and no network.")
+@click.option(
+    "--chain", "is_of_chain", is_flag=True, help="List what the chain has; ask no full node."
+)
 @click.option(
     "--blocks",
     type=click.IntRange(1, 10_000_000),
     default=100_000,
     show_default=True,
-    help="With --chain: how far back to look for who has announced itself.",
+    help="With --chain: how many blocks back to look for providers.",
 )
 @MARKET_USER
 @wallet_option
 @settings_options
 @json_option
 def list_(is_of_chain: bool, blocks: int, **options: Any) -> None:
-    """List providers that suit, the best first, as several full nodes name them.
+    """List the providers that match, the best first.
 
-    Whatever they say is checked against the chain, and warnings tell where they disagree. Full
-    nodes see the address that asks.
+    list asks several full nodes, checks what they say against the chain, and warns if they
+    disagree. The full nodes see your IP address and what you are looking for.
     """
     if is_of_chain:
         where = ("wallet_file", "settings_file", "rpc", "as_json")
@@ -97,7 +103,7 @@ def list_(is_of_chain: bool, blocks: int, **options: Any) -> None:
 @settings_options
 @json_option
 def quote(provider: str, **options: Any) -> None:
-    """Ask a provider what its tunnel costs. Nothing is bought."""
+    """Ask a provider for its price; buy nothing."""
     asyncio.run(_quote(provider, **options))
 
 
@@ -106,7 +112,7 @@ def quote(provider: str, **options: Any) -> None:
 @settings_options
 @json_option
 def orders(**options: Any) -> None:
-    """List the channels of the wallet that are not known to be closed."""
+    """List the wallet's payment channels that may be open."""
     asyncio.run(_orders(**options))
 
 
@@ -117,10 +123,11 @@ def orders(**options: Any) -> None:
 @yes_option
 @json_option
 def settle(password_file: Path | None, yes: bool, **options: Any) -> None:
-    """Get back what lies in channels whose provider does not close them.
+    """Reclaim money from channels the provider left open.
 
-    A channel is closed in two steps: the wish, and once the provider had its time to claim, the
-    end. Repeat the command then. It ends tunnels that are in use, and places that were prepaid.
+    The first run requests the close. The provider then has a waiting period, the close window, to
+    claim what you owe. Run settle again after it to get the rest back. settle also ends tunnels
+    that are in use, and prepaid places.
     """
     asyncio.run(_settle(password_file, yes, **options))
 
@@ -159,7 +166,7 @@ async def _list(
         click.echo(json.dumps({"schema": amounts.SCHEMA, **offers.to_json(listed, found.token)}))
         return
     if not listed.matches:
-        click.echo("no provider suits")
+        click.echo("no provider matches")
         return
     click.echo(offers.table(listed.matches, found.token))
 
@@ -201,6 +208,11 @@ async def _list_chain(blocks: int, *, as_json: bool, **where: Any) -> None:
 
 
 async def _quote(provider: str, *, as_json: bool, **where: Any) -> None:
+    if provider.startswith("0x") and ":" not in provider:
+        raise UsageError(
+            "market quote asks at HOST:PORT, or at the place in a file; fs-tunnel market list "
+            f"shows the price of {provider}"
+        )
     place = parse_provider(provider)
     async with _opened(**where) as found:
         domain = channels_domain(found.settings.chain_id, found.settings.channels)
@@ -211,7 +223,7 @@ async def _quote(provider: str, *, as_json: bool, **where: Any) -> None:
         offer = offered.terms
         click.echo(
             f"provider: {offer.node}\n"
-            f"price: {offer.price.format(found.token)}\n"
+            f"price: {Price.of(offer).format(found.token)}\n"
             f"paid to: {offer.payee}\n"
             f"least deposit: {found.token.format(offer.min_deposit)}\n"
             f"at risk at first: {format_bytes(offer.increment_bytes)} or "
@@ -287,7 +299,8 @@ async def _settle(
         accounts = await found.journal.do(lambda db: voucher_book.open_accounts(db, Side.PAYER))
         done = []
         if accounts:
-            questions.ask(f"Ask for the end of {len(accounts)} channels?", is_given=yes)
+            many = counted(len(accounts), "channel")
+            questions.ask(f"Request the close of {many}?", is_given=yes)
             key = await keystores.unlock(path, questions.read_password(password_file))
             sender = Sender(found.chain, found.journal, key, found.settings.fees, _PATIENCE)
             for account in accounts:
@@ -315,6 +328,6 @@ async def _settle(
 
 def _closing_text(closing: Closing) -> str:
     if closing.at:
-        left = format_seconds(max(0, closing.at - int(time.time())))
-        return f"{closing.state}; in {left}, repeat the command"
+        left = format_wait(max(0, closing.at - int(time.time())))
+        return f"{closing.state}; run the command again in {left}"
     return closing.state

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel market prepay``: the file and the QR code of a place that is paid for ahead."""
 
 import json
@@ -8,7 +11,7 @@ from typing import Any
 
 import click
 
-from fs_tunnel.cli.options.market_options import prepaying_options
+from fs_tunnel.cli.options.market_options import prepaying_options, purchase_of
 from fs_tunnel.cli.options.params import json_option
 from fs_tunnel.console import amounts
 from fs_tunnel.console.private_file import write_privately
@@ -24,18 +27,18 @@ from fs_wire.types import PublicKey
     type=click.Path(dir_okay=False, path_type=Path),
     default="phone.conf",
     show_default=True,
-    help="The file for the app; its name is the place's.",
+    help="File to write for the app. Its name becomes the place's name.",
 )
-@click.option("--qr", "is_shown", is_flag=True, help="Show it as a QR code on the terminal.")
+@click.option("--qr", "is_shown", is_flag=True, help="Show the file as a QR code in the terminal.")
 @click.option(
     "--qr-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write that into a picture, .png or .svg, which only you can read.",
+    help="Write the QR code into a .png or .svg that only you can read.",
 )
 @click.option(
     "--public-key",
     metavar="KEY",
-    help="Of the app, which keeps the private one: the file has none then.",
+    help="The app's public key. The private key then stays in the app.",
 )
 @prepaying_options
 @json_option
@@ -47,23 +50,23 @@ def prepay(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Pay ahead for a place that a WireGuard app can use, on a phone say.
+    """Pay ahead for a place that a WireGuard app can use.
 
-    The app cannot pay while it uses a tunnel, so that one voucher promises the whole budget at
-    once. The provider is trusted with all of it, and nothing of it is paid back. The same --output
-    again gives the same place and pays nothing more, until it is used up.
+    The app cannot pay while it uses a tunnel, so one voucher promises the whole budget at once. You
+    trust the provider with all of it, and get nothing back. The same --output gives the same place
+    again and pays nothing more, until the place is used up.
     """
     kind = qr_file.suffix.lower()[1:] if qr_file else KINDS[0]
     if kind not in KINDS:
-        raise UsageError(f"{qr_file} is no .png or .svg; name one")
+        raise UsageError(f"{qr_file} is neither .png nor .svg; name one")
     if public_key and (is_shown or qr_file):
-        raise UsageError("an app reads no QR code without its key; leave out --public-key, or QR")
+        raise UsageError("a QR code needs the private key; leave out --public-key, or the QR code")
     if as_json and is_shown:
-        raise UsageError("--json and --qr both want the output; use --qr-file")
+        raise UsageError("--json and --qr both print to standard output; use --qr-file")
     theirs = PublicKey.from_base64(public_key) if public_key else None
     # What is said on the way is for people.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        bought = prepaying.prepay(output, theirs, **options)
+        bought = prepaying.prepay(output, theirs, purchase_of(options))
     write_privately(output, bought.conf.encode())
     code = qr_code(bought.conf) if is_shown or qr_file else None
     if code is not None and qr_file is not None:
@@ -73,8 +76,8 @@ def prepay(
         return
     if code is not None and is_shown:
         show(code)
-    then = "it holds the private key, as its QR code does: delete both once they were read"
+    then = "the file and its QR code hold the private key; delete both once your phone has read it"
     if theirs:
-        then = "it lacks the PrivateKey, which the app has"
-    click.echo(f"{output}: {bought.said['paid']['text']} is paid ahead to {bought.said['node']}")
+        then = "the file has no PrivateKey, because the app has it"
+    click.echo(f"{output}: paid {bought.said['paid']['text']} ahead to {bought.said['node']}")
     click.echo(then)

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel market stake`` and the rest that a provider stands with on the chain.
 
 The wallet is the owner's, which may be cold. The stake stands under the provider's account, whose
@@ -8,7 +11,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +23,9 @@ from fs_market import settings as market_settings
 from fs_market.chain.contracts import Offer, ProviderEntry, Registry, Stake, StakeBook
 from fs_market.chain.fees import offer
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.stakes import bind_digest, stakes_domain
-from fs_market.core.money.units import format_seconds
+from fs_market.core.money.units import format_wait
 from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address
+from fs_market.core.wire.stakes import bind_digest, stakes_domain
 from fs_market.errors import ChainError
 from fs_market.money import wallet as keystores
 from fs_market.money.errands import Done
@@ -35,9 +38,10 @@ from fs_tunnel.cli.options.market_options import (
     wallet_option,
     yes_option,
 )
-from fs_tunnel.cli.options.params import json_option
+from fs_tunnel.cli.options.params import joined_amount, json_option
 from fs_tunnel.console import amounts, questions
 from fs_tunnel.console.amounts import amount_json
+from fs_tunnel.console.text import counted
 from fs_tunnel.roles import open_market
 from fs_tunnel.roles.open_market import Market
 from fs_tunnel.roles.provider.announcer_keys import AnnouncerKeys
@@ -151,13 +155,7 @@ async def _opened(
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        json_option,
-        yes_option,
-        settings_options,
-        password_option,
-        wallet_option,
-    ):
+    for option in (json_option, yes_option, settings_options, password_option, wallet_option):
         command = option(command)
     return command
 
@@ -166,58 +164,55 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("amount", nargs=-1, metavar="[AMOUNT UNIT]")
 @_options
 def stake(amount: tuple[str, ...], **options: Any) -> None:
-    """Stake for the provider of the settings, or add to its stake.
+    """Stake for your provider, or show its stake.
 
-    Without an amount, say what is staked, how many clients that covers, and when it may leave.
-    Where it is cut short, the same command finishes it, and does not pay twice.
+    With an amount, stake adds that much. Without one, it shows the stake, how many clients it
+    covers, and when it can leave. If the command is interrupted, run it again: it finishes the same
+    payment. Once it has succeeded, running it again adds another amount.
     """
-    if len(amount) not in (0, 2):
-        raise UsageError('write an amount with its unit, such as "500 USDC"')
-    _run(_stake(" ".join(amount), **options))
+    asyncio.run(_stake(joined_amount(amount) if amount else "", **options))
 
 
 @click.command()
 @_options
 def announce(**options: Any) -> None:
-    """Write what the settings sell, and the keys that sign it, into the Registry.
+    """Enter your provider in the on-chain Registry.
 
-    The key files are made the first time. Repeat it when price or number of clients change.
+    The entry has your price, your number of clients, and the keys that sign what you publish. The
+    first run makes the key files. Run announce again after you change the price or the number.
     """
-    _run(_announce(**options))
+    asyncio.run(_announce(**options))
 
 
 @click.command("rotate-heartbeat")
 @_options
 def rotate_heartbeat(**options: Any) -> None:
-    """Replace the key that signs heartbeats, as after it may have been seen.
+    """Replace the heartbeat key, if it may have leaked.
 
-    The one before counts no more from then on. Type serve again to have the other used.
+    The old key is invalid from then on. Run serve again to use the new one.
     """
-    _run(_rotate(**options))
+    asyncio.run(_rotate(**options))
 
 
 @click.command()
 @_options
 def retire(**options: Any) -> None:
-    """Take the provider out of the Registry. Its stake stays."""
-    _run(_retire(**options))
+    """Remove your provider from the Registry; keep the stake."""
+    asyncio.run(_retire(**options))
 
 
 @click.command()
 @_options
 def unstake(**options: Any) -> None:
-    """Get the stake back, in two steps with the unbonding time between them.
+    """Get your stake back, in two steps.
 
-    The first ends the listing at once. Repeat the command when the time is over.
+    The first run requests it and ends the listing at once. Then the unbonding time runs; the
+    command shows how long. Run unstake again after it to receive the stake.
     """
-    _run(_unstake(**options))
+    asyncio.run(_unstake(**options))
 
 
 COMMANDS = (stake, announce, rotate_heartbeat, retire, unstake)
-
-
-def _run(verb: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(verb)
 
 
 async def _stake(
@@ -246,10 +241,10 @@ async def _add(desk: Desk, units: int, password_file: Path | None, yes: bool) ->
     if await missing_for(desk.stakes, desk.owner, units):
         steps = ["approve", "deposit", *steps]
     covered = (desk.stake.amount + units) // desk.bond
-    delay = format_seconds((await desk.stakes.rules()).exit_delay)
+    delay = format_wait((await desk.stakes.rules()).exit_delay)
     await desk.ask(
-        f"Stake {desk.format(units)} for the provider {desk.provider}: it covers {covered} clients "
-        f"then, and comes back {delay} after you ask for it.",
+        f"Stake {desk.format(units)} for the provider {desk.provider}. The stake then covers "
+        f"{counted(covered, 'client')}. You get it back {delay} after you ask for it.",
         steps,
         is_given=yes,
     )
@@ -278,7 +273,8 @@ async def _announce(*, password_file: Path | None, yes: bool, as_json: bool, **w
         done = None
         if not desk.is_announced or not is_said:
             await desk.ask(
-                f"Announce {sold.clients} clients for {sold.price}, paid to {desk.provider}:",
+                f"Announce {counted(sold.clients, 'client')} for {sold.price}, "
+                f"paid to {desk.provider}:",
                 ["announce"],
                 is_given=yes,
             )
@@ -298,7 +294,7 @@ async def _rotate(*, password_file: Path | None, yes: bool, as_json: bool, **whe
             errands = await desk.staking(password_file)
             done = await errands.rotate(key, secrets.token_bytes(16))
         desk.keys.use_next_heartbeat()
-        _finish(desk, done, "replaced; type fs-tunnel serve again to have it used", as_json)
+        _finish(desk, done, "replaced; run fs-tunnel serve again to use it", as_json)
 
 
 async def _retire(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
@@ -321,16 +317,16 @@ async def _unstake(*, password_file: Path | None, yes: bool, as_json: bool, **wh
             _finish(desk, None, _waiting(desk), as_json)
             return
         if desk.stake.amount and not desk.stake.exits_at:
-            delay = format_seconds((await desk.stakes.rules()).exit_delay)
+            delay = format_wait((await desk.stakes.rules()).exit_delay)
             await desk.ask(
-                f"Ask for the stake of {desk.format(desk.stake.amount)} back, which counts no more "
-                f"from then on and can leave in {delay}:",
+                f"Request the stake of {desk.format(desk.stake.amount)} back. It stops counting at "
+                f"once, and can leave in {delay}:",
                 ["exit"],
                 is_given=yes,
             )
             errands = await desk.staking(password_file)
             done = await errands.request_exit(secrets.token_bytes(16))
-            text = f"asked for; in {delay}, repeat the command"
+            text = f"requested; run the command again in {delay}"
         else:
             steps = ["finish", "withdraw"] if desk.stake.amount else ["withdraw"]
             await desk.ask(
@@ -350,8 +346,8 @@ def _check_announced(desk: Desk) -> None:
 
 
 def _waiting(desk: Desk) -> str:
-    left = format_seconds(max(0, desk.stake.exits_at - int(time.time())))
-    return f"the stake can leave in {left}; repeat the command then"
+    left = format_wait(max(0, desk.stake.exits_at - int(time.time())))
+    return f"the stake can leave in {left}; run the command again then"
 
 
 # What is told.
@@ -398,6 +394,8 @@ def _tell_stake(desk: Desk) -> None:
     if desk.stake.exits_at:
         click.echo(_waiting(desk))
         return
-    click.echo(f"covers: {desk.slots} clients at a time, at {desk.format(desk.bond)} each")
-    listed = f"{desk.entry.offer.slots} clients" if desk.is_announced else "no"
+    click.echo(
+        f"covers: {counted(desk.slots, 'client')} at a time, at {desk.format(desk.bond)} each"
+    )
+    listed = counted(desk.entry.offer.slots, "client") if desk.is_announced else "no"
     click.echo(f"announced: {listed}; the settings sell to {desk.sold.clients}")

@@ -1,1 +1,4 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Options and argument types that several verbs share."""

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Options of the verbs that deal with money; light, for verbs that mostly do not."""
 
 from collections.abc import Callable
@@ -7,12 +10,13 @@ from typing import Any
 import click
 
 from fs_tunnel.cli.options.params import Country, Percent, User
+from fs_tunnel.roles.client.purchase import Looking, Purchase
 
 MARKET_USER = click.option(
     "--market-user",
     type=User(),
     default=0,
-    help="The user to run the agent as; flowshield, or else nobody.",
+    help="User that the agent runs as. Default: flowshield, else dnsmasq, else nobody.",
 )
 
 
@@ -21,7 +25,7 @@ def wallet_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--wallet",
         "wallet_file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="The keystore; ~/.local/share/flowshield/wallet.json where none is named.",
+        help="Wallet to use. Default: ~/.local/share/flowshield/wallet.json.",
     )(command)
 
 
@@ -29,18 +33,21 @@ def password_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--password-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Read the keystore's password here, or from - (standard input), without a prompt.",
+        help="File with the wallet's password, or - for standard input. Default: ask.",
     )(command)
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--rpc", metavar="URL", help="Another node of the chain."),
+        click.option(
+            "--rpc", metavar="URL", help="Use this chain node, not the one in the settings."
+        ),
         click.option(
             "--settings",
             "settings_file",
             type=click.Path(dir_okay=False, path_type=Path),
-            help="The market.toml; ~/.config/flowshield or /etc/fs-tunnel has it else.",
+            help="market.toml to use. Default: ~/.config/flowshield/market.toml, then "
+            "/etc/fs-tunnel/market.toml.",
         ),
     ):
         command = option(command)
@@ -48,57 +55,60 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--yes", is_flag=True, help="Do not ask before money moves.")(command)
+    return click.option(
+        "--yes", is_flag=True, help="Do not ask for confirmation before money moves."
+    )(command)
 
 
 def wishes_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What is wanted of a provider that is looked for, and whom to ask."""
+    """What a provider has to offer, and which full nodes to ask."""
     for option in (
         click.option(
             "--full-node",
             "full_nodes",
             metavar="MULTIADDR",
             multiple=True,
-            help="Ask this full node, and none of those in the settings; repeatable.",
+            help="Ask only this full node, instead of those in the settings; repeatable.",
         ),
         click.option(
             "--order",
             type=click.Choice(["best", "price", "uptime", "capacity", "stake"]),
             default="best",
             show_default=True,
-            help="What comes first.",
+            help="How to sort the providers.",
         ),
         click.option(
             "--to-port",
             "ports",
             type=click.IntRange(1, 65535),
             multiple=True,
-            help="It must not refuse connections to this port; repeatable.",
+            help="Only providers that let you connect to this port; repeatable.",
         ),
         click.option(
             "--service",
             "services",
             type=click.Choice(["exit", "relay"]),
             multiple=True,
-            help="What it must offer; exit where none is named. Repeatable.",
+            help="Only providers with this service; repeatable. Default: exit.",
         ),
         click.option(
             "--min-uptime",
             type=Percent(),
             default=0,
-            help='The share of time in which it must have been live: "99%".',
+            help='Only providers that were up for this share of time, such as "99%".',
         ),
         click.option(
             "--max-price",
             metavar="PRICE",
-            help='The most it may cost: "0.05 USDC/GiB", "0.01 USDC/h", or both with " + ".',
+            help='Highest price: "0.05 USDC/GiB + 0.01 USDC/h". If you name only one part, '
+            "providers that also charge for the other are left out.",
         ),
         click.option(
             "--country",
             "countries",
             type=Country(),
             multiple=True,
-            help="Where it must be: DE; repeatable, any of them.",
+            help="Only providers in this country, such as DE. Repeat it to allow more countries.",
         ),
     ):
         command = option(command)
@@ -107,18 +117,20 @@ def wishes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        *_paying_options("1 d", "How long the channel is to last.", 'The most to pay: "5 USDC".'),
+        *_paying_options(
+            "1 d", "How long the channel lasts.", 'The most you pay, such as "5 USDC".'
+        ),
         click.option(
             "--no-failover",
             is_flag=True,
-            help="Stay where the tunnel was bought: nobody stands by.",
+            help="Use one provider only; no standby takes over if it fails.",
         ),
         click.option(
             "--provider",
             "providers",
             multiple=True,
             metavar="HOST:PORT|0x…|FILE",
-            help="Buy the tunnel there; CONF is its name then, or left out. More of them stand by.",
+            help="Buy from this provider. Repeat it to name up to two standbys.",
         ),
     ):
         command = option(command)
@@ -128,22 +140,31 @@ def buying_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def prepaying_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         *_paying_options(
-            "30 d", "How long it can be used: what is left then is lost.", 'What to pay: "5 USDC".'
+            "30 d",
+            "How long the place lasts; what is left then is lost.",
+            'What you pay, such as "5 USDC".',
         ),
         click.option(
             "--provider",
             "providers",
             multiple=True,
             metavar="HOST:PORT|0x…|FILE",
-            help="Buy of this one; more of them are asked where it has no place.",
+            help="Buy from this provider. Repeat it to name others if the first is full.",
         ),
     ):
         command = option(command)
     return command
 
 
+def purchase_of(options: dict[str, Any]) -> Purchase:
+    """What ``buying_options`` or ``prepaying_options`` brought."""
+    given = {"no_failover": True, **options}
+    looking = Looking(**{each: given.pop(each) for each in Looking.__slots__})
+    return Purchase(looking=looking, **given)
+
+
 def _paying_options(lifetime: str, until: str, amount: str) -> tuple[Callable[..., Any], ...]:
-    """Of whom is bought, by whom, and within which limits."""
+    """From whom to buy, which wallet pays, and the limits."""
     return (
         yes_option,
         settings_options,
@@ -154,6 +175,8 @@ def _paying_options(lifetime: str, until: str, amount: str) -> tuple[Callable[..
             "--for", "lifetime", metavar="TIME", default=lifetime, show_default=True, help=until
         ),
         click.option("--budget", metavar="AMOUNT", help=amount),
-        click.option("--choose", is_flag=True, help="Ask which of the best to buy of."),
+        click.option(
+            "--choose", is_flag=True, help="Ask you which of the best providers to buy from."
+        ),
         wishes_options,
     )

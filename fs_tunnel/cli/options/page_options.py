@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Options of a full node's API and page."""
 
 from collections.abc import Callable
@@ -11,17 +14,18 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--proxy",
             metavar="ADDRESS",
-            help="Where a reverse proxy stands, whose X-Forwarded-For is believed.",
+            help="Address of your reverse proxy. Only its X-Forwarded-For is trusted.",
         ),
         click.option(
             "--origin",
             metavar="URL",
-            help="How browsers name the page, if not http://ADDRESS:PORT: https://node.example.",
+            help="Public URL of the page, such as https://node.example. "
+            "Default: http://ADDRESS:PORT.",
         ),
         click.option(
             "--api",
             metavar="ADDRESS:PORT",
-            help="Serve the HTTP API and the page there; over TLS behind a reverse proxy.",
+            help="Serve the HTTP API and the page here, in plain HTTP.",
         ),
     ):
         command = option(command)

@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Types of what stands on a command line."""
 
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -123,7 +126,14 @@ class EndpointParam(click.ParamType[Endpoint]):
             self.fail(f"{value!r} is no such place; write 127.0.0.1:9586", param, ctx)
 
 
+def joined_amount(words: Sequence[str]) -> str:
+    """An amount and its unit, which are two words of a command line; UsageError for others."""
+    if len(words) != 2:
+        raise UsageError('write the amount with its unit, such as "5 USDC"')
+    return " ".join(words)
+
+
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print JSON, of a schema with a version."
+        "--json", "as_json", is_flag=True, help="Print JSON; its schema has a version."
     )(command)

@@ -1,12 +1,15 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Options that ``up`` and ``serve`` share."""
 
 import click
 
 FOREGROUND = click.option(
-    "-f", "--foreground", is_flag=True, help="Stay until Ctrl-C or SIGTERM, then take it down."
+    "-f", "--foreground", is_flag=True, help="Stay until Ctrl-C or SIGTERM, then take down."
 )
 ALLOW_HOOKS = click.option(
     "--allow-hooks",
     is_flag=True,
-    help="Run PreUp, PostUp, PreDown and PostDown, if only root can have written them.",
+    help="Run the file's PreUp, PostUp, PreDown and PostDown. Only root may own the file.",
 )

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """``fs-tunnel wallet``: an account on the chain, and its money there."""
 
 import asyncio
@@ -14,7 +17,7 @@ from fs_market.money import wallet as keystores
 from fs_market.money.errands import Done, amount_of
 from fs_market.money.treasury import Treasury
 from fs_tunnel.cli.options import market_options
-from fs_tunnel.cli.options.params import json_option
+from fs_tunnel.cli.options.params import joined_amount, json_option
 from fs_tunnel.console import amounts, questions
 from fs_tunnel.roles import open_market
 from fs_tunnel.roles.fullnode import sign_in
@@ -34,9 +37,9 @@ def wallet() -> None:
 @market_options.password_option
 @json_option
 def create(wallet_file: Path | None, password_file: Path | None, as_json: bool) -> None:
-    """Make an account, whose key is kept encrypted.
+    """Make a new account, and keep its key encrypted.
 
-    There is no other copy: back the file up, and remember the password.
+    There is no other copy of the key. Back up the file, and remember the password.
     """
     _keep(wallet_file, secrets.token_bytes(keystores.SECRET_LEN), password_file, as_json)
 
@@ -45,12 +48,12 @@ def create(wallet_file: Path | None, password_file: Path | None, as_json: bool) 
 @click.option(
     "--key-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A private key as 64 hexadecimal digits; - is standard input.",
+    help="File with a private key of 64 hexadecimal digits, or - for standard input.",
 )
 @click.option(
     "--keystore",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A keystore of another wallet (version 3), with the same password.",
+    help="Keystore of another wallet (version 3). Its password stays the same.",
 )
 @market_options.wallet_option
 @market_options.password_option
@@ -62,7 +65,7 @@ def import_(
     password_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Take over an account from a file with its key, or from another wallet's keystore."""
+    """Import an account from a key file or a keystore."""
     if (key_file is None) == (keystore is None):
         raise UsageError("name either --key-file or --keystore")
     if keystore is not None:
@@ -82,7 +85,10 @@ def import_(
 @market_options.wallet_option
 @json_option
 def show(wallet_file: Path | None, as_json: bool) -> None:
-    """Say which account it is. Needs no password and no chain."""
+    """Show the account's address.
+
+    show needs no password and no chain.
+    """
     path = wallet_file or open_market.default_wallet()
     _tell(path, keystores.address_of(path), as_json)
 
@@ -94,41 +100,49 @@ def show(wallet_file: Path | None, as_json: bool) -> None:
 def balance(
     wallet_file: Path | None, settings_file: Path | None, rpc: str | None, as_json: bool
 ) -> None:
-    """Say what the account has: coin for gas, tokens, and what lies ready for channels."""
+    """Show the account's coin for gas, its tokens and its deposit.
+
+    The deposit lies in the contract. Channels are paid from it, and a provider's earnings arrive
+    in it. wallet withdraw moves it to the account.
+    """
     path = wallet_file or open_market.default_wallet()
     asyncio.run(_balance(path, keystores.address_of(path), settings_file, rpc, as_json))
 
 
 @wallet.command()
-@click.argument("amount", nargs=2, metavar="AMOUNT UNIT")
+@click.argument("amount", nargs=-1, metavar="AMOUNT UNIT")
 @market_options.wallet_option
 @market_options.password_option
 @market_options.settings_options
 @market_options.yes_option
 @json_option
-def deposit(amount: tuple[str, str], **options: Any) -> None:
-    """Move tokens of the account to where channels are paid from.
+def deposit(amount: tuple[str, ...], **options: Any) -> None:
+    """Move tokens from the account into the contract.
 
-    Where it is cut short, the same command finishes it, and does not pay twice.
+    Payments come out of this deposit. If the command is interrupted, run it again: it finishes the
+    same transfer and does not pay twice.
     """
-    asyncio.run(_move("deposit", " ".join(amount), None, **options))
+    asyncio.run(_move("deposit", joined_amount(amount), None, **options))
 
 
 @wallet.command()
-@click.argument("amount", nargs=2, metavar="AMOUNT UNIT")
-@click.option("--to", metavar="ADDRESS", help="To another account than the wallet's own.")
+@click.argument("amount", nargs=-1, metavar="AMOUNT UNIT")
+@click.option(
+    "--to", metavar="ADDRESS", help="Account that receives the tokens. Default: the wallet's own."
+)
 @market_options.wallet_option
 @market_options.password_option
 @market_options.settings_options
 @market_options.yes_option
 @json_option
-def withdraw(amount: tuple[str, str], to: str | None, **options: Any) -> None:
-    """Move tokens back from there, to the account or to another.
+def withdraw(amount: tuple[str, ...], to: str | None, **options: Any) -> None:
+    """Move tokens out of the contract, to an account.
 
-    Where it is cut short, the same command finishes it, and does not pay twice.
+    If the command is interrupted, run it again: it finishes the same transfer and does not pay
+    twice.
     """
     receiver = Address.parse(to) if to is not None else None
-    asyncio.run(_move("withdraw", " ".join(amount), receiver, **options))
+    asyncio.run(_move("withdraw", joined_amount(amount), receiver, **options))
 
 
 @wallet.command("sign-in")
@@ -136,9 +150,10 @@ def withdraw(amount: tuple[str, str], to: str | None, **options: Any) -> None:
 @market_options.wallet_option
 @market_options.password_option
 def sign_in_(url: str, wallet_file: Path | None, password_file: Path | None) -> None:
-    """Sign what a full node's page asks for, to see the account's orders there.
+    """Sign in to a full node's page with the wallet.
 
-    Paste what it prints into the page. It moves no money, and counts on that page alone.
+    Paste what sign-in prints into the page to see the account's orders there. The signature moves
+    no money, and is valid on that page only.
     """
     asyncio.run(_sign_in(url, wallet_file or open_market.default_wallet(), password_file))
 
@@ -191,7 +206,7 @@ async def _balance(
         f"account: {account} on chain {market.settings.chain_id}\n"
         f"coin for gas: {amounts.coin_text(wei)}\n"
         f"in the account: {market.token.format(held)}\n"
-        f"ready for channels: {market.token.format(ready)}"
+        f"deposited: {market.token.format(ready)}"
     )
 
 
@@ -214,7 +229,7 @@ async def _move(
         if units == 0:
             raise UsageError(f"{text} is nothing; name an amount above 0")
         said = market.token.format(units)
-        where = "to where channels are paid from" if kind == "deposit" else f"to {to or account}"
+        where = "into the contract" if kind == "deposit" else f"to {to or account}"
         questions.ask(
             f"Move {said} of {account} on chain {market.settings.chain_id} {where}?", is_given=yes
         )

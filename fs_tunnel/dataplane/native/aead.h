@@ -1,6 +1,11 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* ChaCha20-Poly1305 (RFC 8439) with WireGuard's nonce: four zero bytes, then the counter.
  *
- * Two libraries can do it; which one is chosen when this is built (setup.py).
+ * There is a file for each of two libraries; setup.py chooses one of them.
  */
 #ifndef FS_AEAD_H
 #define FS_AEAD_H
@@ -11,20 +16,22 @@
 
 enum { KEY_BYTES = 32, TAG_BYTES = 16 };
 
-/* What one thread needs; never shared between threads. */
+/* The state of one thread; threads must not share it. */
 struct aead;
 
-/* NULL without memory, or where the library refuses this processor. */
+/* Returns NULL without memory, or if the library refuses this processor. */
 struct aead *aead_new(void);
 void aead_free(struct aead *aead);
+
+/* The library's name, as `fs-tunnel --version` shows it. */
 const char *aead_name(void);
 
-/* Seals `length` bytes; `to` gets `length + TAG_BYTES`, and must not overlap `from`. */
+/* Seals `length` bytes; `to` gets `length + TAG_BYTES` bytes, and must not overlap `from`. */
 bool aead_seal(struct aead *aead, const uint8_t key[KEY_BYTES], uint64_t counter,
                const uint8_t *from, size_t length, uint8_t *to);
 
-/* Opens `length` bytes in place, the tag included.  False where the tag does not verify: what is
- * in `bytes` is then not to be used. */
+/* Opens `length` bytes in place, tag included.  Returns false if the tag does not verify: do not
+ * use the contents of `bytes` then. */
 bool aead_open(struct aead *aead, const uint8_t key[KEY_BYTES], uint64_t counter, uint8_t *bytes,
                size_t length);
 

@@ -1,4 +1,9 @@
-/* Intel's IPsec multi-buffer library, by its job interface: the fastest there is on x86-64. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Seals and opens with Intel's IPsec multi-buffer library, the fastest on x86-64 (its job API). */
 #include "aead.h"
 
 #include <intel-ipsec-mb.h>
@@ -40,8 +45,8 @@ const char *aead_name(void)
     return "ipsec-mb";
 }
 
-/* The library computes a tag in both directions, and compares none.  Its job for this algorithm
- * is done when submit returns: so a buffer may be used again at once. */
+/* The library computes a tag in both directions, and compares none.  A job of this algorithm is
+ * done when submit returns, so the buffers can be used again at once. */
 static bool run(struct aead *aead, IMB_CIPHER_DIRECTION direction, const uint8_t *key,
                 uint64_t counter, const uint8_t *from, size_t length, uint8_t *to, uint8_t *tag)
 {
@@ -85,7 +90,7 @@ bool aead_open(struct aead *aead, const uint8_t key[KEY_BYTES], uint64_t counter
     uint8_t tag[TAG_BYTES];
     if (!run(aead, IMB_DIR_DECRYPT, key, counter, bytes, length, bytes, tag))
         return false;
-    /* In constant time: how many bytes of a forged tag are right must not show. */
+    /* In constant time, so that the time does not tell how many bytes of a forged tag are right. */
     uint8_t difference = 0;
     for (int i = 0; i < TAG_BYTES; i++)
         difference |= tag[i] ^ bytes[length + (size_t)i];

@@ -1,4 +1,9 @@
-/* OpenSSL's libcrypto, on every processor. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Seals and opens with OpenSSL's libcrypto, which runs on every processor. */
 #include "aead.h"
 
 #include <openssl/evp.h>

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "allowed_ips.h"
 
 #include <stdlib.h>
@@ -18,7 +23,7 @@ static uint32_t bit_at(const uint8_t *address, uint32_t position)
     return address[position / 8] >> (7 - position % 8) & 1u;
 }
 
-/* How many leading bits two addresses share, `most` at the most. */
+/* Returns how many leading bits two addresses share, but no more than `most`. */
 static uint32_t common_bits(const uint8_t *a, const uint8_t *b, uint32_t most)
 {
     uint32_t bits = 0;
@@ -68,7 +73,7 @@ static struct allowed_node *make_node(const uint8_t *prefix, size_t bytes, uint3
     return node;
 }
 
-/* Takes a node without an owner out, where it has fewer than two branches. */
+/* Takes out a node that has no owner and fewer than two branches. */
 static void prune(link_t *link, struct epochs *epochs)
 {
     struct allowed_node *node = atomic_load(link);
@@ -94,7 +99,7 @@ static struct peer *take_away(link_t *link, struct epochs *epochs, const uint8_t
     struct peer *before = atomic_exchange(&node->peer, NULL);
     prune(link, epochs);
     if (parent != NULL)
-        prune(parent, epochs); /* it may have joined this one and another */
+        prune(parent, epochs); /* it may have joined this node and another */
     return before;
 }
 
@@ -139,7 +144,7 @@ bool allowed_ips_set(struct allowed_ips *table, struct epochs *epochs, const uin
     return true;
 }
 
-/* No deeper than a prefix has bits. */
+/* The recursion is no deeper than a prefix has bits. */
 static void remove_below(link_t *link, struct epochs *epochs, struct peer *peer)
 {
     struct allowed_node *node = atomic_load(link);

@@ -1,8 +1,13 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "checksum.h"
 
 #include <string.h>
 
-/* Sanitizers cannot be entered from what chooses a clone, which runs before they are set up. */
+/* Sanitized builds have no clones: code that chooses one runs before the sanitizers are set up. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define FOR_SEVERAL_PROCESSORS __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -10,8 +15,8 @@
 #define FOR_SEVERAL_PROCESSORS
 #endif
 
-/* Four bytes at a time into eight: 2^32 words may be added before it overflows.  The compiler makes
- * vectors of this loop. */
+/* Adds words of four bytes into eight bytes, which takes 2^32 words without overflow.  The compiler
+ * vectorises the loop. */
 FOR_SEVERAL_PROCESSORS
 uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t length)
 {

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "coalesce.h"
 
 #include "checksum.h"
@@ -17,7 +22,7 @@ enum {
     V4_DONT_FRAGMENT = 0x40,
 };
 
-/* One packet, as far as joining asks. */
+/* What joining needs to know of one packet. */
 struct candidate {
     uint8_t *packet;
     const struct inner *inner;
@@ -68,8 +73,8 @@ static bool v4_header_verifies(const uint8_t *packet, const struct inner *inner)
            checksum_fold(checksum_add(0, packet, inner->header)) == 0xffff;
 }
 
-/* Whether two packets have the same headers, but for lengths, checksums, v4 identification,
- * sequence and PSH. */
+/* Whether two packets have the same headers, except for lengths, checksums, the IPv4
+ * identification, sequence numbers and PSH. */
 static bool same_headers(const struct coalescer *group, const struct candidate *candidate)
 {
     const uint8_t *a = group->packet, *b = candidate->packet;
@@ -156,7 +161,7 @@ static void join(struct coalescer *group, const struct candidate *candidate)
     }
 }
 
-/* The header of a joined packet, and what tells the kernel how to take it apart. */
+/* Writes the headers of a joined packet, and says in `vnet` how the kernel takes it apart. */
 static void finish_headers(struct coalescer *group)
 {
     uint8_t *packet = group->packet, *transport = packet + group->transport;

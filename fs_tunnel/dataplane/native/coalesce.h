@@ -1,12 +1,15 @@
-/* Joining consecutive packets of one flow into one frame, which the kernel takes as one piece.
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Joins consecutive packets of one flow into one frame, which the kernel takes as one piece.
  *
- * What may be joined: TCP segments without other flags than ACK (and PSH on the last), or UDP
- * datagrams; of the same flow, with the same headers but for sequence, lengths and checksums; not
- * fragmented, without IP options or extension headers, with DF on IPv4; contiguous; each with as
- * much payload as the first, but the last, which may have less; and with checksums that verify,
- * for the kernel does not see them any more.  Everything else stays a frame of its own, unchanged.
+ * fs_tunnel/dataplane/offload.py lists what packets must have in common to be joined.  All
+ * checksums must verify, because the kernel does not see them any more.  Every other packet stays a
+ * frame of its own, unchanged.
  *
- * Nothing is copied: a frame is a list of pieces, and the packets must stay until it is written.
+ * Nothing is copied.  A frame is a list of pieces, so the packets must stay until it is written.
  */
 #ifndef FS_COALESCE_H
 #define FS_COALESCE_H
@@ -18,20 +21,20 @@
 
 enum { MAX_PIECES = 128 };
 
-/* Takes one frame: a header of FRAME_HEADER bytes, then the packet. */
+/* Takes one frame as pieces: a header of FRAME_HEADER bytes, then the packet. */
 typedef void (*frame_writer)(void *context, const struct iovec *pieces, int count);
 
 struct coalescer {
     frame_writer write;
     void *context;
-    bool udp_allowed; /* whether the kernel takes USO */
-    /* The group that is open; count 0: there is none. */
+    bool udp_allowed; /* the kernel takes UDP segmentation offload (USO) */
+    /* The open group; there is none while `count` is 0. */
     int count; /* of packets */
     bool joinable, verified, tcp;
     struct inner first;
-    uint8_t *packet;                   /* the first one's bytes */
-    uint32_t transport, headers, size; /* offsets in it; bytes of its payload */
-    uint32_t length;                   /* of the frame's packet so far */
+    uint8_t *packet;                   /* the first packet */
+    uint32_t transport, headers, size; /* its offsets, and the bytes of its payload */
+    uint32_t length;                   /* of the joined packet so far */
     uint32_t next_sequence;
     struct virtio_net_hdr vnet;
     struct iovec pieces[1 + MAX_PIECES];
@@ -39,10 +42,11 @@ struct coalescer {
 
 void coalescer_init(struct coalescer *coalescer, frame_writer write, void *context);
 
-/* Adds a packet that was parsed; writes what it cannot be joined to.  Its bytes may be changed. */
+/* Adds a parsed packet, whose bytes may be changed.  If it cannot be joined to the open group, that
+ * group is written first. */
 void coalescer_add(struct coalescer *coalescer, uint8_t *packet, const struct inner *inner);
 
-/* Writes what is left. */
+/* Writes the open group, if there is one. */
 void coalescer_flush(struct coalescer *coalescer);
 
 #endif

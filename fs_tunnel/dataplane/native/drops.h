@@ -1,4 +1,9 @@
-/* Why packets and datagrams were refused: the reasons that `fs-tunnel status` shows. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* The reasons why packets and datagrams are refused, as `fs-tunnel status` shows them. */
 #ifndef FS_DROPS_H
 #define FS_DROPS_H
 

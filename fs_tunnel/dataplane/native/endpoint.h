@@ -1,4 +1,9 @@
-/* Where a peer is, and the address of ours that it speaks to. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Where a peer is, and which address of ours it speaks to. */
 #ifndef FS_ENDPOINT_H
 #define FS_ENDPOINT_H
 
@@ -7,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The `sin_family` of an unset one is 0. */
+/* `family` is 0 while the address is not set. */
 union address {
     sa_family_t family;
     struct sockaddr_in v4;
@@ -18,7 +23,7 @@ struct endpoint {
     union address remote;
     bool has_local;
     uint32_t local_interface;
-    uint8_t local[16]; /* of the remote's family */
+    uint8_t local[16]; /* of the same family as `remote` */
 };
 
 static inline socklen_t address_length(const union address *address)
@@ -26,7 +31,7 @@ static inline socklen_t address_length(const union address *address)
     return address->family == AF_INET ? sizeof(address->v4) : sizeof(address->v6);
 }
 
-/* Structures are zeroed when made, so that they compare as bytes. */
+/* Endpoints are zeroed before they are filled, so that they compare as bytes. */
 static inline bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "epoch.h"
 
 #include <sched.h>
@@ -14,7 +19,7 @@ void epochs_init(struct epochs *epochs)
 
 void epoch_quiescent(struct epochs *epochs, int reader)
 {
-    /* Sequentially consistent: what the reader loads afterwards is no older than this epoch. */
+    /* Sequentially consistent: later loads of the reader see nothing older than this epoch. */
     atomic_store(&epochs->seen[reader], atomic_load(&epochs->current));
 }
 

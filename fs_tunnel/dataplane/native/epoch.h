@@ -1,10 +1,15 @@
-/* When memory that packet threads may still read can be freed: quiescent-state-based reclamation.
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Frees memory when no packet thread can read it any more: quiescent-state-based reclamation.
  *
- * One writer (the control plane) takes things out of the tables and retires them.  Each reader says
- * now and then that it holds nothing, or sleeps; a thing is freed once every reader has said so
- * since.  Readers pay one store a turn, and never wait.
- * Source: Hart, McKenney, Brown, Walpole: Performance of memory reclamation for lockless
- * synchronization, section 2.2 (2007).
+ * There is one writer, the control plane.  It takes things out of the tables and retires them.
+ * Each reader says in every turn that it holds nothing, or that it sleeps.  A retired thing is
+ * freed when every reader has said so since.  Readers pay one store a turn, and never wait. Source:
+ * Hart, McKenney, Brown, Walpole: Performance of memory reclamation for lockless synchronization,
+ * section 2.2 (2007).
  */
 #ifndef FS_EPOCH_H
 #define FS_EPOCH_H
@@ -25,23 +30,23 @@ struct retired {
 
 struct epochs {
     _Atomic uint64_t current;
-    _Atomic uint64_t seen[MAX_READERS]; /* UINT64_MAX: sleeps, or does not exist */
+    _Atomic uint64_t seen[MAX_READERS]; /* UINT64_MAX: the reader sleeps, or does not exist */
     struct retired *oldest, **end;
 };
 
 void epochs_init(struct epochs *epochs);
 
-/* Reader: it holds nothing from before. */
+/* For a reader: it holds nothing from before this call. */
 void epoch_quiescent(struct epochs *epochs, int reader);
 
-/* Reader: it holds nothing, and touches nothing until `epoch_quiescent`. */
+/* For a reader: it holds nothing, and touches nothing before it calls `epoch_quiescent`. */
 void epoch_asleep(struct epochs *epochs, int reader);
 
-/* Writer: free a thing when nobody reads it, which no table leads to any more.  Without memory to
- * remember it, waits for the readers. */
+/* For the writer: frees a thing, to which no table leads any more, when nobody reads it.  Without
+ * memory to remember the thing, it waits for the readers. */
 void epoch_retire(struct epochs *epochs, void *thing, void (*release)(void *thing));
 
-/* Writer: free what can be freed. */
+/* For the writer: frees the retired things that nobody reads. */
 void epoch_reclaim(struct epochs *epochs);
 
 #endif

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "events.h"
 
 #include <stdlib.h>
@@ -46,7 +51,7 @@ void events_free(struct events *events)
     pthread_mutex_destroy(&events->mutex);
 }
 
-/* By address, and of IPv6 the network, as the rate limit has it. */
+/* A source is an IPv4 address or an IPv6 /64, as in proto/ratelimit.py. */
 static struct event_queue *queue_of(struct events *events, const struct event *event)
 {
     const union address *remote = &event->endpoint.remote;

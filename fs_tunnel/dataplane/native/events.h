@@ -1,8 +1,13 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* What packet threads tell the control plane: bounded queues and an eventfd.
  *
- * Handshakes have queues of their own, so that a flood of them crowds out nothing else; one for each
- * of several groups of sources, taken from in turn, so that who floods from one place crowds out
- * few.
+ * Handshake messages have queues of their own, so that a flood of them crowds out no other event.
+ * Sources are spread over these queues, and the queues are emptied in turns.  So a flood from one
+ * source crowds out only the few sources that share its queue.
  */
 #ifndef FS_EVENTS_H
 #define FS_EVENTS_H
@@ -23,10 +28,10 @@ enum event_kind {
     HANDSHAKES_LOST,    /* nothing */
 };
 
-/* Packets, which are large, wait only while there is room for them among the others. */
+/* Events other than handshakes share one queue; packets are large, so fewer of them may wait. */
 enum {
     HANDSHAKE_QUEUES = 64,
-    MAX_HANDSHAKES_QUEUED = 64, /* in each */
+    MAX_HANDSHAKES_QUEUED = 64, /* in each of the queues */
     MAX_PACKETS_QUEUED = 4096,
     MAX_EVENTS_QUEUED = 65536,
 };
@@ -50,21 +55,23 @@ struct events {
     pthread_mutex_t mutex;
     int fd; /* readable while something waits */
     struct event_queue others, handshakes[HANDSHAKE_QUEUES];
-    struct event *loss;                /* HANDSHAKES_LOST; NULL: none was */
-    uint32_t handshakes_waiting, turn; /* in all queues; which one is next */
-    uint32_t salt;                     /* who shares a queue with whom cannot be foreseen */
+    struct event *loss;                /* HANDSHAKES_LOST; NULL if none was lost */
+    uint32_t handshakes_waiting, turn; /* in all queues; the queue that is next */
+    uint32_t salt;                     /* nobody can foresee which sources share a queue */
 };
 
-/* False with errno. */
+/* Returns false with errno. */
 bool events_init(struct events *events);
 void events_free(struct events *events);
 
-/* Queues one; false where the queue is full, or there is no memory.  The first handshake that finds
- * no room leaves HANDSHAKES_LOST, which comes after those that found some. */
+/* Queues a copy of an event, with `data`.  Returns false if the queue is full or there is no
+ * memory. The first handshake that finds no room leaves HANDSHAKES_LOST, which is taken after the
+ * others. */
 bool events_push(struct events *events, const struct event *event, const uint8_t *data,
                  size_t length);
 
-/* Takes all others and at most `handshakes` handshakes, as a list for the caller to free. */
+/* Takes at most `handshakes` handshakes, and all other events.  Returns a list, whose events the
+ * caller frees. */
 struct event *events_take(struct events *events, uint32_t handshakes);
 
 #endif

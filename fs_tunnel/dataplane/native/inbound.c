@@ -1,4 +1,9 @@
-/* From UDP to the TUN: open, check, and join into frames. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* From UDP to the TUN: opens datagrams, checks them, and joins their packets into frames. */
 #include "worker.h"
 
 static uint32_t read_le32(const uint8_t *bytes)
@@ -12,7 +17,7 @@ static uint64_t read_le64(const uint8_t *bytes)
     return read_le32(bytes) | (uint64_t)read_le32(bytes + 4) << 32;
 }
 
-/* Authentic is enough to move the endpoint, whatever is inside: as all others do. */
+/* An authentic message moves the endpoint, whatever is in it: all implementations do so. */
 static void follow_endpoint(struct worker *worker, struct peer *peer, const struct endpoint *from)
 {
     lock_take(&peer->endpoint_lock);
@@ -24,7 +29,7 @@ static void follow_endpoint(struct worker *worker, struct peer *peer, const stru
         path_tell(worker->path, ENDPOINT_MOVED, peer, 0);
 }
 
-/* Section 6.2: an initiator that only receives renews before the key is rejected. */
+/* An initiator that only receives renews its keys before they are rejected (section 6.2). */
 static void ask_for_renewal(struct worker *worker, struct keypair *keypair)
 {
     if (keypair->is_initiator && worker->now - keypair->created >= REKEY_WHEN_RECEIVING_AFTER &&
@@ -32,11 +37,11 @@ static void ask_for_renewal(struct worker *worker, struct keypair *keypair)
         path_tell(worker->path, HANDSHAKE_WANTED, keypair->peer, 0);
 }
 
-/* Whether a peer's limits let a packet in, of `wire` bytes as a datagram. */
+/* Whether a peer's limits let a packet in whose datagram has `wire` bytes. */
 static bool within_limits(struct worker *worker, struct peer *peer, const uint8_t *packet,
                           const struct inner *inner, uint32_t wire)
 {
-    /* The datagram itself is counted already. */
+    /* The datagram has been counted already. */
     if (!path_has_credit(worker->path, peer, 0)) {
         const struct exempt *exempt = atomic_load_explicit(&peer->exempt, memory_order_acquire);
         if (exempt == NULL || !exempt_matches(exempt, packet, inner, false)) {
@@ -51,8 +56,7 @@ static bool within_limits(struct worker *worker, struct peer *peer, const uint8_
     return true;
 }
 
-/* A keypair under which a datagram may be opened; NULL, and a reason counted, where there is none.
- */
+/* Returns the keypair that may open a datagram; if there is none, counts why and returns NULL. */
 static struct keypair *find_keypair(struct worker *worker, const uint8_t *datagram,
                                     struct keypair *latest, uint64_t counter)
 {
@@ -88,7 +92,7 @@ static void deliver(struct worker *worker, struct peer *peer, uint8_t *packet, u
         coalescer_add(&worker->coalescer, packet, &inner);
 }
 
-/* Opens one transport message; returns its keypair where it is authentic, and was not seen. */
+/* Opens one transport message; returns its keypair if it is authentic and was not seen before. */
 static struct keypair *open_transport(struct worker *worker, uint8_t *datagram, uint32_t length,
                                       struct keypair *latest, const struct endpoint *from)
 {
@@ -117,7 +121,7 @@ static struct keypair *open_transport(struct worker *worker, uint8_t *datagram, 
     uint32_t size = length - TRANSPORT_OVERHEAD;
     add_count(&peer->rx_bytes, length);
     add_count(&peer->rx_packets, 1);
-    if (keypair != latest) /* of one source and keypair, the first tells for all */
+    if (keypair != latest) /* one source, one keypair: the first datagram stands for all */
         follow_endpoint(worker, peer, from);
     if (atomic_load_explicit(&keypair->unconfirmed, memory_order_relaxed))
         path_confirm_keys(path, keypair);

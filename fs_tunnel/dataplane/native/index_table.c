@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "index_table.h"
 
 #include "keypair.h"
@@ -6,11 +11,11 @@
 
 enum { SMALLEST = 64 };
 
-/* Open addressing; indices are random already.  A removed entry stays as REMOVED until the table is
- * made anew, so that a reader's probe does not end early. */
+/* Open addressing; indices are random, so they need no hash.  A removed entry is replaced by
+ * `removed` until the table is made anew, so that a reader's probe does not end early. */
 struct index_slots {
     uint32_t mask;
-    uint32_t used; /* with the removed ones */
+    uint32_t used; /* with removed entries */
     uint32_t alive;
     _Atomic(struct keypair *) at[];
 };

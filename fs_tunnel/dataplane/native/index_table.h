@@ -1,4 +1,9 @@
-/* Session indices and the keypairs they name: a hash table with one writer and many readers. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* The keypairs by session index: a hash table with one writer and many readers. */
 #ifndef FS_INDEX_TABLE_H
 #define FS_INDEX_TABLE_H
 
@@ -11,10 +16,10 @@ struct index_table {
     _Atomic(struct index_slots *) slots;
 };
 
-/* The keypair of an index; NULL where there is none. */
+/* Returns the keypair of an index; NULL if there is none. */
 struct keypair *index_table_get(struct index_table *table, uint32_t index);
 
-/* False without memory; nothing changed then.  The index must not be there. */
+/* Adds an index that must not be there.  Returns false without memory; then nothing has changed. */
 bool index_table_add(struct index_table *table, struct epochs *epochs, uint32_t index,
                      struct keypair *keypair);
 void index_table_remove(struct index_table *table, uint32_t index);

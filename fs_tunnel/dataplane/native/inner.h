@@ -1,4 +1,9 @@
-/* What a tunnel reads of the packets inside it: RFC 791, RFC 8200. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* The header fields that a tunnel reads in the packets inside it: RFC 791, RFC 8200. */
 #ifndef FS_INNER_H
 #define FS_INNER_H
 
@@ -11,12 +16,12 @@ enum { V4_HEADER = 20, V6_HEADER = 40, MAX_PACKET = 65535 };
 struct inner {
     const uint8_t *source, *destination;
     uint32_t address_bytes; /* 4 or 16 */
-    uint32_t header;        /* bytes of the IP header, without IPv6's extensions */
-    uint32_t length;        /* of the packet, without padding */
-    uint8_t protocol;       /* what follows the header */
+    uint32_t header;        /* bytes of the IP header, without IPv6 extension headers */
+    uint32_t length;        /* bytes of the packet, without padding */
+    uint8_t protocol;       /* of what follows the header */
 };
 
-/* False where there is no whole IPv4 or IPv6 packet in `size` bytes. */
+/* Returns false if `size` bytes hold no whole IPv4 or IPv6 packet. */
 bool inner_parse_untrusted(const uint8_t *packet, size_t size, struct inner *inner);
 
 static inline uint16_t read_be16(const uint8_t *bytes)
@@ -43,10 +48,10 @@ static inline void write_be32(uint8_t *bytes, uint32_t value)
     bytes[3] = (uint8_t)value;
 }
 
-/* Writes length and checksum into the IP header of a packet whose length changed. */
+/* Writes a new length, and the checksum of IPv4, into the IP header of a packet. */
 void inner_set_length(uint8_t *packet, const struct inner *inner, uint32_t length);
 
-/* The sum of the pseudo-header for a transport segment of `length` bytes. */
+/* Returns the sum of the pseudo-header for `length` bytes of transport header and payload. */
 uint64_t inner_pseudo_sum(const struct inner *inner, uint8_t protocol, uint32_t length);
 
 #endif

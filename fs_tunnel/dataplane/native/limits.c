@@ -1,9 +1,14 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "limits.h"
 
 #include <netinet/in.h>
 #include <string.h>
 
-/* One frame is up to 64 KiB, and takes more on the wire. */
+/* In bytes.  One frame has up to 64 KiB, and takes more on the wire. */
 static const double MIN_BURST = 128 << 10;
 
 static double burst_of(double rate)
@@ -14,7 +19,7 @@ static double burst_of(double rate)
 void bucket_set(struct bucket *bucket, uint64_t rate)
 {
     if (atomic_load_explicit(&bucket->rate, memory_order_relaxed) == rate)
-        return; /* what was taken stays taken */
+        return; /* the bucket is not filled by setting the same rate again */
     lock_take(&bucket->lock);
     bucket->tokens = burst_of((double)rate);
     bucket->filled = 0;
@@ -45,7 +50,7 @@ bool exempt_matches(const struct exempt *exempt, const uint8_t *packet, const st
     if (inner->address_bytes != exempt->address_bytes || inner->protocol != IPPROTO_TCP ||
         inner->length < inner->header + 4)
         return false;
-    /* A later fragment has no ports. */
+    /* A fragment other than the first has no ports. */
     if (inner->address_bytes == 4 && (read_be16(packet + 6) & 0x1fff) != 0)
         return false;
     const uint8_t *gateway = from_gateway ? inner->source : inner->destination;

@@ -1,4 +1,9 @@
-/* A lock for a handful of instructions between packet threads. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* A lock that packet threads hold for a few instructions at a time. */
 #ifndef FS_LOCK_H
 #define FS_LOCK_H
 
@@ -12,7 +17,7 @@ struct lock {
 static inline void lock_take(struct lock *lock)
 {
     for (int tries = 0; atomic_flag_test_and_set_explicit(&lock->taken, memory_order_acquire);)
-        if (++tries > 100) /* its holder does not run: let it */
+        if (++tries > 100) /* the holder does not run at present: let it run */
             sched_yield();
 }
 

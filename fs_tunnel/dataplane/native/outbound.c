@@ -1,11 +1,16 @@
-/* From the TUN to UDP: route, seal, and gather into runs. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* From the TUN to UDP: routes packets, seals them, and gathers them into runs. */
 #include "worker.h"
 
 #include <stdlib.h>
 
 enum { PADDING = 16, MIN_RENEWAL_GAP_MS = 100 };
 
-/* Up to a multiple of 16, but not past the MTU (paper, section 5.4.6). */
+/* Rounds up to a multiple of 16, but not past the MTU (paper, section 5.4.6). */
 static uint32_t padded_length(const struct path *path, uint32_t length)
 {
     uint32_t padded = (length + PADDING - 1) & ~(uint32_t)(PADDING - 1);
@@ -23,19 +28,19 @@ static void write_header(uint8_t *to, const struct keypair *keypair, uint64_t co
         to[8 + i] = (uint8_t)(counter >> (8 * i));
 }
 
-/* `count` counters of a keypair, from the one returned; UINT64_MAX where they have run out. */
+/* Takes `count` counters of a keypair; returns the first, or UINT64_MAX if they have run out. */
 static uint64_t take_counters(struct keypair *keypair, uint32_t count)
 {
     uint64_t first = atomic_fetch_add_explicit(&keypair->counter, count, memory_order_relaxed);
     if (first > REJECT_AFTER_MESSAGES - count) {
-        /* Back, so that it can never wrap around. */
+        /* Give them back, so that the counter can never wrap around. */
         atomic_fetch_sub_explicit(&keypair->counter, count, memory_order_relaxed);
         return UINT64_MAX;
     }
     return first;
 }
 
-/* Section 6.2: after so many messages, or, on the initiator, after so much time. */
+/* Either side renews keys after many messages, the initiator after some time too (section 6.2). */
 static void ask_for_renewal(struct worker *worker, struct peer *peer, struct keypair *keypair,
                             uint64_t sent)
 {
@@ -56,8 +61,8 @@ static struct keypair *usable_keypair(const struct worker *worker, struct peer *
     return keypair != NULL && keypair_is_fresh(keypair, worker->now) ? keypair : NULL;
 }
 
-/* The run that a datagram of `size` bytes to `peer` belongs to.  Frames of one peer come in a row,
- * so that only the last run can take it. */
+/* Returns the run that a datagram of `size` bytes to `peer` belongs to; NULL if there is no room.
+ * Frames of one peer come in a row, so only the last run can take it. */
 static struct run *run_for(struct worker *worker, struct peer *peer,
                            const struct endpoint *endpoint, uint32_t size)
 {
@@ -76,7 +81,7 @@ static struct run *run_for(struct worker *worker, struct peer *peer,
     return run;
 }
 
-/* The control plane stages what finds no session, packet by packet. */
+/* Without a session, the control plane stages the packets, one by one. */
 static void wait_for_session(struct worker *worker, struct peer *peer, struct cutter *cutter)
 {
     uint8_t *packet;
@@ -87,8 +92,8 @@ static void wait_for_session(struct worker *worker, struct peer *peer, struct cu
             drops_add(&worker->path->drops, DROP_STAGED_OVERFLOW, 1);
 }
 
-/* Seals one segment into `out`.  Its padding may lie on the next one's payload: those bytes are put
- * back. */
+/* Seals one segment into `out`.  Its padding may overwrite the payload of the next segment, whose
+ * bytes are put back afterwards. */
 static bool seal_segment(struct worker *worker, struct keypair *keypair, uint64_t counter,
                          uint8_t *packet, uint32_t length, uint32_t padded)
 {
@@ -143,7 +148,7 @@ static void seal_all(struct worker *worker, struct peer *peer, struct keypair *k
     ask_for_renewal(worker, peer, keypair, counter);
 }
 
-/* Whether a peer's limits let a frame pass, as the wire has it but for padding. */
+/* Whether a peer's limits let a frame pass.  Its bytes count as on the wire, without padding. */
 static bool within_limits(struct worker *worker, struct peer *peer, const struct cutter *cutter)
 {
     uint32_t wire =

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "path.h"
 
 #include <stdlib.h>
@@ -102,8 +107,8 @@ void path_use_keys(struct peer *peer, struct keypair *keypair)
     lock_give(&peer->current_lock);
 }
 
-/* The first packet under a responder's keys proves that the other side has them: from here on, we
- * use them, too. They may be removed at this very moment. */
+/* The first packet under a responder's keys proves that the other side has them, so we use them
+ * too. The control plane may remove them at this very moment. */
 void path_confirm_keys(struct path *path, struct keypair *keypair)
 {
     struct peer *peer = keypair->peer;

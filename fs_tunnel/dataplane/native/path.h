@@ -1,4 +1,9 @@
-/* The tables of the packet path: written by the control plane alone, read by packet threads. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* The tables of the packet path.  Only the control plane writes them; packet threads read them. */
 #ifndef FS_PATH_H
 #define FS_PATH_H
 
@@ -17,19 +22,21 @@ struct path {
     struct drops drops;
     atomic_bool up;
     _Atomic uint32_t mtu;
-    atomic_bool udp_frames; /* the kernel takes USO */
-    double clock_scale; /* how many seconds of the device pass in one */
+    atomic_bool udp_frames; /* the kernel takes UDP segmentation offload (USO) */
+    double clock_scale; /* seconds of the device's clock that pass in a real second */
 
-    /* The control plane's: peers by number, with gaps. */
+    /* For the control plane only: peers by slot; NULL for a free slot. */
     struct peer **peers;
     uint32_t peer_slots;
-    uint32_t serial; /* of the latest peer: what is said of one that is gone concerns no other */
+    uint32_t serial; /* of the latest peer; part of its number, so that no number comes again */
 };
 
+/* Returns false with errno. */
 bool path_init(struct path *path);
 void path_free(struct path *path);
 
-/* The control plane's operations.  NULL or false without memory. */
+/* Operations of the control plane.  They return NULL or false without memory; then nothing has
+ * changed.  `path_peer` returns NULL if there is no such peer. */
 struct peer *path_add_peer(struct path *path);
 struct peer *path_peer(const struct path *path, uint64_t number);
 void path_remove_peer(struct path *path, struct peer *peer);
@@ -40,16 +47,20 @@ bool path_allow(struct path *path, const uint8_t *prefix, size_t bytes, uint32_t
                 struct peer *peer);
 void path_set_exempt(struct path *path, struct peer *peer, const struct exempt *exempt);
 
-/* What both directions do with a peer that a packet went to or came from. */
+/* Note that a packet, with or without `data`, was sent to a peer or received from it. */
 void path_note_sent(struct path *path, struct peer *peer, bool data, double now);
 void path_note_received(struct path *path, struct peer *peer, bool data, double now);
+
+/* Seals with a responder's keys from now on: the first packet under them has come. */
 void path_confirm_keys(struct path *path, struct keypair *keypair);
+
+/* Tells the control plane of an event without data. */
 void path_tell(struct path *path, enum event_kind kind, const struct peer *peer, uint32_t index);
 
-/* Seconds of the device's clock; it goes on during suspend, and tests may scale it. */
+/* Returns the device's clock in seconds.  It goes on during suspend, and tests can scale it. */
 double path_now(const struct path *path);
 
-/* Whether `bytes` more may pass a peer's credit; tells once when it runs low. */
+/* Returns whether a peer has credit for `bytes` more; tells once that it runs low. */
 bool path_has_credit(struct path *path, struct peer *peer, uint64_t bytes);
 
 #endif

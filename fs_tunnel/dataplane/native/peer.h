@@ -1,4 +1,9 @@
-/* One peer, as the packet threads see it. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* One peer, as packet threads see it. */
 #ifndef FS_PEER_H
 #define FS_PEER_H
 
@@ -7,36 +12,36 @@
 #include "limits.h"
 
 struct peer {
-    uint64_t number; /* its name towards the control plane: a serial, and its slot */
+    uint64_t number; /* names it to the control plane: a serial, and its slot */
     _Atomic(struct keypair *) current;
-    struct lock current_lock; /* for who changes it */
+    struct lock current_lock; /* guards changes of `current`; readers do not take it */
 
     struct lock endpoint_lock;
     struct endpoint endpoint;
 
     _Atomic uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 
-    /* Seconds of the device's clock; 0 is never.  See Activity in fs_tunnel/proto/path.py. */
+    /* In seconds of the device's clock; 0 is never.  See Activity in fs_tunnel/proto/path.py. */
     _Atomic double latest_sent, latest_received, unanswered_sent, unanswered_received;
     atomic_bool received_more;
-    atomic_bool watched; /* the next packet is told of */
+    atomic_bool watched; /* the next packet makes a BECAME_ACTIVE */
 
-    _Atomic double renewal_wanted_at; /* when it was last said that keys grow old */
-    _Atomic double no_segmentation_until; /* its path refused UDP_SEGMENT */
-    atomic_bool moved; /* an EndpointMoved waits */
+    _Atomic double renewal_wanted_at; /* when sending last made a HANDSHAKE_WANTED */
+    _Atomic double no_segmentation_until; /* the route to it refused UDP_SEGMENT */
+    atomic_bool moved; /* an ENDPOINT_MOVED waits to be taken */
 
     struct bucket sending, receiving;
-    _Atomic uint64_t credit, credit_low; /* UINT64_MAX: no limit */
-    atomic_bool credit_is_low;           /* it was told */
-    _Atomic(struct exempt *) exempt;
+    _Atomic uint64_t credit, credit_low; /* in bytes; a credit of UINT64_MAX is no limit */
+    atomic_bool credit_is_low;           /* CREDIT_LOW was told */
+    _Atomic(struct exempt *) exempt;     /* NULL if there is none */
 
-    /* The control plane's. */
-    struct keypair *keypairs; /* all of them */
-    uint32_t networks;        /* how many allowed IPs lead here */
+    /* For the control plane only. */
+    struct keypair *keypairs; /* a list of all its keypairs */
+    uint32_t networks;        /* how many allowed IPs lead to it */
 };
 
-/* The address of ours in `endpoint` is gone: where the peer is still to be answered from it, any other
- * will do. */
+/* The local address in `endpoint` is gone: if the peer's endpoint still has it, let the kernel
+ * choose another. */
 static inline void peer_forget_local(struct peer *peer, const struct endpoint *endpoint)
 {
     lock_take(&peer->endpoint_lock);

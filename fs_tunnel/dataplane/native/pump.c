@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "pump.h"
 
 #include "udp_send.h"
@@ -22,17 +27,17 @@
 
 enum {
     MOST_EVENTS = 4,
-    NICENESS = -10, /* packets wait for no program that makes or takes them */
+    NICENESS = -10, /* packets do not wait for the programs that make or take them */
     RECEIVE_BATCH = 8,
-    RECEIVE_BYTES = 65536, /* what GRO joins at the most */
+    RECEIVE_BYTES = 65536, /* the most that GRO joins */
     CONTROL_BYTES = 128,
 };
 
-/* How long a thread goes on asking, politely, before it sleeps. What follows within this time, such
- * as the other direction's answer, need not wait for a sleeping thread to be woken.  In bulk there is
- * more to do than cores to do it, and others need them. */
+/* How long a thread asks for more, and yields in between, before it sleeps.  A packet that comes
+ * within this time, such as an answer, need not wait for a sleeping thread to wake.  In bulk, a
+ * thread sleeps at once, because other threads need the cores. */
 static const double LINGER_SECONDS = 100e-6;
-enum { BULK_BYTES = 8192 }; /* in one turn */
+enum { BULK_BYTES = 8192 }; /* a turn that moves so many is bulk */
 
 enum source { STOP, TUN, UDP_V4, UDP_V6 };
 
@@ -42,7 +47,7 @@ struct pump {
     struct pump_findings *findings;
     pthread_t thread;
     int epoll, stop;
-    size_t turn_bytes; /* that this turn has moved */
+    size_t turn_bytes; /* how many bytes this turn has moved */
     bool blocked; /* a socket's buffer is full: the TUN is not read until it drains */
     uint8_t *received; /* RECEIVE_BATCH times RECEIVE_BYTES */
     struct mmsghdr messages[RECEIVE_BATCH];
@@ -68,7 +73,7 @@ static void watch_for_room(struct pump *pump, uint32_t events)
         watch(pump, EPOLL_CTL_MOD, pump->files.udp_v6, UDP_V6, EPOLLIN | events);
 }
 
-/* Out. */
+/* From the TUN to UDP. */
 
 static void send_runs(struct worker *worker)
 {
@@ -82,7 +87,7 @@ static void send_runs(struct worker *worker)
     watch_for_room(pump, sent ? 0 : EPOLLOUT);
 }
 
-/* It was deleted, which the control plane sees by itself. */
+/* The TUN was deleted.  The control plane sees that by itself. */
 static void forget_tun(struct pump *pump)
 {
     epoll_ctl(pump->epoll, EPOLL_CTL_DEL, pump->files.tun, NULL);
@@ -108,7 +113,7 @@ static void read_tun(struct pump *pump)
         send_runs(worker);
 }
 
-/* In. */
+/* From UDP to the TUN. */
 
 static void write_frame(void *context, const struct iovec *pieces, int count)
 {
@@ -127,7 +132,7 @@ static void write_frame(void *context, const struct iovec *pieces, int count)
               (uint64_t)count - 1);
 }
 
-/* Where a message came from and to, and how long its datagrams are. */
+/* Reads where a message came from and to, and how many bytes each of its datagrams has. */
 static void read_control(struct msghdr *header, struct endpoint *from, size_t *segment)
 {
     memcpy(&from->remote, header->msg_name, address_length(header->msg_name));
@@ -174,14 +179,14 @@ static void read_udp(struct pump *pump, int fd)
         inbound_datagrams_untrusted(&pump->worker, pump->pieces[i].iov_base, length, segment,
                                     &from);
     }
-    /* A negative count: nothing was there, or an ICMP error of an earlier send, which is taken
-     * from the socket by asking. */
+    /* The count is negative if there was no message, or if the socket reported the ICMP error of an
+     * earlier send, which this call has cleared. */
     coalescer_flush(&pump->worker.coalescer);
 }
 
 /* The thread. */
 
-/* What is ready, now or within LINGER_SECONDS; 0 where nothing is. */
+/* Returns how many files are ready, now or within LINGER_SECONDS. */
 static int linger(struct pump *pump, struct epoll_event *events, int most)
 {
     const struct path *path = pump->worker.path;
@@ -201,14 +206,14 @@ static void *run(void *argument)
     struct pump *pump = argument;
     struct worker *worker = &pump->worker;
     struct epochs *epochs = &worker->path->epochs;
-    /* Of this thread alone; without the privilege it stays as it is. */
+    /* This is for the thread alone.  Without the privilege, its niceness stays as it is. */
     (void)setpriority(PRIO_PROCESS, 0, NICENESS);
     char name[16];
     snprintf(name, sizeof(name), "fs-packets-%d", worker->reader);
     (void)prctl(PR_SET_NAME, name);
     for (;;) {
         struct epoll_event events[MOST_EVENTS];
-        /* Runs that wait hold on to their peers. */
+        /* A run that waits for room points to its peer. */
         bool holds = worker->run_count > 0;
         if (!holds)
             epoch_asleep(epochs, worker->reader);
@@ -301,7 +306,7 @@ struct pump *pump_start(struct path *path, struct pump_findings *findings, int r
         pump_free(pump);
         return NULL;
     }
-    /* Signals are the control plane's. */
+    /* The thread takes no signals: they are for the control plane. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "replay.h"
 
 bool replay_update(struct replay *replay, uint64_t counter)
@@ -5,7 +10,7 @@ bool replay_update(struct replay *replay, uint64_t counter)
     uint64_t block = counter / REPLAY_BLOCK_BITS;
     uint64_t bit = (uint64_t)1 << (counter % REPLAY_BLOCK_BITS);
     if (counter >= replay->next) {
-        /* Clear the blocks between the latest and this one: all of them after a long leap. */
+        /* Clear the blocks after that of the latest counter: after a long leap, all of them. */
         uint64_t clear = replay->next == 0 ? 0 : (replay->next - 1) / REPLAY_BLOCK_BITS + 1;
         if (block - clear >= REPLAY_BLOCKS && clear <= block)
             clear = block - REPLAY_BLOCKS + 1;

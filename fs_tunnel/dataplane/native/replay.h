@@ -1,4 +1,9 @@
-/* Which counters of a session were seen: RFC 6479.  The caller holds the session's lock. */
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Remembers which counters of a session were seen: RFC 6479.  The caller holds `window_lock`. */
 #ifndef FS_REPLAY_H
 #define FS_REPLAY_H
 
@@ -13,12 +18,12 @@ enum {
 };
 
 struct replay {
-    uint64_t next; /* one more than the latest counter; 0: none was seen */
+    uint64_t next; /* one more than the latest counter; 0 if none was seen */
     uint64_t blocks[REPLAY_BLOCKS];
 };
 
-/* Remembers a counter; false where it was seen, or is too far behind.  Only for what is
- * authentic. */
+/* Remembers the counter of an authentic message.  Returns false if it was seen before, or is too
+ * far behind. */
 bool replay_update(struct replay *replay, uint64_t counter);
 
 #endif

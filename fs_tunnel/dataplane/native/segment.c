@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "segment.h"
 
 #include "checksum.h"
@@ -7,7 +12,7 @@
 
 enum {
     TCP_HEADER = 20,
-    TCP_FLAGS = 13, /* where they stand */
+    TCP_FLAGS = 13, /* an offset in the header, as are the checksums */
     TCP_CHECKSUM = 16,
     TCP_FIN_PSH = 0x09,
     TCP_CWR = 0x80,
@@ -15,8 +20,9 @@ enum {
     UDP_CHECKSUM = 6,
 };
 
-/* What the kernel asks of a device: sum from `start` to the end, which holds the pseudo-header's
- * sum already, and store it.  A zero would mean "none" to UDP, and to others is the same. */
+/* Completes a checksum as the kernel asks a device to: sum from `start` to the end, which includes
+ * the sum of the pseudo-header, and store the result.  0 would mean "none" to UDP; to others it
+ * equals 0xffff. */
 static bool complete_checksum(uint8_t *packet, uint32_t length, uint32_t start, uint32_t offset)
 {
     if (start + offset + 2 > length)

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 #include "udp_send.h"
 
 #include <errno.h>
@@ -10,10 +15,10 @@
 
 enum {
     BATCH = 64,
-    NO_SEGMENTATION_SECONDS = 60, /* then it is tried again */
+    NO_SEGMENTATION_SECONDS = 60, /* until UDP_SEGMENT is tried again */
 };
 
-/* The messages of one call, and all that they point to. */
+/* The messages of one call, and everything that they point to. */
 struct batch {
     struct mmsghdr messages[BATCH];
     struct iovec pieces[BATCH];
@@ -48,7 +53,7 @@ static void add_source(struct msghdr *header, const struct endpoint *endpoint)
     }
 }
 
-/* Message `at` of a batch: `count` datagrams of a run, from its first unsent one on. */
+/* Fills message `at` of a batch: `length` bytes of a run, from its first unsent datagram on. */
 static void prepare(struct batch *batch, int at, const struct worker *worker,
                     const struct run *run, uint32_t length, bool whole)
 {
@@ -101,7 +106,7 @@ static void give_up(struct worker *worker, struct run *run, uint32_t count)
     consume(run, count);
 }
 
-/* The source address that was cached is gone, or no route leads from it: leave from another. */
+/* The local address of a run is gone, or no route leads from it: let the kernel choose another. */
 static bool forget_source(struct run *run, int error)
 {
     if (!run->endpoint.has_local || (error != EINVAL && error != ENETUNREACH &&
@@ -112,7 +117,7 @@ static bool forget_source(struct run *run, int error)
     return true;
 }
 
-/* A path whose device or MTU does not take the whole; its datagrams may pass in fragments. */
+/* The device or the MTU of a route does not take the whole run; single datagrams may pass. */
 static bool stop_sending_whole(struct worker *worker, struct run *run, int error,
                                struct pump_findings *findings)
 {
@@ -123,7 +128,7 @@ static bool stop_sending_whole(struct worker *worker, struct run *run, int error
     return true;
 }
 
-/* As many datagrams of the runs from `first` on as one call takes, for one socket. */
+/* Fills a batch for one socket with runs from `first` on; returns how many messages it has. */
 static int fill(struct batch *batch, struct worker *worker, int first, int fd,
                 const struct pump_files *files)
 {
@@ -180,7 +185,7 @@ bool udp_send_runs(struct worker *worker, const struct pump_files *files,
         if (errno == EINTR)
             continue;
         if (errno == EAGAIN) {
-            /* Keep what is left at the front. */
+            /* Move the rest to the front. */
             memmove(worker->runs, run, (size_t)(worker->run_count - first) * sizeof(*run));
             worker->run_count -= first;
             return false;

@@ -1,1 +1,4 @@
-"""What a process gives up: its user, capabilities, system calls and files."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Confine a process: it gives up capabilities, system calls and files."""

@@ -1,4 +1,7 @@
-"""Giving up root's powers: capabilities(7) of the calling thread, and of those it will start."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Give up root's powers: capabilities(7) of the calling thread, and of threads it will start."""
 
 import ctypes
 import errno
@@ -26,9 +29,9 @@ class _Data(ctypes.Structure):
 
 
 def keep_only(kept: Collection[int]) -> None:
-    """Give up all capabilities but ``kept``, for good; OSError where one of those is missing.
+    """Give up all capabilities but ``kept``, for good; OSError if one of those is missing.
 
-    Where a service manager has left us no others, nothing is called that it may have forbidden.
+    If a service manager has left us no others, we make no call, since it may forbid the calls.
     """
     mask = sum(1 << number for number in kept)
     header, held = _Header(_VERSION_3, 0), (_Data * 2)()
@@ -50,12 +53,12 @@ def _whole(data: "ctypes.Array[_Data]", name: str) -> int:
 
 
 def _drop_from_bounding_set(number: int) -> bool:
-    """False where the kernel has no such capability."""
+    """Drop one from the bounding set; False if the kernel has no such capability."""
     try:
         libc.prctl(libc.PR_CAPBSET_DROP, number)
     except OSError as error:
         if error.errno == errno.EINVAL:
             return False
-        if error.errno != errno.EPERM:  # without CAP_SETPCAP the set is what others made it
+        if error.errno != errno.EPERM:  # Without CAP_SETPCAP we cannot change the set that we got.
             raise
     return True

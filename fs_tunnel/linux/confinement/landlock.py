@@ -1,4 +1,7 @@
-"""Files that a process may see: landlock(7), for the calling thread and those it will start."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Limit the files of the calling thread, and of threads that it will start: landlock(7)."""
 
 import ctypes
 import errno
@@ -30,7 +33,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 class Rules(NamedTuple):
-    """What will be allowed: ``version`` is that of the kernel's interface, 0 if it has none."""
+    """Rules to put in force: ``version`` is the kernel's interface version, 0 if it has none."""
 
     version: int
     descriptor: int
@@ -62,7 +65,7 @@ def prepare(readable: Iterable[Path], removable: Iterable[Path]) -> Rules:
 
 
 def restrict(rules: Rules) -> None:
-    """Put the rules in force; what is open stays open.  no_new_privs must be set."""
+    """Put the rules in force; open files stay open.  The caller must have set no_new_privs."""
     if not rules.version:
         return
     try:

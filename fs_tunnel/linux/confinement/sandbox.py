@@ -1,9 +1,12 @@
-"""What an engine gives up once it has its TUN and its sockets: nearly all that root may do.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is done while the process has one thread, for capabilities and Landlock are a thread's, and are
-handed on to those that it starts.  From then on the engine can change no file, start no program,
-look into no other process, and use none of root's powers but CAP_NET_ADMIN, which it needs for
-the marks of its sockets.  What the kernel or the host lacks is left out, and told.
+"""Confine an engine once it has its TUN and its sockets: it gives up nearly all of root's powers.
+
+The engine does so while it has one thread.  Capabilities and Landlock belong to a thread, and
+threads that it starts inherit them.  Afterwards the engine can change no file, start no program
+and look into no other process.  Of root's powers it keeps CAP_NET_ADMIN, which it needs for the
+marks of its sockets.  If the kernel or the host lacks a part, the log says so.
 """
 
 import contextlib
@@ -28,7 +31,7 @@ _FILES = ("/etc/localtime", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
 
 
 class Sandbox(NamedTuple):
-    """What is in force: ``landlock`` is the version of the kernel's interface, 0 for none."""
+    """The parts in force: ``landlock`` is the version of the kernel's interface, 0 for none."""
 
     capabilities: tuple[str, ...]
     landlock: int
@@ -40,7 +43,7 @@ def confine(sockets: Iterable[Path], *, low_ports: bool, nice: int) -> Sandbox:
     """Confine this process, which may remove ``sockets`` at its end.
 
     ``low_ports``: keep CAP_NET_BIND_SERVICE.  Threads may go down to niceness ``nice``.  OSError
-    where the kernel refuses what it has.
+    if the kernel has a part and refuses it.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _allow_niceness(nice)
@@ -57,7 +60,7 @@ def confine(sockets: Iterable[Path], *, low_ports: bool, nice: int) -> Sandbox:
     landlock.restrict(rules)
     made = Sandbox(tuple(sorted(kept)), rules.version, seccomp.restrict(), is_locked)
     if not made.landlock or not made.seccomp:
-        log.warning("this host has not all of a sandbox: %s", made)
+        log.warning("this host lacks a part of the sandbox: %s", made)
     return made
 
 
@@ -66,13 +69,13 @@ def _allow_niceness(nice: int) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NICE, (limit, limit))
     except (OSError, ValueError):
-        # Without CAP_SYS_RESOURCE all of the process gets it, or nothing of it.
+        # Without CAP_SYS_RESOURCE the kernel locks all memory of the process, or none.
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 
 def _lock_memory() -> bool:
-    """Keep keys out of swap; what will be mapped later counts, too."""
+    """Keep keys out of swap, in memory that the process maps later, too."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     try:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
@@ -83,7 +86,7 @@ def _lock_memory() -> bool:
 
 
 def _readable() -> Iterable[Path]:
-    """The program, and what the interpreter reads as it goes."""
+    """The files of the program, and those that the interpreter reads later."""
     yield from map(Path, (*_SYSTEM, *_FILES))
     yield from map(Path, sysconfig.get_paths().values())
     yield from (Path(entry) for entry in sys.path if entry)

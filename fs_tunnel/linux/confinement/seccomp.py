@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The system calls that an engine makes, and no others: seccomp(2), through libseccomp.
 
-What is not listed fails with ENOSYS, as in a kernel that does not have it, so that libraries which
-would like something newer do without.
+Any other call fails with ENOSYS, as in a kernel that does not have it.  So libraries that would
+like a newer call do without it.
 """
 
 import ctypes
@@ -29,7 +32,7 @@ ALLOWED = (
     *("poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait"),
     *("epoll_pwait", "epoll_pwait2", "futex", "nanosleep", "clock_nanosleep", "sched_yield"),
     *("restart_syscall", "timerfd_create", "timerfd_settime", "signalfd4"),
-    # time, entropy, and who we are
+    # time, entropy, and our own ids
     *("clock_gettime", "clock_getres", "gettimeofday", "time", "getrandom", "getpid", "gettid"),
     *("getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "uname"),
     *("sysinfo", "getrusage", "getcpu", "getcwd", "umask"),
@@ -38,7 +41,7 @@ ALLOWED = (
     *("set_robust_list", "set_tid_address", "rseq", "exit", "exit_group", "getpriority"),
     *("setpriority", "sched_getaffinity", "mlock", "munlock"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "tgkill"),
-    # files, of which Landlock leaves few
+    # files; Landlock leaves few of them
     *("open", "openat", "openat2", "stat", "lstat", "fstat", "newfstatat", "statx", "access"),
     *("faccessat", "faccessat2", "readlink", "readlinkat", "getdents64", "unlink", "unlinkat"),
     "fsync",
@@ -57,9 +60,9 @@ class Compare(ctypes.Structure):
 
 
 def restrict() -> bool:
-    """Let every thread of this process make no other calls.
+    """Forbid every thread of this process all other calls.
 
-    False where there is no libseccomp; OSError where the kernel refuses.
+    False if there is no libseccomp; OSError if the kernel refuses.
     """
     if sys.maxsize < 2**32:
         return False  # the calls of a 32-bit processor have other names
@@ -77,11 +80,11 @@ def restrict() -> bool:
         for family in FAMILIES:
             _allow(library, context, "socket", Compare(0, _EQUAL, family))
         _allow(library, context, "socketpair", Compare(0, _EQUAL, socket.AF_UNIX))
-        # Threads and no processes.  clone3 hides its flags behind a pointer, and has to do without.
+        # Threads, but no processes.  clone3 hides its flags behind a pointer, so it is forbidden.
         _allow(library, context, "clone", Compare(0, _MASKED_EQUAL, _CLONE_THREAD, _CLONE_THREAD))
         for option in (_PR_SET_NAME, _PR_SET_VMA):
             _allow(library, context, "prctl", Compare(0, _EQUAL, option))
-        # Asking for limits, and not setting them.
+        # The engine may read limits, but not set them.
         _allow(library, context, "prlimit64", Compare(2, _EQUAL, 0))
         _check(library.seccomp_load(context))
     finally:

@@ -1,1 +1,4 @@
-"""The host's resolver, and the D-Bus over which it is configured."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Configure the host's resolver, in part over D-Bus."""

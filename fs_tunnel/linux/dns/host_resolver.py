@@ -1,9 +1,12 @@
-"""The host's resolver: systemd-resolved where it runs, else resolvconf, else /etc/resolv.conf.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The file is changed in place where it is a file, since it may be a mount point, and replaced where
-it is a symbolic link, whose target belongs to another program.  NetworkManager writes into a file
-again at any time, but leaves a link alone that leads elsewhere (NetworkManager.conf(5),
-rc-manager): there a link takes the file's place.
+"""The host's resolver: systemd-resolved if it runs, or resolvconf, or else /etc/resolv.conf.
+
+We change a plain file in place, since it may be a mount point.  We replace a symbolic link, since
+its target belongs to another program.  NetworkManager rewrites a file at any time, but leaves a
+link alone that leads elsewhere (NetworkManager.conf(5), rc-manager).  So if NetworkManager writes
+the file, we put a link in its place.
 """
 
 import contextlib
@@ -39,7 +42,7 @@ _INTERFACE_ORDER = Path("/etc/resolvconf/interface-order")
 
 @dataclass(frozen=True, slots=True)
 class Resolvconf(Change):
-    """An entry of resolvconf(8), exclusive, and before all others."""
+    """An exclusive entry of resolvconf(8), which sorts before all others."""
 
     entry: str
     content: str
@@ -55,7 +58,8 @@ class Resolvconf(Change):
 class ResolvConf(Change):
     """The plain file. ``before`` is ``file:CONTENT``, ``link:TARGET`` or ``none:``.
 
-    ``link``: the name, beside the file, of one that has the content, and to which the file leads.
+    ``link``: the name of a second file, in the same directory.  It has the content, and the first
+    file becomes a link to it.
     """
 
     survives_reboot: ClassVar[bool] = True
@@ -80,7 +84,7 @@ class ResolvConf(Change):
         _restore(self.transition()[1])
 
     def undo(self) -> None:
-        # Half a file is ours, of a crash; another one was put there since, and is to stay.
+        # A part of our content is our own, from a crash.  Any other file is not ours, and stays.
         kind, _, what = _look().partition(":")
         if self.link:
             is_ours = kind == "link" and what == self.link
@@ -96,16 +100,16 @@ class ResolvConf(Change):
 def use_resolvers(
     ifname: str, servers: Sequence[IPAddress], domains: Sequence[str], *, takes_all: bool
 ) -> list[Change]:
-    """The changes that let ``servers`` answer this host's questions.
+    """The changes that let ``servers`` resolve names for this host.
 
-    ``takes_all``: all of them, and nobody else any.  Otherwise resolved asks them for ``domains``
-    alone; resolvconf and the file know no such difference.
+    ``takes_all``: they resolve all names, and no other server resolves any.  Otherwise resolved
+    asks them about ``domains`` alone; resolvconf and the file cannot tell domains apart.
     """
     if not resolved.is_serving():
         return [_for_every_name(ifname, servers, domains)]
     if not takes_all and not domains:
         log.warning(
-            "%s takes not all traffic, and DNS names no domain: its servers are not asked; "
+            "%s does not take all traffic, and DNS names no domain: its servers are not used; "
             "add to DNS the domains that they know",
             ifname,
         )
@@ -113,7 +117,7 @@ def use_resolvers(
     link = resolved.ResolvedLink(
         ifname, tuple(map(str, servers)), tuple(domains), takes_all=takes_all
     )
-    # Programs that read a file which leads elsewhere never ask resolved.
+    # If the file leads elsewhere, programs that read it never ask resolved.
     if takes_all and not _leads_to_resolved():
         return [link, _for_every_name(ifname, servers, domains)]
     return [link]
@@ -134,7 +138,7 @@ def _for_every_name(
 
 
 def _has_resolvconf() -> bool:
-    """Whether there is one that writes the file: resolvectl under that name does not."""
+    """Whether a resolvconf writes the file; resolvectl under that name does not."""
     found = shutil.which("resolvconf")
     return found is not None and Path(found).resolve().name != "resolvectl"
 
@@ -152,7 +156,7 @@ def _is_network_managers() -> bool:
 
 
 def _remove_unused_targets() -> None:
-    """Tunnels may end in another order than that in which they began, so all are looked at."""
+    """Look at all tunnels: they may end in another order than they began."""
     used = _RESOLV_CONF.readlink().name if _RESOLV_CONF.is_symlink() else None
     for path in _RESOLV_CONF.parent.glob(f"{_RESOLV_CONF.name}.*"):
         if path.name != used and _text(path).startswith(_OURS):
@@ -160,7 +164,7 @@ def _remove_unused_targets() -> None:
 
 
 def _let_network_manager_write() -> None:
-    """What was restored is as old as the tunnel: networks may have changed."""
+    """Let NetworkManager write the file anew: the restored one is as old as the tunnel."""
     with contextlib.suppress(SystemChangeError), caller(_NETWORK_MANAGER) as manager:
         manager.call("Reload", "u", _RELOAD_DNS_FILE)
 
@@ -173,7 +177,7 @@ def _text(path: Path) -> str:
 
 
 def _entry_prefix() -> str:
-    """What Debian's resolvconf wants before a tunnel's name, so that it sorts first."""
+    """The prefix that lets an entry sort first in Debian's resolvconf."""
     try:
         lines = _INTERFACE_ORDER.read_text().splitlines()
     except OSError:
@@ -184,7 +188,7 @@ def _entry_prefix() -> str:
 
 
 def _look() -> str:
-    """What there is, in the form of ``before``; bytes that are not UTF-8 survive."""
+    """The present file, in the form of ``before``; bytes that are not UTF-8 survive."""
     try:
         if _RESOLV_CONF.is_symlink():
             return f"link:{_RESOLV_CONF.readlink()}"

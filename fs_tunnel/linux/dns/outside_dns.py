@@ -1,4 +1,7 @@
-"""The resolvers that this host would ask without its tunnel: those of programs outside of it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The resolvers that this host would use without its tunnel, for programs outside of it."""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -10,17 +13,17 @@ from fs_tunnel.linux.journal.change import Change
 from fs_wire.errors import UsageError
 from fs_wire.types import IPAddress
 
-# Where resolvconf(8) and systemd-resolved(8) keep what they heard of each link.
+# resolvconf(8) and systemd-resolved(8) keep here what each link told them.
 _HEARD = ("run/resolvconf/interface*/*", "run/systemd/resolve/resolv.conf")
 
 
 def outside_resolvers(
     in_force: Sequence[Change], inside: Collection[IPAddress], root: Path = Path("/")
 ) -> list[IPAddress]:
-    """Resolvers beside the tunnel's, ``inside``, whose changes are ``in_force``.
+    """Resolvers other than the tunnel's own, ``inside``; the tunnel's changes are ``in_force``.
 
-    One on the loopback is passed over: it is a program that itself asks through the tunnel.
-    UsageError where none is known.
+    We skip a resolver on the loopback: it is a program that itself asks through the tunnel.
+    UsageError if there is no other.
     """
     for text in _texts(in_force, root):
         found = [each for each in _servers(text) if not each.is_loopback and each not in inside]
@@ -36,7 +39,7 @@ def _texts(in_force: Sequence[Change], root: Path) -> Iterator[str]:
             if kind == "file":
                 yield before
             elif kind == "link":
-                target = Path("/etc", before)  # which a target with a leading slash replaces
+                target = Path("/etc", before)  # An absolute target replaces the folder.
                 yield from _read(Path(os.path.normpath(f"{root}/{target}")))
     for pattern in _HEARD:
         for path in sorted(root.glob(pattern)):
@@ -52,7 +55,7 @@ def _read(path: Path) -> Iterator[str]:
 
 
 def _servers(text: str) -> Iterator[IPAddress]:
-    """Those of a resolv.conf(5)."""
+    """The resolvers that a resolv.conf(5) names."""
     for line in text.splitlines():
         match line.split():
             case ["nameserver", address, *_]:

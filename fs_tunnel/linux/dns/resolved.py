@@ -1,8 +1,11 @@
-"""systemd-resolved: the resolvers of one link, and which names are asked there.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It answers on 127.0.0.53 and sends each question by the link whose domains fit the name best; "."
-fits every name, and without the flag of a search domain it completes none.  What it was told of a
-link ends with the link.  Source: org.freedesktop.resolve1(5), systemd-resolved.service(8).
+"""systemd-resolved: the resolvers of one link, and the names that they resolve.
+
+It answers on 127.0.0.53 and sends each question by the link whose domains fit the name best.  The
+domain "." fits every name; without the flag of a search domain, it completes none.  Settings of a
+link end with the link.  Source: org.freedesktop.resolve1(5), systemd-resolved.service(8).
 """
 
 import socket
@@ -23,15 +26,15 @@ _RESOLVED = Service(
     "see journalctl -u systemd-resolved, or remove DNS from the file",
 )
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-# Other ways to ask for a name, or to ask in vain: the tunnel keeps questions from being read, and
-# its resolver may well speak plain DNS alone.
+# We switch these off: the tunnel already encrypts questions, and its resolver may speak only plain
+# DNS.  Other ways to resolve a name would leave the tunnel, or fail.
 _OFF = ("SetLinkLLMNR", "SetLinkMulticastDNS", "SetLinkDNSOverTLS", "SetLinkDNSSEC")
 _NO_LINK = "org.freedesktop.resolve1.NoSuchLink"
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedLink(Change):
-    """``servers`` answer for ``domains``, and with ``takes_all`` for every other name, too."""
+    """``servers`` resolve ``domains``, and with ``takes_all`` every other name, too."""
 
     ends_with_link: ClassVar[bool] = True
 
@@ -69,17 +72,17 @@ class ResolvedLink(Change):
             with caller(_RESOLVED) as resolved:
                 resolved.call("RevertLink", "i", index)
         except ServiceGone:
-            pass  # the link goes next, and what is remembered of it
+            pass  # The link goes next, and resolved forgets it.
         except Refused as error:
             if error.name != _NO_LINK:
                 raise
 
 
 def is_serving() -> bool:
-    """Whether resolved answers the questions of this host.
+    """Whether resolved resolves names for this host.
 
-    The bus may be that of another network namespace, whose links have our indices: what listens
-    on the stub's address is of ours.
+    The bus may belong to another network namespace, whose links can have our indices.  Only a
+    listener on the stub's address is surely in our own namespace.
     """
     if not is_served(_RESOLVED):
         return False

@@ -1,4 +1,7 @@
-"""The system's D-Bus: who is there, and calls of methods.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Call methods of services on the system's D-Bus.
 
 The address is DBUS_SYSTEM_BUS_ADDRESS, or the well-known socket (D-Bus specification, "System
 message bus").
@@ -20,12 +23,12 @@ _DEADLINE = 10.0  # seconds
 _NO_SERVICE = frozenset(
     f"org.freedesktop.DBus.Error.{name}" for name in ("ServiceUnknown", "NameHasNoOwner")
 )
-# RuntimeError: an address of a kind that jeepney lacks.
+# RuntimeError: jeepney does not know this kind of address.
 _NO_BUS = (OSError, RuntimeError, AuthenticationError)
 
 
 class ServiceGone(SystemChangeError):
-    """Nobody serves that name, or there is no bus at all."""
+    """No service has that name, or there is no bus at all."""
 
 
 class Refused(SystemChangeError):
@@ -46,14 +49,14 @@ class Service(NamedTuple):
 
 
 class _Connection(DBusConnection):  # type: ignore[misc]  # jeepney has no types
-    """One on which nothing is waited for without end, the greeting included."""
+    """A connection with a deadline for every wait, the greeting included."""
 
     def receive(self, *, timeout: float | None = None) -> Message:
         return super().receive(timeout=_DEADLINE if timeout is None else timeout)
 
 
 def is_served(service: Service) -> bool:
-    """Whether a process has that name; none is started for the question."""
+    """Whether a process has that name; the question starts none."""
     try:
         with _connect() as connection:
             (has_owner,) = Proxy(message_bus, connection).NameHasOwner(service.name)
@@ -90,7 +93,7 @@ class Caller:
 
 @contextmanager
 def caller(service: Service) -> Iterator[Caller]:
-    """A conversation with ``service``; ServiceGone where there is no bus."""
+    """A conversation with ``service``; ServiceGone if there is no bus."""
     try:
         connection = _connect()
     except _NO_BUS as error:
@@ -106,6 +109,6 @@ def _connect() -> _Connection:
 
 
 def _reason(error: DBusErrorResponse) -> str:
-    """What the service said, which is text of another program: one line."""
+    """The service's message as one line; it is text of another program."""
     said = error.data[0] if error.data and isinstance(error.data[0], str) else error.name
     return " ".join(said.split())

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Lockdown: while no full tunnel is up, this host is cut off, from boot on.
 
 The setting is a file of commands for nft(8), so that at boot nothing else is needed to enforce it.
@@ -19,10 +22,8 @@ from fs_tunnel.linux.firewall.kill_switch import (
     LAN_MULTICAST,
     LINK_UPKEEP_IN,
     LINK_UPKEEP_OUT,
-    both,
-    free,
 )
-from fs_tunnel.linux.firewall.nft import counters, has_table, without
+from fs_tunnel.linux.firewall.nft import elements, fill, has_table, without
 from fs_tunnel.linux.journal.change import Change
 from fs_tunnel.linux.journal.state import own_directory, state_directory
 from fs_tunnel.linux.routing.links import LINK_GROUP
@@ -32,6 +33,55 @@ TABLE = "flowshield_lockdown"  # no tunnel's, whose tables begin with fs_
 MARKS = range(51820, 51948)  # of tunnels that lockdown is not lifted for
 _HEAD = "# fs-tunnel lockdown "
 _CLOSED, _LIFTED = "closed", "lifted"
+
+# Holes: $tunnels is the group of all tunnels' interfaces, $marks the range of MARKS.
+_RULESET = """\
+add table inet $table
+delete table inet $table
+
+table inet $table {
+  counter dns { }
+  counter outside { }
+  counter unsolicited { }
+  counter forwarded { }
+
+  set lan4 { type ipv4_addr; flags interval; auto-merge; $lan4 }
+  set lan6 { type ipv6_addr; flags interval; auto-merge; $lan6 }
+
+  chain output {
+    type filter hook output priority filter; policy drop;
+    oifname "lo" accept
+    oifgroup $tunnels accept
+    meta l4proto udp meta mark $marks accept
+    $link_upkeep_out
+    $dns counter name dns reject with icmpx admin-prohibited
+    ip daddr @lan4 accept
+    ip6 daddr @lan6 accept
+    counter name outside reject with icmpx admin-prohibited
+  }
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept
+    iifgroup $tunnels accept
+    ct state established,related accept
+    $link_upkeep_in
+    ip saddr @lan4 accept
+    ip6 saddr @lan6 accept
+    counter name unsolicited drop
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    oifgroup != $tunnels $dns counter name dns reject with icmpx admin-prohibited
+    oifgroup $tunnels accept
+    iifgroup $tunnels ct state established,related accept
+    ip daddr @lan4 accept
+    ip6 daddr @lan6 accept
+    ip saddr @lan4 ct state established,related accept
+    ip6 saddr @lan6 ct state established,related accept
+    counter name forwarded reject with icmpx admin-prohibited
+  }
+}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,43 +167,16 @@ def switch_off() -> None:
 
 def render(wanted: Setting) -> str:
     """The ruleset, to be loaded with ``nft -f``."""
-    ours, not_ours = f"oifgroup {LINK_GROUP}", f"oifgroup != {LINK_GROUP}"
-    return f"""{without(TABLE)}
-table inet {TABLE} {{
-{counters(("dns", "outside", "unsolicited", "forwarded"))}
-{both("excluded", ())}
-{both("lan", (*LAN, *LAN_MULTICAST) if wanted.allow_lan else ())}
-
-  chain output {{
-    type filter hook output priority filter; policy drop;
-    oifname "lo" accept
-    {ours} accept
-    meta l4proto udp meta mark {MARKS.start}-{MARKS.stop - 1} accept
-    {LINK_UPKEEP_OUT}
-    {DNS} counter name dns reject with icmpx admin-prohibited
-    {free("daddr")}
-    counter name outside reject with icmpx admin-prohibited
-  }}
-  chain input {{
-    type filter hook input priority filter; policy drop;
-    iifname "lo" accept
-    iifgroup {LINK_GROUP} accept
-    ct state established,related accept
-    {LINK_UPKEEP_IN}
-    {free("saddr")}
-    counter name unsolicited drop
-  }}
-  chain forward {{
-    type filter hook forward priority filter; policy drop;
-    {not_ours} {DNS} counter name dns reject with icmpx admin-prohibited
-    {ours} accept
-    iifgroup {LINK_GROUP} ct state established,related accept
-    {free("daddr")}
-    {free("saddr", "ct state established,related ")}
-    counter name forwarded reject with icmpx admin-prohibited
-  }}
-}}
-"""
+    return fill(
+        _RULESET,
+        table=TABLE,
+        tunnels=LINK_GROUP,
+        marks=f"{MARKS.start}-{MARKS.stop - 1}",
+        dns=DNS,
+        link_upkeep_out=LINK_UPKEEP_OUT,
+        link_upkeep_in=LINK_UPKEEP_IN,
+        **elements("lan", (*LAN, *LAN_MULTICAST) if wanted.allow_lan else ()),
+    )
 
 
 def _path() -> Path:

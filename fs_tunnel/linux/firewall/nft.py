@@ -1,11 +1,15 @@
-"""nftables: a table that is loaded as one transaction, and the words that rulesets share.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Rules go through ``nft`` and not through netlink: it is atomic, and it knows intervals and maps.
+"""nftables: a table that loads as one transaction, and the words that rulesets share.
+
+We load rules with ``nft``, not over netlink: it is atomic, and it knows intervals and maps.
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from string import Template
 
 from fs_tunnel.linux.command import run
 from fs_tunnel.linux.journal.change import Change
@@ -29,13 +33,13 @@ class NftTable(Change):
         run(["nft", "-f", "-"], stdin=self.ruleset)
 
     def undo(self) -> None:
-        # Adding it first makes the deletion succeed where it is gone already.
+        # We add it first, so that the deletion succeeds even if it is gone.
         run(["nft", "-f", "-"], stdin=without(self.table))
 
 
 @dataclass(frozen=True, slots=True)
 class NftChain(Change):
-    """The rules of a chain that another change's table has, and leaves empty."""
+    """Rules for a chain that another change made empty, in its own table."""
 
     table: str
     chain: str
@@ -81,15 +85,40 @@ def check_table(table: str) -> None:
 
 
 def without(table: str) -> str:
-    """Commands after which there is no such table, whether there was one or not."""
+    """Commands that delete a table; they succeed even if there is none."""
     return f"add table inet {table}\ndelete table inet {table}\n"
 
 
-def set_of(name: str, kind: str, elements: Iterable[object]) -> str:
-    """A set of networks, which may overlap."""
-    listed = ", ".join(str(each) for each in elements)
-    body = f" elements = {{ {listed} }};" if listed else ""
-    return f"  set {name} {{ type {kind}; flags interval; auto-merge;{body} }}"
+def fill(ruleset: str, **holes: object) -> str:
+    """Fill the holes of a ruleset in nft's language; a hole is written ``$name``.
+
+    A hole for whole rules has a line of its own, which vanishes if there are no rules.
+    Raise KeyError for a hole without a value.
+    """
+    lines = []
+    for line in ruleset.splitlines():
+        text = line.lstrip()
+        indentation = line.removesuffix(text)
+        filled = Template(text).substitute(holes)
+        lines += [f"{indentation}{each}\n" for each in filled.splitlines() if each]
+    return "".join(lines)
+
+
+def elements(name: str, values: Iterable[object]) -> dict[str, str]:
+    """The holes for the elements of the sets ``name4`` and ``name6``.
+
+    A value has its address first.  nft takes no empty list, so a set without values has no line.
+    """
+    texts = [str(each) for each in values]
+    return {
+        f"{name}4": _declared(each for each in texts if ":" not in each),
+        f"{name}6": _declared(each for each in texts if ":" in each),
+    }
+
+
+def _declared(texts: Iterable[str]) -> str:
+    listed = ", ".join(texts)
+    return f"elements = {{ {listed} }};" if listed else ""
 
 
 def counters(names: Iterable[str]) -> str:

@@ -1,6 +1,9 @@
-"""One more endpoint that the kill switch lets the tunnel's own datagrams go to.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is an element of the sets that ``kill_switch`` makes; only marked datagrams pass by it.
+"""Permit one more endpoint: the kill switch lets the tunnel's own datagrams go there.
+
+The endpoint is an element of the sets that ``kill_switch`` makes.  Only marked datagrams pass.
 """
 
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from fs_wire.errors import SystemChangeError, UsageError
 class PermittedEndpoint(Change):
     """An address and a UDP port, in the kill switch of one ``table``.
 
-    UsageError for a value that is none, or whose address is of no single host elsewhere.
+    UsageError for a malformed value, or if the address is not that of one remote host.
     """
 
     table: str
@@ -29,7 +32,7 @@ class PermittedEndpoint(Change):
         check_host(self.address, self.port)
 
     def prepared(self) -> Self:
-        # Its undoing would close what the tunnel's own file opened.
+        # To undo it would close what the tunnel's own file opened.
         if self.is_there():
             raise SystemChangeError(f"{self.address} is permitted already; leave it as it is")
         return self
@@ -38,12 +41,12 @@ class PermittedEndpoint(Change):
         run(["nft", "add", "element", *self._element()])
 
     def undo(self) -> None:
-        # Where the whole table was taken away, so was the element.
+        # If the whole table is gone, so is the element.
         if self.is_there():
             run(["nft", "delete", "element", *self._element()])
 
     def is_there(self) -> bool:
-        """Whether it is permitted, by whatever change."""
+        """Whether some change permits it."""
         try:
             run(["nft", "get", "element", *self._element()])
         except SystemChangeError:
@@ -57,7 +60,7 @@ class PermittedEndpoint(Change):
 
 
 def check_host(text: str, port: int) -> None:
-    """Raise UsageError for what is no address of a single host elsewhere, or no port."""
+    """Raise UsageError unless this is the address of one remote host, and a port."""
     try:
         address = ip_address(text)
     except ValueError:

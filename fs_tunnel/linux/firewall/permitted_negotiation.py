@@ -1,8 +1,12 @@
-"""A provider with whom to negotiate while the tunnel is dead: one address and TCP port, for a time.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is an element of the sets that ``kill_switch`` makes; only marked packets pass by it, and to mark
-one takes CAP_NET_ADMIN.  So who negotiates is handed a connection (``connect_marked``), which needs
-no rule of routing by user either, and nobody else can use the hole, not even the same user.
+"""Permit a client to negotiate with a provider while its tunnel is dead, for a time.
+
+The provider's address and TCP port are an element of the sets that ``kill_switch`` makes.  Only
+marked packets pass, and a process needs CAP_NET_ADMIN to mark one.  So the agent gets a finished
+connection from root (``connect_marked``).  Nobody else can use the hole, not even the same user,
+and no routing rule for users is needed.
 """
 
 import socket
@@ -22,7 +26,7 @@ LONGEST = 60  # seconds
 class PermittedNegotiation(Change):
     """An address and a TCP port, in the kill switch of one ``table``, for so many ``seconds``.
 
-    UsageError for a value that is none, or whose address is of no single host elsewhere.
+    UsageError for a malformed value, or if the address is not that of one remote host.
     """
 
     table: str
@@ -37,12 +41,12 @@ class PermittedNegotiation(Change):
             raise UsageError(f"a negotiation lasts at most {LONGEST} s")
 
     def do(self) -> None:
-        # Adding it again would leave it the rest of its time.
+        # If we added it again, nft would keep the old timeout.
         self.undo()
         run(["nft", "add", "element", *self._element(f" timeout {self.seconds}s")])
 
     def undo(self) -> None:
-        # Its time may be over, and the whole table gone.
+        # It may have timed out, or the whole table may be gone.
         try:
             run(["nft", "get", "element", *self._element()])
         except SystemChangeError:
@@ -56,7 +60,7 @@ class PermittedNegotiation(Change):
 
 
 def connect_marked(address: str, port: int, mark: int, within: float) -> socket.socket:
-    """A TCP connection past the tunnel; OSError where there is none ``within`` seconds."""
+    """A TCP connection past the tunnel; OSError if it takes longer than ``within`` seconds."""
     family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -1,1 +1,4 @@
-"""What commands change on the host, written down before it is changed."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Journals: commands write down each change to the host before they make it."""

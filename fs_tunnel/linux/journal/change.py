@@ -1,8 +1,11 @@
-"""Changes to the host as data: each can be made, taken back, and written to a journal.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The life of a change: ``prepared`` reads what is there before, the journal writes it down, ``do``
-makes it, and ``undo``, in this process or in one that starts after a crash, restores what was
-there.  ``undo`` succeeds where there is nothing left to take back.
+"""Changes to the host as data: a command can make each, undo it, and write it to a journal.
+
+A change has four steps.  ``prepared`` reads the state before.  The journal writes the change down.
+``do`` makes it.  ``undo`` restores the state before, perhaps in another process after a crash.
+``undo`` also succeeds if there is nothing left to undo.
 """
 
 from dataclasses import fields
@@ -12,22 +15,22 @@ from typing import Any, ClassVar, Self
 class Change:
     """Base of the frozen dataclasses that are changes; their fields are JSON values."""
 
-    # Whether the change outlives a reboot, and must be taken back after one.
+    # Whether the change outlives a reboot, so that it must be undone after one.
     survives_reboot: ClassVar[bool] = False
-    # Whether it is gone, or of no use, once the tunnel's interface is.
+    # Whether the change ends, or becomes useless, with the tunnel's interface.
     ends_with_link: ClassVar[bool] = False
-    # Whether other tunnels' changes wait while this one is made. A user's command must not hold
+    # Whether other tunnels' changes wait for this one. A user's command must not hold
     # them up: it may be one of ours.
     keeps_others_waiting: ClassVar[bool] = True
     # Every change is a dataclass.
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def prepared(self) -> Self:
-        """This change, with what it needs to remember of the state before."""
+        """This change, with the part of the state before that ``undo`` needs."""
         return self
 
     def do(self) -> None:
-        """Make the change; SystemChangeError where the host refuses."""
+        """Make the change; SystemChangeError if the host refuses."""
         raise NotImplementedError
 
     def redo(self) -> None:
@@ -35,22 +38,22 @@ class Change:
         self.do()
 
     def undo(self) -> None:
-        """Take the change back; SystemChangeError where the host refuses."""
+        """Undo the change; SystemChangeError if the host refuses."""
         raise NotImplementedError
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What tells two changes apart, whatever the state was before them."""
+        """A key that tells two changes apart; the state before them does not count."""
         values = (getattr(self, field.name) for field in fields(self) if field.name != "before")
         return (type(self).__name__, *values)
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What is changed. A change takes the place of another one without undoing it first."""
+        """The thing that changes. A change replaces another with this key, without an undo."""
         return self.identity
 
     def transition(self) -> tuple[str | None, str] | None:
-        """The values before and after, of a place that all tunnels share; None for others.
+        """The values before and after, if all tunnels share the thing; otherwise None.
 
         Such a change has a field ``before``.
         """

@@ -1,8 +1,11 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """PreUp, PostUp, PreDown and PostDown of a configuration: the administrator's own shell lines.
 
-They run as root, so they are refused unless the user asked for them, and unless nobody but root can
-have written them.  Nothing that comes from a network ever becomes part of one: ``%i`` stands for
-the interface's name, which was checked.
+They run as root.  So we refuse them unless the user allowed them and only root can have written
+them.  Nothing from a network ever becomes part of one: ``%i`` stands for the interface's name,
+which was checked.
 """
 
 import logging
@@ -22,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HookChange(Change):
-    """Shell lines to run on the way up, and on the way down; ``ifname`` takes the place of %i.
+    """Shell lines for the way up and the way down; ``ifname`` replaces %i.
 
     ``stage`` is inner or outer.
     """
@@ -46,10 +49,10 @@ class HookChange(Change):
                 raise SystemChangeError(f"the hook {line!r} ended with {code}; mend or remove it")
 
     def redo(self) -> None:
-        """A tunnel goes up once."""
+        """Do nothing: a tunnel goes up once."""
 
     def undo(self) -> None:
-        # A tunnel must be able to go down whatever the hooks say, and they are not asked twice.
+        # A tunnel must go down even if its hooks fail, and each hook runs once.
         for line in self.on_undo:
             code = self._run(line)
             if code:
@@ -77,7 +80,7 @@ def surround(config: TunnelConfig, changes: Sequence[Change]) -> list[Change]:
 
 
 def check_allowed(config: TunnelConfig, *, allowed: bool) -> None:
-    """ConfigError for the first hook, unless allowed and the file is root's alone."""
+    """ConfigError for the first hook, unless they are allowed and only root can write the file."""
     hooks = config.interface.hooks
     for hook in hooks:
         if not allowed:
@@ -88,7 +91,7 @@ def check_allowed(config: TunnelConfig, *, allowed: bool) -> None:
                 raise _refusal(
                     config, hook, f"{each} can be written by others than root; chown and chmod it"
                 )
-        # A link on the way may have led elsewhere when the file was read.
+        # A symbolic link in the path may have led elsewhere when we read the file.
         if load(path).interface.hooks != hooks:
             raise _refusal(config, hook, "the file changed meanwhile; repeat the command")
 
@@ -97,7 +100,7 @@ def _is_shared(path: Path, *, sticky_is_safe: bool) -> bool:
     status = path.stat()
     if status.st_uid != 0:
         return True
-    # In a sticky directory, nobody can replace what is root's.
+    # In a sticky directory, nobody can replace root's files.
     if sticky_is_safe and status.st_mode & stat.S_ISVTX:
         return False
     return bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))

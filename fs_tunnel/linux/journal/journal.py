@@ -1,14 +1,17 @@
-"""What was changed, written down before it is changed, so that a crash can be taken back.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-One JSON line a change, each on the disk before the change is made.  A line that was cut short by a
-crash belongs to a change that was never made.  The first line tells which boot and which role the
-tunnel has: after a reboot only what survives one is taken back.  Between ``begin`` and ``settle``
-changes are under way: a journal that is found like that was left by a crash.  While all of them are
-taken back, it says so.
+"""A tunnel's journal: it holds each change before it is made, so that a crash can be undone.
 
-Some changes have a place that all tunnels share, such as a kernel parameter.  Where a later tunnel
-found what an earlier one had put there, and the earlier one goes first, then the later one inherits
-what was there before both.
+Each change is one JSON line, which is on the disk before the change is made.  If a crash cut a line
+short, its change was never made.  The first line names the boot and the role of the tunnel.  After
+a reboot, only those changes are undone that survive one.  Changes are under way between ``begin``
+and ``settle``: a journal that is found in that state was left by a crash.  The journal also says
+whether all its changes are being undone.
+
+Some changes have a place that all tunnels share, such as a kernel parameter.  A later tunnel may
+find there the value of an earlier one.  If the earlier tunnel goes first, the later one inherits
+the value from before both.
 """
 
 import json
@@ -36,13 +39,13 @@ def journalled() -> list[str]:
 
 
 def _all() -> list[str]:
-    """Tunnels, and what is built on top of one: NAME@inside, NAME@outside."""
+    """The names of journals: tunnels, and the splits of one, NAME@inside and NAME@outside."""
     found = state_directory().glob("*.journal")
     return sorted(path.name.removesuffix(".journal") for path in found)
 
 
 def original(place: tuple[object, ...]) -> str | None:
-    """What a shared place held before any tunnel changed it; None where none did."""
+    """The value of a shared place before any tunnel changed it; None if none did."""
     found = [
         transition
         for name in _all()
@@ -54,7 +57,7 @@ def original(place: tuple[object, ...]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Who wrote a journal: ``role`` is up or serve; ``endpoints`` are addresses by name."""
+    """A journal's first line: ``role`` is up or serve; ``endpoints`` are addresses by name."""
 
     role: str
     source: str
@@ -67,7 +70,7 @@ class Header:
 class Journal:
     """The changes of one tunnel that are in force, oldest first.
 
-    SystemChangeError, from every method, where the files cannot be read or written.
+    Every method raises SystemChangeError if the files cannot be read or written.
     """
 
     def __init__(self, name: str) -> None:
@@ -81,7 +84,7 @@ class Journal:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is anything to take back."""
+        """Whether there is anything to undo."""
         return self._inode is not None
 
     def in_force(self) -> list[Change]:
@@ -90,7 +93,7 @@ class Journal:
         return [change for change in self.changes if not rebooted or change.survives_reboot]
 
     def may_resume(self, role: str) -> bool:
-        """Whether what is in force is of this boot and this role, so that it can be built upon."""
+        """Whether the changes are of this boot and this role, so that we can build on them."""
         return (
             self.header is not None
             and self.header.role == role
@@ -113,9 +116,9 @@ class Journal:
             self._rewrite()
 
     def ensure(self, change: Change) -> bool:
-        """Have a change in force; False where it was already, and was only made sure of.
+        """Have a change in force; False if it was already, and was only made sure of.
 
-        It is written down before it is made. Another one in its place is not undone, but replaced.
+        The journal holds it before it is made. It replaces another one in its place, without undo.
         """
         old = next((each for each in self.changes if each.place == change.place), None)
         if old is None:
@@ -128,7 +131,7 @@ class Journal:
         return False
 
     def drop_others(self, plan: Sequence[Change]) -> None:
-        """Take back, latest first, the changes whose place ``plan`` does not name."""
+        """Undo, latest first, the changes whose place ``plan`` does not name."""
         places = {change.place for change in plan}
         for change in reversed(self.changes.copy()):
             if change.place not in places:
@@ -149,7 +152,7 @@ class Journal:
         """
         if not self.is_open:
             return
-        # Where the disk is full, all can be undone nevertheless.
+        # Even if the disk is full, all changes can be undone.
         with suppress(SystemChangeError):
             self._note_ending()
         failures: list[tuple[Change, FlowShieldError]] = []
@@ -200,7 +203,7 @@ class Journal:
             heir, found = self._heir(old), old.transition()
             if found is not None:
                 change = replace(change, before=found[0])
-            # Both stand there meanwhile: whichever is in force when we die can be undone.
+            # The journal holds both meanwhile: if we die, either can be undone.
             self._append(to_json(change))
             made = change.transition()
             if heir is None or made is None:
@@ -229,7 +232,7 @@ class Journal:
             change.undo()
 
     def _heir(self, change: Change) -> "_Heir | None":
-        """Another tunnel's change that found what this one had made of the place."""
+        """Another tunnel's change, which found this change's value in the place."""
         transition = change.transition()
         if transition is None or transition[0] == transition[1]:
             return None
@@ -257,13 +260,13 @@ class Journal:
     # The file.
 
     def _current(self, change: Change) -> Change:
-        """The change as it stands in the journal, where it may have inherited."""
+        """The change as the journal has it; it may have inherited a value since."""
         same = (each for each in self.changes if each.identity == change.identity)
         return next(same, change)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Keep others from changing the host, and heirs from being changed, meanwhile."""
+        """Keep other commands from changing the host or the heirs meanwhile."""
         with host_locked():
             self._refresh()
             try:
@@ -348,7 +351,7 @@ def _header(line: str) -> Header | None:
 
 
 def _write(descriptor: int, text: str) -> None:
-    """All of it, on the disk, and the descriptor closed."""
+    """Write all of it to the disk, and close the descriptor."""
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(text.encode())
         stream.flush()

@@ -1,4 +1,7 @@
-"""Every kind of change, and its line in a journal."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Write every kind of change as a line of a journal, and read it back."""
 
 import json
 from dataclasses import asdict
@@ -38,23 +41,23 @@ KINDS: dict[str, type[Change]] = {
 
 
 def to_json(change: Change) -> str:
-    """One line."""
+    """Write a change as one line."""
     return json.dumps({"change": type(change).__name__, **asdict(change)})
 
 
 def from_json(line: str) -> Change:
-    """The inverse; SystemChangeError for a line that no change was ever written as."""
+    """Read a change from its line; SystemChangeError if the line is no change."""
     try:
         values: dict[str, Any] = json.loads(line)
         kind = KINDS[values.pop("change")]
         hints = get_type_hints(kind)
         return kind(**{name: _checked(value, hints[name]) for name, value in values.items()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError):
-        raise SystemChangeError("a line of the journal is damaged; it is passed over") from None
+        raise SystemChangeError("a line of the journal is damaged; it is skipped") from None
 
 
 def _checked(value: Any, hint: Any) -> Any:
-    """A JSON value as the type of its field; TypeError where it is none."""
+    """A JSON value as the type of its field; TypeError if it does not fit."""
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise TypeError

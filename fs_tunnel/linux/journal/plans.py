@@ -1,10 +1,12 @@
-"""What ``up`` and ``serve`` change on a host: lists of changes, in the order they are made.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-For a full tunnel the order keeps the promise that nothing leaves in the clear: the last resort of
-the tunnel's table comes first, then the rule that sends everything there, and only then the TUN's
-own route.  Whatever happens to the engine, the table still has an answer, which is "unreachable".
-There is no rule that prefers the main table's specific routes: a hostile network can inject those
-(CVE-2024-3661).
+"""Plans: the changes that ``up`` and ``serve`` make on a host, as lists in their order.
+
+For a full tunnel, the order ensures that nothing leaves in the clear.  The last resort of the
+tunnel's table comes first.  Then comes the rule that sends everything to the table.  The TUN's own
+route comes last.  If the engine dies, the table still has an answer, which is "unreachable".  No
+rule prefers specific routes of the main table: a hostile network can inject those (CVE-2024-3661).
 """
 
 import logging
@@ -44,7 +46,7 @@ _HALVES = {4: ("0.0.0.0/1", "128.0.0.0/1"), 6: ("::/1", "8000::/1")}
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a plan needs to know: ``mtu`` in bytes; ``mark`` 0 where none is needed."""
+    """A plan's figures: ``mtu`` in bytes; ``mark`` is 0 if none is needed."""
 
     mtu: int
     mark: int = 0
@@ -53,7 +55,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What a client wants to have outside of its full tunnel, or, with ``only``, inside of it."""
+    """A client's choice of what is outside of its full tunnel or, with ``only``, inside of it."""
 
     kill_switch: bool = True
     allow_lan: bool = False
@@ -85,7 +87,7 @@ def choose_mark(
 ) -> int:
     """The firewall mark of the tunnel's own datagrams: configured, or of the first free table.
 
-    ConfigError for one that lockdown would not let out.
+    ConfigError for a mark that lockdown would not let out.
     """
     mark = config.interface.fwmark
     if mark:
@@ -106,7 +108,7 @@ def choose_mark(
 
 
 def client_plan(config: TunnelConfig, around: Surroundings, protection: Protection) -> list[Change]:
-    """The changes of ``up``; ConfigError where the configuration has no room for ``protection``."""
+    """The changes of ``up``; ConfigError if ``protection`` does not fit the configuration."""
     name, interface, mark = config.name, config.interface, around.mark
     _check(config, protection)
     full = full_tunnel_versions(config)
@@ -129,7 +131,7 @@ def client_plan(config: TunnelConfig, around: Surroundings, protection: Protecti
 def provider_plan(
     config: TunnelConfig, policy: ProviderPolicy, around: Surroundings
 ) -> list[Change]:
-    """The changes of ``serve``: the firewall stands before the first packet can be forwarded."""
+    """The changes of ``serve``: the firewall comes before the host can forward a packet."""
     name = config.name
     if _wants_all(config):
         raise ConfigError(
@@ -149,9 +151,9 @@ def provider_plan(
 
 
 def fit_to_host(plan: Sequence[Change]) -> list[Change]:
-    """Leave out what needs IPv6 where this host gives none to a new interface.
+    """Leave out the changes that need IPv6, if this host gives none to a new interface.
 
-    What closes the way for IPv6 stays: another interface may have it all the same.
+    The changes that block IPv6 stay: another interface may have it all the same.
     """
     off = read("net/ipv6/conf/default/disable_ipv6")
     if off == "0":
@@ -205,8 +207,8 @@ def _interface(name: str, interface: InterfaceConfig, mtu: int) -> list[Change]:
 def _close_tables(versions: Sequence[int], mark: int) -> list[Change]:
     changes: list[Change] = []
     if 4 in versions:
-        # The answers to marked packets are checked against the marked route; and nobody on the
-        # uplink learns the tunnel's address by asking for it.
+        # The kernel checks answers to marked packets against the marked route.  Nobody on the
+        # uplink can learn the tunnel's address by ARP.
         changes.append(Sysctl("net/ipv4/conf/all/src_valid_mark", "1"))
         changes.append(Sysctl("net/ipv4/conf/all/arp_ignore", "2"))
     return [*changes, *(Unreachable(str(_DEFAULT[version]), mark) for version in versions)]
@@ -237,14 +239,14 @@ def _rules(
     if protection.only:
         versions = sorted({each.version for each in protection.only})
         return [
-            # The tunnel's own datagrams, whose way may lead through what belongs into it.
+            # The tunnel's own datagrams may go to a network that the tunnel takes.
             *(RuleTo(str(_DEFAULT[v]), MAIN_TABLE, RULE_PRIORITY - 1, mark=mark) for v in versions),
             *(RuleTo(str(each), mark, RULE_PRIORITY) for each in protection.only),
         ]
     lan = LAN if protection.allow_lan else ()
     inside = config.interface.dns if lan or protection.excluded else ()
     return [
-        # The tunnel's resolver may have an address that others have outside.
+        # The tunnel's resolver may have the same address as a host outside.
         *(RuleTo(str(ip_network(each)), mark, RULE_PRIORITY - 3) for each in inside),
         *(RuleTo(str(each), MAIN_TABLE, RULE_PRIORITY - 2) for each in protection.excluded),
         *(RuleTo(str(each), MAIN_TABLE, RULE_PRIORITY - 1, but_default=True) for each in lan),
@@ -273,7 +275,7 @@ def _check(config: TunnelConfig, protection: Protection) -> None:
         raise UsageError("--allow-inbound is part of the kill switch; leave one of them out")
     if outside and not full:
         raise ConfigError(
-            "the file names no full tunnel, so all else is outside already; "
+            "the file names no full tunnel, so all other traffic is outside; "
             "leave out what opens it, or add 0.0.0.0/0, ::/0",
             source=config.source,
             key="AllowedIPs",
@@ -324,7 +326,7 @@ def _forwarding(policy: ProviderPolicy) -> list[Change]:
         Sysctl(forwarding_key(4, policy.name), "1"),
     ]
     if any(address.version == 6 for address in policy.addresses):
-        # A router hears router advertisements only on an interface that insists.
+        # A router accepts router advertisements only if accept_ra of the interface is 2.
         accept_ra = f"net/ipv6/conf/{policy.wan}/accept_ra"
         if read(accept_ra) == "1":
             changes.append(Sysctl(accept_ra, "2"))

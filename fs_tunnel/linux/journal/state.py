@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The directory of journals, and the locks that keep commands out of each other's way."""
 
 import fcntl
@@ -21,7 +24,7 @@ def state_directory() -> Path:
 def locked(name: str, seconds: float = _LOCK_DEADLINE) -> Iterator[None]:
     """Keep every other command away from tunnel ``name``.
 
-    Waits for one that is at work; SystemChangeError where it does not end in time.
+    Waits for a command that is at work; SystemChangeError if it does not end in time.
     """
     with _file_locked(f"{name}.lock", f"another fs-tunnel command is at work on {name}", seconds):
         yield
@@ -65,7 +68,7 @@ def _file_locked(filename: str, who: str, seconds: float = _LOCK_DEADLINE) -> It
 
 
 def own_directory() -> Path:
-    """The directory, made if need be; nobody else may write our journals: hooks run from them."""
+    """Make the directory. Only root may write journals, since hooks run from them."""
     directory = state_directory()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,7 +1,11 @@
-"""A network namespace that a cable leads to; where the cable leads from there, others decide.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The cable is a veth pair without ARP and neighbour discovery, both of whose ends have one and the
-same MAC address: so the host needs no address on it, and is not to be reached by it.
+"""Make a network namespace for programs, with a cable to the host.
+
+The cable is a veth pair without ARP and neighbour discovery.  Both its ends have the same MAC
+address.  So the host needs no address on it, and programs inside must not reach it.  The rules of
+``split_plans`` decide where packets go.
 """
 
 import os
@@ -23,7 +27,7 @@ _PROC = Path("/proc")
 class InnerNamespace(Change):
     """The namespace of tunnel ``name``; ``cable`` is its interface on the host.
 
-    Inside it has ``addresses``, one of each IP version at most, and a default route for each.
+    The namespace has ``addresses``, at most one of each IP version, and a default route for each.
     """
 
     name: str
@@ -55,7 +59,7 @@ class InnerNamespace(Change):
         run(["ip", "-n", namespace.name, "-batch", "-"], stdin="".join(inside))
 
     def undo(self) -> None:
-        # What still runs inside keeps the namespace, and is cut off.
+        # Programs that still run inside keep the namespace, without a network.
         if exists(self.cable):
             run(["ip", "link", "del", self.cable])
         namespace = path_of(self.name)
@@ -72,7 +76,7 @@ def path_of(name: str) -> Path:
 
 
 def processes(name: str) -> Iterator[int]:
-    """Who is in the namespace of a tunnel."""
+    """The ids of the processes in the namespace of a tunnel."""
     try:
         wanted = path_of(name).stat()
     except FileNotFoundError:

@@ -1,7 +1,10 @@
-"""Whether a TUN is up, down or gone, wherever it is.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Netlink tells at once of a change in our own network namespace; a TUN that was moved to another one
-is only seen by asking the device itself.
+"""Watch whether a TUN is up, down or gone, in any network namespace.
+
+Netlink reports a change in our own network namespace at once.  If the TUN was moved to another
+namespace, we can only ask the device itself.
 """
 
 import select
@@ -21,7 +24,7 @@ class LinkState(Enum):
 
 
 class LinkWatch:
-    """``fileno`` is readable when some link changed; ``state`` then tells of ours."""
+    """``fileno`` is readable when some link changed; ``state`` then returns ours."""
 
     def __init__(self, tun: Tun) -> None:
         self._tun = tun
@@ -39,7 +42,7 @@ class LinkWatch:
         self._netlink.close()
 
     def state(self) -> LinkState:
-        """Drain what netlink told, and ask the device.
+        """Drain the messages of netlink, and ask the device.
 
         The driver calls a TUN writable while its interface is up, and in error once it is deleted,
         in whatever namespace (drivers/net/tun.c, tun_chr_poll).
@@ -57,4 +60,4 @@ class LinkWatch:
             while self._netlink.recv(_MAX_NETLINK_MESSAGE):
                 pass
         except OSError:
-            pass  # empty, or overrun: the device is asked either way
+            pass  # empty, or overrun: we ask the device in any case

@@ -1,7 +1,10 @@
-"""Links, addresses, routes and rules, through netlink.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Source: rtnetlink(7); the traps of pyroute2 that are avoided here: a rule without a priority gets
-32000 from it, and every dump is asked for with a family.
+"""Change links, addresses, routes and rules, over netlink.
+
+Source: rtnetlink(7).  We avoid two traps of pyroute2: it gives a rule without a priority 32000, and
+a dump needs a family.
 """
 
 import errno
@@ -27,7 +30,7 @@ LAST_RESORT_METRIC = 4278198272
 _FIB_RULE_INVERT = 2
 _IFA_F_NODAD = 2
 _ALREADY_THERE = frozenset({errno.EEXIST})
-# The kernel tells of a blackhole by EINVAL.
+# The kernel answers EINVAL for a blackhole.
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL})
 _ALREADY_GONE = frozenset(
     {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENETUNREACH}
@@ -36,14 +39,14 @@ _ALREADY_GONE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Link(Change):
-    """A tunnel's interface. An engine makes it; taking it away ends the engine."""
+    """A tunnel's interface. An engine makes it; the engine ends when we delete it."""
 
     ends_with_link: ClassVar[bool] = True
 
     ifname: str
 
     def do(self) -> None:
-        """The engine does it, after this was journalled."""
+        """Do nothing: the engine makes the interface, after this is in the journal."""
 
     def undo(self) -> None:
         with _netlink(f"deleting {self.ifname}", _ALREADY_GONE) as ip:
@@ -70,7 +73,7 @@ class LinkUp(Change):
             ip.link("set", index=index, mtu=self.mtu, group=LINK_GROUP, state="up")
 
     def undo(self) -> None:
-        """The link goes as a whole."""
+        """Do nothing: the link goes as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Route(Change):
                 ip.route("del", **self._arguments(ip))
 
     def _is_ours(self, ip: "IPRoute") -> bool:
-        # Somebody else's route to the same network is not replaced: it could not be restored.
+        # We do not replace another program's route to this network: we could not restore it.
         network = ip_network(self.network)
         here = str(network.network_address)
         return any(
@@ -155,9 +158,9 @@ class Route(Change):
 
 @dataclass(frozen=True, slots=True)
 class Unreachable(Change):
-    """A last resort in a table: what finds no other route in it goes nowhere.
+    """A last resort in a table: packets without another route in it go nowhere.
 
-    It names no device, and so outlives the TUN: a dead engine must not open the way around it.
+    It names no device, so it outlives the TUN.  Packets must not go past a dead engine.
     """
 
     network: str
@@ -195,7 +198,7 @@ class Unreachable(Change):
 
 @dataclass(frozen=True, slots=True)
 class UnmarkedRule(Change):
-    """All that does not carry ``mark`` is routed by ``table``; ``version`` is 4 or 6."""
+    """Route all packets without ``mark`` by ``table``; ``version`` is 4 or 6."""
 
     version: int
     mark: int
@@ -222,10 +225,10 @@ class UnmarkedRule(Change):
 
 @dataclass(frozen=True, slots=True)
 class RuleTo(Change):
-    """What goes to ``network`` is routed by ``table``; smaller priorities are asked first.
+    """Route packets to ``network`` by ``table``; the kernel tries smaller priorities first.
 
-    ``mark``: only what carries it.  ``iifname``: only what came in there, to be forwarded.
-    ``but_default``: unless that table has only a default route.
+    ``mark``: only packets that carry it.  ``iifname``: only forwarded packets from this interface.
+    ``but_default``: ignore a default route of that table.
     """
 
     network: str
@@ -269,7 +272,7 @@ def exists(ifname: str) -> bool:
 
 
 def default_interface() -> str | None:
-    """Where the default route of the main table leads, IPv4 first."""
+    """The interface of the main table's default route, IPv4 first."""
     with _netlink("looking at routes") as ip:
         for family in (AF_INET, AF_INET6):
             routes = [
@@ -295,7 +298,7 @@ def mtu_towards(address: str, mark: int = 0) -> int | None:
 
 
 def mtu_of(ifname: str) -> int:
-    """The MTU of an interface in bytes; SystemChangeError where it is gone."""
+    """The MTU of an interface in bytes; SystemChangeError if it is gone."""
     with _netlink("looking at links") as ip:
         (link,) = ip.get_links(index_of(ip, ifname))
         return int(link.get_attr("IFLA_MTU"))
@@ -311,12 +314,12 @@ def table_in_use(table: int) -> bool:
 
 
 def load() -> None:
-    """Have the library in memory: who has to clean up may outlive the files of the program."""
+    """Load the library: a helper that cleans up may outlive the program's files."""
     import pyroute2  # noqa: F401, PLC0415
 
 
 def index_of(ip: "IPRoute", ifname: str) -> int:
-    """The index of an interface; SystemChangeError where it is gone."""
+    """The index of an interface; SystemChangeError if it is gone."""
     found = ip.link_lookup(ifname=ifname)
     if not found:
         raise SystemChangeError(f"there is no interface {ifname}; its engine has ended")
@@ -334,7 +337,7 @@ def _family(network: str) -> int:
 
 @contextmanager
 def _netlink(doing: str, forgiven: frozenset[int] = frozenset()) -> Iterator["IPRoute"]:
-    # It takes a sixth of a second; who only looks at tunnels does not pay for it.
+    # The import takes a sixth of a second; commands that only look at tunnels skip it.
     from pyroute2 import IPRoute  # noqa: PLC0415
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 

@@ -1,4 +1,7 @@
-"""Whether the user came here over the network, so that a full tunnel would cut the connection."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Find out whether the user is here over SSH, which a full tunnel would cut off."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,17 +13,17 @@ _PROC = Path("/proc")
 
 
 class RemoteLogin(NamedTuple):
-    """Where an SSH session comes from, and the port of ours that it came to."""
+    """The address that an SSH session comes from, and the port of this host that it uses."""
 
     address: IPAddress
     port: int
 
 
 def remote_login(pid: int, proc: Path = _PROC) -> RemoteLogin | None:
-    """The SSH session that process ``pid`` belongs to; None where it has none.
+    """The SSH session that process ``pid`` belongs to; None if there is none.
 
-    sshd(8) tells its children in SSH_CONNECTION.  sudo(8) does not pass it on, so that those who
-    started us are asked as well.
+    sshd(8) sets SSH_CONNECTION for its children.  sudo(8) does not pass it on, so we look at our
+    ancestors as well.
     """
     while pid > 1:
         found = _parse(_environment(proc / str(pid)))
@@ -34,7 +37,7 @@ def _environment(process: Path) -> dict[bytes, bytes]:
     try:
         lines = (process / "environ").read_bytes().split(b"\0")
     except OSError:
-        return {}  # it has ended, or is not ours to ask
+        return {}  # it has ended, or we may not read it
     return dict(line.partition(b"=")[::2] for line in lines)
 
 
@@ -47,7 +50,7 @@ def _parent(process: Path) -> int:
 
 
 def _parse(environment: dict[bytes, bytes]) -> RemoteLogin | None:
-    """``SSH_CONNECTION=CLIENT CLIENT_PORT SERVER SERVER_PORT``."""
+    """Parse ``SSH_CONNECTION=CLIENT CLIENT_PORT SERVER SERVER_PORT``."""
     try:
         client, _, _, port = environment.get(b"SSH_CONNECTION", b"").decode().split(" ")
         address = ip_address(client.partition("%")[0])

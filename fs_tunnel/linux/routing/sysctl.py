@@ -1,4 +1,7 @@
-"""Kernel parameters, under /proc/sys of our network namespace."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Read and set kernel parameters, under /proc/sys of our network namespace."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +15,7 @@ _ROOT = Path("/proc/sys")
 
 @dataclass(frozen=True, slots=True)
 class Sysctl(Change):
-    """``key`` with slashes, ``net/ipv4/ip_forward``; ``before`` is None where it did not exist."""
+    """``key`` with slashes, ``net/ipv4/ip_forward``; ``before`` is None if it did not exist."""
 
     key: str
     value: str
@@ -33,13 +36,13 @@ class Sysctl(Change):
             _write(self.key, self.value)
 
     def undo(self) -> None:
-        # An interface's parameters go with it; and what somebody else has set since is theirs.
+        # An interface's parameters go with it.  If another program changed the value, it stays.
         if self.before is not None and read(self.key) == self.value != self.before:
             _write(self.key, self.before)
 
 
 def read(key: str) -> str | None:
-    """The value of a parameter; None where this kernel has none of that name."""
+    """The value of a parameter; None if this kernel has none of that name."""
     try:
         return (_ROOT / key).read_text().strip()
     except OSError:

@@ -1,4 +1,7 @@
-"""The kernel's TUN device: packets of an interface, read and written as bytes.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The kernel's TUN device: the engine reads and writes packets of an interface as bytes.
 
 Source: Linux, Documentation/networking/tuntap.rst; include/uapi/linux/if_tun.h.
 """
@@ -33,11 +36,11 @@ _TUNSETOFFLOAD = 0x400454D0
 _TUN_F_CSUM, _TUN_F_TSO4, _TUN_F_TSO6, _TUN_F_TSO_ECN = 0x01, 0x02, 0x04, 0x08
 _TUN_F_USO4, _TUN_F_USO6 = 0x20, 0x40
 _TCP = _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_TSO_ECN
-_UDP = _TUN_F_USO4 | _TUN_F_USO6  # together, or the kernel takes neither
+_UDP = _TUN_F_USO4 | _TUN_F_USO6  # The kernel takes both or neither.
 
 
 class Offloads(NamedTuple):
-    """Of what the kernel hands over many segments as one frame, and takes them so."""
+    """Packets that the kernel may join: one frame carries many segments, both ways."""
 
     tcp: bool
     udp: bool  # kernels since 6.2
@@ -56,16 +59,16 @@ class Tun:
             os.set_inheritable(device.fileno(), False)
 
     def fileno(self) -> int:
-        """For ``os.read`` and ``os.write`` of the first queue: one packet or frame a call."""
+        """The first queue's file number: a read or a write is one packet or frame."""
         return self._device.fileno()
 
     @property
     def queues(self) -> list[int]:
-        """File numbers, one for each queue; each flow keeps to one of them."""
+        """File numbers, one for each queue; each flow stays in one queue."""
         return [device.fileno() for device in self._devices]
 
     def enable_offloads(self) -> Offloads:
-        """Ask for all that the kernel has; only for a TUN with frames."""
+        """Switch on all offloads that the kernel has; only for a TUN with frames."""
         for flags, offloads in (
             (_TCP | _UDP, Offloads(tcp=True, udp=True)),
             (_TCP, Offloads(tcp=True, udp=False)),
@@ -78,7 +81,7 @@ class Tun:
 
     @property
     def mtu(self) -> int:
-        """In bytes; the latest known once the interface is in another network namespace."""
+        """The MTU in bytes; once the interface is in another namespace, the last one known."""
         with contextlib.suppress(pytun.Error):
             self._mtu = self._device.mtu
         return self._mtu
@@ -95,10 +98,10 @@ class Tun:
 def open_tun(name: str, *, queues: int = 0, extra_flags: int = 0) -> Tun:
     """Create the TUN interface ``name``, without packet information, non-blocking.
 
-    With ``queues``, what is read and written are frames: a virtio_net_hdr, then the packet.
+    With ``queues``, we read and write frames: a virtio_net_hdr, then the packet.
 
     UsageError for a name that no interface can have, PrivilegeError without CAP_NET_ADMIN,
-    SystemChangeError where the kernel refuses; each says what to do.
+    SystemChangeError if the kernel refuses; each says what to do.
     """
     if not _NAME.fullmatch(name) or name in (".", ".."):
         raise UsageError(
@@ -113,7 +116,7 @@ def open_tun(name: str, *, queues: int = 0, extra_flags: int = 0) -> Tun:
     try:
         for _ in range(max(1, queues)):
             devices.append(pytun.TunTapDevice(name, flags))
-            name = devices[0].name  # "tun%d" was a pattern
+            name = devices[0].name  # a pattern such as "tun%d" got a number
         return Tun(devices)
     except (pytun.Error, OSError) as error:
         for device in devices:

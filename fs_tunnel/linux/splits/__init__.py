@@ -1,1 +1,4 @@
-"""Programs inside or outside of a tunnel."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Run programs inside or outside of a tunnel, for ``fs-tunnel run``."""

@@ -1,7 +1,9 @@
-"""A program of four instructions that the kernel runs for each socket that a cgroup makes: bpf(2).
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It sets the socket's mark.  nftables would be too late for that: it sees a packet only once the
-packet has a route.
+"""Mark each socket of a cgroup with a BPF program of four instructions: bpf(2).
+
+nftables would be too late: it sees a packet only after the packet has a route.
 
 Sources: linux/bpf.h; the kernel's "BPF Instruction Set Specification".
 """
@@ -24,7 +26,7 @@ _SYSCALLS = {
 }
 _PROG_LOAD, _PROG_ATTACH = 5, 8
 _PROG_TYPE_CGROUP_SOCK, _CGROUP_INET_SOCK_CREATE = 9, 2
-_SOCK_MARK = 16  # where struct bpf_sock has it
+_SOCK_MARK = 16  # offset in struct bpf_sock
 _MOV32_IMMEDIATE, _STORE_WORD, _MOV64_IMMEDIATE, _EXIT = 0xB4, 0x63, 0xB7, 0x95
 _R0, _CONTEXT, _R2 = range(3)
 _ALLOWED = 1
@@ -32,10 +34,10 @@ _INSTRUCTION = struct.Struct("=BBhI")
 
 
 def mark_sockets(cgroup: int, mark: int) -> None:
-    """Have every IP socket that is made in a cgroup from now on carry ``mark``.
+    """Give ``mark`` to every IP socket that a cgroup makes from now on.
 
-    ``cgroup`` is a descriptor of its directory.  A mark that was set before is replaced; it ends
-    with the cgroup.  OSError where the kernel has no bpf(2), or refuses.
+    ``cgroup`` is a descriptor of its directory.  The mark replaces an earlier one, and ends with
+    the cgroup.  OSError if the kernel has no bpf(2), or refuses.
     """
     program = _load(
         _instruction(_MOV32_IMMEDIATE, _R2, immediate=mark)
@@ -44,7 +46,7 @@ def mark_sockets(cgroup: int, mark: int) -> None:
         + _instruction(_EXIT)
     )
     try:
-        # Without a flag, a second one takes the place of the first.
+        # Without a flag, a second program replaces the first.
         _bpf(_PROG_ATTACH, struct.pack("=IIII", cgroup, program, _CGROUP_INET_SOCK_CREATE, 0))
     finally:
         os.close(program)
@@ -53,7 +55,7 @@ def mark_sockets(cgroup: int, mark: int) -> None:
 def _load(instructions: bytes) -> int:
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"MIT")
-    # The log, the flags and the name, in between, stay zero.
+    # The fields between stay zero: log, flags and name.
     attributes = struct.pack(
         "=IIQQ40xII",
         _PROG_TYPE_CGROUP_SOCK,
@@ -69,7 +71,7 @@ def _load(instructions: bytes) -> int:
 def _bpf(command: int, attributes: bytes) -> int:
     number = _SYSCALLS.get(platform.machine())
     if number is None:
-        raise OSError(f"bpf: its number is not known on {platform.machine()}")
+        raise OSError(f"bpf: the number of the call is not known on {platform.machine()}")
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     return libc.system_call(number, ctypes.c_int(command), buffer, ctypes.c_uint(len(attributes)))
 

@@ -1,6 +1,9 @@
-"""A cgroup whose sockets leave beside a full tunnel: cgroup version 2.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Only root can put a process into it, and what that process starts is in it, too.
+"""Make a cgroup whose sockets bypass a full tunnel: cgroup version 2.
+
+Only root can put a process into it.  Programs that the process starts are in it, too.
 """
 
 import contextlib
@@ -13,9 +16,9 @@ from fs_tunnel.linux.splits import bpf
 from fs_wire.errors import SystemChangeError
 
 _MOUNTS = Path("/proc/self/mounts")
-_NFT_ROOT = Path("/sys/fs/cgroup")  # where nft(8) looks for paths of cgroups
-_ATTEMPTS = 100  # to empty a cgroup whose processes go on starting others
-LEVEL = 1  # of our cgroups: just below the root
+_NFT_ROOT = Path("/sys/fs/cgroup")  # nft(8) looks here for paths of cgroups
+_ATTEMPTS = 100  # attempts to empty a cgroup whose processes start others
+LEVEL = 1  # of our cgroups: directly below the root
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class MarkedGroup(Change):
 
 
 def group(name: str) -> Path:
-    """The directory of a tunnel's cgroup; SystemChangeError where the host has no such cgroups."""
+    """The directory of a tunnel's cgroup; SystemChangeError if the host has no cgroup2."""
     for line in _MOUNTS.read_text().splitlines():
         _, place, kind, *_ = line.split(" ")
         if kind == "cgroup2":
@@ -77,7 +80,7 @@ def _empty(path: Path) -> None:
 
 
 def nft_path(path: Path) -> str:
-    """A cgroup as nft names it; SystemChangeError where it is mounted at another place."""
+    """A cgroup as nft names it; SystemChangeError if cgroup2 is mounted somewhere else."""
     try:
         return str(path.relative_to(_NFT_ROOT))
     except ValueError:
@@ -87,5 +90,5 @@ def nft_path(path: Path) -> str:
 
 
 def processes(path: Path) -> list[int]:
-    """Who is in a cgroup."""
+    """The ids of the processes in a cgroup."""
     return [int(pid) for pid in (path / "cgroup.procs").read_text().split()]

@@ -1,7 +1,10 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Start a program in a network namespace or a cgroup, as its user, and stay with it to its end.
 
-It keeps our terminal, process group, environment and directory.  What the user's keyboard sends
-goes to both of us; what another process sends to us is passed on.
+The program keeps our terminal, process group, environment and directory.  Signals of the user's
+keyboard reach both processes.  We pass on the signals that another process sends to us.
 """
 
 import ctypes
@@ -21,18 +24,19 @@ _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 _MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
 _MNT_DETACH = 2
 _RESOLV_CONF, _NSSWITCH = Path("/etc/resolv.conf"), Path("/etc/nsswitch.conf")
-# Who answers questions for names over a socket in the file system asks from where it is itself.
+# Services that resolve names over a socket in the file system.  They would do so from outside of
+# the program's namespace, so we hide their sockets.
 _OTHER_ROADS = (Path("/run/nscd"), Path("/run/systemd/resolve/io.systemd.Resolve"))
 _PASSED_ON = {
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCONT),
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
 }
-_NOT_FOUND, _NOT_RUNNABLE, _BY_SIGNAL = 127, 126, 128  # as a shell has it
+_NOT_FOUND, _NOT_RUNNABLE, _BY_SIGNAL = 127, 126, 128  # exit codes, as in a shell
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a program is to run; ``resolv_conf`` is what it finds there, None for the host's."""
+    """The place of a program; ``resolv_conf`` is the text for it, None for the host's own."""
 
     namespace: Path | None = None
     cgroup: Path | None = None
@@ -41,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who it is to run as."""
+    """The user that a program runs as."""
 
     uid: int
     gid: int
@@ -50,9 +54,9 @@ class User:
 
     @classmethod
     def of(cls, named: str | None) -> "User | None":
-        """A user by name or number; by default who called sudo(8), None for ourselves.
+        """A user by name or number. Default: the caller of sudo(8), or None for our own user.
 
-        UsageError where there is no such user.
+        UsageError if there is no such user.
         """
         wanted = named if named is not None else os.environ.get("SUDO_UID")
         if wanted is None:
@@ -65,9 +69,9 @@ class User:
 
 
 def start(argv: Sequence[str], place: Place, user: User | None) -> int:
-    """The process that a program became, once it is where it is to be.
+    """Start a program in its place, and return its process id.
 
-    Signals are blocked from here to ``wait``.  SystemChangeError where the place cannot be entered.
+    Signals are blocked from here to ``wait``.  SystemChangeError if we cannot enter the place.
     """
     heard = {*_PASSED_ON, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
@@ -86,11 +90,11 @@ def start(argv: Sequence[str], place: Place, user: User | None) -> int:
 
 
 def wait(pid: int) -> int:
-    """Pass signals on until a program has ended; its exit code, 128 and more for a signal."""
+    """Pass signals on until a program ends; return its exit code, above 128 for a signal."""
     while True:
         heard = signal.sigwaitinfo({*_PASSED_ON, signal.SIGCHLD})
         if heard.si_signo != signal.SIGCHLD:
-            # What comes from the terminal has a positive code, and has reached it already.
+            # A signal of the terminal has a positive code, and has reached the program already.
             if heard.si_code <= 0:
                 os.kill(pid, heard.si_signo)
             continue
@@ -103,13 +107,13 @@ def wait(pid: int) -> int:
 def _become(
     argv: Sequence[str], place: Place, user: User | None, mask: Iterable[int], told: int
 ) -> NoReturn:
-    """In the child: never returns, whatever happens."""
+    """Become the program, in the child; this never returns."""
     code = _NOT_RUNNABLE
     try:
         _enter(place)
         if user is not None:
             _drop_to(user)
-        # Python ignores these, and a program would inherit it.
+        # Python ignores these signals, and a program would inherit that.
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(ignored, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -126,7 +130,7 @@ def _become(
 
 def _enter(place: Place) -> None:
     if place.cgroup is not None:
-        (place.cgroup / "cgroup.procs").write_text("0")  # 0 is whoever writes it
+        (place.cgroup / "cgroup.procs").write_text("0")  # 0 is the process that writes it
     if place.namespace is not None:
         descriptor = os.open(place.namespace, os.O_RDONLY | os.O_CLOEXEC)
         libc.call("setns", ctypes.c_int(descriptor), ctypes.c_int(_CLONE_NEWNET))
@@ -135,10 +139,10 @@ def _enter(place: Place) -> None:
 
 
 def _use_resolvers(resolv_conf: str) -> None:
-    """Let this process alone see other files that say how names are looked up."""
+    """Let this process alone see other files for the resolution of names."""
     libc.call("unshare", ctypes.c_int(_CLONE_NEWNS))
     _mount(None, Path("/"), None, _MS_REC | _MS_SLAVE)
-    scratch = state_directory()  # any directory will do: it is itself again below
+    scratch = state_directory()  # any directory will do: we mount an overlay on it
     _mount("fs-tunnel", scratch, "tmpfs", 0)
     for path, text in ((_RESOLV_CONF, resolv_conf), (_NSSWITCH, _without_daemons())):
         if path.exists():

@@ -1,12 +1,15 @@
-"""What ``run`` changes on a host, on top of a tunnel that is up: lists of changes, in their order.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Inside: a namespace with a routing table of its own, which leads into the tunnel or nowhere.  Rules
-send there what comes out of the namespace, and nothing else; so it holds as well where the host
-itself uses the tunnel for a part of its traffic, and stays closed when the engine dies.
+"""Plans of ``run``: the changes that it makes on top of a running tunnel, as lists in their order.
 
-Outside: a cgroup whose sockets are marked when they are made, a rule that routes the mark beside
-the tunnel, and leave in the kill switch for that mark in that cgroup.  The mark alone is not
-enough, for ping(8) may set any on behalf of any user.
+Inside: a namespace with its own routing table, which leads into the tunnel or nowhere.  Rules send
+only packets from the namespace to that table.  So it works even if the host uses the tunnel for a
+part of its traffic.  The table stays closed if the engine dies.
+
+Outside: a cgroup whose sockets get a mark when they are made.  A rule routes the mark past the
+tunnel, and the kill switch permits the mark in that cgroup.  The mark alone is not enough, since
+ping(8) sets any mark for any user.
 """
 
 from collections.abc import Sequence
@@ -37,10 +40,10 @@ from fs_tunnel.linux.routing.sysctl import Sysctl, read
 from fs_tunnel.linux.splits.cgroup import LEVEL, MarkedGroup, nft_path
 
 FIRST_INSIDE_TABLE = 52000
-# Before the rules of up, which may let networks out beside the tunnel.
+# Before the rules of up, which may let networks bypass the tunnel.
 _PRIORITY = RULE_PRIORITY - 10
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
-# Of the namespaces: never seen outside of the host, since the tunnel's address takes their place.
+# Addresses of the namespaces.  They never leave the host: the tunnel's address replaces them.
 # RFC 2544, section C.2.2, and RFC 4193.
 _INSIDE = {4: ip_network("198.18.0.0/16"), 6: ip_network("fd66:7368:696e::/64")}
 _IPV6 = Path("/proc/sys/net/ipv6/conf")
@@ -48,9 +51,9 @@ _IPV6_FORWARDING = "net/ipv6/conf/all/forwarding"
 
 
 def inside_plan(name: str, versions: Sequence[int], mtu: int, table: int) -> list[Change]:
-    """The changes of ``run --inside``: ``versions`` are those of the tunnel's addresses.
+    """The changes of ``run --inside``: ``versions`` are the IP versions of the tunnel's addresses.
 
-    ``mtu`` in bytes.  UsageError for a tunnel's name that nft would misread.
+    ``mtu`` in bytes.  UsageError if nft would misread the tunnel's name.
     """
     cable = f"fs-in{table}"
     number = table - FIRST_INSIDE_TABLE + 1
@@ -70,9 +73,9 @@ def inside_plan(name: str, versions: Sequence[int], mtu: int, table: int) -> lis
 
 
 def outside_plan(name: str, mark: int, group: Path, *, kill_switch: bool) -> list[Change]:
-    """The changes of ``run --outside``: ``mark`` is that of the tunnel's own datagrams.
+    """The changes of ``run --outside``: ``mark`` is the mark of the tunnel's own datagrams.
 
-    SystemChangeError where nft would not find the cgroup.
+    SystemChangeError if nft would not find the cgroup.
     """
     marked = outside_mark(mark)
     socket = f'socket cgroupv2 level {LEVEL} "{nft_path(group)}"'
@@ -81,7 +84,7 @@ def outside_plan(name: str, mark: int, group: Path, *, kill_switch: bool) -> lis
         "outside",
         (
             f"meta mark {marked} {socket} ct mark set {marked} accept",
-            # What the kernel sends by itself for such a connection has no socket any more.
+            # Packets that the kernel itself sends for such a connection may have no socket.
             f"meta mark {marked} ct mark {marked} ct state established,related accept",
         ),
     )
@@ -97,7 +100,7 @@ def outside_plan(name: str, mark: int, group: Path, *, kill_switch: bool) -> lis
 def _inside_table(name: str, cable: str) -> NftTable:
     check_interface(name)
     table, tun, cable = f"{table_of(name)}_inside", f'"{name}"', f'"{cable}"'
-    # Forwarding, which the namespace needs, is not to make a router of a host that was none.
+    # The namespace needs forwarding, but this must not make the host a router for others.
     guards = []
     if not was_routing(f"net/ipv4/conf/{name}/forwarding"):
         guards.append(f"meta nfproto ipv4 iifname {tun} counter name transit drop")
@@ -148,10 +151,10 @@ def _forwarding(name: str, cable: str, versions: Sequence[int]) -> list[Change]:
     changes: list[Change] = []
     if 4 in versions:
         changes += [Sysctl(f"net/ipv4/conf/{each}/forwarding", "1") for each in (cable, name)]
-        # The way back to an address need not be through the tunnel for the host itself: loosely.
+        # Check sources loosely: the host itself may route an address outside of the tunnel.
         changes.append(Sysctl(f"net/ipv4/conf/{name}/rp_filter", "2"))
     if 6 in versions:
-        # A router hears router advertisements only where it insists.
+        # A router accepts router advertisements only if accept_ra is 2.
         for interface in sorted(path.name for path in _IPV6.glob("*")):
             key = f"net/ipv6/conf/{interface}/accept_ra"
             if interface not in ("all", "lo", name) and read(key) == "1":

@@ -1,8 +1,11 @@
-"""Programs inside and outside of a tunnel that is up: the journals of that, and who uses it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The journals are beside the tunnel's, NAME@inside and NAME@outside, so that the tunnel can be
-brought up anew under them.  What they hold is taken back when its last program has ended, and with
-the tunnel.  Callers hold the tunnel's lock.
+"""Splits of a running tunnel: the journals of ``run``, and the programs inside and outside.
+
+The journals NAME@inside and NAME@outside are apart from the tunnel's own, so that the tunnel can
+start again under them.  Their changes are undone when the last program ends, or with the tunnel.
+Callers hold the tunnel's lock.
 """
 
 import contextlib
@@ -27,7 +30,7 @@ def journal_of(name: str, kind: str) -> Journal:
 
 
 def ensure(name: str, kind: str, source: str, plan: Sequence[Change]) -> None:
-    """Have the changes of a plan in force; where one fails, none is left that nobody uses."""
+    """Have the changes of a plan in force; if one fails, undo those that no program uses."""
     journal = journal_of(name, kind)
     if not journal.may_resume(kind):
         journal.take_all_back()
@@ -43,9 +46,9 @@ def ensure(name: str, kind: str, source: str, plan: Sequence[Change]) -> None:
 
 
 def renew(name: str) -> None:
-    """Make sure of what is in force, after the tunnel under it was brought up anew.
+    """Make sure of the changes in force, after the tunnel under them started again.
 
-    Cgroup and namespace do not depend on it; a service may not touch them either.
+    Cgroup and namespace do not depend on the tunnel, and a service may not touch them.
     """
     for kind in KINDS:
         journal = journal_of(name, kind)
@@ -59,7 +62,7 @@ def renew(name: str) -> None:
 
 
 def take_back(name: str, kinds: Collection[str] = KINDS) -> None:
-    """Undo it all, whoever uses it; what cannot be undone is told, and left to ``cleanup``.
+    """Undo all changes, even in use; log those that fail, and leave them to ``cleanup``.
 
     A service that takes its tunnel down may not remove cgroups or namespaces.
     """
@@ -67,11 +70,11 @@ def take_back(name: str, kinds: Collection[str] = KINDS) -> None:
         try:
             journal_of(name, kind).take_all_back()
         except SystemChangeError as error:
-            log.warning("what was there for programs %s of %s: %s", kind, name, error)
+            log.warning("undoing the changes for programs %s of %s: %s", kind, name, error)
 
 
 def take_back_unused(name: str) -> None:
-    """Undo what no program uses any more."""
+    """Undo the changes that no program uses any more."""
     take_back(name, [kind for kind in KINDS if not any(users(name, kind))])
 
 
@@ -85,6 +88,6 @@ def users(name: str, kind: str) -> Iterator[int]:
 
 
 def orphans() -> list[str]:
-    """The tunnels that are gone, and left such a journal."""
+    """The tunnels that are gone, but have such a journal."""
     found = {path.name.partition("@")[0] for path in state_directory().glob("*@*.journal")}
     return sorted(found - set(journalled()))

@@ -1,15 +1,18 @@
-"""The client's agent as a process: it negotiates for ``up``, then pays for the tunnel.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Where the tunnel moves to a provider that stood by, another such process orders the place there,
-over a connection that root has made: it can make none itself while the tunnel is dead.
+"""The client's agents: one negotiates for ``up``, one pays for the tunnel, and one orders a place.
 
-What it cannot decide, or must not do, it asks of ``up``, a line of JSON each way:
+The tunnel can move to a standby. An agent then orders the place there, over a connection that root
+made. It cannot connect by itself while the tunnel is dead.
+
+A negotiating agent asks ``up`` for all that it cannot decide or must not do, in lines of JSON:
 
     {"quote": HEX}                        {"accept": {"deposit": N, "expires_at": N, "salt": HEX}},
                                           or null
     {"open": {"terms": HEX, ...}}         {"opened": true}
-    {"configured": {..., "relay": ADDRESS or null}}     nothing: it ends
-    {"reserved": ADDRESS}                 nothing: it ends
+    {"configured": {..., "relay": ADDRESS or null}}     nothing: the agent ends
+    {"reserved": ADDRESS}                 nothing: the agent ends
 """
 
 import asyncio
@@ -18,18 +21,15 @@ import logging
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.prices import Price
-from fs_market.core.money.units import Token
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import OpenChannel
-from fs_market.core.wire.ethereum import Address
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted, to_bytes
 from fs_market.core.wire.signatures import SigningKey
@@ -44,36 +44,36 @@ from fs_tunnel.console.questions import read_secret
 from fs_tunnel.roles.client.client_host import Relayed
 from fs_tunnel.roles.metering import EngineLink
 from fs_tunnel.roles.peer_route import PeerRoute
+from fs_tunnel.roles.starts import Dealing, NegotiateStart, OrderStart, PayStart
 from fs_tunnel.roles.telling import keep_telling, tell
-from fs_wire.types import PublicKey
 
 log = logging.getLogger(__name__)
 
-NEGOTIATE_WITHIN = 180.0  # seconds, without what the user and the chain take
+NEGOTIATE_WITHIN = 180.0  # seconds
 _FAREWELL = 10.0  # seconds for the last voucher
 _MAX_ANSWER = 1 << 16  # bytes
 
 
 class Client:
-    """What both of its lives need: who pays, how much, and the books."""
+    """What all agents of a client need: who pays, how much, and the books."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        """Read all files while we may."""
-        key = SigningKey(parse_secret(read_secret(Path(start["session_key_file"]))))
-        token = start["token"]
-        self._token = Token(token["symbol"], token["decimals"], Address.parse(token["address"]))
+    def __init__(self, dealing: Dealing) -> None:
+        """Read all files, as long as this is root."""
+        purse = dealing.purse
+        key = SigningKey(parse_secret(read_secret(dealing.session_key_file)))
+        self._token = purse.token
         self.config = ClientConfig(
-            domain=channels_domain(start["chain_id"], Address.parse(start["channels"])),
-            token=self._token.address,
-            payer=Address.parse(start["payer"]),
+            domain=channels_domain(purse.chain_id, purse.channels),
+            token=purse.token.address,
+            payer=purse.payer,
             session_key=key,
-            wireguard_key=PublicKey.from_base64(start["wireguard_key"]),
-            max_price=Price(**start["max_price"]),
-            budget=int(start["budget"]),
-            node=Address.parse(start["node"]) if start["node"] else None,
+            wireguard_key=purse.wireguard_key,
+            max_price=dealing.max_price,
+            budget=purse.budget,
+            node=dealing.node,
         )
-        self.books = Path(start["books"]) / "sessions.journal"
-        self.genesis = bytes.fromhex(start["genesis"])
+        self.books = purse.books / "sessions.journal"
+        self.genesis = purse.genesis
 
     async def records(self, journal: Journal) -> list[ClientRecord]:
         """The sessions of this tunnel, the latest first."""
@@ -84,7 +84,7 @@ class Client:
         return [each for each in records if each.wireguard_key == self.config.wireguard_key]
 
     async def record(self, journal: Journal) -> ClientRecord | None:
-        """The session with these keys; None where there is none."""
+        """The session with these keys; None if there is none."""
         return next(filter(self._is_ours, await self.records(journal)), None)
 
     def _is_ours(self, record: ClientRecord) -> bool:
@@ -92,14 +92,14 @@ class Client:
 
 
 class Negotiator(Client):
-    """Buys a place in a provider's tunnel, or takes up what was bought."""
+    """Buys a place in a provider's tunnel, or goes on with an earlier purchase."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        super().__init__(start)
-        self._place = TcpRoute(start["host"], start["port"])
-        self._relayed = Relayed(start) if start["peer"] else None
-        self._relays: list[str] = start["relays"]
-        self._only_reserves: bool = start["only_reserves"]
+    def __init__(self, start: NegotiateStart) -> None:
+        super().__init__(start.dealing)
+        self._place = TcpRoute(start.host, start.port)
+        self._relayed = Relayed(start.dealing) if start.dealing.peer else None
+        self._relays = start.dealing.relays
+        self._only_reserves = start.only_reserves
 
     async def run(self, _sockets: dict[str, socket.socket]) -> None:
         """Tell the place, or raise MarketError with why there is none."""
@@ -128,14 +128,19 @@ class Negotiator(Client):
 
 
 class Orderer(Client):
-    """Takes up a place that was reserved."""
+    """Orders the place from a provider that stood by."""
+
+    def __init__(self, start: OrderStart) -> None:
+        super().__init__(start.dealing)
 
     async def run(self, sockets: dict[str, socket.socket]) -> None:
         """Tell the place, or raise MarketError with why there is none."""
         async with Journal(self.books, self.genesis) as journal:
             record = await self.record(journal)
             if record is None or not record.is_open or record.is_over:
-                raise MarketError("nothing is reserved there; run fs-tunnel down, then up again")
+                raise MarketError(
+                    "no channel is open with that provider; run fs-tunnel down, then up again"
+                )
             agent = ClientAgent(ClientSession(self.config, record), journal)
             _tell_place(await agent.order(await take_over(sockets["negotiation"])))
 
@@ -143,15 +148,15 @@ class Orderer(Client):
 class Payer(Client):
     """Pays for a tunnel that is up."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        super().__init__(start)
-        self._gateway = TcpRoute(start["gateway"], start["payment_port"], is_probed=True)
-        self._provider = PublicKey.from_base64(start["provider_key"])
+    def __init__(self, start: PayStart) -> None:
+        super().__init__(start.dealing)
+        self._gateway = TcpRoute(str(start.gateway), start.payment_port, is_probed=True)
+        self._provider = start.provider_key
         self._others: list[ClientRecord] = []
         self._is_leaving = False
 
     async def run(self, sockets: dict[str, socket.socket]) -> None:
-        """Return when the session is over, or SIGTERM has ended it."""
+        """Return when the session is over, or when SIGTERM has ended it."""
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         engine = EngineLink()
@@ -160,7 +165,7 @@ class Payer(Client):
             record = await self.record(journal)
             self._others = [each for each in await self.records(journal) if not self._is_ours(each)]
             if record is None:
-                raise MarketError("no session is in the journal; run fs-tunnel down, then up again")
+                raise MarketError("the journal has no session; run fs-tunnel down, then up again")
             agent = ClientAgent(ClientSession(self.config, record), journal)
             if record.is_over:
                 tell(self._describe(agent, record))
@@ -199,7 +204,7 @@ class Payer(Client):
                 for each in self._others
             ],
             "node": str(offer.node),
-            "price": offer.price.format(self._token),
+            "price": Price.of(offer).format(self._token),
             "paid": amount_json(session.promised, self._token),
             "budget": amount_json(self.config.budget, self._token),
             "deposit": amount_json(record.deposit, self._token),
@@ -210,7 +215,7 @@ class Payer(Client):
         }
 
     def _loss(self, agent: ClientAgent) -> str | None:
-        """Why the tunnel is of no use here; None where it is, or where we leave by ourselves."""
+        """Why the tunnel is of no use; None if it is of use, or if we are leaving."""
         if self._is_leaving:
             return None
         if agent.session.state is State.OVER:
@@ -219,7 +224,7 @@ class Payer(Client):
 
 
 async def _address_of(route: TcpRoute) -> str:
-    """Where it is, for a time when nobody can be asked."""
+    """The provider's IP address, for a time when no name can be resolved."""
     found = await asyncio.get_running_loop().getaddrinfo(
         route.host, route.port, type=socket.SOCK_STREAM
     )
@@ -244,11 +249,11 @@ def _tell_place(place: Tunnel, relay: str | None = None) -> None:
 
 
 async def consider(session: ClientSession, quote: Quote) -> None:
-    """Accept the quote as ``up`` says; MarketError where it is not wanted."""
+    """Accept the quote if ``up`` does; MarketError if it does not."""
     answer = await _ask({"quote": to_bytes(quote).hex()})
     accepted = answer.get("accept")
     if accepted is None:
-        raise MarketError("the quote was not accepted; nothing was paid")
+        raise MarketError("you did not accept the quote; nothing was paid")
     session.accept(
         deposit=int(accepted["deposit"]),
         expires_at=accepted["expires_at"],
@@ -257,7 +262,7 @@ async def consider(session: ClientSession, quote: Quote) -> None:
 
 
 async def have_opened(wanted: OpenChannel) -> None:
-    """Have ``up`` open the channel; MarketError where it is not."""
+    """Have ``up`` open the channel; MarketError if it does not."""
     terms = to_bytes(wanted.terms).hex()
     answer = await _ask({"open": {"terms": terms, "deposit": str(wanted.deposit)}})
     if answer.get("opened") is not True:

@@ -1,8 +1,11 @@
-"""The providers that suited when a tunnel was bought, the best first: a file of root's.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-Of each the signed record stands there, as it was judged then. ``chosen`` is the one whose channel
-was opened, or was about to be: with the same keys nothing is bought anywhere else, unless it turned
-out to be out of reach.
+"""The providers that suited when a tunnel was bought, the best first, in a file of root's.
+
+The file has the signed record of each, as it was judged then. ``chosen`` is the one whose channel
+was opened, or was about to be. The same keys buy from no other provider, unless the chosen one
+turns out to be unreachable.
 """
 
 import json
@@ -11,8 +14,7 @@ from dataclasses import dataclass
 
 from fs_net.core.records import ProviderRecord, Signed, parse_untrusted
 from fs_net.errors import Refused
-from fs_tunnel.roles.market_files import MarketFiles, write_private
-from fs_wire.errors import SystemChangeError
+from fs_tunnel.roles.market_files import MarketFiles, unreadable, write_private
 
 _SCHEMA = 1
 _MOST = 32
@@ -20,9 +22,9 @@ _MOST = 32
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """``chosen`` and ``unreachable`` are places in ``records``.
+    """``chosen`` and ``unreachable`` are positions in ``records``.
 
-    None is chosen where no money has moved, and where it lies with the unreachable alone.
+    No provider is chosen if no money has moved, or if only unreachable providers have channels.
     """
 
     records: tuple[Signed[ProviderRecord], ...]
@@ -31,14 +33,14 @@ class Choices:
 
     @property
     def in_order(self) -> tuple[Signed[ProviderRecord], ...]:
-        """The chosen one, and then the others, the best first."""
+        """The chosen provider, and then the others, the best first."""
         chosen = () if self.chosen is None else (self.records[self.chosen],)
         others = (each for place, each in enumerate(self.records) if place != self.chosen)
         return (*chosen, *others)
 
     @property
     def passed_over(self) -> tuple[Signed[ProviderRecord], ...]:
-        """Those with whom there is a channel, and no way to them."""
+        """The providers that have a channel, and to which no way leads."""
         return tuple(self.records[place] for place in self.unreachable)
 
 
@@ -48,7 +50,7 @@ def write(
     chosen: Signed[ProviderRecord] | None = None,
     passed_over: Sequence[Signed[ProviderRecord]] = (),
 ) -> None:
-    """Keep the best of them, and ``chosen`` and those ``passed_over`` wherever they stand."""
+    """Write down the best records, and in any case ``chosen`` and those ``passed_over``."""
     kept = list(records[:_MOST])
     for each in (*passed_over, *([] if chosen is None else [chosen])):
         if each not in kept:
@@ -63,7 +65,7 @@ def write(
 
 
 def read(files: MarketFiles) -> Choices:
-    """What was written; nobody where nothing was. SystemChangeError where it cannot be read."""
+    """What was written; no provider if nothing was. SystemChangeError if it cannot be read."""
     try:
         said = json.loads(files.choices.read_bytes())
         records = tuple(
@@ -73,4 +75,4 @@ def read(files: MarketFiles) -> Choices:
     except FileNotFoundError:
         return Choices(())
     except (OSError, ValueError, KeyError, TypeError, Refused):
-        raise SystemChangeError(f"{files.choices} cannot be read; remove it") from None
+        raise unreadable(files.choices) from None

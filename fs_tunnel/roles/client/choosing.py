@@ -1,7 +1,9 @@
-"""From what a user wants to the providers that have it, in the order in which they are asked."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Chooses providers: from what a user asks for to the providers that have it, in asking order."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from fs_market.core.money.prices import Price
@@ -12,31 +14,38 @@ from fs_net.core.records import ProviderRecord, Service, Signed
 from fs_tunnel.console.questions import choose_number
 from fs_tunnel.console.text import say, tell_progress, warn
 from fs_tunnel.roles.client import finding, offers
+from fs_tunnel.roles.client.providers import Provider, parse_provider, places_of
+from fs_tunnel.roles.client.purchase import Looking, Purchase
 from fs_tunnel.roles.client.wishes import make_wishes
 from fs_tunnel.roles.open_market import Market
 from fs_wire.errors import UsageError
 
 _SHOWN = 5
-_MOST = 16  # with each of them the session has a key of its own
+_MOST = 16  # the session with each of them needs a key of its own
 _ANYTHING = Wishes(min_free_slots=0, services=Service(0))
 
 
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """What ``market_options.wishes_options`` brought, but for the price, and ``--choose``."""
+async def find_providers(
+    market: Market, purchase: Purchase, max_price: Price
+) -> tuple[list[Provider], list[Signed[ProviderRecord]]]:
+    """The providers that the user names, or else those that suit; and the records of those found.
 
-    countries: tuple[bytes, ...]
-    min_uptime: int
-    services: tuple[str, ...]
-    ports: tuple[int, ...]
-    order: str
-    full_nodes: tuple[str, ...]
-    choose: bool
-
-    @property
-    def is_particular(self) -> bool:
-        """Whether it says more than whom to ask."""
-        return bool(self.countries or self.min_uptime or self.services or self.ports or self.choose)
+    Both lists begin with the best one.
+    """
+    found: list[Provider] = []
+    all_records: list[Signed[ProviderRecord]] = []
+    for each in dict.fromkeys(purchase.providers or (None,)):
+        if each is not None and not each.startswith("0x"):
+            found.append(parse_provider(each))
+            continue
+        wanted = Address.parse(each) if each is not None else None
+        records = await choose(
+            *(market, purchase.looking, max_price, wanted),
+            *(purchase.settings_file, purchase.market_user),
+        )
+        all_records += records
+        found += [place for record in records for place in places_of(record)]
+    return found, all_records
 
 
 async def choose(
@@ -47,9 +56,9 @@ async def choose(
     settings_file: Path | None,
     market_user: int,
 ) -> list[Signed[ProviderRecord]]:
-    """The records of those that suit, the first to be asked first; of ``provider`` alone, if named.
+    """The records of the providers that suit, or of ``provider`` alone, in asking order.
 
-    UsageError where none suits, NetError where nobody can be asked.
+    It raises UsageError if none suits, and NetError if no full node can be asked.
     """
     if looking.choose and not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("no terminal to choose at; leave out --choose to take the first")
@@ -74,7 +83,7 @@ async def choose(
 
 
 def _has_price(match: Match) -> bool:
-    """Who asks for nothing cannot be paid."""
+    """A provider that asks for nothing cannot be paid."""
     record = match.candidate.entry.record.content
     return record.price_per_gib + record.price_per_hour > 0
 
@@ -86,9 +95,10 @@ def _pick(shown: list[Match]) -> int:
 def _nobody(provider: Address | None) -> MarketError:
     if provider is not None:
         return MarketError(
-            f"no record of {provider} is found; it may be down: fs-tunnel market list --free 0"
+            f"there is no record of {provider}; if it is offline, fs-tunnel market "
+            "list --free 0 shows it"
         )
     return MarketError(
-        "no provider suits; allow a higher price, more countries, or less uptime, "
-        "which nobody knows of a recent provider"
+        "no provider matches; allow a higher price, more countries or less uptime (a recent "
+        "provider has none yet)"
     )

@@ -1,15 +1,18 @@
-"""A client's libp2p host: another peer each time, that listens nowhere and answers nobody."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client's libp2p host. It is another peer each time, listens nowhere and answers nobody."""
 
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fs_net.bridge import Decision, Settings
 from fs_net.host import Host
 from fs_net.launchers import ForkServer
 from fs_net.peer_ids import name_of
 from fs_tunnel.roles.peer_route import CIRCUIT, PeerRoute
+from fs_tunnel.roles.starts import Dealing
 
 _MAX_CONNECTIONS = 50
 _MAX_MEMORY = 512 << 20  # bytes
@@ -19,9 +22,10 @@ _MAX_MEMORY = 512 << 20  # bytes
 async def client_host(
     network: bytes, processes: ForkServer, named: Sequence[str]
 ) -> AsyncIterator[Host]:
-    """It ends with the block; NetError where it does not start.
+    """A host that ends with the block; NetError if it does not start.
 
-    ``named`` are the multiaddrs of full nodes that the user chose: it dials nobody else nearby.
+    ``named`` are the multiaddrs of full nodes that the user chose. The host dials no other address
+    in its own networks.
     """
     with tempfile.TemporaryDirectory(prefix="fs-tunnel-") as folder:
         settings = Settings(
@@ -41,17 +45,17 @@ async def client_host(
 
 
 class Relayed:
-    """The way to a provider that full nodes pass us on to, for an agent."""
+    """An agent's way to a provider that only full nodes lead to."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        """While this is root: have what will start the host as the agent's user."""
-        self._network, self._peer = bytes.fromhex(start["network"]), bytes.fromhex(start["peer"])
+    def __init__(self, dealing: Dealing) -> None:
+        """As root, start the process that will start the host as the agent's user."""
+        self._network, self._peer = dealing.network, dealing.peer
         self._name = name_of(self._peer)
-        self._processes = ForkServer(start["uid"], start["gid"])
+        self._processes = ForkServer(dealing.user.uid, dealing.user.gid)
 
     @asynccontextmanager
     async def route(self, relays: Sequence[str]) -> AsyncIterator[PeerRoute]:
-        """Through the first full node that leads there, of these multiaddrs."""
+        """The way through the first full node that leads there, of these multiaddrs."""
         behind = f"{CIRCUIT}p2p/{self._name}"
         async with client_host(self._network, self._processes, relays) as host:
             yield PeerRoute(host, self._peer, [f"{each}{behind}" for each in relays])

@@ -1,20 +1,23 @@
-"""Buying of one provider: what its agent asks for is looked at again, shown, and done.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The agent speaks to the provider; the wallet is here, and the user, who is asked before money
-moves.
+"""Buys from one provider.
+
+The agent speaks to the provider. The wallet is here, and so is the user. So this module checks what
+the agent asks for, shows it, and asks the user before money moves.
 """
 
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import Terms, channel_id, channels_domain
 from fs_market.core.money.prices import Price
 from fs_market.core.money.units import format_bytes, parse_seconds
+from fs_market.core.wire.channels import Terms, channel_id, channels_domain
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.messages import Quote, QuoteTerms, offer_digest
 from fs_market.core.wire.schema import from_bytes_untrusted
@@ -32,15 +35,18 @@ from fs_tunnel.roles.client.places import Place, parse_place_untrusted
 from fs_tunnel.roles.client.providers import Provider
 from fs_tunnel.roles.client.standbys import StandBy
 from fs_tunnel.roles.conversation import conversation, senseless
+from fs_tunnel.roles.market_files import MarketFiles
 from fs_tunnel.roles.open_market import Market
+from fs_tunnel.roles.starts import Dealing, NegotiateStart, OrderStart, PrepayStart, Purse, User
 from fs_wire.errors import UsageError
+from fs_wire.types import PublicKey
 
 _PATIENCE = Patience(poll=0.5)
 
 
 @dataclass(eq=False, slots=True)
 class Payer:
-    """Who pays, within which limits; the wallet is unlocked once, and only if money moves."""
+    """Who pays, and within which limits. The wallet is unlocked once, and only if money moves."""
 
     wallet: Path
     password_file: Path | None
@@ -54,71 +60,70 @@ class Payer:
         return keystores.address_of(self.wallet)
 
     async def unlock(self) -> Wallet:
-        """Ask for the password; WrongPassword where it is not."""
+        """Ask for the password; WrongPassword if it is another one."""
         if self._key is None:
             password = questions.read_password(self.password_file)
             self._key = await keystores.unlock(self.wallet, password)
         return self._key
 
     def lock(self) -> None:
-        """Forget what was unlocked, where no more money is to move."""
+        """Forget the unlocked wallet, once no more money is to move."""
         self._key = None
 
 
 class Deal:
-    """With one provider: what its agent asks for is looked at again, and done."""
+    """A deal with one provider. It checks again what the provider's agent asks for, and does it."""
 
     def __init__(
         self,
         provider: Provider,
-        start: dict[str, Any],
+        dealing: Dealing,
         session_key: Address,
         payer: Payer,
         market: Market,
         *,
         is_committed: bool,
     ) -> None:
-        """``is_committed``: with this session key a channel was opened before, or nearly."""
-        self.provider = provider
-        self._max_price = _at_most(payer.max_price, provider.record)
-        record = provider.record
-        self.start = {
-            **start,
-            "max_price": {
-                "per_gib": self._max_price.per_gib,
-                "per_hour": self._max_price.per_hour,
-            },
-            "node": str(provider.node) if provider.node else None,
-            "record": record.raw.hex() if record else None,
-            "tunnel_key": record.content.wireguard_key.to_base64() if record else None,
-            "peer": provider.peer.hex(),
-        }
+        """``is_committed``: a channel with this session key was opened, or may have been."""
+        self.provider, self.dealing = provider, dealing
         self._session_key, self._payer, self._market = session_key, payer, market
         self._quote: Quote | None = None
-        self._deposit = int(start["budget"])
+        self._deposit = dealing.purse.budget
         self._note: Callable[[Provider], None] = lambda _provider: None
         self.is_committed = is_committed
 
-    async def buy_place(self, note: Callable[[Provider], None]) -> Place:
-        """MarketError where there is none; ``note`` is called before money moves."""
+    async def buy_place(self, note: Callable[[Provider], None]) -> tuple[Place, Dealing]:
+        """The place, and the dealing by which to pay for it; MarketError if there is none.
+
+        ``note`` is called before money moves.
+        """
         self._note = note
-        told = await self._negotiate("configured", role="negotiate", only_reserves=False)
+        told = await self._negotiate("configured", self._start(only_reserves=False))
+        dealing = self.dealing
         if self.provider.peer:
-            self.start["relay"] = _relay_untrusted(told, self.start["relays"])
-        return parse_place_untrusted(told, self.start["tunnel_key"])
+            dealing = replace(dealing, relay=_relay_untrusted(told, dealing.relays))
+        return parse_place_untrusted(told, dealing.tunnel_key), dealing
 
     async def reserve(self) -> StandBy:
-        """A channel with it, for later; MarketError where there is none."""
-        address = await self._negotiate("reserved", role="negotiate", only_reserves=True)
+        """Open a channel with the provider, for later; MarketError if that fails."""
+        address = await self._negotiate("reserved", self._start(only_reserves=True))
         if not isinstance(address, str):
             raise senseless()
         check_host(address, self.provider.port)
-        return StandBy(self.provider.place, address, self.provider.port, self.start)
+        start = OrderStart(dealing=self.dealing)
+        return StandBy(self.provider.place, address, self.provider.port, start)
 
-    async def _negotiate(self, end: str, **what: Any) -> Any:
-        """Hold the agent's conversation with it; what it says in the end."""
-        where = {"host": self.provider.host, "port": self.provider.port}
-        async with conversation({**self.start, **where, **what}) as agent:
+    def _start(self, *, only_reserves: bool) -> NegotiateStart:
+        return NegotiateStart(
+            dealing=self.dealing,
+            host=self.provider.host,
+            port=self.provider.port,
+            only_reserves=only_reserves,
+        )
+
+    async def _negotiate(self, end: str, start: NegotiateStart | PrepayStart) -> Any:
+        """Have an agent negotiate, and return what it says under the name ``end``."""
+        async with conversation(start) as agent:
             async for said in agent.hear():
                 match said:
                     case {"quote": str(quote)}:
@@ -133,28 +138,28 @@ class Deal:
         raise MarketError("the agent ended while it negotiated; see the system's log")
 
     async def _consider(self, raw: bytes) -> dict[str, Any] | None:
-        """Show what it costs, and have it wanted."""
+        """Show what the place costs, and ask whether the user wants it."""
         quote = from_bytes_untrusted(Quote, raw)
         offer, market, deposit = quote.terms, self._market, self._deposit
         token, payer = market.token, self._payer
-        if not offer.price.is_within(self._max_price) or offer.min_deposit > deposit:
+        if not Price.of(offer).is_within(self.dealing.max_price) or offer.min_deposit > deposit:
             raise MarketError("the agent took a quote beyond the limits; update this program")
         if self.provider.node not in (None, offer.node):
-            raise MarketError("the agent took another node's quote; update this program")
+            raise MarketError("the agent took another provider's quote; update this program")
         domain = channels_domain(market.settings.chain_id, market.settings.channels)
         verify_untrusted(offer_digest(domain, offer.digest), quote.signature, offer.node)
         expires_at = int(time.time()) + max(
             parse_seconds(payer.lifetime), offer.close_window + 1800
         )
         say(
-            f"provider {offer.node}: {offer.price.format(token)}, paid to {offer.payee}\n"
+            f"provider {offer.node}: {Price.of(offer).format(token)}, paid to {offer.payee}\n"
             + self._risk(offer, expires_at)
         )
         ready = await market.channels.balance_of(payer.account)
         if ready < deposit:
             raise UsageError(
-                f"{token.format(ready)} lies ready for channels, and {token.format(deposit)} is "
-                f"wanted; fs-tunnel wallet deposit {token.format(deposit - ready)}"
+                f"a channel needs {token.format(deposit)}, and {token.format(ready)} is deposited; "
+                f"run fs-tunnel wallet deposit {token.format(deposit - ready)}"
             )
         questions.ask(
             self._question(f"{token.format(deposit)} of {payer.account}"),
@@ -169,17 +174,17 @@ class Deal:
         }
 
     def _risk(self, offer: QuoteTerms, expires_at: int) -> str:
-        """What may be lost, before it is agreed upon; ``expires_at`` is a Unix time."""
+        """What the user may lose; shown before the question. ``expires_at`` is a Unix time."""
         return (
             f"at risk at first: {format_bytes(offer.increment_bytes)} or "
             f"{offer.increment_seconds} s"
         )
 
     def _question(self, amount: str) -> str:
-        return f"Open a channel with {amount}? What is not used comes back."
+        return f"Open a channel with {amount}? You get back what you do not use."
 
     async def _open(self, raw: bytes, deposit: int) -> None:
-        """Have the channel opened, if it is what was agreed upon; once, whatever happened."""
+        """Open the channel that the user agreed to. Repeated calls open it once."""
         self.is_committed = True
         terms, market = from_bytes_untrusted(Terms, raw), self._market
         settings = market.settings
@@ -211,11 +216,59 @@ class Deal:
             or (terms.payer, terms.session_key) != (self._payer.account, self._session_key)
             or (terms.payee, terms.order) != (quote.terms.payee, quote.terms.digest)
         ):
-            raise MarketError("the agent wants another channel than was agreed; it was not opened")
+            raise MarketError(
+                "the agent wants another channel than you agreed to; it was not opened; "
+                "update this program"
+            )
 
 
-def _relay_untrusted(told: object, relays: list[str]) -> str:
-    """The full node through which it was bought."""
+def purse_of(
+    files: MarketFiles, market: Market, payer: Address, tunnel_key: PublicKey, budget: int
+) -> Purse:
+    """What a tunnel's agents pay from; ``budget`` is for one provider, in base units."""
+    return Purse(
+        books=files.books,
+        token=market.token,
+        chain_id=market.settings.chain_id,
+        channels=market.settings.channels,
+        genesis=market.chain.genesis,
+        payer=payer,
+        wireguard_key=tunnel_key,
+        budget=budget,
+    )
+
+
+def dealing_with(
+    provider: Provider,
+    session_key_file: Path,
+    user: User,
+    purse: Purse,
+    limit: Price,
+    *,
+    network: bytes = b"",
+    relays: tuple[str, ...] = (),
+) -> Dealing:
+    """What agents are told of the dealing with a provider; MarketError if it cannot be paid.
+
+    ``limit`` is the highest price that the user allows.
+    """
+    record = provider.record
+    return Dealing(
+        user=user,
+        purse=purse,
+        session_key_file=session_key_file,
+        max_price=_at_most(limit, record),
+        node=provider.node,
+        record=record.raw if record else None,
+        tunnel_key=record.content.wireguard_key if record else None,
+        peer=provider.peer,
+        network=network,
+        relays=relays,
+    )
+
+
+def _relay_untrusted(told: object, relays: tuple[str, ...]) -> str:
+    """The full node that led to the provider."""
     match told:
         case {"relay": str(relay)} if relay in relays:
             return relay
@@ -223,7 +276,7 @@ def _relay_untrusted(told: object, relays: list[str]) -> str:
 
 
 def _at_most(limit: Price, record: Signed[ProviderRecord] | None) -> Price:
-    """No more than the user allows, and than the provider says that it asks; MarketError for 0."""
+    """The lower of the user's limit and the provider's price; MarketError if that is 0."""
     if record is None:
         return limit
     said = record.content
@@ -232,4 +285,6 @@ def _at_most(limit: Price, record: Signed[ProviderRecord] | None) -> Price:
             min(limit.per_gib, said.price_per_gib), min(limit.per_hour, said.price_per_hour)
         )
     except AmountError:
-        raise MarketError("it asks for nothing, and cannot be paid; choose another") from None
+        raise MarketError(
+            "the provider asks for nothing, so that it cannot be paid; choose another"
+        ) from None

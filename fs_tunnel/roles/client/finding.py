@@ -1,7 +1,11 @@
-"""Finding providers: what the agent brings is judged here once more, before anybody relies on it.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-To the command, the agent is like a full node: it can withhold, and misreport what was measured, and
-forge nothing. The chain is asked here, for whoever speaks to strangers shall know no node of it.
+"""Finds providers. It judges again all that the agent brings, before anything relies on it.
+
+The command trusts the agent no more than a full node: the agent can withhold records and misreport
+measurements, and can forge nothing. This module asks the chain, so that the agent, which speaks to
+strangers, knows no chain node.
 """
 
 import asyncio
@@ -27,20 +31,21 @@ from fs_tunnel.roles.chain_view import ChainListings
 from fs_tunnel.roles.client.finding_agent import listing_to_json
 from fs_tunnel.roles.conversation import conversation, senseless
 from fs_tunnel.roles.market_files import agent_user
+from fs_tunnel.roles.starts import FindStart, User
 from fs_wire.errors import UsageError
 from fs_wire.failure import printable
 
 _MOST_ASKED_OF_THE_CHAIN = 2048  # providers in one search
-_AT_ONCE = 8  # of them
+_AT_ONCE = 8  # of these questions
 _MAX_NAME = 256  # characters
-_LONG = 2.0  # seconds that nobody wonders about
+_LONG = 2.0  # seconds for which a user waits without asking why
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for, and whom to ask: ``full_nodes`` alone, or else those of the settings.
+    """What to look for. ``full_nodes`` are asked, or else those of the settings.
 
-    ``provider`` is the address of the one that is wanted, whatever else is wished for.
+    ``provider`` is the account of one wanted provider; the other wishes then do not count.
     """
 
     wishes: Wishes
@@ -51,7 +56,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class NodeSaid:
-    """How a full node's answer compared with those of all, see ``fs_net.core.discovery.Report``."""
+    """A full node's answer beside all answers, see ``fs_net.core.discovery.Report``."""
 
     name: str
     shown: int
@@ -64,7 +69,7 @@ class NodeSaid:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The best first; ``failed`` says why of full nodes that did not answer."""
+    """Matches, the best first; ``failed`` names full nodes that did not answer, and says why."""
 
     matches: list[Match]
     nodes: list[NodeSaid]
@@ -73,7 +78,7 @@ class Finding:
 
     @property
     def is_partial(self) -> bool:
-        """Whether there is more than a full node is asked for."""
+        """Whether a full node knows more providers than it was asked for."""
         return any(not each.is_complete for each in self.nodes)
 
 
@@ -85,9 +90,10 @@ async def search(
     market_user: int,
     tell: Callable[[str], None],
 ) -> Finding:
-    """Have the network searched; ``tell`` hears how it goes on.
+    """Have an agent search the network; ``tell`` hears its progress.
 
-    UsageError where the settings name nobody to ask, NetError or MarketError where nobody answers.
+    It raises UsageError if the settings name no full node, and NetError or MarketError if none
+    answers.
     """
     if find_spec("libp2p") is None:
         raise UsageError("libp2p is not installed; run: pip install 'flowshield[network]'")
@@ -101,15 +107,14 @@ async def search(
     asked = _Chain(listings)
     progress = _Progress(tell)
     name = listings.network
-    start = {
-        **_user(market_user),
-        "role": "find",
-        "network": name.hex(),
-        "find": serialize(Find.of(query.wishes, order=query.order)).hex(),
-        "full_nodes": list(full_nodes),
-        "only_named": bool(query.full_nodes),
-        "provider": query.provider.raw.hex() if query.provider else "",
-    }
+    start = FindStart(
+        user=_user(market_user),
+        network=name,
+        find=serialize(Find.of(query.wishes, order=query.order)),
+        full_nodes=tuple(full_nodes),
+        only_named=bool(query.full_nodes),
+        provider=query.provider.raw if query.provider else b"",
+    )
     async with progress, conversation(start) as agent:
         async for said in agent.hear():
             match said:
@@ -130,20 +135,20 @@ async def search(
 
 
 def known_full_nodes(settings_file: Path | None) -> tuple[str, ...]:
-    """Those of the settings, as multiaddrs; ConfigError where these are wrong."""
+    """The full nodes of the settings, as multiaddrs; ConfigError if the settings are wrong."""
     path = find(settings_file)
     return parse_network(read_section(path, "network") or {}, str(path)).bootstrap
 
 
 def network_of(settings: MarketSettings) -> bytes:
-    """Which network the settings mean; empty where they name no registry."""
+    """The id of the settings' network; empty if they name no registry."""
     if settings.registry is None:
         return b""
     return network_id(settings.chain_id, settings.registry.raw)
 
 
 class _Progress:
-    """Tells how things stand, once it takes long, and whenever that changes."""
+    """Tells the progress once a search takes long, and again at each change."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell, self.latest = tell, "joining the network"
@@ -166,7 +171,10 @@ class _Progress:
 
 
 class _Chain:
-    """The chain as the agent may ask it, so often; what it said is kept to judge by."""
+    """The chain as the agent may ask it, a limited number of times.
+
+    It keeps the chain's answers, by which the agent's findings are judged.
+    """
 
     def __init__(self, chain: ChainListings) -> None:
         self._chain, self._left = chain, _MOST_ASKED_OF_THE_CHAIN
@@ -177,7 +185,7 @@ class _Chain:
         unknown = self.known.unknown(providers)
         self._left -= len(unknown)
         if self._left < 0:
-            raise MarketError("the agent asks too much of the chain; name other full nodes")
+            raise MarketError("the agent asks the chain too much; name other full nodes")
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def look_up(provider: bytes) -> Listing | None:
@@ -197,7 +205,7 @@ class _Chain:
 
 
 def _judged(found: dict[str, Any], query: Query, network: bytes, known: Listings) -> Finding:
-    """What the agent found, as far as it is true."""
+    """What the agent found, as far as the chain confirms it."""
     discovery = Discovery(query.wishes, query.order, network, known)
     hits = tuple(map(_hit, _list(found["hits"])[:MAX_CANDIDATES]))
     now = time.time_ns() // 1_000_000
@@ -217,12 +225,12 @@ def _judged(found: dict[str, Any], query: Query, network: bytes, known: Listings
     )
 
 
-def _user(market_user: int) -> dict[str, int]:
-    """Whom the agent becomes; who is not root can only be who he is."""
+def _user(market_user: int) -> User:
+    """The user that the agent becomes; if you are not root, that is you."""
     if os.geteuid() != 0:
-        return {"uid": os.getuid(), "gid": os.getgid()}
+        return User(os.getuid(), os.getgid())
     user = agent_user(market_user)
-    return {"uid": user.pw_uid, "gid": user.pw_gid}
+    return User(user.pw_uid, user.pw_gid)
 
 
 def _answer(listings: Mapping[bytes, Listing | None]) -> dict[str, Any]:
@@ -234,7 +242,7 @@ def _answer(listings: Mapping[bytes, Listing | None]) -> dict[str, Any]:
     }
 
 
-# What the agent says, taken apart.
+# Parsers for what the agent says.
 
 
 def _hit(said: Any) -> Hit:

@@ -1,12 +1,15 @@
-"""The agent that searches for providers: it speaks to full nodes, as nobody, and never to a chain.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is another peer each time, so that full nodes cannot link a client's searches by more than its
-address. What it needs of the chain it asks of the command, a line of JSON each way:
+"""The unprivileged agent that searches for providers. It speaks to full nodes, never to a chain.
+
+It is another peer each time. So full nodes can link a client's searches only by its IP address. The
+agent asks the command what it needs from the chain, in lines of JSON:
 
     {"progress": TEXT}
     {"listings": [HEX, ...]}        {"listings": {HEX: LISTING or null, ...}}
     {"listings": "all"}             {"listings": {HEX: LISTING, ...}}
-    {"found": {...}}                nothing: it ends
+    {"found": {...}}                nothing: the agent ends
 """
 
 import asyncio
@@ -24,6 +27,7 @@ from fs_net.discovery import Search
 from fs_net.launchers import ForkServer
 from fs_net.ports import Listing
 from fs_tunnel.roles.client.client_host import client_host
+from fs_tunnel.roles.starts import FindStart
 from fs_tunnel.roles.telling import tell
 from fs_wire.errors import FlowShieldError
 
@@ -33,19 +37,18 @@ _MAX_ANSWER = 1 << 20  # bytes
 class Finder:
     """One search."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        find = parse_untrusted(bytes.fromhex(start["find"]))
+    def __init__(self, start: FindStart) -> None:
+        find = parse_untrusted(start.find)
         assert isinstance(find, Find)
-        self._network = bytes.fromhex(start["network"])
+        self._network = start.network
         self._listings = Listings()
         self._discovery = Discovery(find.wishes, find.order, self._network, self._listings)
-        self._full_nodes: list[str] = start["full_nodes"]
-        self._only_named: bool = start["only_named"]
-        self._provider = bytes.fromhex(start["provider"])
-        self._processes = ForkServer(start["uid"], start["gid"])
+        self._full_nodes = start.full_nodes
+        self._only_named, self._provider = start.only_named, start.provider
+        self._processes = ForkServer(start.user.uid, start.user.gid)
 
     async def run(self, _sockets: dict[str, socket.socket]) -> None:
-        """Tell what was found, or why nothing can be."""
+        """Tell what was found, or why the search failed."""
         try:
             tell({"found": await self._search()})
         except FlowShieldError as error:
@@ -91,7 +94,7 @@ class Finder:
 
 
 class _Asking:
-    """The chain, through the command that started us; one question at a time."""
+    """Asks the chain through the command, one question at a time."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -114,7 +117,7 @@ class _Asking:
 
 
 def listing_to_json(listing: Listing) -> dict[str, Any]:
-    """As it passes between command and agent."""
+    """A listing as the command tells it to the agent."""
     return {
         "node_key": listing.node_key.hex(),
         "heartbeat_key": listing.heartbeat_key.hex(),
@@ -125,7 +128,7 @@ def listing_to_json(listing: Listing) -> dict[str, Any]:
 
 
 def listing_from_json(said: dict[str, Any]) -> Listing:
-    """The reverse; for what the command says alone."""
+    """The inverse, only for what the command says."""
     return Listing(
         node_key=bytes.fromhex(said["node_key"]),
         heartbeat_key=bytes.fromhex(said["heartbeat_key"]),

@@ -1,11 +1,14 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The client's agent that asks a provider behind a NAT where its tunnel can be called.
 
-The tunnel is up by then, and closes the way: who started it hands it one connection to a full node,
-which passes it on to the provider. A line of JSON each way:
+The tunnel is up by then and blocks other ways. So the command hands the agent one connection to a
+full node, which leads on to the provider. They talk in lines of JSON, and the command begins:
 
-    nothing: it begins              {"meet": {"endpoints": [...], "mapping": N}}
-    {"met": {...}}                  {"leave": true}, or nothing: it ends
-    {"left": BOOL}                  nothing: it ends
+    the command                                     the agent
+    {"meet": {"endpoints": [...], "mapping": N}}    {"met": {...}}
+    {"leave": true}                                 {"left": BOOL}, and it ends
 """
 
 import asyncio
@@ -17,9 +20,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fs_market.core.money.channels import channel_id
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channel_id
 from fs_market.errors import MarketError
 from fs_market.journal import Journal
 from fs_market.session.client_agent import ClientAgent
@@ -29,8 +32,8 @@ from fs_tunnel.roles.client.client_host import Relayed
 from fs_tunnel.roles.metering import EngineLink
 from fs_tunnel.roles.peer_route import PeerRoute
 from fs_tunnel.roles.punching import whereabouts_from_json, whereabouts_to_json
+from fs_tunnel.roles.starts import MeetStart
 from fs_tunnel.roles.telling import tell
-from fs_wire.types import PublicKey
 
 _LEAVE_WITHIN = 10.0  # seconds, for the last voucher
 _MAX_LINE = 1 << 16  # bytes
@@ -38,16 +41,16 @@ _READ = 1 << 16  # bytes
 
 
 class Asker(Client):
-    """Asks once, and may end the session then, where the tunnel cannot be."""
+    """Asks the provider, and ends the session if the command wants that."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        super().__init__(start)
-        self._relayed = Relayed(start)
-        self._relay = start["relay"].rpartition("/")[2]
-        self._provider = PublicKey.from_base64(start["provider_key"])
+    def __init__(self, start: MeetStart) -> None:
+        super().__init__(start.dealing)
+        self._relayed = Relayed(start.dealing)
+        self._relay = (start.dealing.relay or "").rpartition("/")[2]
+        self._provider = start.provider_key
 
     async def run(self, sockets: dict[str, socket.socket]) -> None:
-        """Tell what the provider says; MarketError with why it says nothing."""
+        """Tell what the provider says; MarketError if it says nothing."""
         engine_sockets = {use: sockets[use] for use in ("control", "events")}
         async with (
             Journal(self.books, self.genesis) as journal,
@@ -56,7 +59,7 @@ class Asker(Client):
         ):
             record = await self.record(journal)
             if record is None or record.is_over:
-                raise MarketError("no session is in the journal; run fs-tunnel up again")
+                raise MarketError("the journal has no session; run fs-tunnel up again")
             while line := await asyncio.to_thread(sys.stdin.buffer.readline, _MAX_LINE):
                 match json.loads(line):
                     case {"meet": dict(ours)}:
@@ -82,7 +85,7 @@ class Asker(Client):
         journal: Journal,
         sockets: dict[str, socket.socket],
     ) -> bool:
-        """Whether the provider heard that the session is over; it closes the channel then."""
+        """Whether the provider heard that the session is over. If so, it closes the channel."""
         engine = EngineLink()
         await engine.open(sockets)
         agent = ClientAgent(ClientSession(self.config, record), journal)
@@ -96,7 +99,7 @@ class Asker(Client):
 
 @asynccontextmanager
 async def _led_on(sock: socket.socket) -> AsyncIterator[int]:
-    """A port of this host for one connection, which goes on in ``sock``."""
+    """A local port that takes one connection and passes its bytes on to ``sock``."""
     far = await asyncio.open_connection(sock=sock)
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

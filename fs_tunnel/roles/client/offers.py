@@ -1,4 +1,7 @@
-"""Providers that were found, for people and programs, and what is odd about who named them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Shows the found providers to people and programs, and warns of odd answers of full nodes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,12 +22,12 @@ _HEAD = (
 
 
 def table(matches: Sequence[Match], token: Token) -> str:
-    """All of them, the best first."""
+    """All providers, the best first."""
     return "\n".join(align([_HEAD, *(_row(each, token) for each in matches)]))
 
 
 def short_table(matches: Sequence[Match], most: int, token: Token) -> str:
-    """The best few, numbered, with reasons in words."""
+    """The best few providers, numbered, with reasons in words."""
     rows = [
         (
             f"{number}.",
@@ -39,7 +42,7 @@ def short_table(matches: Sequence[Match], most: int, token: Token) -> str:
 
 
 def reasons(match: Match, among: Sequence[Match], token: Token) -> list[str]:
-    """What speaks for one of several, and what is not known of it."""
+    """What speaks for one of several providers, and what is not known about it."""
     candidate = match.candidate
     said = []
     if len(among) > 1 and _cost(match) == min(map(_cost, among)):
@@ -56,7 +59,7 @@ def reasons(match: Match, among: Sequence[Match], token: Token) -> list[str]:
 
 
 def to_json(finding: Finding, token: Token) -> dict[str, Any]:
-    """What was found, without its schema's number."""
+    """What was found, as JSON without the number of its schema."""
     return {
         "providers": [_provider_json(each, token) for each in finding.matches],
         "is_partial": finding.is_partial,
@@ -67,7 +70,7 @@ def to_json(finding: Finding, token: Token) -> dict[str, Any]:
 
 
 def oddities(finding: Finding) -> list[str]:
-    """Where full nodes disagree, and what could not be compared; each a warning."""
+    """Warnings: how full nodes disagree, and what could not be compared."""
     said = [
         f"full node {node.name} {' and '.join(odd)}"
         for node in finding.nodes
@@ -76,11 +79,11 @@ def oddities(finding: Finding) -> list[str]:
     if finding.failed:
         said.append(f"no answer from {', '.join(finding.failed)}")
     if finding.is_partial:
-        said.append("there are more than these; ask for less, or by another --order")
+        said.append("there are more providers than these; ask for fewer, or use another --order")
     if finding.used_dht:
-        said.append("this is from the DHT alone, which does not know who is live")
+        said.append("this is from the DHT alone, which does not know which providers are live")
     elif len(finding.nodes) == 1:
-        said.append("one full node alone answered: what it withholds cannot be seen")
+        said.append("only one full node answered, so that nothing shows what it withholds")
     return said
 
 
@@ -88,12 +91,12 @@ def _oddities_of(node: NodeSaid) -> list[str]:
     said = []
     if node.missing:
         of = node.shown + len(node.missing)
-        said.append(f"does not show {len(node.missing)} of {of} providers that are live")
+        said.append(f"does not show {len(node.missing)} of {of} live providers")
     if node.older:
         said.append(f"shows {len(node.older)} records that were replaced")
     if node.refused:
         reasons = ", ".join(f"{why}: {count}" for why, count in sorted(node.refused.items()))
-        said.append(f"shows {sum(node.refused.values())} things that do not hold ({reasons})")
+        said.append(f"shows {sum(node.refused.values())} invalid records ({reasons})")
     return said
 
 
@@ -133,7 +136,7 @@ def _price(record: ProviderRecord, token: Token) -> str:
 
 
 def _share(parts: int) -> str:
-    """Rounded down, so that 100 % is all the time."""
+    """A share in percent, rounded down so that 100 % means always."""
     return f"{parts // 1000 / 10:g} %"
 
 

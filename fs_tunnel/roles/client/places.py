@@ -1,12 +1,15 @@
-"""A place in a provider's tunnel, from what a provider says to a wg-quick file and its payer."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A place in a provider's tunnel: read from an agent, written as a wg-quick file and a start."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 
 from fs_market.errors import MarketError
 from fs_tunnel.config import MAX_MTU, MIN_MTU
 from fs_tunnel.roles.market_files import MarketFiles, write_private
+from fs_tunnel.roles.starts import Dealing, PayStart
 from fs_wire.errors import FlowShieldError
 from fs_wire.types import Endpoint, IPAddress, PrivateKey, PublicKey
 
@@ -16,7 +19,7 @@ _MOST = 16  # addresses of a kind
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the tunnel's file, and who pays for it, need to know."""
+    """What the tunnel's file and the paying agent need to know."""
 
     wireguard_key: PublicKey
     endpoint: Endpoint
@@ -27,10 +30,10 @@ class Place:
     mtu: int
 
 
-def parse_place_untrusted(told: object, tunnel_key: str | None = None) -> Place:
+def parse_place_untrusted(told: object, tunnel_key: PublicKey | None = None) -> Place:
     """A place as an agent tells it; MarketError for anything else.
 
-    ``tunnel_key`` is the key that the provider's record names, in base64; None: any.
+    ``tunnel_key`` is the key in the provider's record; None allows any key.
     """
     try:
         if not isinstance(told, dict):
@@ -59,29 +62,31 @@ def parse_place_untrusted(told: object, tunnel_key: str | None = None) -> Place:
         or outside.is_unspecified
     ):
         raise MarketError("the provider gives no place in its tunnel; choose another")
-    if tunnel_key not in (None, place.wireguard_key.to_base64()):
-        raise MarketError("the provider gives a place in another tunnel than its record names")
+    if tunnel_key not in (None, place.wireguard_key):
+        raise MarketError(
+            "the provider gives a place in another tunnel than its record names; choose another"
+        )
     return place
 
 
-def take(files: MarketFiles, private: PrivateKey, place: Place, start: dict[str, Any]) -> None:
-    """Write the tunnel's file, and by ``start`` the one of who pays for it."""
+def take(files: MarketFiles, private: PrivateKey, place: Place, dealing: Dealing) -> None:
+    """Write the tunnel's file, and the start of the agent that pays for it."""
     write_private(files.conf, "\n".join(conf_lines(private, place)).encode() + b"\n")
     files.write_start(
-        {
-            **start,
-            "role": "client",
-            "gateway": str(place.gateway),
-            "payment_port": place.payment_port,
-            "provider_key": place.wireguard_key.to_base64(),
-        }
+        PayStart(
+            dealing=dealing,
+            gateway=place.gateway,
+            payment_port=place.payment_port,
+            provider_key=place.wireguard_key,
+        )
     )
 
 
 def conf_lines(private: PrivateKey | None, place: Place, *interface: str) -> list[str]:
-    """A wg-quick file: a full tunnel to this place.
+    """The lines of a wg-quick file for a full tunnel to this place.
 
-    ``interface`` are more lines of the section of that name; without ``private`` one is missing.
+    ``interface`` adds lines to the section of that name. Without ``private``, the file lacks its
+    PrivateKey.
     """
     return [
         "[Interface]",

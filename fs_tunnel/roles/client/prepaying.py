@@ -1,8 +1,11 @@
-"""``market prepay``: a place for a plain WireGuard app, which can neither count nor sign.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It is paid for at once, by one voucher, and becomes a wg-quick file. What it is goes into a file of
-its own before money moves, ``NAME.json`` in ``prepaid``: whoever asks again by that name gets the
-same place, and pays nothing more, until its provider says that it is over.
+"""``market prepay`` buys a place for a plain WireGuard app, which can neither count nor sign.
+
+One voucher pays for the place at once, and the place becomes a wg-quick file. Before money moves,
+the start of the agent goes into the file ``NAME.json`` in ``prepaid``. A later command with that
+name gets the same place and pays nothing more, until the provider says that it is over.
 """
 
 import asyncio
@@ -27,15 +30,17 @@ from fs_tunnel.console.text import say, warn
 from fs_tunnel.linux.journal.state import state_directory
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.roles import open_market
-from fs_tunnel.roles.client import buying
-from fs_tunnel.roles.client.buying import Purchase
-from fs_tunnel.roles.client.deals import Deal, Payer
+from fs_tunnel.roles.client import keys
+from fs_tunnel.roles.client.choosing import find_providers
+from fs_tunnel.roles.client.deals import Deal, Payer, dealing_with, purse_of
 from fs_tunnel.roles.client.places import Place, conf_lines, parse_place_untrusted
 from fs_tunnel.roles.client.providers import Provider
+from fs_tunnel.roles.client.purchase import Purchase
 from fs_tunnel.roles.client.wishes import parse_price
 from fs_tunnel.roles.conversation import senseless
-from fs_tunnel.roles.market_files import MarketFiles, agent_user
+from fs_tunnel.roles.market_files import MarketFiles, agent_user, unreadable
 from fs_tunnel.roles.open_market import Market
+from fs_tunnel.roles.starts import PrepayStart, Purse, User
 from fs_wire.errors import UsageError
 from fs_wire.failure import printable
 from fs_wire.types import PublicKey
@@ -43,27 +48,26 @@ from fs_wire.types import PublicKey
 
 @dataclass(frozen=True, slots=True)
 class Prepaid:
-    """A place that is paid for: the file that leads to it, and what ``--json`` says of it."""
+    """A prepaid place: the file that leads to it, and what ``--json`` says about it."""
 
     conf: str
     said: dict[str, Any]
 
 
-def prepay(output: Path, theirs: PublicKey | None, **options: Any) -> Prepaid:
-    """Buy a place that is named as ``output`` is, or take up what was bought by that name.
+def prepay(output: Path, theirs: PublicKey | None, purchase: Purchase) -> Prepaid:
+    """Buy a place with the name of ``output``, or find the place that was bought by that name.
 
-    ``theirs``: the public key of who keeps the private one; None: make both.
+    ``theirs`` is the public key of an app that keeps its private key; None has both keys made here.
     """
-    purchase = Purchase.of(no_failover=True, **options)
     wallet = purchase.wallet_file or open_market.default_wallet()
-    # An agent without rights must get to its books, and does not get into a home.
+    # An unprivileged agent must reach its books, and cannot enter root's home.
     parent = state_directory() if os.geteuid() == 0 else wallet.parent
     files = MarketFiles(check_name(output.stem), parent / "prepaid")
-    begun = files.read_start()
+    begun = _read_begun(files)
     if begun is None and output.exists():
-        raise UsageError(f"{output} is there already; name another file, or remove it")
+        raise UsageError(f"{output} exists already; name another file, or remove it")
     if begun is None and not (purchase.max_price and purchase.budget):
-        raise UsageError("say what it may cost, with --max-price, and what to pay, with --budget")
+        raise UsageError("say the highest price, with --max-price, and what to pay, with --budget")
     purchase.check_wishes()
     return asyncio.run(_Prepaying(files, purchase, wallet, theirs).run(begun))
 
@@ -75,15 +79,15 @@ class _Prepaying:
         self._files, self._purchase, self._wallet, self._theirs = files, purchase, wallet, theirs
         self._name = files.conf.stem
 
-    async def run(self, begun: dict[str, Any] | None) -> Prepaid:
-        """``begun`` is how the agent was started when money was about to move."""
+    async def run(self, begun: PrepayStart | None) -> Prepaid:
+        """``begun`` is the start of the agent when money was about to move."""
         purchase, files = self._purchase, self._files
         user = agent_user(purchase.market_user)
         files.prepare(user)
-        private = None if self._theirs else buying.private_key(files)
+        private = None if self._theirs else keys.private_key(files)
         key = PublicKey(public_key(private.raw)) if private else self._theirs
         assert key is not None
-        if begun is not None and begun["wireguard_key"] != key.to_base64():
+        if begun is not None and begun.dealing.purse.wireguard_key != key:
             raise UsageError(
                 f"{self._name} was prepaid for another WireGuard key; name another --output"
             )
@@ -94,55 +98,53 @@ class _Prepaying:
             )
             if begun is None:
                 assert purchase.budget is not None
-                begun = {
-                    **buying.start_of(files, user, market, payer.account),
-                    "wireguard_key": key.to_base64(),
-                    "budget": str(market.token.parse(purchase.budget).units),
-                }
+                budget = market.token.parse(purchase.budget).units
+                purse = purse_of(files, market, payer.account, key, budget)
                 providers = await self._providers(market, payer.max_price)
             else:
                 say(
-                    f"going on with what was begun as {self._name}; "
+                    f"going on with the purchase of {self._name}; "
                     "name another --output to buy another place"
                 )
-                begun |= {"uid": user.pw_uid, "gid": user.pw_gid}
-                providers = [_provider_of(begun)]
+                purse, providers = begun.dealing.purse, [_provider_of(begun)]
+            agent = User(user.pw_uid, user.pw_gid)
             place, told = await self._first(
-                [self._deal(each, begun, payer, market) for each in providers]
+                [self._deal(each, agent, purse, payer, market) for each in providers]
             )
             conf = "\n".join(conf_lines(private, place, f"MTU = {place.mtu}")) + "\n"
             return Prepaid(conf, _described(place, told, market))
 
-    def _max_price(self, market: Market, begun: dict[str, Any] | None) -> Price:
+    def _max_price(self, market: Market, begun: PrepayStart | None) -> Price:
         if begun is not None:
-            return Price(**begun["max_price"])
+            return begun.dealing.max_price
         assert self._purchase.max_price is not None
         return parse_price(self._purchase.max_price, market.token)
 
     async def _providers(self, market: Market, max_price: Price) -> list[Provider]:
-        found, _ = await buying.find_providers(market, self._purchase, max_price)
-        # Through NATs both sides have to call, and an app calls nobody.
+        found, _ = await find_providers(market, self._purchase, max_price)
+        # Both sides must call each other through NATs, and an app calls nobody.
         reachable = [each for each in found if not each.peer]
         if not reachable:
             raise MarketError(
-                "whoever suits is behind a NAT, where no WireGuard app gets to; choose another"
+                "all providers that suit are behind a NAT, where no WireGuard app can reach them; "
+                "choose another"
             )
         return reachable
 
     def _deal(
-        self, provider: Provider, start: dict[str, Any], payer: Payer, market: Market
+        self, provider: Provider, user: User, purse: Purse, payer: Payer, market: Market
     ) -> "_PrepaidDeal":
-        key, named = buying.session_key(self._files, provider)
-        start = {**start, **named, "host": provider.host, "port": provider.port}
-        return _PrepaidDeal(provider, start, key, payer, market, is_committed=False)
+        key, file = keys.session_key(self._files, provider)
+        dealing = dealing_with(provider, file, user, purse, payer.max_price)
+        return _PrepaidDeal(provider, dealing, key, payer, market, is_committed=False)
 
     async def _first(self, deals: list["_PrepaidDeal"]) -> tuple[Place, dict[str, Any]]:
-        """Of the first that has a place; no other is asked once money may have moved."""
+        """The place of the first provider that has one. It asks no other once money moved."""
         for each in deals:
             try:
                 told = await each.prepay(partial(self._files.write_start, each.start))
                 if (why := told.get("failed")) is not None:
-                    self._files.start.unlink(missing_ok=True)  # nothing was promised
+                    self._files.start.unlink(missing_ok=True)  # no voucher was signed
                     raise MarketError(printable(str(why)))
             except MarketError as error:
                 if each.is_committed or each is deals[-1]:
@@ -152,23 +154,28 @@ class _Prepaying:
             if (reason := told.get("over")) is not None:
                 self._files.forget_keys()
                 raise MarketError(
-                    f"what was prepaid as {self._name} is over ({printable(str(reason))}), and "
-                    "forgotten; repeat the command to buy another place"
+                    f"the prepaid place {self._name} is over ({printable(str(reason))}), and its "
+                    "keys are gone; repeat the command to buy another place"
                 )
-            return parse_place_untrusted(told, each.start["tunnel_key"]), told
-        raise MarketError("none of those that suit says where it negotiates; widen the wishes")
+            return parse_place_untrusted(told, each.dealing.tunnel_key), told
+        raise MarketError("no provider that suits says where it negotiates; widen the wishes")
 
 
 class _PrepaidDeal(Deal):
-    """With one provider, who gets all at once."""
+    """A deal with one provider, which gets all money at once."""
+
+    @property
+    def start(self) -> PrepayStart:
+        """The start of its agent."""
+        return PrepayStart(dealing=self.dealing, host=self.provider.host, port=self.provider.port)
 
     async def prepay(self, note: Callable[[], None]) -> dict[str, Any]:
-        """What the agent tells in the end; MarketError where that is nothing.
+        """What the agent says in the end; MarketError if it says nothing.
 
         ``note`` is called before money moves.
         """
         self._note = lambda _provider: note()
-        told = await self._negotiate("prepaid", role="prepay")
+        told = await self._negotiate("prepaid", self.start)
         if not isinstance(told, dict):
             raise senseless()
         return told
@@ -177,9 +184,9 @@ class _PrepaidDeal(Deal):
         amount = self._market.token.format(self._deposit)
         until = time.strftime("%Y-%m-%d %H:%M", time.localtime(expires_at - STOP_BEFORE_EXPIRY))
         return (
-            f"{amount} buys {_worth(offer.price, self._deposit)}, until {until} at most\n"
-            "Prepaying trusts the provider with the whole amount, not with one window: it has it "
-            "as soon\nas you agree, whatever it serves, and what is not used is not paid back"
+            f"{amount} buys {_worth(Price.of(offer), self._deposit)}, until {until} at most\n"
+            "Prepaying trusts the provider with the whole amount, not with one credit window. The "
+            "provider\ngets it as soon as you agree, and what you do not use is not paid back"
         )
 
     def _question(self, amount: str) -> str:
@@ -187,7 +194,7 @@ class _PrepaidDeal(Deal):
 
 
 def _worth(price: Price, amount: int) -> str:
-    """What an amount buys: bytes, time, or whichever ends first."""
+    """What an amount buys: bytes, time, or both until the first ends."""
     parts = []
     if price.per_gib:
         parts.append(f"up to {format_bytes(price.bytes_within(amount, 0))}")
@@ -197,19 +204,26 @@ def _worth(price: Price, amount: int) -> str:
     return ", less for time: ".join(parts)
 
 
-def _provider_of(begun: dict[str, Any]) -> Provider:
-    """As it was when money was about to move."""
-    node, record = begun["node"], begun["record"]
+def _read_begun(files: MarketFiles) -> PrepayStart | None:
+    begun = files.read_start()
+    if begun is not None and not isinstance(begun, PrepayStart):
+        raise unreadable(files.start)
+    return begun
+
+
+def _provider_of(begun: PrepayStart) -> Provider:
+    """The provider as it was when money was about to move."""
+    record = begun.dealing.record
     return Provider(
-        begun["host"],
-        begun["port"],
-        Address.parse(node) if node else None,
-        parse_untrusted(ProviderRecord, bytes.fromhex(record)) if record else None,
+        begun.host,
+        begun.port,
+        begun.dealing.node,
+        parse_untrusted(ProviderRecord, record) if record else None,
     )
 
 
 def _described(place: Place, told: dict[str, Any], market: Market) -> dict[str, Any]:
-    """For ``--json``; MarketError where the agent tells what it cannot know."""
+    """For ``--json``; MarketError if the agent says what it cannot know."""
     token = market.token
     try:
         price = Price(int(told["per_gib"]), int(told["per_hour"]))

@@ -1,10 +1,13 @@
-"""The agent of ``market prepay``: it buys a place that is paid for at once, by one voucher.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-It asks what a negotiating agent asks (``buying_agent``), and ends with one of
+"""The agent of ``market prepay`` buys a place and pays for it at once, by one voucher.
+
+It asks what a negotiating agent asks (``buying_agent``), and ends with one of these lines:
 
     {"prepaid": {..., "channel": HEX, "node": ADDRESS, "paid": N, "expires_at": N, ...}}
-    {"prepaid": {"over": REASON}}       what was paid for is used up, or has ended
-    {"prepaid": {"failed": TEXT}}       nothing was promised, and nothing will be
+    {"prepaid": {"over": REASON}}       the prepaid place is used up, or has ended
+    {"prepaid": {"failed": TEXT}}       no voucher was signed, and none will be
 """
 
 import asyncio
@@ -12,9 +15,9 @@ import socket
 import time
 from typing import Any
 
-from fs_market.core.money.channels import channel_id
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.prepaid import PrepaidSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channel_id
 from fs_market.errors import MarketError, Reason
 from fs_market.journal import Journal
 from fs_market.session.client_agent import Buyer, ClientAgent
@@ -26,22 +29,23 @@ from fs_tunnel.roles.client.buying_agent import (
     have_opened,
     place_to_json,
 )
+from fs_tunnel.roles.starts import PrepayStart
 from fs_tunnel.roles.telling import tell
 
 
 class Prepayer(Client):
-    """Buys, or takes up what was bought: what was promised once is never promised elsewhere."""
+    """Buys a place, or finds again the one that it bought. It never pays a second provider."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        super().__init__(start)
-        self._route = TcpRoute(start["host"], start["port"])
+    def __init__(self, start: PrepayStart) -> None:
+        super().__init__(start.dealing)
+        self._route = TcpRoute(start.host, start.port)
 
     async def run(self, _sockets: dict[str, socket.socket]) -> None:
-        """Tell the place, or why there is none; MarketError where it is to be asked for again."""
+        """Tell the place, or why there is none; MarketError if the user should try again."""
         async with Journal(self.books, self.genesis) as journal:
             record = await self.record(journal)
             if record is not None and not record.promised and record.is_over:
-                record = None  # nothing came of it
+                record = None  # it ended before anything was paid
             if record is not None and _is_over(record):
                 _tell_end(Reason.DONE if record.is_over else Reason.EXPIRED)
                 return
@@ -52,7 +56,7 @@ class Prepayer(Client):
             except MarketError as error:
                 record = await self.record(journal)
                 if record is not None and not record.promised and not record.is_over:
-                    raise  # its channel waits for it
+                    raise  # its channel is open, and another try can use it
                 if record is None or not record.promised:
                     tell({"prepaid": {"failed": str(error)}})
                     return
@@ -81,7 +85,7 @@ class Prepayer(Client):
         why = str(error).partition(";")[0]
         return MarketError(
             f"a voucher for {self._token.format(record.promised)} was signed, and the provider "
-            f"has not confirmed it ({why}); repeat the command, which pays nothing more, or have "
+            f"has not confirmed it ({why}); run the command again, which pays nothing more, or get "
             "back what the provider does not claim with fs-tunnel market settle"
         )
 

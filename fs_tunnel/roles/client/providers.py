@@ -1,4 +1,7 @@
-"""How a user names a provider, and where those are that the network named."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How a user names a provider, and where a provider of the network negotiates."""
 
 import tomllib
 from dataclasses import dataclass
@@ -12,10 +15,10 @@ from fs_wire.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where one negotiates; ``node`` signs its quotes, None where anybody may.
+    """Where a provider negotiates. ``node`` must sign its quotes; None allows any signature.
 
-    ``record`` is what it said of itself in the network, which was checked; None where it was named.
-    ``peer`` is the binary libp2p id of one that only full nodes pass us on to: it has no ``host``.
+    ``record`` is its checked record from the network; None if the user named the provider. ``peer``
+    is its binary libp2p id if only full nodes lead to it; it then has no ``host``.
     """
 
     host: str
@@ -26,19 +29,19 @@ class Provider:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, an IPv6 address in brackets; or the name of the peer."""
+        """``HOST:PORT``, with an IPv6 address in brackets, or the name of the peer."""
         if self.peer:
             return f"peer {name_of(self.peer)}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def name(self) -> str:
-        """What tells it from others, wherever it negotiates: its account, or the place."""
+        """Its name wherever it negotiates: its account if that is known, or else the place."""
         return self.place if self.record is None else str(Address(self.record.content.provider))
 
 
 def places_of(record: Signed[ProviderRecord]) -> list[Provider]:
-    """Where the provider of a record negotiates; as a peer where it says no place."""
+    """Where the provider of a record negotiates; as a peer if the record names no address."""
     said = record.content
     node = Address(said.quote_key)
     if not said.sales:
@@ -47,7 +50,7 @@ def places_of(record: Signed[ProviderRecord]) -> list[Provider]:
 
 
 def parse_provider(text: str) -> Provider:
-    """``HOST:PORT``, or a file that has ``address`` and ``node``; UsageError for neither."""
+    """Parse ``HOST:PORT``, or a file with ``address`` and ``node``; UsageError for neither."""
     if "/" in text or text.endswith(".toml"):
         try:
             parsed = tomllib.loads(Path(text).read_text())
@@ -62,6 +65,6 @@ def parse_provider(text: str) -> Provider:
     host = host.removeprefix("[").removesuffix("]")
     if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
         raise UsageError(
-            f"{text!r} is no provider; write HOST:PORT, its address 0x…, or the path of its file"
+            f"{text!r} is no provider; write HOST:PORT, its account 0x…, or the path of its file"
         )
     return Provider(host, int(port))

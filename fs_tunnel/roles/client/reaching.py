@@ -1,8 +1,12 @@
-"""``up`` reaches a provider that is behind a NAT: both sides' engines call each other.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-The kill switch is closed by then. It is opened for single places, and only to what is marked: to
-the one full node that passed us on to the provider, while both sides tell each other where they
-are; to servers of STUN, and to the provider's endpoints, while they are asked and called.
+"""``up`` reaches a provider behind a NAT: the engines of both sides call each other.
+
+The kill switch is closed by then. ``up`` opens it for marked packets to single addresses:
+
+- to the full node that led to the provider, while both sides tell each other where they are;
+- to STUN servers while they are asked, and to the provider's endpoints while they are called.
 """
 
 import asyncio
@@ -28,36 +32,38 @@ from fs_tunnel.roles.conversation import Conversation, conversation, senseless
 from fs_tunnel.roles.market_files import MarketFiles, write_private
 from fs_tunnel.roles.metering import EngineLink
 from fs_tunnel.roles.punching import reach, whereabouts_from_json, whereabouts_to_json
+from fs_tunnel.roles.starts import MeetStart, PayStart
 from fs_wire import control
 from fs_wire.errors import UsageError
-from fs_wire.types import Endpoint, PublicKey
-from fs_wire.uapi import UapiClient
+from fs_wire.types import Endpoint
+from fs_wire.uapi_client import UapiClient
 
 _RELAY = re.compile(r"/ip([46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+")
 _CONNECT_WITHIN = 5.0  # seconds
-_BY_ITSELF_WITHIN = 1.0  # seconds: one round trip, where the provider's port is forwarded
+_BY_ITSELF_WITHIN = 1.0  # seconds: one round trip, in case the provider forwards a port
 _LOOK_EVERY = 0.1  # seconds
 
 
 class Unreachable(MarketError):
-    """There is no way to a provider that was bought of, and nothing of its tunnel is up.
+    """No way leads to the provider that sold the place, and nothing of its tunnel is up.
 
-    ``is_over`` says whether it heard that the session is over; its channel is open in any case.
+    ``is_over`` says whether the provider heard that the session is over. The channel is open still.
     """
 
     def __init__(self, why: str, *, is_over: bool) -> None:
         self.why, self.is_over = why, is_over
         became = (
-            "The session is over, and nothing is up; fs-tunnel market settle brings the money back"
+            "The session is over, and nothing is up; "
+            "get the money back with fs-tunnel market settle"
             if is_over
-            else "What was bought stays: fs-tunnel up again goes on with it, "
-            "fs-tunnel market settle brings the money back"
+            else "The channel stays open: run fs-tunnel up again to go on with it, "
+            "or get the money back with fs-tunnel market settle"
         )
         super().__init__(f"{why}. {became}")
 
 
 def relay_endpoint(address: str) -> Endpoint | None:
-    """Where a full node listens, by its multiaddr; None where that is not TCP at an IP address."""
+    """The TCP endpoint in a full node's multiaddr; None if it names no IP address and TCP port."""
     matched = _RELAY.fullmatch(address)
     if matched is None:
         return None
@@ -70,22 +76,22 @@ def relay_endpoint(address: str) -> Endpoint | None:
 
 
 def reach_of(files: MarketFiles) -> Callable[[bool], None] | None:
-    """What reaches the provider of a tunnel that is up; None where its place leads there.
+    """A function that reaches the provider of a tunnel that is up; None if its place leads there.
 
-    MarketError says plainly why it cannot, and what becomes of the money.  It is told whether the
-    tunnel was there before: if not, it ends the session with a provider that cannot be reached, and
-    raises Unreachable.
+    The function raises MarketError, which says why it failed and what becomes of the money. Its
+    argument says whether the tunnel was up before. If not, the function ends the session with a
+    provider that it cannot reach, and raises Unreachable.
     """
     start = files.read_start()
-    if start is None or not start.get("relay"):
+    if not isinstance(start, PayStart) or not start.dealing.relay:
         return None
     return lambda was_there: _Reaching(files, start, was_there=was_there).run()
 
 
 class _Reaching:
-    def __init__(self, files: MarketFiles, start: dict[str, Any], *, was_there: bool) -> None:
-        self._files, self._start, self._name = files, start, files.conf.stem
-        self._provider = PublicKey.from_base64(start["provider_key"])
+    def __init__(self, files: MarketFiles, start: PayStart, *, was_there: bool) -> None:
+        self._files, self._dealing, self._name = files, start.dealing, files.conf.stem
+        self._provider = start.provider_key
         self._was_there = was_there
 
     def run(self) -> None:
@@ -101,14 +107,14 @@ class _Reaching:
             if await asyncio.to_thread(self._has_session, since):
                 return None
             await asyncio.sleep(_LOOK_EVERY)
-        relay = relay_endpoint(self._start["relay"])
+        relay = relay_endpoint(self._dealing.relay or "")
         if relay is None:
             raise senseless()
         with lifecycle.permitting_negotiation(self._name, relay, LONGEST) as mark:
             try:
                 return await self._meet(relay, mark)
             except (OSError, TimeoutError) as error:
-                why = f"the full node at {relay} does not pass us on ({error or 'no answer'})"
+                why = f"the full node at {relay} does not connect us ({error or 'no answer'})"
                 raise self._failure(why, is_over=False) from None
 
     async def _meet(self, relay: Endpoint, mark: int) -> Endpoint | None:
@@ -125,10 +131,8 @@ class _Reaching:
                 await asyncio.to_thread(connect_marked, relay.ip, relay.port, mark, _CONNECT_WITHIN)
             )
             descriptors = {use: each.fileno() for use, each in sockets.items()}
-            start = {**self._start, "role": "meet", "sockets": descriptors}
-            agent = await stack.enter_async_context(
-                conversation(start, tuple(descriptors.values()))
-            )
+            start = MeetStart(dealing=self._dealing, provider_key=self._provider)
+            agent = await stack.enter_async_context(conversation(start, descriptors))
             return await self._call(engine, agent)
 
     async def _call(self, engine: EngineLink, agent: Conversation) -> Endpoint | None:
@@ -141,7 +145,7 @@ class _Reaching:
                     return whereabouts_from_json(theirs)
             raise senseless()
 
-        servers = stun_servers(self._start["relays"])
+        servers = stun_servers(self._dealing.relays)
         try:
             return await reach(engine, _Gate(self._name), self._provider, servers, ask)
         except MarketError as error:
@@ -151,14 +155,15 @@ class _Reaching:
     def _failure(self, why: str, *, is_over: bool) -> MarketError:
         if self._was_there:
             return MarketError(
-                f"{why}. Nothing leaves: fs-tunnel up again, or fs-tunnel down {self._name}"
+                f"{why}. Nothing leaves this host until you run fs-tunnel up again, "
+                f"or fs-tunnel down {self._name}"
             )
         return Unreachable(why, is_over=is_over)
 
     def _knock(self) -> bool:
-        """Call the provider where it was; whether a session is fresh.
+        """Call the provider at its last endpoint; whether a session with it is fresh.
 
-        An older one tells nothing: a NAT may have forgotten the tunnel since.
+        An older session proves nothing, because a NAT may have forgotten the tunnel since.
         """
         peer = self._provider.to_base64()
         with control.connect(self._name) as engine:
@@ -174,14 +179,14 @@ class _Reaching:
         )
 
     def _keep(self, answered: Endpoint) -> None:
-        """So that the file leads there where it is applied anew."""
+        """Write the endpoint into the tunnel's file, for when the file is applied again."""
         text = self._files.conf.read_text()
         changed = re.sub(r"(?m)^Endpoint = .*$", f"Endpoint = {answered}", text)
         write_private(self._files.conf, changed.encode())
 
 
 class _Gate:
-    """The kill switch of a tunnel whose helper is not there yet."""
+    """The kill switch of a tunnel that has no helper yet."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -194,7 +199,7 @@ class _Gate:
 
     def _open(self, change: PermittedEndpoint) -> None:
         with locked(self._name):
-            # What the tunnel's own file opened is not ours to close.
+            # Leave alone what the tunnel's own file opened.
             if has_table(change.table) and not change.is_there():
                 Journal(self._name).ensure(change)
 
@@ -209,7 +214,7 @@ class _Gate:
 
 
 async def _leave(agent: Conversation, heard: AsyncIterator[dict[str, Any]]) -> bool:
-    """End the session; whether the provider heard it."""
+    """End the session; whether the provider heard that."""
     agent.say({"leave": True})
     with contextlib.suppress(MarketError):
         return await anext(heard, None) == {"left": True}

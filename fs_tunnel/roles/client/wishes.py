@@ -1,4 +1,7 @@
-"""What a user wants of a provider, from the options that say so."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a user wants of a provider."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -13,7 +16,7 @@ SERVICES = {"exit": Service.EXIT, "relay": Service.RELAY}
 
 
 def parse_price(text: str, token: Token) -> Price:
-    """As ``Price.parse``, where an amount without a unit is one of the market's token."""
+    """As ``Price.parse`` does, and an amount without a unit is one of the market's token."""
     parts = []
     for part in text.split(" + "):
         amount, slash, unit = part.partition("/")
@@ -30,7 +33,10 @@ def make_wishes(
     ports: Sequence[int],
     free: int = 1,
 ) -> Wishes:
-    """A price that is not named is any; one that names a part alone lets nothing else cost."""
+    """The wishes. Without a price, any price will do.
+
+    If the price names only a part, per GiB or per hour, the other part must cost nothing.
+    """
     return Wishes(
         frozenset(countries),
         max_price.per_gib if max_price else None,

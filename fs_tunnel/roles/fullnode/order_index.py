@@ -1,7 +1,10 @@
-"""Who opened which channels, and what became of them: ``Channels`` by its final events, in memory.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-What is not final yet is not told, so that nothing told is ever taken back but by a chain that
-takes back what was final; then all is read anew.
+"""An index in memory of all channels, from the final events of ``Channels``.
+
+It shows nothing that is not final, so that it never takes anything back. If the chain itself takes
+back final blocks, the index reads everything again.
 """
 
 import asyncio
@@ -38,11 +41,11 @@ class OrderIndex:
         self._forget()
 
     async def of(self, account: bytes) -> Sequence[OrderView]:
-        """Those that the account pays or is paid by, the latest first."""
+        """The channels in which the account pays or is paid, the latest first."""
         return [self._orders[each] for each in reversed(self._by_account.get(account, ()))]
 
     async def refresh(self) -> None:
-        """Read on to the last final block; ChainError as ``Chain`` raises it."""
+        """Read on to the last final block; it raises ChainError as ``Chain`` does."""
         final = (await self._chain.head()).number - self._chain.confirmations + 1
         if final < 0:
             return
@@ -61,12 +64,12 @@ class OrderIndex:
             raise
 
     async def follow(self, poll: float = _POLL) -> None:
-        """Again and again; where the node fails, what was read stands meanwhile."""
+        """Refresh again and again. If the chain node fails, the index stays as it was."""
         while True:
             try:
                 await self.refresh()
             except ChainError as error:
-                log.warning("orders are as they were: %s", error)
+                log.warning("orders stay as they were: %s", error)
             await asyncio.sleep(poll)
 
     def _forget(self) -> None:
@@ -74,12 +77,12 @@ class OrderIndex:
         self._orders: dict[bytes, OrderView] = {}
         self._by_account: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self._untaken: deque[Log] = deque()
-        self._block_time: tuple[int, int] = (-1, 0)  # of the latest block that was asked for
+        self._block_time: tuple[int, int] = (-1, 0)  # of the block that was asked for last
 
     async def _begin(self) -> Follower:
         base = await self._chain.block(self._since - 1)
         if base is None:
-            raise ChainError("the chain has no such block; mend since in [contracts]")
+            raise ChainError("the chain has no block before since; mend since in [contracts]")
         return Follower(self._chain, [self._channels.address], self._topics, base)
 
     async def _take(self, said: Log) -> None:
@@ -109,7 +112,9 @@ class OrderIndex:
         if self._block_time[0] != number:
             block = await self._chain.block(number)
             if block is None:
-                raise ChainError("the node lacks a block that it told of; use another node")
+                raise ChainError(
+                    "the chain node lacks a block that it named; use another chain node"
+                )
             self._block_time = number, block.timestamp * 1000
         return self._block_time[1]
 

@@ -1,4 +1,7 @@
-"""The HTTP API and page of a full node: whose orders it shows, who may sign in, and where it is."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The HTTP API and page of a full node: its address, its orders, and its sign-in."""
 
 import asyncio
 import socket
@@ -21,7 +24,7 @@ _PACKAGES = "fastapi", "httptools", "jinja2", "uvicorn"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A socket that listens, and by what name and through whom it is reached."""
+    """The listening socket, the page's public name, and the reverse proxy before it."""
 
     listener: socket.socket
     origin: str
@@ -29,13 +32,13 @@ class Page:
 
     @classmethod
     def open(cls, api: str, origin: str | None, proxy: str | None) -> "Page":
-        """By the options; UsageError where one is wrong, or the address is taken."""
+        """Open the page at ``api``; UsageError if a text is wrong, or if the address is taken."""
         missing = [name for name in _PACKAGES if find_spec(name) is None]
         if missing:
             raise UsageError(
                 f"{', '.join(missing)} is not installed; run: pip install 'flowshield[network]'"
             )
-        # They bring a web framework, which no other verb needs.
+        # It imports a web framework, which no other verb needs.
         from fs_net.fullnode.http.server import listen  # noqa: PLC0415
 
         place = Endpoint.parse(api)
@@ -50,7 +53,7 @@ class Page:
     async def serve(
         self, catalogue: Catalogue, chain: Chain, market: MarketSettings, network: bytes
     ) -> None:
-        """Until it is cancelled; ChainError where the node of the chain fails at first."""
+        """Serve until cancelled; ChainError if the chain node fails at first."""
         from fs_net.fullnode.http.app import create_app  # noqa: PLC0415
         from fs_net.fullnode.http.server import serve  # noqa: PLC0415
         from fs_net.fullnode.http.settings import ServerSettings  # noqa: PLC0415
@@ -69,7 +72,7 @@ class Page:
 def _origin(place: Endpoint, origin: str | None) -> str:
     if origin is None:
         if ip_address(place.ip).is_unspecified:
-            raise UsageError(f"--api {place} is many addresses; name the page's with --origin URL")
+            raise UsageError(f"--api {place} stands for many addresses; name one with --origin URL")
         return f"http://{place}"
     parts = urlsplit(origin)
     if origin != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in ("http", "https"):

@@ -1,4 +1,7 @@
-"""Signing in to a full node's page with a wallet (EIP-4361), from both sides."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Signing in to a full node's page with a wallet (EIP-4361), for both sides."""
 
 import json
 from urllib.parse import urlsplit
@@ -16,9 +19,9 @@ _LOW_V = 27
 
 
 def recover(message: bytes, signature: bytes) -> bytes:
-    """Whose ``personal_sign`` it is: an address of 20 bytes; ValueError where it is nobody's.
+    """The account that made this ``personal_sign``, 20 bytes; ValueError if no account did.
 
-    Some wallets that are devices count v from 0.
+    Some hardware wallets count v from 0.
     """
     if len(signature) == 65 and signature[64] < _LOW_V:
         signature = signature[:64] + bytes([signature[64] + _LOW_V])
@@ -29,8 +32,8 @@ def recover(message: bytes, signature: bytes) -> bytes:
 
 
 async def ask(url: str, account: Address) -> str:
-    """The message that the node at ``url`` wants signed, checked to be of it and for us."""
-    import aiohttp  # noqa: PLC0415 - it takes its time, and whoever recovers needs it not
+    """The message that the page at ``url`` wants signed; it names that page and the account."""
+    import aiohttp  # noqa: PLC0415 - slow to import, and ``recover`` does not need it
 
     origin, deadline = _origin(url), aiohttp.ClientTimeout(total=_DEADLINE)
     try:
@@ -49,13 +52,13 @@ async def ask(url: str, account: Address) -> str:
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
         message = None
     if not isinstance(message, str):
-        raise MarketError(f"{origin} does not let wallets sign in; look at its address")
+        raise MarketError(f"{origin} does not let wallets sign in; check its address")
     _check_untrusted(message, origin, account)
     return message
 
 
 def prove(message: str, wallet: Wallet) -> str:
-    """The message with its signature, as the page takes both."""
+    """The message with its signature, in the form that the page takes."""
     signature = wallet.sign_digest(message_digest(message.encode()))
     return f"{message}\n\n0x{signature.hex()}"
 
@@ -63,12 +66,12 @@ def prove(message: str, wallet: Wallet) -> str:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
-        raise UsageError(f"{url!r} is no address of a page; write https://node.example")
+        raise UsageError(f"{url!r} is not the address of a page; write https://node.example")
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def _check_untrusted(message: str, origin: str, account: Address) -> None:
-    """What is signed for another site could be used there, by who gave it to us."""
+    """Refuse a message of another site: whoever gave it to us could use our signature there."""
     lines = message.split("\n")
     begin = f"{urlsplit(origin).netloc} wants you to sign in with your Ethereum account:"
     is_plain = len(message) <= _MAX_MESSAGE and all(
@@ -80,6 +83,6 @@ def _check_untrusted(message: str, origin: str, account: Address) -> None:
         and [line for line in lines if line.startswith("URI: ")] == [f"URI: {origin}"]
     ):
         raise MarketError(
-            f"{origin} asks for a signature that would count elsewhere; nothing was signed: "
-            "open the page by the address that it has for itself"
+            f"{origin} asks for a signature that another site would accept; nothing was signed. "
+            "Use the address that the page itself has"
         )

@@ -1,4 +1,7 @@
-"""The two Ed25519 keys by which a provider is believed, in files beside its ``market.toml``."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The two Ed25519 keys that sign what a provider announces, in files beside its ``market.toml``."""
 
 import os
 from pathlib import Path
@@ -12,7 +15,7 @@ from fs_tunnel.console.questions import read_secret
 
 
 class AnnouncerKeys:
-    """Seeds of 64 hexadecimal digits; a heartbeat key that is to follow lies in ``FILE.next``."""
+    """Seeds of 64 hexadecimal digits. The next heartbeat key is in ``FILE.next``."""
 
     def __init__(self, folder: Path, sold: ProviderSettings) -> None:
         self._record = folder / sold.record_key_file
@@ -20,19 +23,19 @@ class AnnouncerKeys:
         self._next = self._heartbeat.with_name(self._heartbeat.name + ".next")
 
     def read(self) -> Keys:
-        """Those that there are; UsageError or WalletError where one is missing or no key."""
+        """Both keys; UsageError or WalletError if one is missing, or is no key."""
         return Keys(_read(self._record), _read(self._heartbeat))
 
     def make(self) -> Keys:
-        """The same, and what is missing is made."""
+        """Both keys; a missing key is made."""
         return Keys(_made(self._record), _made(self._heartbeat))
 
     def next_heartbeat(self) -> SigningKey:
-        """The key to replace the heartbeat key by: the same until it is used."""
+        """The key that will replace the heartbeat key; the same until it does."""
         return _made(self._next)
 
     def use_next_heartbeat(self) -> None:
-        """It stands in the Registry: from here on it is the heartbeat key."""
+        """Make it the heartbeat key, once it is in the Registry."""
         self._next.replace(self._heartbeat)
 
 

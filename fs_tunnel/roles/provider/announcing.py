@@ -1,4 +1,7 @@
-"""What a provider's agent tells the network, and what it says of that."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a provider's agent tells the network, and how ``status`` describes it."""
 
 import asyncio
 import logging
@@ -34,52 +37,54 @@ _REMEDIES = {
     Reason.EXPIRED: "set this host's clock",
     Reason.VERSION: "update this program",
 }
-_WAIT = "it is tried again by itself"
+_WAIT = "the agent tries again by itself"
 _BEGIN_AGAIN = 10.0  # s
 
 log = logging.getLogger(__name__)
 
 
 class Announcement:
-    """The section [network], the keys for it, and who announces by them."""
+    """Announces a provider by the section [network] and its two keys."""
 
     def __init__(self, conf: Path, market: MarketSettings, sold: ProviderSettings) -> None:
-        """Read all files while we may; ConfigError where something is missing."""
+        """Read all files, as long as this is root; ConfigError if something is missing."""
         section = read_section(conf, "network")
         self._network: NetworkSettings | None = None
         if section is None:
             return
         self._network = parse_network(section, str(conf))
         if market.registry is None:
-            raise _missing(conf, "contracts.registry", "the network is that of a Registry")
+            raise _missing(conf, "contracts.registry", "write the address of the Registry")
         if not sold.country:
-            raise _missing(conf, "provider.country", 'write country = "DE", or yours')
+            raise _missing(conf, "provider.country", 'write country = "DE", or your own')
         self._id = network_id(market.chain_id, market.registry.raw)
         self._sold = sold
         try:
             self._keys = AnnouncerKeys(conf.parent, sold).read()
         except UsageError as error:
             raise ConfigError(
-                f"{error}; fs-tunnel market announce makes it", source=str(conf), key="network"
+                f"{error}; fs-tunnel market announce makes this key",
+                source=str(conf),
+                key="network",
             ) from None
         self._node: ProviderNode | None = None
         self._launcher: ForkServer | None = None
 
     def prepare(self, uid: int, gid: int) -> None:
-        """While this is root: have what will start network processes as that user."""
+        """As root, start the process that will start network processes as that user."""
         if self._network is not None:
             self._launcher = ForkServer(uid, gid)
 
     @property
     def fingerprint(self) -> bytes:
-        """Changes with the keys; an agent that has others is to be started anew."""
+        """A value that changes with the keys. An agent with other keys must be started again."""
         if self._network is None:
             return b""
         return bytes(self._keys.node.verify_key) + bytes(self._keys.heartbeat.verify_key)
 
     @property
     def stun_servers(self) -> tuple[Endpoint, ...]:
-        """Full nodes that say where the tunnel's socket is seen."""
+        """Full nodes that say where they see the tunnel's socket."""
         return () if self._network is None else punch.stun_servers(self._network.bootstrap)
 
     async def run(
@@ -93,12 +98,10 @@ class Announcement:
         free: Callable[[], int],
         on_session: OnSession,
     ) -> None:
-        """Announce until cancelled; without a section [network], do nothing so long.
+        """Announce until cancelled. Without a section [network], only wait.
 
-        HostGone where only another agent can go on.
-
-        ``folder`` is for the libp2p identity; ``free`` says how many of ``places`` are free;
-        ``on_session`` negotiates with a peer.
+        It raises HostGone if only another agent can go on. ``folder`` is for the libp2p identity.
+        ``free`` says how many of ``places`` are free. ``on_session`` negotiates with a peer.
         """
         if self._network is None:
             await asyncio.Event().wait()
@@ -147,21 +150,21 @@ class Announcement:
             await asyncio.sleep(_BEGIN_AGAIN)
 
     async def _announce(self, node: ProviderNode) -> None:
-        """Until it fails, which those who are served must not notice."""
+        """Announce until that fails; clients must not notice the failure."""
         assert self._launcher is not None
         running = asyncio.create_task(node.run())
         losing = asyncio.create_task(self._launcher.lost.wait())
         try:
             await asyncio.wait({running, losing}, return_when=asyncio.FIRST_COMPLETED)
             if losing.done():
-                raise HostGone("what starts network processes has ended; the agent starts again")
-            log.error("announcing ended, and is begun again: %r", running.exception())
+                raise HostGone("no network process can be started any more; the agent starts again")
+            log.error("announcing ended, and begins again: %r", running.exception())
         finally:
             running.cancel()
             losing.cancel()
 
     def describe(self) -> dict[str, Any] | None:
-        """For ``status``; None where there is no section [network]."""
+        """The state for ``status``; None if there is no section [network]."""
         if self._network is None:
             return None
         if self._node is None:
@@ -170,7 +173,7 @@ class Announcement:
         reason = now.reason.value if now.reason else None
         remedy = remedy_for(now.reason) if now.reason else None
         if now.failure:
-            state, reason, remedy = "no network process", now.failure, _WAIT
+            state, reason, remedy = "starting", now.failure, _WAIT
         elif now.taken_by:
             state = "announced"
         elif now.connected and now.reason:
@@ -190,11 +193,11 @@ class Announcement:
 
 
 def remedy_for(reason: Reason) -> str:
-    """What a provider does about being refused."""
+    """What a provider can do if full nodes refuse its announcement."""
     return _REMEDIES.get(reason, _WAIT)
 
 
 def _missing(conf: Path, key: str, remedy: str) -> ConfigError:
     return ConfigError(
-        f"missing, and a section [network] needs it; {remedy}", source=str(conf), key=key
+        f"missing, and the section [network] needs it; {remedy}", source=str(conf), key=key
     )

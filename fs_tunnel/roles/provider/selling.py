@@ -1,4 +1,7 @@
-"""``serve --market``: what a provider's agent is told, and what is said of it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``serve --market`` starts a provider's agent, and says whether it sells."""
 
 import time
 from collections.abc import Sequence
@@ -18,6 +21,7 @@ from fs_tunnel.linux.routing.links import Address, LinkUp
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.roles.market_files import MarketFiles, agent_user
 from fs_tunnel.roles.provider.announcing import Announcement
+from fs_tunnel.roles.starts import ProviderStart, User
 from fs_wire.errors import ConfigError, ControlError, NotRunningError
 from fs_wire.types import PublicKey
 
@@ -25,7 +29,7 @@ _READY_WITHIN = 15.0  # seconds
 
 
 class Sale:
-    """What one tunnel sells; ConfigError where settings or keys are wrong, before it is up."""
+    """What one tunnel sells; ConfigError if settings or keys are wrong, before it is up."""
 
     def __init__(self, config: TunnelConfig, conf: Path, user: int) -> None:
         self._config, self._conf, self._account = config, conf, agent_user(user)
@@ -41,48 +45,47 @@ class Sale:
             )
         self._announcement = Announcement(conf, market, sold)
         self.payment_port = sold.payment_port
-        before = self._files.read_start() or {}
-        self._of_the_file = set(before.get("reserved", ()))
+        before = self._files.read_start()
+        self._of_the_file = before.reserved if isinstance(before, ProviderStart) else ()
 
     def keeps(self, peer: PublicKey) -> bool:
-        """Whether a peer stays that is not in the file: an earlier one did not have it either."""
-        return peer.to_base64() not in self._of_the_file
+        """Whether a peer that is not in the tunnel's file stays in the engine.
+
+        It does unless it came from the file as it was before.
+        """
+        return peer not in self._of_the_file
 
     def prepare(self, plan: Sequence[Change], *, has_resolver: bool) -> str:
-        """Write the file by which the agent is started, and return its path."""
+        """Write the agent's start, and return the path of its file."""
         config, account = self._config, self._account
-        addresses = [each.address for each in plan if isinstance(each, Address)]
-        gateways = [str(ip_interface(each).ip) for each in addresses]
+        addresses = tuple(ip_interface(each.address) for each in plan if isinstance(each, Address))
+        gateways = tuple(each.ip for each in addresses)
         self._files.prepare(account)
         key = PublicKey(public_key(config.interface.private_key.raw))
+        digest = sha256(self._conf.read_bytes() + self._announcement.fingerprint)
         self._files.write_start(
-            {
-                "role": "provider",
-                "uid": account.pw_uid,
-                "gid": account.pw_gid,
-                "conf": str(self._conf.absolute()),
-                # Another one: another agent.
-                "conf_digest": sha256(
-                    self._conf.read_bytes() + self._announcement.fingerprint
-                ).hexdigest(),
-                "books": str(self._files.books),
-                "wireguard_key": key.to_base64(),
-                "addresses": addresses,
-                "dns": gateways if has_resolver else [],
-                "mtu": next(each.mtu for each in plan if isinstance(each, LinkUp)),
-                "reserved": [each.public_key.to_base64() for each in config.peers],
-                "taken": [
-                    str(network.network_address)
+            ProviderStart(
+                user=User(account.pw_uid, account.pw_gid),
+                conf=self._conf.absolute(),
+                conf_digest=digest.hexdigest(),  # another digest: the helper starts another agent
+                books=self._files.books,
+                wireguard_key=key,
+                addresses=addresses,
+                dns=gateways if has_resolver else (),
+                mtu=next(each.mtu for each in plan if isinstance(each, LinkUp)),
+                reserved=tuple(each.public_key for each in config.peers),
+                taken=tuple(
+                    network.network_address
                     for each in config.peers
                     for network in each.allowed_ips
                     if network.num_addresses == 1
-                ],
-            }
+                ),
+            )
         )
         return str(self._files.start)
 
     def tell_readiness(self) -> None:
-        """Say what is sold as soon as it is, or why it is not."""
+        """Say what is sold as soon as the agent sells, or why it does not."""
         give_up = time.monotonic() + _READY_WITHIN
         while time.monotonic() < give_up:
             try:
@@ -93,7 +96,7 @@ class Sale:
                 say(f"selling at {told['listen']}, for {told['price']}")
                 return
             if told and told["state"] == "failed":
-                warn(f"nothing is sold: {told['error']}")
+                warn(f"the tunnel is up, but it is not sold: {told['error']}")
                 return
             time.sleep(0.1)
-        warn("nothing is sold yet; see fs-tunnel status")
+        warn("the tunnel is up, but it is not sold yet; see fs-tunnel status")

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The provider's agent as a process: its settings and keys, its servers, and its settlements."""
 
 import asyncio
@@ -8,19 +11,18 @@ import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from fs_market.chain.chain import Chain
 from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.sender import Patience, Sender
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.units import Token
 from fs_market.core.session.offers import ProviderConfig
 from fs_market.core.session.places import Place
 from fs_market.core.session.provider_states import State
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import ChainError
 from fs_market.journal import Journal
@@ -36,16 +38,17 @@ from fs_tunnel.roles.metering import EngineLink
 from fs_tunnel.roles.peer_route import serve_peer
 from fs_tunnel.roles.provider.announcing import Announcement
 from fs_tunnel.roles.punching import meeting
+from fs_tunnel.roles.starts import ProviderStart
 from fs_tunnel.roles.telling import keep_telling
 from fs_wire.errors import SystemChangeError
-from fs_wire.types import IPAddress, PublicKey
+from fs_wire.types import IPAddress
 
 log = logging.getLogger(__name__)
 
-_QUOTE_SECONDS = 86_400  # who stands by is ordered when another provider dies
+_QUOTE_SECONDS = 86_400  # a standby is ordered when another provider dies
 _LOOK_AT_CHAIN_EVERY = 1.0  # seconds
 _SETTLE_EVERY = 600.0  # seconds, and whenever a session ends
-_SETTLE_AGAIN = 5.0  # seconds after the chain failed, and twice as many each time that it does
+_SETTLE_AGAIN = 5.0  # seconds after the chain failed; they double each time it fails again
 _LAST_VOUCHERS, _LAST_SETTLEMENT = 6.0, 10.0  # seconds, at the end
 _BACKLOG = 1024
 _BIND_AGAIN_FOR = 10.0  # seconds: an address may not be there yet
@@ -54,9 +57,9 @@ _BIND_AGAIN_FOR = 10.0  # seconds: an address may not be there yet
 class Seller:
     """Serves the clients of one tunnel."""
 
-    def __init__(self, start: dict[str, Any]) -> None:
-        """Read all files while we may."""
-        conf = Path(start["conf"])
+    def __init__(self, start: ProviderStart) -> None:
+        """Read all files, as long as this is root."""
+        conf = start.conf
         self._market, self._sold = read(conf), read_provider(conf)
         self._account = Wallet(parse_secret(read_secret(conf.parent / self._sold.key_file)))
         self._node = SigningKey(parse_secret(read_secret(conf.parent / self._sold.node_key_file)))
@@ -65,18 +68,14 @@ class Seller:
         self._channels = Channels(self._chain, market.channels)
         self._coin = Erc20(self._chain, market.token)
         self._announcement = Announcement(conf, market, self._sold)
-        self._announcement.prepare(start["uid"], start["gid"])
-        self._books = Path(start["books"])
-        self._wireguard_key = PublicKey.from_base64(start["wireguard_key"])
-        addresses = [ip_interface(each) for each in start["addresses"]]
-        self._gateways = [each for each in addresses if each.network.num_addresses > 2]
-        self._dns = tuple(ip_address(each) for each in start["dns"])
-        self._reserved = [PublicKey.from_base64(each) for each in start["reserved"]]
-        self._taken = {ip_address(each) for each in start["taken"]}
-        self._mtu = start["mtu"]
+        self._announcement.prepare(start.user.uid, start.user.gid)
+        self._books, self._wireguard_key = start.books, start.wireguard_key
+        self._gateways = [each for each in start.addresses if each.network.num_addresses > 2]
+        self._dns, self._mtu = start.dns, start.mtu
+        self._reserved, self._taken = start.reserved, set(start.taken)
 
     async def run(self, sockets: dict[str, socket.socket]) -> None:
-        """Serve until SIGTERM, then settle as far as that goes in a moment."""
+        """Serve until SIGTERM, then settle for a few seconds."""
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         engine, market = EngineLink(), self._market
@@ -122,7 +121,7 @@ class Seller:
                 async with asyncio.timeout(_LAST_SETTLEMENT):
                     await settler.settle_due(cost, agent.is_over)
             except (TimeoutError, ChainError) as error:
-                log.warning("what is due is settled at the next start: %s", error)
+                log.warning("the agent settles the rest at its next start: %s", error)
             finally:
                 for server in servers:
                     server.close()
@@ -186,7 +185,7 @@ class Seller:
         )
 
     async def _listen(self, agent: ProviderAgent) -> list[asyncio.Server]:
-        """Outside for who wants to buy, inside for who pays."""
+        """Listen outside for clients that buy, and inside the tunnel for clients that pay."""
         outside, gateway = self._sold.listen, self._gateways[0].ip
         places = [(outside.ip, outside.port), (str(gateway), self._sold.payment_port)]
         return [await _bound(agent, address, port) for address, port in places]
@@ -228,7 +227,7 @@ async def _bound(agent: ProviderAgent, address: str, port: int) -> asyncio.Serve
             if asyncio.get_running_loop().time() > give_up:
                 raise SystemChangeError(
                     f"port {port} of {address}: {error.strerror or error}; "
-                    "name another in the section [provider]"
+                    "name another port in the section [provider]"
                 ) from None
         await asyncio.sleep(0.1)
 

@@ -1,14 +1,20 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Building the C code with sanitizers: as the extension, or as a fuzz target.
 
 ``python -m tests.fuzz.native.build SECONDS`` fuzzes every target for so long; it needs clang and
 its runtime (Debian: clang, libclang-rt-14-dev).
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -30,16 +36,17 @@ def build_extension(aead: str, sanitizers: tuple[str, ...] = SANITIZERS) -> Path
     """The extension with sanitizers, which the tests of the packet path run against."""
     kind = "races" if sanitizers is RACES else "memory"
     folder = BUILD / f"extension-{kind}-{aead}-{_digest()}"
-    if not folder.exists():
-        command = [sys.executable, "setup.py", "-q", "build_ext"]
-        places = ["--build-lib", str(folder) + ".new", "--build-temp", str(folder) + ".temp"]
-        environment = {
-            "FS_TUNNEL_NATIVE": "required",
-            "FS_TUNNEL_AEAD": aead,
-            "FS_TUNNEL_SANITIZE": " ".join([*sanitizers, *WARNINGS]),
-        }
-        _run([*command, *places], environment)
-        Path(str(folder) + ".new").rename(folder)
+    with _alone(folder):
+        if not folder.exists():
+            command = [sys.executable, "setup.py", "-q", "build_ext"]
+            places = ["--build-lib", str(folder) + ".new", "--build-temp", str(folder) + ".temp"]
+            environment = {
+                "FS_TUNNEL_NATIVE": "required",
+                "FS_TUNNEL_AEAD": aead,
+                "FS_TUNNEL_SANITIZE": " ".join([*sanitizers, *WARNINGS]),
+            }
+            _run([*command, *places], environment)
+            Path(str(folder) + ".new").rename(folder)
     (file,) = folder.rglob("_native*.so")
     return file
 
@@ -47,30 +54,39 @@ def build_extension(aead: str, sanitizers: tuple[str, ...] = SANITIZERS) -> Path
 def build_target(target: str, *, fuzzer: bool = False) -> Path:
     """A fuzz target: a libFuzzer with clang, or a program that replays files."""
     program = BUILD / f"{target}-{'fuzzer' if fuzzer else 'replay'}-{_digest()}"
-    if not program.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        aead = "ipsec-mb" if Path("/usr/include/intel-ipsec-mb.h").exists() else "libcrypto"
-        source, library = LIBRARIES[aead]
-        others = {"aead_ipsec_mb.c", "aead_openssl.c", "pump.c", "udp_send.c"} - {source}
-        core = [
-            each
-            for each in sorted(NATIVE.glob("*.c"))
-            if each.name not in others and not each.name.startswith("module")
-        ]
-        main = [] if fuzzer else [HERE / "replay.c"]
-        compiler = ["clang", "-fsanitize=fuzzer"] if fuzzer else ["gcc"]
-        _run(
-            [
-                *compiler,
-                *SANITIZERS,
-                *WARNINGS,
-                *("-O1", "-std=gnu11", "-D_GNU_SOURCE", f"-I{NATIVE}"),
-                *map(str, [HERE / f"{target}.c", HERE / "tunnel.c", *main, *core]),
-                *(f"-l{library}", "-lpthread", "-o", f"{program}.new"),
+    with _alone(program):
+        if not program.exists():
+            aead = "ipsec-mb" if Path("/usr/include/intel-ipsec-mb.h").exists() else "libcrypto"
+            source, library = LIBRARIES[aead]
+            others = {"aead_ipsec_mb.c", "aead_openssl.c", "pump.c", "udp_send.c"} - {source}
+            core = [
+                each
+                for each in sorted(NATIVE.glob("*.c"))
+                if each.name not in others and not each.name.startswith("module")
             ]
-        )
-        Path(f"{program}.new").rename(program)
+            main = [] if fuzzer else [HERE / "replay.c"]
+            compiler = ["clang", "-fsanitize=fuzzer"] if fuzzer else ["gcc"]
+            _run(
+                [
+                    *compiler,
+                    *SANITIZERS,
+                    *WARNINGS,
+                    *("-O1", "-std=gnu11", "-D_GNU_SOURCE", f"-I{NATIVE}"),
+                    *map(str, [HERE / f"{target}.c", HERE / "tunnel.c", *main, *core]),
+                    *(f"-l{library}", "-lpthread", "-o", f"{program}.new"),
+                ]
+            )
+            Path(f"{program}.new").rename(program)
     return program
+
+
+@contextlib.contextmanager
+def _alone(built: Path) -> Iterator[None]:
+    """Wait for another process that builds the same, so that tests side by side build it once."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with Path(f"{built}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest() -> str:

@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Fuzz target: datagrams from the network, joined by GRO: two bytes say how long each is. */
 #include "tunnel.h"
 

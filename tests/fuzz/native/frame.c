@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Fuzz target: a frame from the TUN.  What it is cut into goes through the tunnel unchanged, joined
  * or not. */
 #include "tunnel.h"

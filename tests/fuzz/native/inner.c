@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Fuzz target: packets inside the tunnel, one after another (two bytes of length, then as many).
  * What is an IP packet comes out unchanged, joined or not; what is none does not.  All are padded
  * here, for whoever opens one cannot tell padding from a packet's end. */

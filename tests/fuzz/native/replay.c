@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Runs a fuzz target over the files named, where there is no libFuzzer. */
 #include <stdint.h>
 #include <stdio.h>

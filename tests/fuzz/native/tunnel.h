@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 /* Two ends of a tunnel in one process, for the fuzz targets: what alice seals, bob opens. */
 #ifndef FS_FUZZ_TUNNEL_H
 #define FS_FUZZ_TUNNEL_H

@@ -1,4 +1,7 @@
-"""What a confined process can still do, each beside the control: what it could do before."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Each right that a confined process keeps or loses; the control is the process before."""
 
 import json
 import sys
@@ -16,7 +19,7 @@ from tests.netns.topology import REPOSITORY, Namespace, pair
 
 pytestmark = pytest.mark.netns
 
-# Runs in a process of its own; says what of the things below it could do.
+# This runs in a process of its own, and prints which of these actions succeed.
 SCRIPT = """
 import ctypes, json, os, socket, sys, threading
 from pathlib import Path
@@ -171,13 +174,13 @@ def test_a_low_port_costs_one_capability_more(scene: Served) -> None:
 
 
 def test_an_engine_has_its_packet_threads(scene: Served) -> None:
-    """Or the tests above would have looked at one thread alone."""
+    """Otherwise, the tests above would have looked at one thread alone."""
     pid = engine_pid(scene, scene.client.name)
     if HAS_NATIVE:
         assert len(tasks(pid)) >= 2
 
 
-# Asks on a socket as another user, and says what it was told.
+# This sends a request to a socket as another user, and prints the answer.
 STRANGER = """
 import os, socket, sys
 sock = socket.socket(socket.AF_UNIX)

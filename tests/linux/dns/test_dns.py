@@ -1,4 +1,7 @@
-"""The resolver's file: any form that it has before is what it has afterwards."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The resolver's file: a tunnel restores it, in whatever form it was before."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -227,13 +230,13 @@ def test_where_resolved_runs_a_file_that_leads_elsewhere_is_changed_as_well(
     first, *rest = use_resolvers("wg0", SERVERS, [], takes_all=True)
     assert first == ResolvedLink("wg0", ("10.66.0.1",), (), takes_all=True)
     assert [type(each) for each in rest] == ([] if is_enough else [ResolvConf])
-    # A tunnel for some networks is no reason to send every question into it.
+    # A tunnel for some networks must not get every DNS question.
     (only,) = use_resolvers("wg0", SERVERS, ["example.net"], takes_all=False)
     assert only == ResolvedLink("wg0", ("10.66.0.1",), ("example.net",), takes_all=False)
     assert use_resolvers("wg0", SERVERS, [], takes_all=False) == []
 
 
-# Where NetworkManager writes the file: it leaves a link alone that leads elsewhere.
+# NetworkManager writes the file, but leaves a link alone that leads elsewhere.
 
 
 @pytest.fixture

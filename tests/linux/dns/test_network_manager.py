@@ -1,4 +1,7 @@
-"""The real NetworkManager, which writes resolv.conf whenever it likes, beside what we write."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The real NetworkManager rewrites resolv.conf at any time, and our own settings hold."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -15,6 +18,7 @@ from tests.netns.resolved import Bus, bus
 from tests.netns.topology import Topology
 from tests.netns.waiting import wait_until
 from tests.unpacked import libraries, program
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -56,7 +60,7 @@ class Manager:
         with self._bus.connection() as connection:
             for flags in (1, 2, 4):  # its configuration, the file, all about DNS
                 message = new_method_call(address, "Reload", "u", (flags,))
-                unwrap_msg(connection.send_and_get_reply(message, timeout=10))
+                unwrap_msg(connection.send_and_get_reply(message, timeout=patience.seconds(10)))
 
     def is_there(self) -> bool:
         """It has its name before it has its object."""

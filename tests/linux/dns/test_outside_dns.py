@@ -1,4 +1,7 @@
-"""Which resolvers a program outside of the tunnel asks."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The resolvers that a program outside of the tunnel uses."""
 
 from ipaddress import ip_address
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The real systemd-resolved, on a D-Bus of its own: whom it asks for which name, and afterwards."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The real systemd-resolved on its own D-Bus: the server that resolves each name."""
 
 import contextlib
 import json
@@ -130,7 +133,7 @@ def test_a_crash_closes_the_way_and_cleanup_gives_it_back(scene: Scene) -> None:
     wait_until(lambda: not scene.home.has_link(scene.name), what="the link is gone")
     assert scene.resolved.ask("b.example") != SAID_OUTSIDE
     assert scene.asked_outside() == []
-    # What died is brought up again, and resolved is told again.
+    # We start the dead tunnel again, and configure resolved again.
     expect_ok(scene.fs_tunnel("up", scene.served.client.conf))
     scene.ask_until("c.example", SAID_INSIDE)
     shown = scene.fs_tunnel("status", "--json", scene.name)
@@ -158,7 +161,7 @@ def test_a_split_tunnel_is_asked_for_its_domains_alone(scene: Scene) -> None:
 
 def test_a_split_tunnel_without_domains_is_not_asked(scene: Scene) -> None:
     done = scene.up(dns=GATEWAY_V4, allowed="10.66.0.0/24")
-    assert "its servers are not asked; add to DNS the domains" in done.err
+    assert "its servers are not used; add to DNS the domains" in done.err
     assert scene.resolved.link(scene.name)["DNS"] == []
     scene.ask_until("a.example", SAID_OUTSIDE)
 

@@ -1,4 +1,7 @@
-"""The provider's ruleset as text, and what nft makes of it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The provider's ruleset as text, and as nft reads it."""
 
 import re
 from collections.abc import Iterator

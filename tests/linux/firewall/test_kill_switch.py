@@ -1,4 +1,7 @@
-"""A client's ruleset as text; tests/leaks has what it does."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client's ruleset as text; tests/leaks tests its effect."""
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network

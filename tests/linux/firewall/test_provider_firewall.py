@@ -1,4 +1,7 @@
-"""What a provider's clients may not do, tried by a client over a real tunnel.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Actions that a provider forbids its clients, tried by a client over a real tunnel.
 
 Each refusal has its control: the same destination answers where the firewall is not in the way.
 """
@@ -19,6 +22,7 @@ from tests.netns.served import (
     served,
 )
 from tests.netns.topology import CommandFailed, Namespace, add_addresses
+from tools.testing import patience
 
 pytestmark = pytest.mark.netns
 
@@ -43,7 +47,7 @@ def listen(where: Namespace, address: str, port: int) -> socket.socket:
 
 
 def connect(where: Namespace, address: str, port: int, *, seconds: float = 5) -> None:
-    """A TCP connection, made and closed; OSError where it is refused."""
+    """Make a TCP connection and close it; OSError if it is refused."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with where.open_socket(family, socket.SOCK_STREAM) as made:
         made.settimeout(seconds)
@@ -140,7 +144,7 @@ def test_a_clients_connections_are_limited(scene: Served) -> None:
         held = [where.open_socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(20)]
         refused = 0
         for each in held:
-            each.settimeout(5)
+            each.settimeout(patience.seconds(5))
             try:
                 each.connect((WEB_V4, 8080))
             except OSError:

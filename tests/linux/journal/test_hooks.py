@@ -1,4 +1,7 @@
-"""The administrator's shell lines: whose they may be, when they run, and what fails."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The administrator's shell lines: who may write them, when they run, and how they fail."""
 
 import logging
 import os
@@ -34,7 +37,7 @@ def refusal(config: TunnelConfig, *, allowed: bool = True) -> ConfigError:
     return caught.value
 
 
-# Who may have hooks.
+# The files that may have hooks.
 
 
 def test_hooks_are_refused_unless_asked_for(conf: Path) -> None:

@@ -1,4 +1,7 @@
-"""The journal: what is written before what is done, and what is found after a crash."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The journal: it holds each change first, and a later run reads it after a crash."""
 
 import json
 import logging
@@ -9,98 +12,19 @@ from typing import ClassVar
 import pytest
 
 from fs_tunnel.linux.journal import kinds, state
-from fs_tunnel.linux.journal.change import Change
 from fs_tunnel.linux.journal.journal import Journal, original
 from fs_wire.errors import SystemChangeError
+from tests.linux.journal.played import (
+    ENDPOINTS,
+    Host,
+    Lasting,
+    Setting,
+    Thing,
+    begun,
+    reboot,
+)
 
-ENDPOINTS = {"vpn.example.net:51820": "192.0.2.1:51820"}
-
-
-class Host:
-    """What there is to be changed: a few settings, and a record of what happened."""
-
-    settings: ClassVar[dict[str, str]] = {}
-    log: ClassVar[list[str]] = []
-    broken: ClassVar[set[str]] = set()
-
-
-@dataclass(frozen=True)
-class Thing(Change):
-    """Something that is there or not."""
-
-    name: str
-
-    def do(self) -> None:
-        if self.name in Host.broken:
-            raise SystemChangeError(f"{self.name} is broken; mend it")
-        Host.log.append(f"+{self.name}")
-
-    def undo(self) -> None:
-        if self.name in Host.broken:
-            raise SystemChangeError(f"{self.name} is broken; mend it")
-        Host.log.append(f"-{self.name}")
-
-
-@dataclass(frozen=True)
-class Lasting(Thing):
-    """One that a reboot does not take away."""
-
-    survives_reboot: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class Setting(Change):
-    """A value of the host, which every tunnel may set."""
-
-    key: str
-    value: str
-    before: str | None = None
-
-    @property
-    def place(self) -> tuple[object, ...]:
-        return ("Setting", self.key)
-
-    def transition(self) -> tuple[str | None, str]:
-        return self.before, self.value
-
-    def prepared(self) -> "Setting":
-        return Setting(self.key, self.value, Host.settings[self.key])
-
-    def do(self) -> None:
-        Host.settings[self.key] = self.value
-
-    def undo(self) -> None:
-        assert self.before is not None
-        if Host.settings[self.key] == self.value:
-            Host.settings[self.key] = self.before
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state directory of our own, and a host with one setting."""
-    folder = tmp_path / "state"
-    monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(folder))
-    for kind in (Thing, Lasting, Setting):
-        monkeypatch.setitem(kinds.KINDS, kind.__name__, kind)
-    Host.settings, Host.log, Host.broken = {"mode": "old"}, [], set()
-    return folder
-
-
-def begun(name: str, *changes: Change, settled: bool = True) -> Journal:
-    journal = Journal(name)
-    journal.begin("up", f"{name}.conf", ENDPOINTS)
-    for change in changes:
-        journal.ensure(change)
-    if settled:
-        journal.settle()
-    return journal
-
-
-def reboot(path: Path) -> None:
-    """Let a journal be of an earlier boot."""
-    header, *rest = path.read_text().split("\n")
-    path.write_text("\n".join([json.dumps({**json.loads(header), "boot_id": "another"}), *rest]))
-
+pytestmark = pytest.mark.usefixtures("folder")
 
 # One tunnel.
 
@@ -285,99 +209,6 @@ def test_a_directory_that_others_may_write_is_refused(folder: Path) -> None:
     with pytest.raises(SystemChangeError, match=r"written by others.*chmod 700"):
         begun("alice", Thing("a"))
     assert Host.log == []
-
-
-# Replacing.
-
-
-def test_what_the_plan_does_not_name_is_dropped() -> None:
-    journal = begun("alice", Thing("a"), Thing("b"), Thing("c"))
-    journal.drop_others([Thing("b"), Thing("d")])
-    assert Host.log[3:] == ["-c", "-a"]
-    assert Journal("alice").changes == [Thing("b")]
-
-
-def test_what_is_in_force_is_made_sure_of() -> None:
-    journal = begun("alice", Thing("a"))
-    assert not journal.ensure(Thing("a"))
-    assert journal.ensure(Thing("b"))
-    assert Host.log == ["+a", "+a", "+b"]
-    assert Journal("alice").changes == [Thing("a"), Thing("b")]
-
-
-def test_another_value_in_its_place_remembers_what_was_before_both() -> None:
-    journal = begun("alice", Setting("mode", "first"), Thing("a"))
-    journal.ensure(Setting("mode", "second"))
-    assert Host.settings == {"mode": "second"}
-    assert Journal("alice").changes == [Setting("mode", "second", "old"), Thing("a")]
-    Journal("alice").take_all_back()
-    assert Host.settings == {"mode": "old"}
-
-
-@pytest.mark.parametrize("value", ["first", "second"])
-def test_a_crash_while_a_value_is_replaced_is_undone(folder: Path, value: str) -> None:
-    """Whether the host has the one or the other."""
-    begun("alice", Setting("mode", "first"))
-    with (folder / "alice.journal").open("a") as stream:
-        stream.write(kinds.to_json(Setting("mode", "second", "old")) + "\n")
-    Host.settings["mode"] = value
-    Journal("alice").take_all_back()
-    assert Host.settings == {"mode": "old"}
-
-
-# Several tunnels.
-
-
-@pytest.mark.parametrize("order", ["abc", "acb", "bac", "bca", "cab", "cba"])
-@pytest.mark.parametrize("values", [("same", "same", "same"), ("one", "two", "three")])
-def test_the_last_of_three_tunnels_restores_what_was_before_all(
-    order: str, values: tuple[str, str, str]
-) -> None:
-    for name, value in zip("abc", values, strict=True):
-        begun(name, Setting("mode", value))
-    left = list("abc")
-    for name in order:
-        assert Host.settings["mode"] == values["abc".index(left[-1])]
-        Journal(name).take_all_back()
-        left.remove(name)
-        assert original(("Setting", "mode")) == ("old" if left else None)
-    assert Host.settings == {"mode": "old"}
-
-
-def test_a_crash_after_an_inheritance_does_not_restore_under_the_heir() -> None:
-    begun("alice", Setting("mode", "ours"))
-    begun("bob", Setting("mode", "ours"))
-    (change,) = Journal("alice").changes
-    bob = Journal("bob")
-    bob.changes = [Setting("mode", "ours", "old")]  # has inherited already
-    bob.settle()
-    Journal("alice").take_all_back()
-    assert Host.settings == {"mode": "ours"}
-    Journal("bob").take_all_back()
-    assert Host.settings == {"mode": "old"}
-    assert change == Setting("mode", "ours", "old")
-
-
-def test_an_open_journal_learns_what_it_inherits() -> None:
-    alice = begun("alice", Setting("mode", "one"))
-    bob = begun("bob", Setting("mode", "two"))
-    alice.take_all_back()
-    bob.ensure(Thing("b"))
-    bob.take_all_back()
-    assert Host.settings == {"mode": "old"}
-
-
-def test_the_lower_of_two_does_not_overrule_the_upper() -> None:
-    alice = begun("alice", Setting("mode", "one"))
-    begun("bob", Setting("mode", "two"))
-    alice.ensure(Setting("mode", "one"))
-    assert Host.settings == {"mode": "two"}
-    alice.ensure(Setting("mode", "one again"))
-    assert Host.settings == {"mode": "two"}
-    Journal("bob").take_all_back()
-    assert Host.settings == {"mode": "one again"}
-    alice.take_all_back()
-    assert Host.settings == {"mode": "old"}
 
 
 # Locks.

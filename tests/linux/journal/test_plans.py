@@ -1,4 +1,7 @@
-"""What is changed, in which order: the order is what keeps a dying tunnel from leaking."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The changes of a plan and their order, which keeps a dying tunnel from leaking."""
 
 import os
 from ipaddress import ip_interface, ip_network
@@ -39,7 +42,7 @@ PLAIN = Protection()
 
 @pytest.fixture(autouse=True)
 def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A host with IPv6, that listens to router advertisements."""
+    """A host with IPv6 that accepts router advertisements."""
     parameters = {
         "net/ipv6/conf/default/disable_ipv6": "0",
         "net/ipv6/conf/eth0/accept_ra": "1",

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Whether a TUN is up, down or gone, in our network namespace or in another one."""
 
 import select

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Links, addresses, routes and rules: made, made again, undone and undone again."""
 
 from collections.abc import Callable, Iterator

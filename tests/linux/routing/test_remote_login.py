@@ -1,4 +1,7 @@
-"""Who came over the network, as /proc tells."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The SSH session of a user, as /proc shows it."""
 
 import os
 import subprocess

@@ -1,4 +1,7 @@
-"""Kernel parameters: what was set before is set afterwards, unless somebody else set it since."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Kernel parameters get their earlier value back, unless another program set them since."""
 
 from pathlib import Path
 

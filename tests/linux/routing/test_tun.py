@@ -1,4 +1,7 @@
-"""Opening a TUN: what it is, and what is said where there is none."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Open a TUN: its properties, and the errors if that fails."""
 
 import errno
 import os

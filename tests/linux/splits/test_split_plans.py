@@ -1,4 +1,7 @@
-"""What ``run`` changes, and in which order; tests/cli/test_run.py has what it does."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The changes of ``run`` and their order; tests/cli/test_run.py tests their effect."""
 
 from pathlib import Path
 

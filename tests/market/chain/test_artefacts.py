@@ -1,4 +1,7 @@
-"""The contracts as they ship, on a development chain: a channel from opening to closing."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The shipped contracts on a development chain: a channel from opening to closing."""
 
 import json
 from importlib import resources
@@ -29,7 +32,7 @@ def artefact(name: str) -> Any:
 
 
 class Market:
-    """The contracts on a chain of their own, Alice who pays, and Bob who is paid."""
+    """The contracts on their own chain, Alice who pays, and Bob who is paid."""
 
     alice: str
     bob: str
@@ -54,7 +57,7 @@ class Market:
         return self.web3.eth.contract(address=receipt["contractAddress"], abi=compiled["abi"])
 
     def send(self, sender: str, call: Any) -> int:
-        """The gas that its receipt shows."""
+        """Send a call; return the gas from its receipt."""
         receipt = self.web3.eth.wait_for_transaction_receipt(call.transact({"from": sender}))
         assert receipt["status"] == 1
         return int(receipt["gasUsed"])
@@ -65,7 +68,7 @@ class Market:
         return (self.alice, self.bob, self.session.address, 3600, now + 30 * DAY, order, salt)
 
     def signed(self, struct: str, message: dict[str, Any]) -> Any:
-        """By the session key, from the types that ship."""
+        """Sign with the session key, by the shipped types."""
         shipped = artefact("eip712")["Channels"]
         fields = shipped["types"][struct]["type"].removeprefix(f"{struct}(").removesuffix(")")
         domain = {
@@ -123,7 +126,7 @@ def test_a_channel_is_named_as_the_specification_says(market: Market) -> None:
 
 
 def test_stake_and_entry_of_a_provider(market: Market) -> None:
-    """The court is an account here: to the book, any address is."""
+    """The court is a plain account here, because the book accepts any address."""
     rules = (DEPOSIT, 1_000_000, 14 * DAY, 6 * DAY, 3000, 5000)
     book = market.deploy("StakeBook", market.token.address, market.bob, rules)
     registry = market.deploy("Registry", book.address, DEPOSIT // 2)

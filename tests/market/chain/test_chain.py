@@ -1,4 +1,7 @@
-"""What a node may answer, and what it may not; contracts' errors by their names."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which answers of a chain node are accepted or refused, and contract errors by their names."""
 
 import asyncio
 import json
@@ -18,8 +21,7 @@ from fs_market.chain.chain import Chain
 from fs_market.chain.contracts import Channels, Erc20
 from fs_market.chain.deploy import Deployed
 from fs_market.chain.rpc import _failure
-from fs_market.core.money.channels import Terms
-from fs_market.core.money.vouchers import Voucher
+from fs_market.core.wire.channels import Terms, Voucher
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import (
     ChainError,
@@ -32,6 +34,7 @@ from fs_market.errors import (
 from fs_wire.errors import UsageError
 from tests.market.chains import Dev
 from tests.market.nodes import ANVIL_CHAIN_ID, Anvil, between
+from tools.testing import patience
 
 SOMEBODY = Address(b"\x07" * 20)
 JSON = st.recursive(
@@ -129,7 +132,7 @@ def test_another_chain_is_refused(node: Anvil) -> None:
         async with Chain(node.url, 1, confirmations=1):
             pass
 
-    with pytest.raises(WrongChain, match="serves chain 31337, not 1; name the node"):
+    with pytest.raises(WrongChain, match="serves chain 31337, not 1; name a chain node"):
         asyncio.run(run())
 
 
@@ -152,7 +155,7 @@ def test_nonsense_is_refused(
 ) -> None:
     with between(node.url) as liar:
         liar.fault = answering(method, answer)
-        with pytest.raises(MalformedAnswer, match="use another node"):
+        with pytest.raises(MalformedAnswer, match="use another chain node"):
             ask(liar.url, what)
         assert liar.asked[method] == 1
 
@@ -213,7 +216,7 @@ def test_a_dead_node_is_asked_again_for_a_while(node: Anvil) -> None:
         flaky.fault = twice_dead
         assert ask(flaky.url, lambda c: c.balance(SOMEBODY)) == 0
         flaky.fault = lambda method, _count: "before" if method == "eth_getBalance" else None
-        with pytest.raises(NodeUnreachable, match="look whether it runs"):
+        with pytest.raises(NodeUnreachable, match="check that it runs"):
             ask(flaky.url, lambda c: c.balance(SOMEBODY), attempts=2)
 
 
@@ -222,7 +225,7 @@ def test_a_silent_node_costs_bounded_time(node: Anvil) -> None:
 
     def wait(method: str, _count: int) -> str | None:
         if method == "eth_getBalance":
-            hang.wait(30)
+            hang.wait(patience.seconds(30))
         return None
 
     with between(node.url) as silent:
@@ -236,7 +239,7 @@ def test_a_silent_node_costs_bounded_time(node: Anvil) -> None:
 
 @pytest.mark.parametrize("url", ["", "localhost", "ftp://x", "http://", "file:///etc/passwd"])
 def test_what_is_no_url_of_a_node_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="mend rpc, or --rpc"):
+    with pytest.raises(UsageError, match="correct rpc, or --rpc"):
         Chain(url, 1, confirmations=1)
 
 
@@ -257,12 +260,12 @@ def test_a_secret_in_the_url_is_not_told() -> None:
 
 @pytest.fixture(params=["anvil", "eth-tester"])
 def contracts(request: pytest.FixtureRequest) -> tuple[str, int, Deployed]:
-    """The same contracts on two chains that tell of a revert in two ways."""
+    """The same contracts on two chains that report a revert in two ways."""
     if request.param == "anvil":
         node: Anvil = request.getfixturevalue("node")
         return node.url, ANVIL_CHAIN_ID, request.getfixturevalue("on_anvil")
     dev: Dev = request.getfixturevalue("dev")
-    dev.fund(SOMEBODY)  # it does not even simulate for whoever has nothing
+    dev.fund(SOMEBODY)  # the chain does not even simulate calls of an account without coin
     return dev.url, dev.chain_id, dev.contracts
 
 
@@ -275,7 +278,7 @@ def test_a_contract_s_error_is_named(contracts: tuple[str, int, Deployed]) -> No
         async with Chain(url, chain_id, confirmations=1) as chain:
             channels, token = Channels(chain, deployed.channels), Erc20(chain, deployed.token)
             for call, said in (
-                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); deposit more"),
+                (channels.withdraw(SOMEBODY, 5), r"Insufficient\(0\); the deposit holds no more"),
                 (channels.redeem(terms, junk), r"NoChannel\(\); the channel is closed"),
                 (token._call("transfer", SOMEBODY, 5), r"ERC20InsufficientBalance\(0x"),
             ):
@@ -313,7 +316,7 @@ def test_other_errors_are_no_reverts() -> None:
 def test_no_contract_at_an_address(dev: Dev, tmp_path: Path) -> None:
     async def run() -> None:
         async with Chain(dev.url, dev.chain_id, confirmations=1) as chain:
-            with pytest.raises(MalformedAnswer, match="look whether the address is"):
+            with pytest.raises(MalformedAnswer, match="check the addresses in"):
                 await Erc20(chain, SOMEBODY).balance_of(SOMEBODY)
 
     asyncio.run(run())

@@ -1,4 +1,7 @@
-"""The development chain's server: only what a node needs, only on loopback, and quickly."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The development chain's server: it does only what is needed, only on loopback, and quickly."""
 
 import json
 import socket
@@ -15,6 +18,7 @@ from fs_market.chain.devchain import CHAIN_ID, MAX_REQUEST, DevChain, served
 from fs_wire.errors import UsageError
 from tests.market.chains import Dev
 from tests.market.nodes import post, rpc
+from tools.testing import patience
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def bare() -> DevChain:
 
 
 def refused(url: str, body: bytes, **headers: str) -> int:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=patience.seconds(10))
     connection.request("POST", "/", body, headers)
     status = connection.getresponse().status
     connection.close()
@@ -98,7 +102,7 @@ def test_who_hangs_up_leaves_no_trace(
         server.chain = bare
         try:
             raise error
-        except Exception:  # noqa: BLE001 - the server is called while it is handled
+        except Exception:  # noqa: BLE001 - the server is called while it handles the error
             server.handle_error(None, ("127.0.0.1", 1))
     assert ("a defect" in capfd.readouterr().err) == is_told
 
@@ -111,6 +115,6 @@ def test_a_taken_port_is_told(bare: DevChain, dev: Dev) -> None:
 
 
 def test_an_answer_leaves_as_one_segment_at_once() -> None:
-    """Else Nagle's algorithm and delayed acknowledgements cost 40 ms a request."""
+    """Otherwise Nagle's algorithm and delayed acknowledgements cost 40 ms for each request."""
     assert devchain._Handler.wbufsize == -1
     assert devchain._Handler.disable_nagle_algorithm

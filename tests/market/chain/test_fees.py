@@ -1,4 +1,7 @@
-"""What is offered for gas stays under the cap, and a replacement offers enough more."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The offered gas price stays below the cap, and a replacement offers enough more."""
 
 import pytest
 from hypothesis import given
@@ -29,7 +32,7 @@ def test_a_replacement_is_taken_by_nodes_and_under_the_cap(limit: int, tip: int,
     if raised is None:
         assert limit * 1.125 > POLICY.cap or base > POLICY.cap
         return
-    # geth's rule, in whole numbers: at least 110 % of both.
+    # This is geth's rule in whole numbers: at least 110 % of both fees.
     assert raised.limit * 100 >= stuck.limit * 110
     assert raised.tip * 100 >= stuck.tip * 110
     assert raised.tip <= raised.limit <= POLICY.cap

@@ -1,4 +1,7 @@
-"""Events as the chain has them, also where it changes its mind."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Events as they are on the chain, even after a reorganisation."""
 
 import asyncio
 from pathlib import Path
@@ -19,7 +22,7 @@ CONFIRMATIONS = 3
 
 
 class Told:
-    """What somebody believes who does as the follower says."""
+    """The state of a listener that does what the follower says."""
 
     def __init__(self) -> None:
         self.seen: list[Log] = []
@@ -46,7 +49,7 @@ async def follow(us: Party, contracts: Deployed) -> tuple[Follower, Erc20]:
 
 
 def send_mint(node: Anvil, token: Erc20, wallet: Wallet, amount: int) -> None:
-    """By an account of anvil's own, so that it can happen differently after a reorganisation."""
+    """Mint from one of anvil's own accounts, so that it can differ after a reorganisation."""
     (account, *_) = node.rpc("eth_accounts")
     data = "0x" + token.mint(wallet.address, amount).data.hex()
     node.rpc("eth_sendTransaction", {"from": account, "to": str(token.address), "data": data})
@@ -129,7 +132,7 @@ def test_what_was_final_is_not_taken_back_in_silence(
 def test_a_failed_look_loses_nothing(
     node: Anvil, on_anvil: Deployed, alice: Wallet, tmp_path: Path
 ) -> None:
-    """The node dies at each request of a look in turn, just after a reorganisation."""
+    """The chain node dies at each request of a look in turn, just after a reorganisation."""
 
     async def run() -> None:
         with between(node.url) as faulty:

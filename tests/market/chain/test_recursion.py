@@ -1,4 +1,7 @@
-"""What web3's libraries do to the interpreter's limit of recursion is undone."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""web3's libraries change the interpreter's recursion limit, and that is undone."""
 
 import subprocess
 import sys
@@ -8,7 +11,7 @@ import pytest
 PROBE = """
 import asyncio, sys, tempfile
 from pathlib import Path
-from fs_market import wallet
+from fs_market.money import wallet
 from fs_market.chain.chain import Chain
 from fs_market.core.wire.ethereum import Address
 from fs_market.chain.fees import Fees

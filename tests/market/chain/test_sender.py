@@ -1,4 +1,7 @@
-"""Transactions that are sent once, whatever the node and the chain do."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Transactions are sent once, whatever the chain node and the chain do."""
 
 import asyncio
 import json
@@ -27,7 +30,7 @@ BRIEF = Patience(poll=0.01, replace_after=1000.0, give_up_after=0.2)
 
 
 def entries(journal: Path) -> list[tuple[str, int, str | None, int]]:
-    """Intent, nonce, outcome and attempts of every transaction in a journal."""
+    """Return intent, nonce, outcome and attempts of every transaction in a journal."""
     with sqlite3.connect(journal) as db:
         rows = db.execute(
             "SELECT intent, nonce, outcome, (SELECT count(*) FROM attempts WHERE tx = id)"
@@ -58,7 +61,7 @@ def test_nonces_of_many_at_once(node: Anvil, alice: Wallet, tmp_path: Path) -> N
     async def run() -> None:
         async with (
             party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j") as us,
-            # As if another process: it shares the journal's file alone.
+            # This acts like another process: it shares only the journal's file.
             party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j") as other,
         ):
             await asyncio.gather(
@@ -176,7 +179,7 @@ async def mined(node: Anvil, wallet: Wallet) -> None:
 def test_an_earlier_attempt_may_be_the_one_that_is_mined(
     node: Anvil, alice: Wallet, tmp_path: Path
 ) -> None:
-    """A replacement that the node never got: the first attempt is mined, and is found."""
+    """The chain node never got the replacement: the first attempt is mined and found."""
     bob = new_wallet().address
 
     async def run() -> None:
@@ -237,7 +240,7 @@ def test_a_dear_chain_is_refused_before_anything_is_signed(
 
 
 def test_a_reorganisation_sends_it_once_more(node: Anvil, alice: Wallet, tmp_path: Path) -> None:
-    """Mined, taken back and forgotten by the node before it was final: the journal has it."""
+    """It was mined, reverted and forgotten before it was final; only the journal has it."""
     bob = new_wallet().address
 
     async def run() -> None:
@@ -304,7 +307,7 @@ def test_nothing_is_done_before_it_is_final(node: Anvil, alice: Wallet, tmp_path
 
 
 def test_a_foreign_transaction_takes_the_nonce(node: Anvil, alice: Wallet, tmp_path: Path) -> None:
-    """Somebody uses the key elsewhere: that is told, and nothing is sent under another nonce."""
+    """Somebody uses the key elsewhere: this is reported, and no other nonce is used."""
     bob = new_wallet().address
 
     async def run() -> None:
@@ -354,7 +357,7 @@ def test_who_cannot_pay_for_gas_is_told(node: Anvil, tmp_path: Path) -> None:
 
     async def run() -> None:
         async with party(node.url, ANVIL_CHAIN_ID, poor, tmp_path / "j") as us:
-            with pytest.raises(ChainError, match="send it some"):
+            with pytest.raises(ChainError, match="send the account some"):
                 await us.sender.carry_out("pay", Call(new_wallet().address, value=1))
 
     asyncio.run(run())
@@ -377,7 +380,7 @@ def test_what_a_contract_refuses_is_not_sent(
 def test_what_a_contract_refuses_once_it_is_mined(
     node: Anvil, on_anvil: Deployed, alice: Wallet, tmp_path: Path
 ) -> None:
-    """It was fine when it was signed: the reason is found, and the intent is free again."""
+    """It was valid when it was signed. The reason is found, and the intent is free again."""
 
     async def run() -> None:
         with between(node.url) as late:

@@ -1,4 +1,7 @@
-"""Meters, windows and tolerance, each by itself."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Meters, windows and tolerance, each on its own."""
 
 import pytest
 from hypothesis import given
@@ -29,7 +32,7 @@ def test_a_meter_counts_over_restarts_of_the_engine(steps: list[tuple[int, int, 
     meter, up, down = NOTHING_COUNTED, 0, 0
     total = [0, 0]
     for more_up, more_down, restarts in steps:
-        if restarts:  # a peer that is added anew is read before anything passes
+        if restarts:  # a peer that is added again is read before anything passes
             up, down = 0, 0
             meter = meter.read(0, 0)
         up, down = up + more_up, down + more_down
@@ -52,7 +55,7 @@ def test_a_stopwatch_loses_no_part_of_a_millisecond() -> None:
     watch = Stopwatch()
     assert watch.take(5.0) == 0
     watch.start(10.0)
-    watch.start(11.0)  # it runs already
+    watch.start(11.0)  # it is running already
     assert sum(watch.take(10.0 + n * 0.0003) for n in range(1, 10_001)) in (2999, 3000)
     assert watch.take(1.0) == 0  # a clock that went back
     watch.stop()
@@ -64,7 +67,7 @@ def test_a_window_doubles_for_each_window_that_was_paid() -> None:
     for paid in range(1, 101):
         window = window.after_payment(paid, PRICE, INCREMENT, rate=1e9, round_trip=0.1)
         sizes.append(window.bytes // MIB)
-        # Never is more risked than was paid before, but for the first increment.
+        # Nobody risks more than was paid before, except for the first increment.
         assert window.exposure(PRICE) <= paid + 1
     assert sizes[:8] == [2, 2, 4, 4, 4, 4, 8, 8]
     assert max(sizes) == 32

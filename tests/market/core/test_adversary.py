@@ -1,6 +1,9 @@
-"""Alice, Bob, their disks and the wire do whatever they like; who is honest loses one window.
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
 
-A crash may cost its own victim one window more, for what it had not written down yet.
+"""Alice, Bob, their disks and the wire do anything; an honest side loses at most one window.
+
+A crash may cost its own victim one more window, for what it had not written down yet.
 """
 
 import random
@@ -12,10 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fs_market.core.money.accounting import Increment, Usage
-from fs_market.core.money.channels import channels_domain
 from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import Receipt, receipt_digest
 from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.messages import (
     ReceiptAcceptance,
     ReceiptOffer,
@@ -24,6 +26,7 @@ from fs_market.core.wire.messages import (
     serialize,
     sign_close,
 )
+from fs_market.core.wire.receipts import Receipt, receipt_digest
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import Reason
 from tests.market.core.world import (
@@ -34,6 +37,7 @@ from tests.market.core.world import (
     SESSION_KEY,
     World,
 )
+from tests.walks import examples
 
 positions = st.integers(0, 10_000)
 PRICES = st.sampled_from(
@@ -45,7 +49,7 @@ STRANGER = SigningKey(PrivateKey().secret)
 
 
 class Market(RuleBasedStateMachine):
-    """What both, their hosts and the wire may do while they keep to the protocol."""
+    """What both sides, their hosts and the wire may do while they follow the protocol."""
 
     slow_disks = True
 
@@ -115,7 +119,7 @@ class Market(RuleBasedStateMachine):
     def messages_are_lost(self, alices: bool) -> None:
         self.side(alices).outbox.clear()
 
-    # What must hold.
+    # Invariants.
 
     @invariant()
     def bob_loses_at_most_one_window(self) -> None:
@@ -134,7 +138,7 @@ class Market(RuleBasedStateMachine):
         tolerance = 1_000_000 + world.tolerance_ppm
         got = world.received_bytes * tolerance // 1_000_000
         seconds = (int(world.client_seconds) + 1) * tolerance // 1_000_000 + 1
-        window = world.price.cost(16 * MIB, 8)  # the largest that was agreed upon
+        window = world.price.cost(16 * MIB, 8)  # the largest window that they agreed on
         most = world.price.cost(got, seconds) + window * world.alice.crashes
         promised = max((voucher.cumulative for voucher in world.vouchers()), default=0)
         assert promised <= most
@@ -151,13 +155,13 @@ class Market(RuleBasedStateMachine):
         assert max(acknowledged, default=0) <= max(world.paid_on_disk(), world.claimed)
 
     def seconds_astray(self) -> int:
-        """Time is looked at once a second, and counted in whole ones."""
+        """Time is read once a second, and counted in whole seconds."""
         ticks = 3 * (1 + self.world.bob.crashes)
         return self.world.price.cost(0, ticks) + 1
 
 
 class Honest(Market):
-    """Nobody lies, though disks, hosts and wires fail: in the end, the books balance."""
+    """Nobody lies, but disks, hosts and wires fail: in the end, the books balance."""
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -173,7 +177,7 @@ class Honest(Market):
         assert world.claimed <= world.client.promised <= world.deposit
         if world.endings(world.alice)[-1:] == world.endings(world.bob)[-1:] == [Reason.DONE]:
             assert world.claimed == world.provider.paid
-            # What Bob never heard of, and did without: as far ahead of his count as Alice pays.
+            # Bob may miss a last payment, which is as far ahead of his count as Alice pays.
             crashes = world.alice.crashes + world.bob.crashes
             ahead = world.most_exposed * (1 + crashes) + self.seconds_astray()
             assert world.client.promised - world.claimed <= ahead
@@ -182,7 +186,7 @@ class Honest(Market):
 
 
 class LyingBob(Market):
-    """Bob says whatever he likes, with his real keys; Alice pays for what she counted."""
+    """Bob says anything with his real keys, and Alice pays only for what she counted."""
 
     slow_disks = False
 
@@ -191,7 +195,7 @@ class LyingBob(Market):
     def he_states(self, up: int, down: int, seconds: int, paid: int, window: int,
                   suspended: bool, final: bool, modest: bool) -> None:  # fmt: skip
         own: Usage = self.world.client.usage
-        if modest:  # near the truth, where it may be believed
+        if modest:  # close to the truth, so that Alice may believe it
             up, down = own.up, own.down + down % (4 * MIB)
             seconds = own.seconds + seconds % 5
             paid = min(paid, self.world.client.promised)
@@ -226,7 +230,7 @@ class LyingBob(Market):
 
     @invariant()
     def bob_loses_at_most_one_window(self) -> None:
-        """A liar may lose what he likes."""
+        """There is no bound for a liar."""
 
     @invariant()
     def alice_signs_one_receipt_an_epoch(self) -> None:
@@ -240,7 +244,7 @@ class LyingBob(Market):
 
 
 class LyingAlice(Market):
-    """Alice signs whatever she likes, with her real keys; Bob serves for what he can redeem."""
+    """Alice signs anything with her real keys, and Bob serves only for what he can redeem."""
 
     slow_disks = False
 
@@ -269,13 +273,13 @@ class LyingAlice(Market):
 
     @invariant()
     def alice_pays_for_what_she_got(self) -> None:
-        """A liar may pay what she likes, within what Bob believes."""
+        """A liar may pay anything that Bob believes."""
         if hasattr(self, "world"):
             assert self.world.provider.paid <= self.world.deposit
 
 
 for machine in (Honest, LyingBob, LyingAlice):
-    machine.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+    machine.TestCase.settings = settings(max_examples=examples(250), stateful_step_count=40)
 TestHonest = Honest.TestCase
 TestLyingBob = LyingBob.TestCase
 TestLyingAlice = LyingAlice.TestCase

@@ -1,4 +1,7 @@
-"""Names and digests of channels: what eth-account and eth-abi compute, we compute."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Ids and digests of channels agree with eth-account and eth-abi."""
 
 from typing import Any
 
@@ -8,14 +11,15 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.money.channels import (
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.wire.channels import (
     Terms,
     channel_id,
     channels_domain,
     close_digest,
     open_digest,
+    voucher_digest,
 )
-from fs_market.core.money.vouchers import sign_voucher, voucher_digest
 from fs_market.core.wire.eip712 import encode_words
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.signatures import SigningKey

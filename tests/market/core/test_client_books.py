@@ -1,14 +1,16 @@
-"""What a client owes, by its books alone."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a client owes according to its books."""
 
 from dataclasses import replace
 
 import pytest
 
-from fs_market.core.money.accounting import ANY, CLOSED, Meter, Usage
+from fs_market.core.money.accounting import ANY, CLOSED, Meter, SetLimits, Usage
 from fs_market.core.money.client_books import ClientBooks
 from fs_market.core.money.prices import Price
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import SetLimits
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.wire.messages import Statement
 from fs_market.errors import Reason, Refused
 from tests.market.core.world import MIB, World, served

@@ -1,4 +1,7 @@
-"""Messages on a stream, whole or refused."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Messages on a stream arrive whole or are refused."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,7 @@
-"""What strangers and cheats send: refused with a reason, cheaply, and without a secret told."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Messages of strangers and cheats are refused cheaply, with a reason and without any secret."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,9 +9,9 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channel_id, channels_domain
 from fs_market.core.money.vouchers import sign_voucher
 from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.wire.channels import channel_id, channels_domain
 from fs_market.core.wire.messages import (
     Order,
     Quote,
@@ -31,7 +34,7 @@ def the_order(world: World) -> Order:
 
 
 def reasons(world: World, *messages: Any) -> list[Reason]:
-    """What a provider that knows nothing of the sender says to each."""
+    """Return the answers of a provider that knows nothing about the sender."""
     found = []
     for message in messages:
         provider = world.new_provider()
@@ -51,7 +54,7 @@ def test_orders_that_are_not_for_us() -> None:
     offer, terms = order.quote.terms, order.terms
 
     def with_offer(**changes: Any) -> Order:
-        """The order of somebody who changed the quote, and signed all that he can."""
+        """Make an order with a changed quote, with all signatures that its sender can make."""
         changed = replace(offer, **changes)
         bound = replace(terms, order=changed.digest)
         if "payee" in changes:
@@ -70,7 +73,7 @@ def test_orders_that_are_not_for_us() -> None:
             with_offer(payee=STRANGER.address),
             with_offer(node=STRANGER.address),
             with_offer(valid_until=1),
-            with_offer(per_gib=1),  # what we would never have signed
+            with_offer(per_gib=1),  # we would never have signed this
             with_offer(tolerance_ppm=0),
             replace(order, terms=replace(terms, window=1)),
             replace(order, terms=replace(terms, payee=STRANGER.address)),
@@ -106,7 +109,7 @@ def world() -> World:
 
 
 def say(world: World, message: Any) -> Reason | None:
-    """What Bob answers to something that Alice's shell would never send."""
+    """Return Bob's answer to a message that Alice's shell would never send."""
     reason = world.provider.receive(serialize(message), world.now)
     world.run(world.bob)
     return reason
@@ -129,7 +132,7 @@ def test_vouchers_in_a_session(world: World) -> None:
     assert world.provider.paid == 0
     assert say(world, good) is None
     assert world.provider.paid == 1000
-    assert say(world, good) is None  # once more does no harm, and does no work
+    assert say(world, good) is None  # a repetition has no effect and costs no work
     assert say(world, sign_voucher(SESSION_KEY, DOMAIN, channel, 999)) is Reason.NOTHING_NEW
     assert world.provider.paid == 1000
 
@@ -158,7 +161,7 @@ def test_the_rate_limit_comes_before_the_curve(
         Reason.RATE_LIMITED,
         Reason.RATE_LIMITED,
     ]
-    # What is refused for less costs no token, whatever it is.
+    # A message that is refused before that costs no token.
     world.may_check = True
     world.provider._inspect._may_check = lambda _now: pytest.fail("a token was asked for")
     assert say(world, replace(vouchers[0], channel=bytes(32))) is Reason.FOREIGN_CHANNEL

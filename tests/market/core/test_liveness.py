@@ -1,4 +1,7 @@
-"""When a provider is taken for lost: silence alone, and never our own sleep."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""When a provider counts as lost: after silence only, and never after our own sleep."""
 
 import pytest
 from hypothesis import given

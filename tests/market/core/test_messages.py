@@ -1,4 +1,7 @@
-"""Every message there and back, and what is none."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every message is encoded and decoded, and invalid bytes are refused."""
 
 from dataclasses import fields, is_dataclass, replace
 from ipaddress import ip_address
@@ -8,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fs_market.core.money.records import ClientRecord, ProviderRecord
 from fs_market.core.money.units import MAX_AMOUNT
-from fs_market.core.session.records import ClientRecord, ProviderRecord
-from fs_market.core.session.session import Configure
+from fs_market.core.session.events import Configure
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.messages import (
     TYPES,
@@ -83,7 +86,7 @@ def test_every_record_survives(record: type, data: st.DataObject) -> None:
 
 
 def values() -> list[Any]:
-    """Messages of a real session, as arrays."""
+    """Return the messages of a real session, as arrays."""
     world = served()
     world.download(1 << 21)
     world.client.close(world.now)

@@ -1,4 +1,7 @@
-"""Who pays once, ahead, and leaves: what is bought, and what a crash may not cost."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client that prepays and leaves: what it has bought, and what a crash must not cost."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,15 +12,15 @@ from hypothesis import strategies as st
 
 from fs_market.core.money.accounting import Increment
 from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import EPOCH_SECONDS
-from fs_market.core.session.client import GIVE_UP_AFTER
+from fs_market.core.money.records import ClientRecord
+from fs_market.core.session.client_paying import GIVE_UP_AFTER
 from fs_market.core.session.client_states import State as ClientState
 from fs_market.core.session.prepaid import PrepaidSession
-from fs_market.core.session.provider import FAREWELL_FOR
+from fs_market.core.session.provider_serving import FAREWELL_FOR
 from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.records import ClientRecord
 from fs_market.core.session.session import TICK
 from fs_market.core.wire.messages import PeerConfig, Refusal, Statement, serialize, sign_close
+from fs_market.core.wire.receipts import EPOCH_SECONDS
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.errors import Reason
 from tests.market.core.world import (
@@ -31,18 +34,18 @@ from tests.market.core.world import (
 )
 
 BYTES_COST = Price(50_000_000, 0)
-DEPOSIT = 1_000_000  # 20 MiB and a little
+DEPOSIT = 1_000_000  # pays for slightly more than 20 MiB
 
 
 def prepaid(price: Price = BYTES_COST, **settings: object) -> World:
-    """The voucher is confirmed, and Alice has left."""
+    """Prepay: the voucher is confirmed, and Alice has left."""
     world = buying(price, **settings)
     world.connect()
     assert world.client.is_confirmed
     world.client.close(world.now)
     world.run(world.alice)
     assert world.client.state is ClientState.OVER
-    assert not world.alice.outbox  # the provider hears nothing of it
+    assert not world.alice.outbox  # the provider is told nothing
     return world
 
 
@@ -56,7 +59,7 @@ def kept(world: World) -> ClientRecord:
 
 
 def talk(world: World, is_enough: Callable[[], bool]) -> None:
-    """A message of each at a time, until it is enough."""
+    """Deliver one message of each side at a time, until it is enough."""
     world.client.connect(world.now)
     while not is_enough():
         for side in world.sides:
@@ -66,7 +69,7 @@ def talk(world: World, is_enough: Callable[[], bool]) -> None:
 
 
 def use_up(world: World) -> int:
-    """Traffic of which Alice's agent hears nothing, until none passes; how much did."""
+    """Send traffic until none passes; return how much did. Alice's agent hears nothing of it."""
     total = 0
     while passed := world.traffic(down=64 << 10):
         world.bob.outbox.clear()
@@ -103,14 +106,14 @@ def test_what_comes_when_credit_has_ended_is_not_waited_for() -> None:
     world = prepaid()
     use_up(world)
     assert world.bob.peer is not None
-    world.bob.peer.rx += 64 << 10  # counted, and let go nowhere
+    world.bob.peer.rx += 64 << 10  # the bytes are counted and dropped
     world.pass_time(TICK + FAREWELL_FOR + 1, deliver=False)
     assert world.provider.usage.bytes > world.price.bytes_within(DEPOSIT, 0)
     assert world.endings(world.bob) == [Reason.SPENT]
 
 
 def used(world: World, steps: int) -> list[int]:
-    """How wide the window is after each MiB of them, at 100 MiB a second."""
+    """Return the width of the window after each MiB, at 100 MiB a second."""
     widths = []
     for _ in range(steps):
         world.traffic(down=MIB)
@@ -129,7 +132,7 @@ def test_the_window_grows_with_what_is_used_once_the_channel_is_final(is_final: 
     assert widths[0] == first
     assert widths == sorted(widths)
     assert (max(widths) >= 4 * first) == is_final
-    # Nobody is trusted with more than was paid for and used before.
+    # The credit never exceeds what was paid for and used before.
     assert world.most_exposed <= world.price.cost(9 * MIB, 0)
     world.crash(world.bob)
     assert world.provider._open_books.window.bytes == first
@@ -155,12 +158,12 @@ def test_silence_and_unsigned_receipts_end_nothing() -> None:
         world.traffic(down=MIB)
         world.pass_time(2 * EPOCH_SECONDS, deliver=False)
     assert world.provider.state is ProviderState.SERVING
-    assert world.provider._open_books.record.offer  # which nobody signs
+    assert world.provider._open_books.record.offer  # nobody signs these
     assert world.traffic(down=MIB) > 0
 
 
 def test_where_time_costs_the_clock_runs_without_traffic() -> None:
-    world = prepaid(Price(0, 3600 * 1000))  # a thousand a second
+    world = prepaid(Price(0, 3600 * 1000))  # a thousand base units a second
     world.pass_time(DEPOSIT / 1000 - 5, deliver=False)
     assert world.provider.state is ProviderState.SERVING
     world.pass_time(10 + FAREWELL_FOR, deliver=False)
@@ -234,7 +237,7 @@ def test_a_provider_that_never_confirms_leaves_what_was_promised_bought() -> Non
     world.pass_time(GIVE_UP_AFTER + 1, deliver=False)
     assert world.endings(world.alice) == [Reason.SILENT]
     assert (kept(world).promised, kept(world).is_over) == (DEPOSIT, False)
-    assert len(world.vouchers()) > 10  # it was asked again and again
+    assert len(world.vouchers()) > 10  # the provider was asked again and again
     world.crash(world.alice)
     world.connect()
     assert world.client.is_confirmed

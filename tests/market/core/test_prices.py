@@ -1,4 +1,7 @@
-"""What service costs, to the base unit."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The cost of service, to the base unit."""
 
 from fractions import Fraction
 from hashlib import sha256
@@ -28,7 +31,7 @@ durations = st.integers(0, 10**8)
     [
         (Price(1_000_000, 0), GIB, 10**6, 1_000_000),
         (Price(1_000_000, 0), 1 << 20, 0, 976),  # 976.56 for 1 MiB
-        (Price(1_000_000, 0), 1024 << 20, 0, 1_000_000),  # and yet not 1024 * 976 for a GiB
+        (Price(1_000_000, 0), 1024 << 20, 0, 1_000_000),  # a GiB costs more than 1024 * 976
         (Price(0, 3600), 10**9, 1, 1),
         (Price(1, 1), GIB // 2, 1800, 1),  # two halves make one
         (Price(1, 0), GIB - 1, 0, 0),
@@ -92,3 +95,8 @@ def test_a_price_list_has_a_digest_of_its_own() -> None:
     prices = [Price(1, 2), Price(2, 1), Price(0, 12), Price(12, 0)]
     assert len({each.list_digest for each in prices}) == len(prices)
     assert Price(1, 2).list_digest == sha256(b"\x82\x01\x02").digest()
+
+
+def test_a_price_in_another_unit_is_refused_with_the_right_ones() -> None:
+    with pytest.raises(AmountError, match="token is USDC and its units are GiB and h"):
+        Price.parse("0.05 USDC/GB", USDC)

@@ -1,4 +1,7 @@
-"""Receipts: their digest, their chain, and what does not belong to it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Receipts: their digest, their chain, and receipts that do not belong to it."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +11,9 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.money.receipts import (
+from fs_market.core.wire.ethereum import keccak
+from fs_market.core.wire.messages import end_digest, offer_digest, session_digest
+from fs_market.core.wire.receipts import (
     FIRST_RECEIPT,
     Receipt,
     bucket_of,
@@ -17,8 +22,6 @@ from fs_market.core.money.receipts import (
     receipt_digest,
     unpack_rates,
 )
-from fs_market.core.wire.ethereum import keccak
-from fs_market.core.wire.messages import end_digest, offer_digest, session_digest
 from fs_market.errors import Reason, Refused
 from fs_wire.types import PublicKey
 from tests.market.core.world import DOMAIN
@@ -32,7 +35,7 @@ SECOND = Receipt(
 
 
 def typed(name: str, members: dict[str, tuple[str, Any]]) -> bytes:
-    """What eth-account makes of a struct in our domain."""
+    """Return what eth-account makes of a struct in our domain."""
     domain = {
         "name": "FlowShield Channels",
         "version": "1",

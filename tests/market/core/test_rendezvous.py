@@ -1,4 +1,7 @@
-"""What each side signs of where it can be called."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What each side signs about the endpoints at which it can be called."""
 
 from dataclasses import replace
 
@@ -7,10 +10,10 @@ from coincurve import PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.session.rendezvous import Meeting, sign_meeting, verify_rendezvous_untrusted
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.ethereum import Address
 from fs_market.core.wire.messages import parse_untrusted, serialize
+from fs_market.core.wire.rendezvous import Meeting, sign_meeting, verify_rendezvous_untrusted
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MalformedMessage, Refused
 from fs_wire.types import Endpoint

@@ -1,16 +1,18 @@
-"""Eve says again whatever was said: nobody's session ends, moves or slows by it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Eve repeats earlier messages: nobody's session ends, moves or slows down."""
 
 from dataclasses import replace
 
 import pytest
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.money.vouchers import Voucher
+from fs_market.core.money.records import ProviderRecord
 from fs_market.core.session.client_states import State as ClientState
+from fs_market.core.session.events import CheckChannel, Configure, Journal, Settle
 from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.records import ProviderRecord
-from fs_market.core.session.session import CheckChannel, Configure, Journal, Settle
+from fs_market.core.wire.channels import Voucher, channels_domain
 from fs_market.core.wire.messages import Close, Message, Order, parse_untrusted, sign_close
 from fs_market.core.wire.messages import serialize as wire
 from fs_market.core.wire.schema import from_bytes_untrusted, to_bytes
@@ -56,7 +58,10 @@ def test_only_the_other_side_ends_a_session(world: World, final: bool) -> None:
     )
     for close, reason in [
         (close_by(STRANGER, world, final=final), Reason.BAD_SIGNATURE),
-        (close_by(NODE_KEY, world, final=final), Reason.BAD_SIGNATURE),  # what Bob said, reflected
+        (
+            close_by(NODE_KEY, world, final=final),
+            Reason.BAD_SIGNATURE,
+        ),  # Bob's own message, reflected
         (elsewhere, Reason.BAD_SIGNATURE),
         (replace(own, reason=0), Reason.BAD_SIGNATURE),
         (replace(own, final=not final), Reason.BAD_SIGNATURE),
@@ -80,7 +85,7 @@ def test_only_the_other_side_ends_a_session(world: World, final: bool) -> None:
 
 
 def test_a_close_of_before_the_last_payment_is_a_replay(world: World) -> None:
-    """Alice wanted to stop, crashed before Bob heard it, came back, and goes on."""
+    """Alice wanted to stop, crashed before Bob heard it, came back, and continues."""
     old = close_by(SESSION_KEY, world)
     world.crash(world.alice)
     world.connect()
@@ -164,7 +169,7 @@ def test_who_stops_before_it_is_served_again_pays_what_it_owes(world: World) -> 
 
 
 def test_who_was_asked_to_close_closes_although_it_crashed(world: World) -> None:
-    """Whether its client comes back or not."""
+    """The provider closes whether its client comes back or not."""
     world.client.close(world.now)
     world.run(world.alice)
     while world.alice.outbox:
@@ -177,7 +182,7 @@ def test_who_was_asked_to_close_closes_although_it_crashed(world: World) -> None
 
 
 def test_who_has_not_heard_the_end_is_told_again(world: World) -> None:
-    """Bob's last word was lost, and his agent has forgotten the session but for the journal."""
+    """Bob's last message was lost, and only the journal of his agent still has the session."""
     world.provider.close(world.now)
     world.run(world.bob)
     world.settle_messages()

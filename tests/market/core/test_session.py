@@ -1,4 +1,7 @@
-"""Two honest sides, from the quote to the last voucher, and each way it can end."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Two honest sides, from the quote to the last voucher, and all ways in which a session ends."""
 
 from dataclasses import replace
 
@@ -6,20 +9,20 @@ import pytest
 
 from fs_market.core.money.accounting import ANY, Increment
 from fs_market.core.money.prices import Price
-from fs_market.core.money.receipts import (
+from fs_market.core.money.vouchers import sign_voucher
+from fs_market.core.session.client_states import State as ClientState
+from fs_market.core.session.events import ReceiptSigned
+from fs_market.core.session.offers import STOP_BEFORE_EXPIRY
+from fs_market.core.session.provider_serving import FAREWELL_FOR
+from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.wire.messages import Refusal, serialize
+from fs_market.core.wire.receipts import (
     FIRST_RECEIPT,
     bucket_of,
     check_follows_untrusted,
     receipt_digest,
     unpack_rates,
 )
-from fs_market.core.money.vouchers import sign_voucher
-from fs_market.core.session.client_states import State as ClientState
-from fs_market.core.session.offers import STOP_BEFORE_EXPIRY
-from fs_market.core.session.provider import FAREWELL_FOR
-from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.session import ReceiptSigned
-from fs_market.core.wire.messages import Refusal, serialize
 from fs_market.core.wire.signatures import verify_untrusted
 from fs_market.errors import Reason, StateError
 from tests.market.core.world import (
@@ -60,7 +63,7 @@ def test_a_client_whose_last_word_is_lost_is_not_waited_for_once_it_has_paid() -
         world.run(world.alice)
         world.run(world.bob)
         world.deliver(world.alice if world.alice.outbox else world.bob)
-    world.alice.outbox.clear()  # its farewell, with the tunnel
+    world.alice.outbox.clear()  # its last message is lost with the tunnel
     world.pass_time(FAREWELL_FOR - 1, deliver=False)
     assert world.provider.state is ProviderState.CLOSING
     world.pass_time(2, deliver=False)
@@ -73,7 +76,7 @@ def test_a_voucher_that_came_out_of_turn_ends_nothing() -> None:
     world.download(3 * MIB)
     world.crash(world.alice)
     world.client.connect(world.now)
-    # The provider, started again, asks the chain: it takes the order, and not yet the voucher.
+    # The restarted provider asks the chain: it takes the order, but not yet the voucher.
     world.client.receive(serialize(Refusal(Reason.UNEXPECTED)), world.now)
     assert world.client.state is ClientState.ORDERING
     world.connect()
@@ -99,7 +102,7 @@ def test_traffic_resumes_when_vouchers_do() -> None:
     assert world.traffic(down=MIB) == 0
     seconds = world.provider.usage.milliseconds
     world.pass_time(20, deliver=False)
-    assert world.provider.usage.milliseconds == seconds  # no service, no time
+    assert world.provider.usage.milliseconds == seconds  # time without service does not count
     world.connect()
     assert world.states == (ClientState.SERVED, ProviderState.SERVING)
     assert world.download(5 * MIB) == 5 * MIB
@@ -128,7 +131,7 @@ def test_credit_is_one_increment_until_the_opening_is_final_and_then_grows() -> 
     seen = set()
     for _ in range(180):
         world.download(MIB)
-        world.pass_time(0.01)  # 100 MiB/s, at 100 ms: four times what is under way is 40 MiB
+        world.pass_time(0.01)  # 100 MiB/s for 100 ms: four times the bytes in flight are 40 MiB
         seen.add(books.window.bytes // MIB)
     assert seen >= {1, 2, 4, 8, 16, 32}
     assert max(seen) <= 64
@@ -173,7 +176,7 @@ def test_who_loses_too_much_is_left() -> None:
 
 
 def test_a_provider_that_takes_and_does_not_serve_is_left() -> None:
-    """It claims just what does not prove it a liar, and serves no more."""
+    """It claims as much as possible without proof of a lie, and then stops serving."""
     world = served()
     world.download(MIB)
     extra = 2 * MIB
@@ -309,7 +312,7 @@ def test_nothing_happens_before_it_is_on_the_disk() -> None:
     assert not alice.outbox
     world.sync(alice)
     assert world.vouchers()
-    world.sync(bob)  # what it counted when credit was low
+    world.sync(bob)  # its count when the credit was low
     bob.outbox.clear()
     assert bob.peer is not None
     before = bob.peer.credit

@@ -1,4 +1,9 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Amounts as people write them, exactly."""
+
+import re
 
 import pytest
 from hypothesis import given
@@ -10,6 +15,7 @@ from fs_market.core.money.units import (
     Token,
     format_bytes,
     format_seconds,
+    format_wait,
     parse_bytes,
     parse_seconds,
 )
@@ -62,9 +68,9 @@ def test_amounts_of_one_token_add_up_and_compare() -> None:
     assert one + one == two
     assert str(one - two) == "-0.000001 USDC"
     assert one < two <= two
-    with pytest.raises(AmountError, match="do not add up"):
+    with pytest.raises(AmountError, match="cannot be added"):
         _ = one + Amount(1, WHOLE)
-    with pytest.raises(AmountError, match="do not add up"):
+    with pytest.raises(AmountError, match="cannot be added"):
         _ = one < Amount(2, WHOLE)
 
 
@@ -155,3 +161,34 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def test_addresses_of_the_vectors_have_their_checksums() -> None:
     for case in load("channels")["channels"]:
         assert str(Address.parse(case["contract"])) == case["contract"]
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("0,05 FST", "write a point for the comma: 1.5 FST"),
+        ("-5 FST", "it has to be above 0, such as 1.5 FST"),
+        ("0.1234567 FST", "FST has 6 decimals at most"),
+        ("x FST", "such as 1.5 FST"),
+        ("5 USDC", "write 1.5 FST"),
+    ],
+)
+def test_what_is_wrong_with_an_amount_is_said(text: str, remedy: str) -> None:
+    with pytest.raises(AmountError, match=re.escape(remedy)):
+        Token("FST", 6, ZERO_ADDRESS).parse(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (3599, "59 min 59 s"),
+        (3601, "1 h 1 min"),
+        (20 * 86400 + 23 * 3600 + 59 * 60 + 41, "21 d"),
+        (86401, "1 d 1 h"),
+    ],
+)
+def test_a_wait_is_rounded_up(seconds: int, text: str) -> None:
+    assert format_wait(seconds) == text

@@ -1,4 +1,7 @@
-"""A voucher is believed where the contract would pay for it, and nowhere else."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A voucher is accepted only if the contract would pay for it."""
 
 import contextlib
 
@@ -9,9 +12,9 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fs_market.core.money.channels import channels_domain
-from fs_market.core.money.vouchers import Voucher, screen_untrusted, sign_voucher
+from fs_market.core.money.vouchers import screen_untrusted, sign_voucher
 from fs_market.core.money.vouchers import verify_untrusted as verify_voucher_untrusted
+from fs_market.core.wire.channels import Voucher, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.signatures import (
     SigningKey,
@@ -30,7 +33,7 @@ DEPOSIT = 1000
 
 
 def refusal(voucher: Voucher, *, accepted: int = 0) -> Reason | None:
-    """Everything a provider checks, in its order."""
+    """Make all checks of a provider, in their order."""
     try:
         screen_untrusted(voucher, CHANNEL, DEPOSIT, accepted)
         verify_voucher_untrusted(voucher, DOMAIN, KEY.address)
@@ -40,7 +43,7 @@ def refusal(voucher: Voucher, *, accepted: int = 0) -> Reason | None:
 
 
 def with_high_s(signature: bytes) -> bytes:
-    """The other signature of the same key and digest, which any library makes of it."""
+    """Return the other signature for the same key and digest, which anybody can compute from it."""
     s = ORDER - int.from_bytes(signature[32:64], "big")
     return signature[:32] + s.to_bytes(32, "big") + bytes([55 - signature[64]])
 
@@ -90,7 +93,7 @@ def test_a_replay_pays_nothing() -> None:
 
 
 def test_the_screen_never_touches_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the signature is checked before the signature."""
+    """Everything else is checked before the signature."""
     monkeypatch.setattr("fs_market.core.wire.signatures.Secp256k1Point", None)
     foreign = Voucher(keccak(b"other"), 500, bytes(65))
     assert refusal(foreign) is Reason.FOREIGN_CHANNEL
@@ -98,7 +101,7 @@ def test_the_screen_never_touches_the_curve(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_eth_account_takes_a_high_s_that_we_refuse() -> None:
-    """Why the form is checked here rather than by a library."""
+    """This is why we check the form ourselves and do not rely on a library."""
     types = {
         "Voucher": [
             {"name": "channelId", "type": "bytes32"},

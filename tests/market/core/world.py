@@ -1,6 +1,9 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Alice buys from Bob: their sessions, engines, disks and a chain, and a wire that tests control.
 
-What really passed is known here, to the byte; so is what each of them can prove.
+This module knows to the byte what really passed, and what each side can prove.
 """
 
 import random
@@ -10,19 +13,13 @@ from ipaddress import ip_address
 
 from coincurve import PrivateKey
 
-from fs_market.core.money.accounting import ANY, Increment, Window
-from fs_market.core.money.channels import ChannelStatus, channels_domain
+from fs_market.core.money.accounting import ANY, Increment, SetLimits, Window
 from fs_market.core.money.prices import Price
-from fs_market.core.money.vouchers import Voucher, screen_untrusted, verify_untrusted
+from fs_market.core.money.records import ClientRecord, ProviderRecord
+from fs_market.core.money.vouchers import screen_untrusted, verify_untrusted
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State as ClientState
-from fs_market.core.session.offers import ProviderConfig
-from fs_market.core.session.places import Place
-from fs_market.core.session.provider import ProviderSession
-from fs_market.core.session.provider_states import State as ProviderState
-from fs_market.core.session.purchase import ClientConfig
-from fs_market.core.session.records import ClientRecord, ProviderRecord
-from fs_market.core.session.session import (
+from fs_market.core.session.events import (
     AddPeer,
     CheckChannel,
     Configure,
@@ -34,9 +31,14 @@ from fs_market.core.session.session import (
     ReadCounters,
     ReceiptSigned,
     RemovePeer,
-    SetLimits,
     Settle,
 )
+from fs_market.core.session.offers import ProviderConfig
+from fs_market.core.session.places import Place
+from fs_market.core.session.provider import ProviderSession
+from fs_market.core.session.provider_states import State as ProviderState
+from fs_market.core.session.purchase import ClientConfig
+from fs_market.core.wire.channels import ChannelStatus, Voucher, channels_domain
 from fs_market.core.wire.ethereum import Address, keccak
 from fs_market.core.wire.messages import Message, Refusal, parse_untrusted, serialize
 from fs_market.core.wire.schema import from_bytes_untrusted
@@ -65,13 +67,13 @@ PLACE = Place(
     mtu=1420,
 )
 INCREMENT = Increment(MIB, 1, 64 * MIB, 8)
-PRICE = Price(50_000_000, 3_600)  # 50 units for a MiB would round badly; and 1 for a second
+PRICE = Price(50_000_000, 3_600)  # 50 units for a MiB would round badly; 1 unit for a second
 DEPOSIT = 10_000_000
 
 
 @dataclass
 class Peer:
-    """An engine's view of the other side: what passed, and what may."""
+    """An engine's view of the other side: what passed, and what may pass."""
 
     rx: int = 0
     tx: int = 0
@@ -80,11 +82,11 @@ class Peer:
     was_told: bool = False
 
     def room(self) -> int:
-        """How many bytes may pass."""
+        """The number of bytes that may pass."""
         return 2**62 if self.credit == ANY else max(0, self.credit - self.rx - self.tx)
 
     def is_low(self) -> bool:
-        """Told once for each limit, as the engine does."""
+        """Whether little credit is left; true only once for each limit, as in the engine."""
         if self.was_told or self.credit == ANY or self.room() >= self.credit_low:
             return False
         self.was_told = True
@@ -93,16 +95,16 @@ class Peer:
 
 @dataclass
 class Side:
-    """One of the two, as a shell would be."""
+    """One of the two sides, with the state that its shell would hold."""
 
     name: str
     session: ClientSession | ProviderSession
-    peer: Peer | None = None  # the engine, which lives on when the agent dies
+    peer: Peer | None = None  # the engine, which survives the agent
     disk: bytes | None = None
     unsynced: list[Journal] = field(default_factory=list)
     outbox: list[bytes] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
-    lies: Callable[[int], int] = lambda count: count  # what the engine says of a counter
+    lies: Callable[[int], int] = lambda count: count  # what the engine reports for a counter
     crashes: int = 0
 
     def told(self, kind: type) -> list[Event]:
@@ -110,7 +112,7 @@ class Side:
 
 
 class World:
-    """``slow_disks``: what is journalled is on the disk only once ``sync`` was called."""
+    """With ``slow_disks``, journal records reach the disk only when ``sync`` is called."""
 
     def __init__(
         self,
@@ -144,8 +146,8 @@ class World:
         self.bob = Side("bob", self.new_provider())
         self.settled: Voucher | None = None
         self.sent_by: dict[str, list[Message]] = {"alice": [], "bob": []}
-        self.served_bytes = 0  # what Bob's engine let pass, by the truth
-        self.received_bytes = 0  # the same by Alice's
+        self.served_bytes = 0  # the bytes that Bob's engine really let pass
+        self.received_bytes = 0  # the bytes that reached Alice's engine
         self.client_seconds = self.served_seconds = 0.0
         self.most_exposed = 0
 
@@ -182,7 +184,7 @@ class World:
     # Shells.
 
     def run(self, side: Side) -> None:
-        """Do all that a session asks for, and collect what it wants to send."""
+        """Do everything that a session asks for, and collect the messages to send."""
         while (event := side.session.next_event()) is not None:
             side.log.append(event)
             self._do(side, event)
@@ -233,7 +235,7 @@ class World:
         side.session.count(side.lies(peer.rx), side.lies(peer.tx), self.now)
 
     def sync(self, side: Side, records: int = 100) -> None:
-        """So many records reach the disk."""
+        """Let so many records reach the disk."""
         for event in side.unsynced[:records]:
             side.disk = event.record
             side.session.journalled(event.number)
@@ -241,7 +243,7 @@ class World:
         self.run(side)
 
     def redeem(self, voucher: Voucher) -> None:
-        """The chain pays for what it can verify."""
+        """Let the chain pay if it can verify the voucher."""
         screen_untrusted(voucher, self.provider.channel, self.deposit, self.claimed)
         verify_untrusted(voucher, DOMAIN, SESSION_KEY.address)
         self.settled = voucher
@@ -253,7 +255,7 @@ class World:
     # The wire.
 
     def deliver(self, side: Side, position: int = 0) -> None:
-        """The other side gets a message that ``side`` sent."""
+        """Deliver a message of ``side`` to the other side."""
         data = side.outbox.pop(position)
         receiver = self.other(side)
         if (reason := receiver.session.receive(data, self.now)) is not None:
@@ -262,7 +264,7 @@ class World:
         self.run(receiver)
 
     def settle_messages(self) -> None:
-        """Deliver everything, in order, until nobody has anything to say."""
+        """Deliver everything in order, until nobody has anything to send."""
         for _ in range(1000):
             for side in self.sides:
                 self.run(side)
@@ -276,7 +278,7 @@ class World:
         raise AssertionError("they never stop talking")
 
     def connect(self) -> None:
-        """A fresh connection: what was under way is lost."""
+        """Open a new connection; messages in flight are lost."""
         for side in self.sides:
             side.outbox.clear()
         self.client.connect(self.now)
@@ -285,9 +287,9 @@ class World:
     # Traffic and time.
 
     def traffic(self, *, down: int = 0, up: int = 0, lost: int = 0) -> int:
-        """So much of each as both engines let pass; ``lost`` bytes of ``down`` vanish on the way.
+        """Pass as much in both directions as both engines allow; return what Bob's engine carried.
 
-        Returns what Bob's engine carried.
+        ``lost`` bytes of ``down`` vanish on the way.
         """
         alice, bob = self.alice.peer, self.bob.peer
         if alice is None or bob is None:
@@ -307,7 +309,7 @@ class World:
         return sent_up + sent_down
 
     def download(self, total: int, *, step: int = 64 << 10, lost: int = 0) -> int:
-        """Traffic in steps, with all messages delivered between them."""
+        """Pass traffic in steps, and deliver all messages in between."""
         carried = 0
         while carried < total:
             more = self.traffic(down=min(step, total - carried), lost=lost)
@@ -318,7 +320,7 @@ class World:
         return carried
 
     def pass_time(self, seconds: float, *, deliver: bool = True) -> None:
-        """Let timers fire as they are due; with ``deliver``, messages arrive at once."""
+        """Let timers fire when they are due; with ``deliver``, messages arrive at once."""
         end = self.now + seconds
         while True:
             due = [(at, side) for side in self.sides if (at := side.session.next_timer())]
@@ -343,7 +345,7 @@ class World:
     # Crashes.
 
     def crash(self, side: Side, *, engine_too: bool = False) -> None:
-        """The agent dies, and comes back with what was on its disk."""
+        """Kill the agent, and start it again with the contents of its disk."""
         side.crashes += 1
         side.unsynced.clear()
         side.outbox.clear()
@@ -359,7 +361,7 @@ class World:
             self.count(side)
         self.run(side)
 
-    # What is known.
+    # Facts.
 
     def _note_exposure(self) -> None:
         books = self.provider._books
@@ -367,7 +369,7 @@ class World:
         self.most_exposed = max(self.most_exposed, window.exposure(self.price))
 
     def paid_on_disk(self) -> int:
-        """What Bob can prove after a crash."""
+        """Return what Bob can prove after a crash."""
         if self.bob.disk is None:
             return 0
         return from_bytes_untrusted(ProviderRecord, self.bob.disk).paid
@@ -378,7 +380,7 @@ class World:
         return from_bytes_untrusted(ClientRecord, self.alice.disk).promised
 
     def vouchers(self) -> list[Voucher]:
-        """All that ever left Alice."""
+        """Return all vouchers that ever left Alice."""
         return [each for each in self.sent_by["alice"] if isinstance(each, Voucher)]
 
     def endings(self, side: Side) -> list[Reason]:
@@ -386,7 +388,7 @@ class World:
 
 
 def served(**settings: object) -> World:
-    """Both are connected, the channel is open, and the tunnel is up."""
+    """Make a world in which both are connected, the channel is open, and the tunnel is up."""
     world = World(**settings)  # type: ignore[arg-type]
     world.connect()
     return world

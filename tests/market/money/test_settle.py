@@ -1,4 +1,7 @@
-"""When vouchers become money: the policy, and what it does on a chain."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""When vouchers become money: the policy, and its effect on a chain."""
 
 import asyncio
 import os
@@ -13,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_market.chain.contracts import Channels
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.errors import NodeRefused
 from fs_market.money import voucher_book
 from fs_market.money.settle import Action, SettlementPolicy, Settler, decide
@@ -49,14 +52,17 @@ def decided(
         (decided(5000, claimed=4001), Action.WAIT),
         (decided(5000, claimed=4000), Action.REDEEM),
         (decided(1000, fee=100), Action.REDEEM),
-        (decided(1000, fee=101), Action.WAIT),  # gas would take more than its share
+        (decided(1000, fee=101), Action.WAIT),  # gas would cost too large a share
         (decided(1000, is_over=True), Action.CLOSE),
         (decided(999, is_over=True), Action.WAIT),
-        (decided(20_000, claimed=10_000), Action.WAIT),  # more than the deposit is never paid
+        (
+            decided(20_000, claimed=10_000),
+            Action.WAIT,
+        ),  # a channel never pays more than its deposit
         (decided(5, fee=4, now=LATER - 60), Action.CLOSE),  # the last chance
-        (decided(5, fee=5, now=LATER - 60), Action.WAIT),  # which costs as much as it brings
+        (decided(5, fee=5, now=LATER - 60), Action.WAIT),  # gas costs as much as the claim brings
         (decided(5, fee=4, now=LATER - 61), Action.WAIT),
-        (decided(5, fee=4, closes_at=NOW + 60), Action.CLOSE),  # the payer gave notice
+        (decided(5, fee=4, closes_at=NOW + 60), Action.CLOSE),  # the payer requested to close
         (decided(5, fee=4, closes_at=NOW + 61), Action.WAIT),
         (decided(5, fee=4, now=LATER + 1000), Action.CLOSE),  # late, but not yet taken back
     ],
@@ -89,7 +95,7 @@ def test_money_is_neither_burned_nor_left(
 
 @asynccontextmanager
 async def payer_and_payee(dev: Dev, folder: Path) -> AsyncIterator[tuple[Party, Party]]:
-    """Both have what gas costs."""
+    """Make both parties, with coin for gas."""
     rich, payee = new_wallet(), new_wallet()
     dev.fund(payee.address)
     dev.fund(rich.address)
@@ -165,7 +171,7 @@ def test_one_channel_that_fails_keeps_no_other_waiting_and_is_told(
 
 
 def test_notice_by_the_payer_is_answered_in_time(dev: Dev, tmp_path: Path) -> None:
-    """What is below every threshold is redeemed before the payer takes it back; gas is told."""
+    """Even less than the threshold is redeemed before the payer takes it back; gas is reported."""
 
     async def run() -> None:
         async with payer_and_payee(dev, tmp_path) as (payer, us):

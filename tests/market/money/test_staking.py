@@ -1,4 +1,7 @@
-"""A provider's stake and entry, by its owner, on the development chain."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A provider's stake and entry, made by its owner on the development chain."""
 
 import asyncio
 import os
@@ -11,7 +14,7 @@ import pytest
 
 from fs_market.chain.contracts import Erc20, Offer, Registry, StakeBook
 from fs_market.chain.deploy import DEFAULT_RULES, TOKEN
-from fs_market.core.money.stakes import bind_digest, stakes_domain
+from fs_market.core.wire.stakes import bind_digest, stakes_domain
 from fs_market.errors import ChainError, Reverted
 from fs_market.money.errands import Done
 from fs_market.money.staking import GAS, Staking
@@ -91,14 +94,14 @@ def test_what_lies_in_the_book_is_used_first(dev: Dev, tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused_before_it_costs(dev: Dev, tmp_path: Path) -> None:
     async def scene() -> None:
         async with owner(dev, tmp_path) as bob, owner(dev, tmp_path, bob.key) as eve:
-            with pytest.raises(ChainError, match="send it more"):
+            with pytest.raises(ChainError, match="send the account more"):
                 await bob.stake(FUNDS + 1)
             await bob.stake(100 * TOKEN)
             before = await eve.us.chain.nonce(eve.us.wallet.address)
             with pytest.raises(ChainError, match="belongs to"):
                 await eve.stake(100 * TOKEN)
             assert await eve.us.chain.nonce(eve.us.wallet.address) == before
-            # A task that was refused for good does not come back.
+            # A task that was finally refused does not come back.
             offered = Offer(101, os.urandom(32))
             keys = os.urandom(32), os.urandom(32)
             with pytest.raises(Reverted):

@@ -1,4 +1,7 @@
-"""Keys: kept encrypted or for one channel, readable by their owner, and never told."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Keys: encrypted, or for one channel only; readable by their owner only, and never shown."""
 
 import asyncio
 import json
@@ -21,13 +24,13 @@ from fs_market.money import wallet as keystores
 from fs_market.money.wallet import SessionKeys, Wallet, parse_secret
 from tests.market.parties import new_wallet
 
-COST = keystores._SCRYPT_N  # before the tests lower it
+COST = keystores._SCRYPT_N  # the real cost, which the tests lower
 PASSWORD = os.urandom(8).hex()
 
 
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One guess costs a moment instead of most of a second."""
+    """Make one guess take a moment instead of most of a second."""
     monkeypatch.setattr(keystores, "_SCRYPT_N", 2**4)
 
 
@@ -51,7 +54,7 @@ def test_its_cost_is_that_of_other_wallets() -> None:
 def test_keystores_of_other_wallets_are_read(kdf: str, tmp_path: Path) -> None:
     secret, path = os.urandom(32), tmp_path / "theirs"
     theirs = create_keyfile_json(secret, PASSWORD.encode(), 3, kdf, 16)  # type: ignore[arg-type]
-    theirs["Crypto"] = theirs.pop("crypto")  # as some write it
+    theirs["Crypto"] = theirs.pop("crypto")  # some programs write it like this
     path.write_text(json.dumps(theirs))
     assert asyncio.run(keystores.open_keystore(path, PASSWORD)) == secret
 

@@ -1,4 +1,7 @@
-"""Both agents over real sockets and journals; the engine and the chain are played."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Both agents over real sockets and journals, with a simulated engine and chain."""
 
 import asyncio
 import time
@@ -10,9 +13,9 @@ import uvloop
 from coincurve import PrivateKey
 
 from fs_market.core.money.accounting import CLOSED
+from fs_market.core.money.records import ClientRecord, ProviderRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
-from fs_market.core.session.records import ClientRecord, ProviderRecord
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MarketError, Reason
@@ -75,7 +78,7 @@ def test_a_provider_that_crashed_goes_on_with_its_clients(tmp_path: Path) -> Non
         engine, chain = PlayedEngine(), PlayedChain()
         async with provider(tmp_path, engine, chain) as seller, bought(tmp_path, seller) as buyer:
             place = buyer.place
-        assert engine.peers  # nobody has put it out
+        assert engine.peers  # nobody has removed the peer
         async with provider(tmp_path, engine, chain) as seller:
             await until(lambda: engine.credit[CLIENT_KEY] != CLOSED)
             assert engine.peers == {CLIENT_KEY: place.addresses}
@@ -126,7 +129,7 @@ def test_who_hangs_up_before_an_answer_does_no_harm(tmp_path: Path) -> None:
             entry, *_ = await buyer.books.do(session_book.latest_first)
             ((_, core),) = seller.agent.books()
             await until(lambda: not seller.agent._connections)
-            core.close(time.clock_gettime(time.CLOCK_BOOTTIME))  # which it has to be told of
+            core.close(time.clock_gettime(time.CLOCK_BOOTTIME))  # the agent must be told of it
             await asyncio.sleep(1.5)  # a tick
             assert core.state.value == "closing"
             assert not seller.agent.is_over(entry.channel)

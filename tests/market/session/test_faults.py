@@ -1,4 +1,7 @@
-"""A fault in one session: it begins again from the journal, and the others do not notice."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""After a fault, a session restarts from the journal, and the other sessions do not notice."""
 
 import logging
 from collections.abc import Callable
@@ -10,8 +13,8 @@ import uvloop
 from coincurve import PrivateKey
 
 from fs_market.core.money.accounting import CLOSED
-from fs_market.core.money.channels import ChannelStatus
 from fs_market.core.session.provider import ProviderSession
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.core.wire.ethereum import keccak
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import EngineRefused, Reason
@@ -42,7 +45,7 @@ def core_of(seller: Provider, key: PublicKey = CLIENT_KEY) -> ProviderSession:
 
 
 def failing(method: Callable[..., Any], times: int = 1) -> Callable[..., Any]:
-    """A method that fails so often, and then works."""
+    """Make a method that fails so many times, and then works."""
     left = times
 
     def fails(*args: Any, **options: Any) -> Any:
@@ -76,7 +79,7 @@ def break_chain_news(seller: Provider) -> None:
 
 
 def put_out(seller: Provider) -> None:
-    """Somebody with rights took the peer out of the engine, which then knows no such peer."""
+    """Remove the peer from the engine, as an administrator could; the engine forgets it."""
     limit, key = seller.engine.limit, CLIENT_KEY
 
     async def refuses(peer: PublicKey, **limits: Any) -> None:

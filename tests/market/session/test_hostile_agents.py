@@ -1,4 +1,7 @@
-"""What strangers and cheats send to a provider's agent over TCP."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Messages that strangers and cheats send to a provider's agent over TCP."""
 
 import asyncio
 import contextlib
@@ -14,11 +17,11 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import channels_domain
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.money.vouchers import sign_voucher
 from fs_market.core.session.client_states import State
 from fs_market.core.session.provider import ProviderSession
-from fs_market.core.session.records import ClientRecord
+from fs_market.core.wire.channels import channels_domain
 from fs_market.core.wire.framing import frame
 from fs_market.core.wire.messages import (
     Close,
@@ -53,6 +56,7 @@ from tests.market.dealing import (
     served_client,
     until,
 )
+from tools.testing import patience
 
 STRANGER = SigningKey(PrivateKey().secret)
 
@@ -91,9 +95,11 @@ def test_who_trickles_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async def play() -> None:
         async with provider(tmp_path) as seller:
             reader, writer = await asyncio.open_connection("127.0.0.1", seller.port)
-            with pytest.raises((ConnectionError, RuntimeError)):  # uvloop's word for closed
-                async with asyncio.timeout(10):
-                    while True:  # each byte is soon after the one before
+            with pytest.raises(
+                (ConnectionError, RuntimeError)
+            ):  # uvloop raises this if it is closed
+                async with asyncio.timeout(patience.seconds(10)):
+                    while True:  # the bytes follow each other quickly
                         writer.write(b"\x01")
                         await writer.drain()
                         await asyncio.sleep(0.1)
@@ -105,7 +111,7 @@ def test_who_trickles_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     uvloop.run(play())
 
 
-# Eve knows a client's channel from the chain, and has heard what it said before its tunnel.
+# Eve knows a client's channel from the chain, and heard its messages outside the tunnel.
 
 
 @dataclass
@@ -119,7 +125,7 @@ class Scene:
     key: SigningKey  # of the client's session
 
     async def refused(self, message: Message | bytes) -> Reason:
-        """What Eve is told; nothing else is said to her."""
+        """Return the refusal that Eve gets; she must get nothing else."""
         data = message if isinstance(message, bytes) else serialize(message)
         self.eve.send([data])
         (said,) = map(parse_untrusted, await self.eve.receive(5))
@@ -132,11 +138,11 @@ class Scene:
         return core
 
     def core_stream(self) -> object:
-        """Where the session's answers go."""
+        """Return the stream to which the session's answers go."""
         return self.seller.agent._sessions.by_channel[self.channel].stream
 
     async def last_order(self) -> Order:
-        """As it went over the wire, in the clear."""
+        """Return the last order in its wire format, which is in the clear."""
         entry, *_ = await self.client.books.do(session_book.latest_first)
         record = from_bytes_untrusted(ClientRecord, entry.record)
         key, number = record.wireguard_key, record.orders
@@ -145,7 +151,7 @@ class Scene:
 
 
 async def from_elsewhere(port: int) -> Stream:
-    """A connection of another source."""
+    """Connect from another source."""
     there = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
     return Stream(Tcp(*there))
 
@@ -157,7 +163,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         await client.download(2 * MIB)
         eve = await from_elsewhere(seller.port)
         ((channel, core),) = seller.agent.books()
-        await until(lambda: core.paid == 2 * MIB)  # no voucher is under way
+        await until(lambda: core.paid == 2 * MIB)  # no voucher is in flight
         try:
             yield Scene(seller, client, eve, channel, key)
         finally:
@@ -230,7 +236,7 @@ def test_a_session_goes_where_its_next_order_comes_from(tmp_path: Path) -> None:
 
 
 def test_who_replays_an_order_gets_no_answer_of_the_session(tmp_path: Path) -> None:
-    """She asks as often as she may; the client pays on, and hears what it is to hear."""
+    """She asks as often as she may. The client goes on paying, and gets all of its answers."""
 
     async def play() -> None:
         async with scene(tmp_path) as at:
@@ -239,7 +245,7 @@ def test_who_replays_an_order_gets_no_answer_of_the_session(tmp_path: Path) -> N
             for _ in range(50):
                 assert await at.refused(order) is Reason.REPLAYED
             voucher = sign_voucher(at.key, DOMAIN, at.channel, at.core.paid)
-            at.eve.send([serialize(voucher)])  # nor of what it paid last
+            at.eve.send([serialize(voucher)])  # a replayed voucher gets no answer either
             assert await at.refused(order) is Reason.REPLAYED
             assert at.core_stream() is stream
             served = at.client.agent.session
@@ -299,7 +305,7 @@ def test_who_sends_rubbish_without_end_is_hung_up_on(tmp_path: Path, message: by
 
 
 def high_s(signature: bytes) -> bytes:
-    """The other signature of the same digest, which libraries take and contracts do not."""
+    """Return the other signature for the digest, which libraries accept and contracts do not."""
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     s = order - int.from_bytes(signature[32:64], "big")
     return signature[:32] + s.to_bytes(32, "big") + bytes([55 - signature[64]])

@@ -1,4 +1,7 @@
-"""A client asks its provider to meet, over real sockets; what NATs do is played."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A client asks its provider to meet, over real sockets; the NATs are simulated."""
 
 import asyncio
 import time
@@ -8,8 +11,8 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.session.rendezvous import Meeting, Rendezvous, sign_meeting
 from fs_market.core.wire.messages import Refusal, parse_untrusted, serialize
+from fs_market.core.wire.rendezvous import Meeting, Rendezvous, sign_meeting
 from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MarketError, Reason
 from fs_market.session import meetings, session_book
@@ -23,7 +26,7 @@ THEIRS = Whereabouts((Endpoint("203.0.113.2", 51820),), 2)
 
 
 class Played:
-    """Remembers whom it was to meet."""
+    """Remembers whom it was asked to meet."""
 
     def __init__(self) -> None:
         self.met: list[tuple[PublicKey, Whereabouts]] = []
@@ -42,7 +45,7 @@ async def channel_of(buyer: Client) -> bytes:
 
 
 async def answer_to(seller: Provider, *said: Rendezvous) -> Reason | Whereabouts:
-    """What the provider says to the last of these."""
+    """Return the provider's answer to the last of these messages."""
     stream = await connect(seller.route)
     try:
         for each in said:
@@ -91,7 +94,7 @@ def test_a_provider_that_is_another_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_only_its_client_has_a_provider_call(tmp_path: Path) -> None:
-    """A relay that has seen one says it again; a stranger says his own; neither is met."""
+    """A relay repeats what it saw, and a stranger sends his own; the provider meets neither."""
 
     async def play() -> None:
         key, eve, played = (

@@ -1,7 +1,9 @@
-"""Paying ahead over real sockets and journals: who is served once nobody of theirs is left."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Prepaying over real sockets and journals: the service goes on after the client's agent ends."""
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import AsyncIterator
@@ -13,12 +15,13 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import ChannelStatus
-from fs_market.core.session import prepaid, provider
+from fs_market.core.money.records import ClientRecord
+from fs_market.core.money.units import Token
+from fs_market.core.session import prepaid, provider, provider_serving
 from fs_market.core.session.client import ClientSession
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.prepaid import PrepaidSession
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.core.wire.messages import Quote, Tunnel
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.core.wire.signatures import SigningKey
@@ -29,6 +32,7 @@ from fs_market.session import session_book
 from fs_market.session.client_agent import Buyer, ClientAgent
 from fs_tunnel.roles.client import prepaying_agent
 from fs_tunnel.roles.client.prepaying_agent import Prepayer
+from fs_tunnel.roles.starts import Dealing, PrepayStart, Purse, User
 from tests.market import dealing
 from tests.market.dealing import (
     CLIENT_KEY,
@@ -45,6 +49,7 @@ from tests.market.dealing import (
     until,
 )
 from tests.market.played import PlayedChain, PlayedEngine
+from tools.testing import patience
 
 
 async def accept(session: ClientSession, _quote: Quote) -> None:
@@ -62,14 +67,14 @@ def buyer(seller: Provider) -> Buyer:
 async def prepaid_place(folder: Path, seller: Provider) -> AsyncIterator[Tunnel]:
     async with Journal(folder / "client.journal", GENESIS) as books:
         agent = ClientAgent(PrepaidSession(client_config(SigningKey(PrivateKey().secret))), books)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             place = await agent.prepay(seller.route, buyer(seller))
         assert agent.session.is_confirmed
         yield place
 
 
 async def use_up(engine: PlayedEngine) -> int:
-    """As many bytes as the provider lets pass, of a client that says nothing."""
+    """Return how many bytes the provider lets pass for a silent client."""
     total = 0
     while CLIENT_KEY in engine.peers:
         total += engine.pass_bytes(CLIENT_KEY, 64 << 10)
@@ -80,14 +85,14 @@ async def use_up(engine: PlayedEngine) -> int:
 def test_who_has_paid_and_left_is_served_for_it_and_the_provider_can_settle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider, "FAREWELL_FOR", 0.1)
+    monkeypatch.setattr(provider_serving, "FAREWELL_FOR", 0.1)
 
     async def play() -> None:
         async with dealing.provider(tmp_path) as seller:
             async with prepaid_place(tmp_path, seller) as place:
                 (channel,) = seller.chain.known
             assert seller.engine.peers == {CLIENT_KEY: place.addresses}
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(patience.seconds(60)):
                 total = await use_up(seller.engine)
             assert DEPOSIT - 4096 <= total <= DEPOSIT
             await until(lambda: seller.ended == [channel])
@@ -119,7 +124,7 @@ def test_a_provider_that_is_started_again_goes_on_with_it(tmp_path: Path) -> Non
 
 
 class Buying:
-    """An agent's process, but for the process: what it tells is in ``told``."""
+    """A buying agent without a process of its own; its messages are in ``told``."""
 
     def __init__(self, folder: Path, seller: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
         self.told: list[dict[str, Any]] = []
@@ -130,31 +135,30 @@ class Buying:
         monkeypatch.setattr(prepaying_agent, "tell", self.told.append)
         monkeypatch.setattr(prepaying_agent, "consider", accept)
         monkeypatch.setattr(prepaying_agent, "have_opened", buyer(seller).open_channel)
-        self._start = json.loads(
-            json.dumps(
-                {
-                    "session_key_file": str(key),
-                    "token": {"symbol": "FST", "decimals": 6, "address": str(TOKEN)},
-                    "chain_id": DOMAIN.chain_id,
-                    "channels": str(DOMAIN.contract),
-                    "payer": str(PAYER),
-                    "wireguard_key": CLIENT_KEY.to_base64(),
-                    "max_price": {"per_gib": PRICE.per_gib, "per_hour": PRICE.per_hour},
-                    "budget": str(DEPOSIT),
-                    "node": str(NODE.address),
-                    "books": str(folder),
-                    "genesis": GENESIS.hex(),
-                    "host": seller.route.host,
-                    "port": seller.route.port,
-                }
-            )
+        purse = Purse(
+            books=folder,
+            token=Token("FST", 6, TOKEN),
+            chain_id=DOMAIN.chain_id,
+            channels=DOMAIN.contract,
+            genesis=GENESIS,
+            payer=PAYER,
+            wireguard_key=CLIENT_KEY,
+            budget=DEPOSIT,
         )
+        ours = Dealing(
+            user=User(os.getuid(), os.getgid()),
+            purse=purse,
+            session_key_file=key,
+            max_price=PRICE,
+            node=NODE.address,
+        )
+        self._start = PrepayStart(dealing=ours, host=seller.route.host, port=seller.route.port)
         self._books = folder / "sessions.journal"
 
     async def run(self) -> dict[str, Any]:
-        """What it tells in the end."""
+        """Run it, and return its last message."""
         self.told.clear()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             await Prepayer(self._start).run({})
         (told,) = self.told
         said = told["prepaid"]
@@ -170,7 +174,7 @@ class Buying:
 def test_the_agent_tells_the_same_place_until_it_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider, "FAREWELL_FOR", 0.1)
+    monkeypatch.setattr(provider_serving, "FAREWELL_FOR", 0.1)
 
     async def play() -> None:
         async with dealing.provider(tmp_path) as seller:
@@ -179,10 +183,10 @@ def test_the_agent_tells_the_same_place_until_it_is_over(
             assert first["paid"] == DEPOSIT
             assert await agent.run() == first
             assert len(seller.chain.known) == 1
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(patience.seconds(60)):
                 await use_up(seller.engine)
             await until(lambda: seller.ended)
-            for _ in range(2):  # as the provider says it, and as it was written down
+            for _ in range(2):  # first from the provider, then from the journal
                 assert (await agent.run()).keys() == {"over"}
             assert (await agent.record()).is_over
             assert len(seller.chain.known) == 1
@@ -220,7 +224,7 @@ def test_a_provider_that_is_full_leaves_nothing_promised(
     async def play() -> None:
         async with dealing.provider(tmp_path, places=0) as seller:
             agent = Buying(tmp_path, seller, monkeypatch)
-            assert "full" in (await agent.run())["failed"]
+            assert "no free place" in (await agent.run())["failed"]
             assert not seller.chain.known
 
     uvloop.run(play())

@@ -1,4 +1,7 @@
-"""Whom a provider tells what, and when: any full nodes, any order of what happens."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which full nodes a provider tells what, and when; with any full nodes and any order of events."""
 
 from dataclasses import replace
 
@@ -31,6 +34,7 @@ from fs_net.core.records import parse_untrusted as parse_signed
 from fs_net.errors import Reason
 from fs_wire.schema import from_bytes_untrusted
 from tests.net.world import NETWORK, NOW, Provider
+from tests.walks import examples
 
 CHOSEN = ("alice", "carol")
 STRANGERS = tuple(f"stranger{number}" for number in range(12))
@@ -41,7 +45,7 @@ def address(node: str, number: int = 0) -> str:
 
 
 class Bob:
-    """A provider with a clock; what it wants is kept until it is carried out."""
+    """A provider with a clock; its actions are kept until they are carried out."""
 
     def __init__(self, *chosen: str, relayed: bool = False) -> None:
         self.provider = Provider(1)
@@ -61,7 +65,7 @@ class Bob:
         self.now += seconds
 
     def settle(self) -> list[Action]:
-        """Have everything succeed at once; all that was wanted."""
+        """Let all actions succeed at once; return all of them."""
         seen: list[Action] = []
         while wanted := self.wants():
             seen += wanted
@@ -194,7 +198,7 @@ def test_a_change_is_told_at_once_and_a_record_before_it_expires() -> None:
     bob.core.offer(replace(bob.offer, price_per_gib=5), 7)
     wanted = bob.settle()
     assert len(only(Ask, wanted)) == len(only(Store, wanted)) == 1
-    bob.core.offer(replace(bob.offer, price_per_gib=5), 6)  # a slot is no change of the record
+    bob.core.offer(replace(bob.offer, price_per_gib=5), 6)  # a free slot does not change the record
     assert only(Ask, bob.settle()) == []
     sequences = []
     for _ in range(RECORD_LIFETIME // 1000 // int(ASK_EVERY)):
@@ -219,7 +223,7 @@ def test_all_addresses_are_tried_before_it_waits() -> None:
 
 
 def test_a_place_is_kept_for_whom_the_user_chose() -> None:
-    """However many strangers there are, and whatever they call themselves."""
+    """The slot stays, whatever the number and names of strangers."""
     bob = Bob("alice")
     bob.core.found({each: [address(each)] for each in STRANGERS}, bob.now)
     (first, *_) = dialled = only(Dial, bob.wants())
@@ -227,7 +231,7 @@ def test_a_place_is_kept_for_whom_the_user_chose() -> None:
     assert first.node == "alice"
     assert len(dialled) == WANTED
     bob.core.lost("alice", bob.now)
-    assert only(Dial, bob.wants()) == []  # rather than a fourth stranger
+    assert only(Dial, bob.wants()) == []  # no fourth stranger is dialled
     bob.wait(10)
     assert only(Dial, bob.wants()) == [Dial("alice", address("alice"))]
 
@@ -263,7 +267,7 @@ def test_behind_a_nat_some_full_nodes_pass_circuits_on() -> None:
 
 
 class Anything(RuleBasedStateMachine):
-    """Full nodes come, die, lie and return in any order; no bound is ever passed."""
+    """Full nodes appear, die, lie and return in any order, and no bound is ever exceeded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -327,7 +331,7 @@ class Anything(RuleBasedStateMachine):
         return self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1)))
 
     def gone(self, node: str) -> None:
-        """What is under way with it ends with the connection."""
+        """End a connection, and everything that is in progress with it."""
         self.placed.discard(node)
         self.takes.discard(node)
         self.pending = [each for each in self.pending if getattr(each, "node", "") != node]
@@ -349,7 +353,7 @@ class Anything(RuleBasedStateMachine):
                 assert record.content.expires_at > NOW + self.bob.now * 1000
                 self.sequence = record.content.sequence
         self.pending += wanted
-        assert self.bob.wants() == []  # nothing is wanted twice
+        assert self.bob.wants() == []  # no action is returned twice
 
     @invariant()
     def bounds_hold(self) -> None:
@@ -361,14 +365,14 @@ class Anything(RuleBasedStateMachine):
         assert self.bob.core.describe()[0] == len(self.takes)
 
 
-Anything.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Anything.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestAnything = Anything.TestCase
 
 
 @given(st.sets(st.sampled_from(STRANGERS), max_size=8), st.integers(0, 2))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_whoever_is_alive_is_told_in_the_end(alive: set[str], chosen: int) -> None:
-    """Nodes that answer get places, whatever the others do."""
+    """Full nodes that answer get slots, whatever the others do."""
     bob = Bob(*CHOSEN)
     answering = {*alive, *CHOSEN[:chosen]}
     bob.core.found({each: [address(each)] for each in STRANGERS}, bob.now)

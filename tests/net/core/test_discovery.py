@@ -1,4 +1,7 @@
-"""What a client believes of several full nodes, of which some lie."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a client believes about several full nodes, if some of them lie."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,13 +37,13 @@ def listed(*providers: Provider) -> Listings:
 
 
 def hit(provider: Provider, at: int = LATELY, uptime: int = UNMEASURED, **said: Any) -> Hit:
-    """What was said at that time, whatever the provider said meanwhile."""
+    """Return what the provider signed at that time, whatever it signed since."""
     then = Provider(int.from_bytes(provider.address, "big"))
     return Hit(then.record(at, **said).raw, then.heartbeat(NOW - 1).raw, uptime)
 
 
 def tell(search: Discovery, node: bytes, hits: list[Hit], now: int = NOW) -> None:
-    """Answer all that ``search`` asks of a node, out of these."""
+    """Answer all questions of ``search`` to a full node with these hits."""
     while (question := search.question(node, now)) is not None:
         page = tuple(hits[question.skip :][:MAX_FOUND])
         search.take(node, Found(page, len(hits)), now)
@@ -68,7 +71,7 @@ _DEEDS = st.sampled_from(["show", "withhold", "older", "forge"])
 def test_one_honest_node_suffices_and_each_liar_is_named(
     nodes: list[list[str]], chance: object
 ) -> None:
-    """Whatever the others do, and in whatever order they are heard."""
+    """The other full nodes may do anything, and may be heard in any order."""
     crowd = [Provider(number + 1) for number in range(len(nodes[0]))]
     before = [hit(each, LONG_AGO, price_per_gib=1) for each in crowd]
     after = [hit(each) for each in crowd]
@@ -151,7 +154,7 @@ def test_who_sends_rubbish_is_asked_no_more() -> None:
     assert looked.question(EVE, NOW) is None
     assert looked.question(ALICE, NOW) is not None
     refused = looked.outcome(NOW).reports[0].refused
-    assert refused[Reason.MALFORMED] == 10  # the rest was not looked at
+    assert refused[Reason.MALFORMED] == 10  # the rest was not judged
 
 
 def test_an_empty_page_ends_it_whatever_total_is_claimed() -> None:
@@ -195,7 +198,7 @@ def test_a_provider_that_is_dead_is_not_missed() -> None:
 
 
 def test_nodes_that_measure_differently_do_not_disagree() -> None:
-    """The median counts, and what is asked for is not filtered by one node's measure."""
+    """The median counts, and no full node's own measurement filters the answers."""
     bob = Provider(1)
     for said, suits in (((990_000, 999_000, 0), True), ((990_000, 0, 0), False)):
         looked = search(listed(bob), Wishes(min_uptime=980_000))
@@ -268,7 +271,7 @@ def test_the_dht_alone_gives_records_of_the_silent() -> None:
     (found,) = outcome.matches
     assert found.candidate.entry == Entry(said, None)
     assert outcome.reports == []
-    # What a full node shows beside it is compared with what lies there.
+    # A full node's answer is compared with the record in the DHT.
     tell(looked, EVE, [hit(bob, LONG_AGO)])
     assert looked.outcome(NOW).reports[0].older == (bob.address,)
 

@@ -1,4 +1,7 @@
-"""Nodes that heard the same agree, whatever the order, and memory is bounded."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Full nodes that heard the same agree, in whatever order they heard it; memory is bounded."""
 
 from dataclasses import replace
 from functools import reduce
@@ -10,9 +13,10 @@ from hypothesis import strategies as st
 from fs_net.core.index import Index, Latest
 from fs_net.core.records import HEARTBEAT_LIFETIME, MAX_RECORD_LIFETIME, Heartbeat, Signed
 from tests.net.world import NOW, Provider
+from tests.walks import examples
 
 MOST = 3
-STAKES = {number: 10 * (number % 3) for number in range(6)}  # ties among them
+STAKES = {number: 10 * (number % 3) for number in range(6)}  # some of them have equal stake
 
 
 def said(provider: int, sequence: int, free: int) -> Signed[Heartbeat]:
@@ -24,7 +28,7 @@ SAID = st.builds(said, st.integers(0, 5), st.integers(0, 5), st.integers(0, 2))
 
 
 def index_of(*heard: list[Signed[Heartbeat]]) -> Latest[Heartbeat]:
-    """An index that heard all this, in this order."""
+    """Return an index that heard all of this in this order."""
     latest: Latest[Heartbeat] = Latest(100, MOST)
     for each in chain(*heard):
         latest.add(each, STAKES[int.from_bytes(each.content.provider, "big")])
@@ -42,7 +46,7 @@ def merged(*parts: Latest[Heartbeat]) -> list[bytes]:
 Heard = st.lists(SAID, max_size=12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(Heard, Heard, Heard)
 def test_merging_is_commutative_associative_and_idempotent(
     a: list[Signed[Heartbeat]], b: list[Signed[Heartbeat]], c: list[Signed[Heartbeat]]
@@ -51,7 +55,7 @@ def test_merging_is_commutative_associative_and_idempotent(
     assert merged(x, y) == merged(y, x)
     assert merged(index_of(list(x), list(y)), z) == merged(x, index_of(list(y), list(z)))
     assert merged(x, x) == held(x)
-    # Merging what others hold is as good as having heard what they heard.
+    # Merging two indexes gives the same result as hearing everything in one.
     assert merged(x, y, z) == held(index_of(a, b, c)) == held(index_of(c, b, a))
 
 
@@ -64,7 +68,7 @@ def test_the_order_of_hearing_does_not_matter(heard: list[Signed[Heartbeat]]) ->
 def test_forgetting_and_merging_may_swap(
     a: list[Signed[Heartbeat]], b: list[Signed[Heartbeat]], now: int
 ) -> None:
-    """Among those whose place nobody disputes: what was forgotten makes room."""
+    """This holds if the index has room; otherwise forgetting makes room."""
     few = [[each for each in heard if each.content.provider[-1] < MOST] for heard in (a, b)]
     both = index_of(*few)
     both.expire(now)

@@ -1,4 +1,7 @@
-"""What is believed, what is refused for which reason, and who is dropped for it."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is believed, what is refused and why, and which peers are banned."""
 
 from dataclasses import replace
 
@@ -71,7 +74,7 @@ def test_what_is_known_costs_no_signature(world: World, monkeypatch: pytest.Monk
 
 
 def test_a_withdrawn_offer_does_not_come_back(world: World) -> None:
-    """The later record expires sooner; the one before it must not be shown again after that."""
+    """The later record expires sooner. The earlier record must not be shown again then."""
     long = world.bob.record(NOW, lifetime=10 * HOUR)
     farewell = world.bob.record(NOW + 1, lifetime=1000)
     assert world.judge.record(ALICE, farewell.raw, NOW).said
@@ -160,7 +163,7 @@ def test_batches_carry_everything_and_fit() -> None:
         outbox.add(each.record(NOW - 1))
         outbox.add(each.record())
         outbox.add(each.heartbeat())
-    assert len(outbox) == 800  # of each the latest
+    assert len(outbox) == 800  # the latest of each provider
     batches = list(outbox.drain())
     assert not len(outbox) and not list(outbox.drain())
     assert all(len(each) <= MAX_BATCH for each in batches)

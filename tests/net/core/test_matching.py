@@ -1,4 +1,7 @@
-"""Which providers suit a wish, and in which order."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which providers match a client's wishes, and in which order."""
 
 from dataclasses import replace
 from typing import Any

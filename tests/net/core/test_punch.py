@@ -1,4 +1,7 @@
-"""What is known of a NAT, what is said of it, and when a side calls."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is known about a NAT, how it is explained, and when a side calls."""
 
 from itertools import pairwise, product
 
@@ -65,10 +68,10 @@ def test_only_two_symmetric_nats_are_hopeless() -> None:
 def test_a_failure_is_explained_with_its_remedy() -> None:
     for pair in product(Mapping, Mapping):
         said = explain_failure(*pair)
-        assert said.startswith("cannot: ")
+        assert said.startswith("hole punching ")
         assert said.endswith("choose another provider, or forward a port")
         assert ("both" in said) == is_hopeless(*pair)
-    assert "our NAT is symmetric" in explain_failure(Mapping.SYMMETRIC, Mapping.STEADY)
+    assert "your NAT is symmetric" in explain_failure(Mapping.SYMMETRIC, Mapping.STEADY)
     assert "provider's NAT is symmetric" in explain_failure(Mapping.STEADY, Mapping.SYMMETRIC)
 
 

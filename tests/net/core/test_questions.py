@@ -1,4 +1,7 @@
-"""What nodes ask each other, as bytes."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The questions between peers, as bytes."""
 
 from dataclasses import replace
 

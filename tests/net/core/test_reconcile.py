@@ -1,4 +1,7 @@
-"""Two diverged sides converge, with traffic in proportion to what they differ in."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Two different sides converge, with traffic in proportion to the difference."""
 
 import random
 from hashlib import sha256
@@ -11,6 +14,7 @@ from fs_net.core.reconcile import MAX_MESSAGE, Message, Range, Snapshot
 from fs_net.core.records import ID_LEN
 from fs_net.errors import Refused
 from fs_wire.schema import to_bytes
+from tests.walks import examples
 
 
 def ids(numbers: range | set[int]) -> set[bytes]:
@@ -18,7 +22,7 @@ def ids(numbers: range | set[int]) -> set[bytes]:
 
 
 def reconcile(ours: set[bytes], theirs: set[bytes]) -> tuple[int, int]:
-    """Compare until both hold the same; bytes of the messages, and how often it took."""
+    """Compare until both hold the same; return the bytes of all messages, and the rounds."""
     traffic, times = 0, 0
     while times == 0 or ours != theirs:
         sides = [(Snapshot(ours), ours, theirs), (Snapshot(theirs), theirs, ours)]
@@ -36,7 +40,7 @@ def reconcile(ours: set[bytes], theirs: set[bytes]) -> tuple[int, int]:
     return traffic, times
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 2**32), st.integers(0, 3000), st.integers(0, 200), st.integers(0, 200))
 def test_both_sides_converge(seed: int, common: int, ours: int, theirs: int) -> None:
     base = random.Random(seed).randrange(2**40)
@@ -57,7 +61,7 @@ def test_traffic_is_that_of_the_difference() -> None:
     assert costs[0] < 64
     assert costs[1] < 4_000
     assert costs[10] < 30_000
-    assert costs[100] < 150_000  # all ids alone have 160,000
+    assert costs[100] < 150_000  # the ids alone would take 160,000 bytes
 
 
 def test_who_has_nothing_gets_everything() -> None:
@@ -79,7 +83,7 @@ def test_rubbish_is_refused(data: bytes) -> None:
 
 
 def test_ranges_that_repeat_are_refused() -> None:
-    """Each would cost a walk over everything that we hold."""
+    """Each repeated range would cost a walk over everything that we hold."""
     everything = Range(b"", b"", False, bytes(ID_LEN))
     with pytest.raises(Refused):
         Snapshot(ids(range(50))).answer_untrusted(to_bytes(Message((everything,) * 2)))
@@ -88,10 +92,10 @@ def test_ranges_that_repeat_are_refused() -> None:
         Snapshot(ids(range(50))).answer_untrusted(to_bytes(Message((backwards,))))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 2000), st.integers(0, 40), st.integers(0, 40))
 def test_who_asks_learns_what_either_lacks(common: int, ours: int, theirs: int) -> None:
-    """And who is asked keeps nothing: it need not learn anything."""
+    """The asked side keeps no state and learns nothing."""
     shared = ids(range(common))
     a, b = shared | ids(range(10**6, 10**6 + ours)), shared | ids(range(10**7, 10**7 + theirs))
     asking, asked = Snapshot(a), Snapshot(b)

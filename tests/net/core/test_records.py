@@ -1,4 +1,7 @@
-"""What a provider signs, and what is no such thing."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a provider signs, and which bytes are refused."""
 
 from dataclasses import replace
 
@@ -65,7 +68,7 @@ def test_a_foreign_signature_is_refused(key: SigningKey | None, network: bytes) 
 
 
 def test_a_signature_serves_for_one_kind_alone() -> None:
-    """Were the domain missing, what is signed as one kind could be shown as another."""
+    """Without the domain, a signature of one kind could be shown as another."""
     provider = Provider(1)
     said = provider.heartbeat()
     body = said.raw[64:]

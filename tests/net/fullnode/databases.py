@@ -1,4 +1,7 @@
-"""A cluster of PostgreSQL for tests: of an unprivileged user, on a UNIX socket, in a folder."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A PostgreSQL cluster for tests: it runs as an unprivileged user, on a UNIX socket in a folder."""
 
 import os
 import shutil
@@ -12,6 +15,7 @@ import psycopg
 import pytest
 
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 _USER = "flowshield"
 
@@ -27,10 +31,10 @@ def postgresql() -> Iterator[str]:
         pytest.skip(message)
     home = programs[-1].parent
     with tempfile.TemporaryDirectory(prefix="fs-pg-") as folder:
-        # It refuses to run as root.
+        # PostgreSQL refuses to run as root.
         nobody = (65534, 65534) if os.geteuid() == 0 else (os.getuid(), os.getgid())
         os.chown(folder, *nobody)
-        Path(folder).chmod(0o711)  # whoever connects goes through it
+        Path(folder).chmod(0o711)  # clients of the socket must be able to enter it
         data = Path(folder, "data")
         options = ["--auth=trust", f"--username={_USER}", "--no-sync", "--encoding=UTF8"]
         _run([home / "initdb", f"--pgdata={data}", "--locale=C", *options], nobody, folder)
@@ -49,7 +53,7 @@ def postgresql() -> Iterator[str]:
                 yield url
             finally:
                 server.terminate()
-                server.wait(30)
+                server.wait(patience.seconds(30))
 
 
 def _run(command: list[str | Path], user: tuple[int, int], folder: str) -> None:

@@ -1,4 +1,7 @@
-"""Full nodes without IO, for tests: a gatherer with its answers, and a way to ask them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Full nodes without IO for tests: a gatherer with its answers, and a way to ask them."""
 
 from fs_net.core.batch import Outbox
 from fs_net.core.matching import match
@@ -14,7 +17,7 @@ FRIEND = b"a friend's peer id"
 
 
 class Node:
-    """Alice, Bob or Carol, who runs a full node; its clock is ``now``."""
+    """The full node of Alice, Bob or Carol; its clock is ``now``."""
 
     def __init__(self, chain: Chain, name: bytes = b"node") -> None:
         self.chain, self.name, self.now = chain, name, NOW
@@ -59,6 +62,6 @@ def as_batch(*said: SignedContent) -> bytes:
 
 
 def world(count: int) -> tuple[Chain, list[Provider]]:
-    """Providers, and a chain that lists them."""
+    """Make providers, and a chain that lists them."""
     providers = [Provider(number) for number in range(1, count + 1)]
     return Chain({each.address: each.listing() for each in providers}), providers

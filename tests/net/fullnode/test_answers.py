@@ -1,9 +1,12 @@
-"""What a full node answers, and what it costs it when strangers ask."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a full node answers, and how the cost of strangers' questions is bounded."""
 
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_net.core.batch import Batch
@@ -114,7 +117,7 @@ def test_who_asks_says_by_what_to_rank() -> None:
 
 @pytest.mark.parametrize("question", [Compare(Snapshot([]).opening()), Find.of(Wishes())])
 def test_what_costs_much_is_bounded_for_each_and_for_all(question: Compare | Find) -> None:
-    """A loop of one peer, and of more peers than an honest network has."""
+    """One peer asks in a loop, and then more peers than an honest network has."""
     node = Node(world(1)[0])
     refused = declined(Reason.RATE_LIMITED)
     alone = sum(node.ask(EVE, question) != refused for _ in range(199))
@@ -168,7 +171,6 @@ def test_rubbish_that_is_delivered_moves_nothing() -> None:
     assert node.records() == {good.raw}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_is_asked_has_an_answer(question: bytes) -> None:
     node = Node(world(1)[0])

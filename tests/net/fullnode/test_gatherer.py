@@ -1,4 +1,7 @@
-"""What is taken, what is passed on, and of whom nothing more is heard."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a full node takes and forwards, and whom it ignores."""
 
 from dataclasses import replace
 
@@ -14,19 +17,20 @@ from fs_net.fullnode.gatherer import Gatherer
 from fs_wire.schema import from_bytes_untrusted, to_bytes
 from tests.net.fullnode.scene import Node, as_batch, as_batches, world
 from tests.net.world import EVE, HOUR, NETWORK, NOW, Provider
+from tests.walks import examples
 
 PEER = b"a full node's peer id"
 
 
 def forged(number: int) -> SignedContent:
-    """In the name of a listed provider, by a key that is not its."""
+    """Sign a record in the name of a listed provider, with another key."""
     crook = Provider(number)
     crook.announcer = Provider(number + 1000).announcer
     return crook.record()
 
 
 def told(node: Node) -> list[bytes]:
-    """All that the next batches hold."""
+    """Return everything that the next batches hold."""
     batches = [from_bytes_untrusted(Batch, data, 1 << 16) for data in node.gatherer.batches()]
     return [raw for each in batches for raw in (*each.records, *each.heartbeats)]
 
@@ -36,7 +40,7 @@ def test_good_gossip_is_passed_on_and_not_repeated() -> None:
     node = Node(chain)
     data = as_batch(bob.record(), bob.heartbeat())
     assert node.gatherer.take_gossip(PEER, data, NOW) is Decision.ACCEPT
-    assert told(node) == []  # the mesh has it
+    assert told(node) == []  # the mesh forwards it
     assert node.gatherer.take_gossip(PEER, data, NOW) is Decision.IGNORE  # all of it is known
     assert node.gatherer.changed() == {bob.address}
     assert node.gatherer.changed() == set()
@@ -53,12 +57,12 @@ def test_what_comes_to_us_alone_is_told_to_all() -> None:
 
 
 def test_a_batch_with_a_bad_part_stops_here_and_its_good_part_goes_on() -> None:
-    """Passed on whole, it would have every neighbour blame us for what its author did."""
+    """If we forwarded the whole batch, every neighbour would blame us for its author's fault."""
     chain, (bob, carol) = world(2)
     stranger = Provider(9)
     for bad, decision in (
         (forged(2), Decision.REJECT),
-        (stranger.record(), Decision.IGNORE),  # its stake may show here a block later
+        (stranger.record(), Decision.IGNORE),  # we may see its stake a block later
         (carol.record(NOW - 2 * HOUR), Decision.IGNORE),
     ):
         node, good = Node(chain), bob.record()
@@ -67,7 +71,7 @@ def test_a_batch_with_a_bad_part_stops_here_and_its_good_part_goes_on() -> None:
 
 
 def test_a_neighbour_that_passes_on_what_we_accept_is_not_blamed() -> None:
-    """Whatever is accepted is good enough for those who get it from us."""
+    """Everything that we accept is good enough for our neighbours."""
     chain, providers = world(3)
     alice, carol = Node(chain), Node(chain)
     batches = [
@@ -166,10 +170,10 @@ def test_what_is_restored_is_judged() -> None:
     assert list(gatherer.batches()) == []
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_nodes_that_heard_the_same_show_the_same(data: st.DataObject) -> None:
-    """Whatever the order and the way, and whatever Eve sends between."""
+    """The order and the path do not matter, nor does what Eve sends meanwhile."""
     chain, providers = world(4)
     said: list[SignedContent] = []
     for _ in range(data.draw(st.integers(1, 10))):

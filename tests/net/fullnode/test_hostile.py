@@ -1,4 +1,7 @@
-"""A full node in service, asked by an attacker: its index stands still, and its memory, too."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An attacker asks a running full node: its index does not change, and its memory is bounded."""
 
 import asyncio
 import os
@@ -33,27 +36,27 @@ from tests.net.fullnode.test_node import address_of, full_node, known, play, pro
 from tests.net.host.stage import eve, run
 from tests.net.world import NOW, Provider, resident
 
-GROWTH = 32 << 20  # bytes, of the program and of its network process each
+GROWTH = 32 << 20  # bytes for the program, and as many for its network process
 COUNT = 150  # questions of an attack
 HELD = 200  # records
 
 
 def fetches() -> Iterator[Message]:
-    """Of as much as one question may name, which is there or not."""
+    """Ask for as many records as a question may name; some exist and some do not."""
     rng = random.Random(1)
     while True:
         yield Fetch(tuple(rng.randbytes(ID_LEN) for _ in range(MAX_FETCHED)))
 
 
 def comparisons() -> Iterator[Message]:
-    """That never end."""
+    """Compare without end."""
     rng = random.Random(2)
     while True:
         yield Compare(Snapshot([rng.randbytes(ID_LEN) for _ in range(500)]).opening())
 
 
 def deliveries() -> Iterator[Message]:
-    """Of what no one signed, and of what strangers did."""
+    """Deliver items that nobody signed, and items of strangers."""
     rng = random.Random(3)
     crook = Provider(1)
     crook.announcer = Provider(1001).announcer
@@ -64,7 +67,7 @@ def deliveries() -> Iterator[Message]:
 
 
 def searches() -> Iterator[Message]:
-    """Each another one, so that none is ranked already."""
+    """Search with a new filter each time, so that no ranking is cached."""
     for price in range(10**9):
         yield Find.of(Wishes(max_per_gib=10**17 + price))
 
@@ -106,7 +109,7 @@ def test_an_attack_moves_nothing(name: str, tmp_path: Path) -> None:
             grown = resident(os.getpid()) - before[0], resident(_pid(node)) - before[1]
             print(f"{name}: {grown[0] >> 20} and {grown[1] >> 20} MiB more")
             print(f"  refused: {dict(node.gatherer.judge.refused)}")
-            assert node.host.starts == 1  # it survived
+            assert node.host.starts == 1  # it was never restarted
             assert max(grown) < GROWTH
             assert {each.raw for each in node.gatherer.index.records} == records
             assert known(node) == {each.address for each in providers}

@@ -1,4 +1,7 @@
-"""The catalogue against what was gathered, with a clock that the test moves."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The catalogue compared with what was gathered; the test moves its clock."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ from fs_net.fullnode.live import LiveCatalogue, Remembered
 from fs_net.fullnode.uptime import BUCKET, DAY
 from tests.net.fullnode.scene import Node, world
 from tests.net.world import HOUR, NOW, Chain, Provider
+from tests.walks import examples
 
 MILLION = 1_000_000
 EVENTS = "record", "heartbeat", "time", "unstake", "stake", "nothing"
@@ -55,7 +59,7 @@ class Past:
 
 
 class Scene:
-    """A full node's catalogue; ``pass_time`` looks as often as it would."""
+    """The catalogue of a full node; ``pass_time`` looks as often as a real full node does."""
 
     def __init__(self, chain: Chain, now: int = NOW) -> None:
         self.node, self.past = Node(chain), Past()
@@ -66,7 +70,7 @@ class Scene:
         self._listener = self.catalogue.listeners.add()
 
     def look(self) -> list[tuple[ChangeKind, bytes]]:
-        """What changed by this look, as a listener hears it."""
+        """Return the changes of this look, as a listener hears them."""
         self.catalogue.look(self.node.now)
         told = list(self._listener._waiting.values())
         self._listener._waiting.clear()
@@ -127,10 +131,10 @@ def test_who_loses_its_stake_goes_at_the_next_sweep_and_comes_back() -> None:
     assert view.first_seen == NOW
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.data())
 def test_answers_are_those_that_are_made_anew(data: st.DataObject) -> None:
-    """Whatever happened between, what is kept for answers is never older than its version."""
+    """Whatever happens in between, a cached answer is never older than its version."""
     chain, providers = world(5)
     scene, told = Scene(chain), dict[int, object]()
     catalogue = scene.catalogue
@@ -202,7 +206,7 @@ def test_uptime_is_measured_ranked_by_and_kept() -> None:
     catalogue = scene.catalogue
     uptimes = {each.provider: each.uptime for each in catalogue.providers()}
     assert uptimes[carol.address] == MILLION
-    # It counts as live for 30 s after its last heartbeat.
+    # A provider counts as live for 30 s after its last heartbeat.
     measured = uptimes[bob.address]
     assert measured is not None
     assert abs(measured - (MILLION // 2 + MILLION // 40)) < MILLION // 50
@@ -284,7 +288,7 @@ def test_who_listens_hears_all_and_the_slow_hear_the_latest() -> None:
         scene.look()
         assert (await waiting).provider == carol.address
         told = [await anext(slow) for _ in range(2)]
-        # That there is a record is not lost behind the heartbeats that came since.
+        # Later heartbeats do not hide that the record changed.
         assert {(each.kind, each.provider) for each in told} == {
             (ChangeKind.RECORD, bob.address),
             (ChangeKind.RECORD, carol.address),

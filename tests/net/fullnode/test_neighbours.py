@@ -1,4 +1,7 @@
-"""Whom a full node dials, and with whom it compares."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which full nodes a full node dials, and with which it compares records."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +25,7 @@ def test_who_was_met_is_dialled_when_it_is_gone() -> None:
     assert known.to_dial(NOW + 2000) == [(BOB, ["/ip4/1"])]
     known.see([BOB, CAROL])
     known.see([CAROL])
-    assert known.to_dial(NOW + 2001)  # it was there: it is dialled at once
+    assert known.to_dial(NOW + 2001)  # it was connected before, so it is dialled at once
 
 
 def test_who_never_answers_is_dialled_less_and_less_and_forgotten() -> None:
@@ -37,7 +40,7 @@ def test_who_never_answers_is_dialled_less_and_less_and_forgotten() -> None:
     assert len(dials) == 16
     assert dials[1] - dials[0] == 2000
     assert dials[-1] - dials[-2] == 300_000
-    known.failed(BOB, now)  # it is no longer known
+    known.failed(BOB, now)  # it was forgotten
 
 
 def test_few_are_dialled_and_few_are_known() -> None:
@@ -66,7 +69,7 @@ def test_who_appears_is_compared_with_at_once_and_then_in_turn() -> None:
     known.compared(DAVE, NOW + 1)
     known.see([CAROL, DAVE])
     known.see([BOB, CAROL, DAVE])
-    assert known.to_compare(NOW + 2) == BOB  # it was gone
+    assert known.to_compare(NOW + 2) == BOB  # it had disconnected
     known.compared(BOB, NOW + 2)
     assert known.to_compare(NOW + MINUTE) == CAROL
 

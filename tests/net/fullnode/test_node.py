@@ -1,4 +1,7 @@
-"""Full nodes on loopback: what one hears, all know; also after they could not hear each other."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Full nodes on loopback: all learn what one hears, even after a partition."""
 
 import asyncio
 import os
@@ -18,16 +21,17 @@ from fs_net.host import Host
 from tests.net.fullnode.scene import as_batch, world
 from tests.net.test_host import Program
 from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider
+from tools.testing import patience
 
 QUICK = Pace(look=0.1, write=0.2, meet=0.2, search=1.0, compare=1.0)
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scene(), 120))
+    asyncio.run(asyncio.wait_for(scene(), patience.seconds(120)))
 
 
 async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patience.seconds(seconds)):
         while not condition():  # noqa: ASYNC110 - what is waited for is another process
             await asyncio.sleep(0.02)
 
@@ -36,7 +40,7 @@ async def eventually(condition: Callable[[], object], seconds: float = 30) -> No
 async def full_node(
     folder: Path, chain: Chain, *bootstrap: str, pace: Pace = QUICK
 ) -> AsyncIterator[FullNode]:
-    """Its clock stands still."""
+    """Run a full node whose clock stands still."""
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240 - of a disk that is near
     listen = ("/ip4/127.0.0.1/tcp/0",)
     topics = (batch.topic(NETWORK),)
@@ -97,7 +101,7 @@ def as_record(node: FullNode, provider: Provider) -> bytes:
 
 
 def test_a_partition_heals(tmp_path: Path) -> None:
-    """Both sides hear of other providers, and of one of them a later record each."""
+    """Each side hears of other providers, and of a later record of one shared provider."""
 
     async def scene() -> None:
         chain, providers = world(120)
@@ -119,7 +123,7 @@ def test_a_partition_heals(tmp_path: Path) -> None:
             for node in (a, b, c):
                 assert node.gatherer.index.records.get(both.address) == later
 
-            # Once more: the connection falls, and is opened again by itself.
+            # The connection breaks once more, and is opened again without help.
             await a.host.disconnect(b.host.peer)
             await eventually(lambda: b.host.peer in a.neighbours.connected)
 
@@ -143,7 +147,7 @@ def test_what_was_taken_is_there_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_the_dht_stores_for_whoever_is_listed(tmp_path: Path) -> None:
-    """Also in a network process that was started again."""
+    """A restarted network process does the same."""
 
     async def scene() -> None:
         chain, (bob, carol) = world(2)

@@ -1,4 +1,7 @@
-"""What a full node keeps, the same in SQLite and in PostgreSQL."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a full node stores, in SQLite and in PostgreSQL alike."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,7 +34,7 @@ def cluster() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database that is empty."""
+    """Return the URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store'}"
     url = str(request.getfixturevalue("cluster"))
@@ -42,7 +45,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def run(database: str, *scenes: Callable[[Store], Awaitable[None]]) -> None:
-    """Each scene with the database as the one before left it."""
+    """Run each scene with the database that the previous scene left."""
 
     async def play() -> None:
         for scene in scenes:
@@ -111,7 +114,7 @@ def test_of_each_interval_the_last_statistics_are_told(database: str) -> None:
 
 
 def test_history_is_forgotten_and_what_holds_is_not(database: str) -> None:
-    """Of a price that still holds, its beginning stays, however long ago."""
+    """The start of a price that is still valid stays, however old it is."""
 
     async def scene(store: Store) -> None:
         old, day = NOW - 100 * ONE_DAY, NOW // ONE_DAY
@@ -180,7 +183,7 @@ def test_what_waits_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     "url", ["", "nonsense", "mysql://host/name", "sqlite+aiosqlite:///x", "postgresql+pg8000://h/n"]
 )
 def test_no_other_database_is_taken(url: str) -> None:
-    with pytest.raises(UsageError, match="no such database"):
+    with pytest.raises(UsageError, match="no such kind of database"):
         parse_url(url)
 
 
@@ -193,7 +196,7 @@ def test_a_password_does_not_stand_on_a_command_line() -> None:
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     async def nothing(_: Store) -> None: ...
 
-    with pytest.raises(StoreFailed, match=r"no-such-folder.*look"):
+    with pytest.raises(StoreFailed, match=r"no-such-folder.*check"):
         run(f"sqlite:///{tmp_path}/no-such-folder/store", nothing)
-    with pytest.raises(StoreFailed, match="look whether it runs"):
+    with pytest.raises(StoreFailed, match="check that it runs"):
         run(f"postgresql://bob@/name?host={tmp_path}", nothing)

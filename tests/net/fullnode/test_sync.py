@@ -1,4 +1,7 @@
-"""Two full nodes come to hold the same; and one that lies costs the other little."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Two full nodes come to hold the same records, and a liar costs the other side little."""
 
 import asyncio
 from collections import Counter
@@ -24,6 +27,7 @@ from fs_net.fullnode.sync import Outcome
 from fs_wire.schema import to_bytes
 from tests.net.fullnode.scene import Node, as_batch, world
 from tests.net.world import NOW, Chain, Provider
+from tests.walks import examples
 
 MANY = world(600)
 
@@ -31,7 +35,7 @@ MANY = world(600)
 def synchronize(
     alice: Node, bob: Node, lose: Callable[[int], bool] = lambda _: False
 ) -> tuple[Outcome, Counter[str]]:
-    """Alice begins; ``lose`` says of the number of a question whether it stays unanswered."""
+    """Alice begins; ``lose`` says for each number whether that question stays unanswered."""
     asked: Counter[str] = Counter()
 
     async def ask(question: Message) -> Message:
@@ -49,10 +53,10 @@ def two(chain: Chain) -> tuple[Node, Node]:
     return Node(chain, b"alice"), Node(chain, b"bob")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_both_hold_the_same_after_one_has_asked(data: st.DataObject) -> None:
-    """Whatever each had before; of a record that both have, the later one wins."""
+    """They may have held anything before. The later version of a shared record wins."""
     chain, providers = MANY
     count = data.draw(st.integers(0, len(providers)))
     rng = data.draw(st.randoms(use_true_random=False))
@@ -97,7 +101,7 @@ def test_an_answer_that_is_lost_is_made_up_for(lost: int) -> None:
 
 
 def test_another_view_of_the_chain_is_no_quarrel() -> None:
-    """What one believes and the other does not is tried once, and not again for ten minutes."""
+    """A record that only one side believes is tried once, and again only after ten minutes."""
     _, providers = MANY
     listings = {each.address: each.listing() for each in providers[:90]}
     alice = Node(Chain(dict(list(listings.items())[:60])), b"alice")
@@ -118,7 +122,7 @@ def test_another_view_of_the_chain_is_no_quarrel() -> None:
 
 
 class Liar:
-    """Says whatever keeps the other one busy."""
+    """Says whatever keeps the other side busy."""
 
     def __init__(self, say: Callable[["Liar", Message], Message]) -> None:
         self.say, self.asked = say, 0

@@ -1,8 +1,11 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Measured uptime against a model that remembers every look."""
 
 from collections import defaultdict
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fs_net.fullnode.uptime import BUCKET, DAY, Uptimes, average
@@ -15,7 +18,7 @@ WEEK = 7 * DAY
 
 
 class Model:
-    """Of each provider, what each look of each bucket saw."""
+    """Remembers what each look of each bucket saw of each provider."""
 
     def __init__(self) -> None:
         self.seen: dict[bytes, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
@@ -30,7 +33,6 @@ class Model:
         return 1 + 254 * sum(looks) // len(looks) if looks else 0
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -71,7 +73,7 @@ def test_a_week_is_remembered_and_no_more() -> None:
             assert abs(share - 500_000) < 2_000
     for bucket in range(2):
         uptimes.look({CAROL}, set(), now + BUCKET * (1 + bucket))
-    assert uptimes.share(BOB) is None  # silent for a week: it is forgotten
+    assert uptimes.share(BOB) is None  # it was silent for a week, so it is forgotten
     assert (uptimes.share(CAROL), len(uptimes)) == (1_000_000, 1)
 
 
@@ -103,7 +105,7 @@ def test_nothing_is_claimed_before_a_bucket_is_over() -> None:
 
 @given(st.integers(0, 10 * DAY), st.integers(0, 20 * DAY))
 def test_an_earlier_run_is_taken_up(length: int, later: int) -> None:
-    """As far as it was within the week before; what no node measured stays so."""
+    """The last week is taken up. Time that no full node measured stays unmeasured."""
     first, now = Uptimes(), START
     for bucket in range(length):
         now = START + bucket * BUCKET

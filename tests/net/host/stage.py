@@ -1,4 +1,7 @@
-"""Nodes of ours in one process with a bare libp2p host, which may say whatever it likes."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Our peers in one process with a bare libp2p host, which can send anything."""
 
 import contextlib
 import os
@@ -28,6 +31,7 @@ from fs_net.bridge import Decision, Settings
 from fs_net.host_process.link import Link
 from fs_net.host_process.node import Node
 from tests.net.world import NETWORK
+from tools.testing import patience
 
 MESHSUB = TProtocol("/meshsub/1.1.0")
 TOPIC = "providers"
@@ -61,7 +65,7 @@ class Program(Link):
 
 
 class Stage:
-    """Makes nodes below one folder."""
+    """Makes peers whose files are below one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._count = folder, 0
@@ -73,7 +77,7 @@ class Stage:
         network: bytes = NETWORK,
         listen: tuple[str, ...] = LOOPBACK,
         max_connections: int = 100,
-        max_per_place: int = 100,
+        max_per_source: int = 100,
         named: tuple[str, ...] = (),
     ) -> Node:
         self._count += 1
@@ -84,7 +88,7 @@ class Stage:
             is_full_node=is_full_node,
             topics=(TOPIC,),
             max_connections=max_connections,
-            max_per_place=max_per_place,
+            max_per_source=max_per_source,
             named=named,
         )
         return Node(settings, Program())
@@ -105,7 +109,7 @@ def peer_of(node: Node) -> PeerInfo:
 
 
 class Eve:
-    """A peer without manners."""
+    """A peer that breaks rules."""
 
     def __init__(self, host: IHost, topic: str = TOPIC) -> None:
         self.host, self._topic = host, topic
@@ -119,7 +123,7 @@ class Eve:
         return await self.host.new_stream(await self.meet(victim), [TProtocol(protocol)])
 
     async def say(self, peer: ID, protocol: TProtocol, data: bytes, *, close: bool = True) -> None:
-        """On a stream of its own; that the other side resets it is its right."""
+        """Send on a new stream; the other side may reset it."""
         with contextlib.suppress(Exception), trio.move_on_after(5):
             stream = await self.host.new_stream(peer, [protocol])
             await stream.write(data)
@@ -127,7 +131,7 @@ class Eve:
                 await stream.close()
 
     def message(self, data: bytes, number: int = 1, /, **fields: Any) -> rpc_pb2.Message:
-        """Gossip signed by Eve, unless ``fields`` says otherwise."""
+        """Make gossip that Eve signs, unless ``fields`` says otherwise."""
         said = rpc_pb2.Message(
             data=data,
             topicIDs=[self._topic],
@@ -142,7 +146,7 @@ class Eve:
 
 
 def rpc(*messages: rpc_pb2.Message) -> bytes:
-    """Gossip as it travels."""
+    """Return gossip in its wire format."""
     return encode_varint_prefixed(rpc_pb2.RPC(publish=messages).SerializeToString())
 
 
@@ -155,8 +159,8 @@ async def eve(topic: str = TOPIC) -> AsyncIterator[Eve]:
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 10) -> bool:
-    """Whether it came true in time."""
-    with trio.move_on_after(seconds):
+    """Return whether the condition became true in time."""
+    with trio.move_on_after(patience.seconds(seconds)):
         while not condition():  # noqa: ASYNC110 - what is waited for is libp2p's state
             await trio.sleep(0.02)
         return True
@@ -164,7 +168,7 @@ async def eventually(condition: Callable[[], Any], seconds: float = 10) -> bool:
 
 
 async def meshed(*nodes: Node) -> None:
-    """Connect all to the first, and wait until they mesh."""
+    """Connect all to the first, and wait until they form a mesh."""
     for node in nodes[1:]:
         await node.connect(address_of(nodes[0]), 10)
     for node in nodes:
@@ -173,16 +177,16 @@ async def meshed(*nodes: Node) -> None:
 
 
 async def is_alive(victim: Node) -> bool:
-    """Whether it still serves somebody who asks politely."""
+    """Return whether it still serves an honest peer."""
     async with eve() as alice:
         stream = await alice.open(victim, "/flowshield/question/1")
         await stream.write(len(b"ping").to_bytes(4, "big") + b"ping")
-        with trio.fail_after(10):
+        with trio.fail_after(patience.seconds(10)):
             return await stream.read(8) == len(b"gnip").to_bytes(4, "big") + b"gnip"
 
 
 def survives(victim: Node, attack: Callable[[Node, Eve], Awaitable[None]]) -> bool:
-    """Whether the node serves others after the attack; to be called within ``run``."""
+    """Return whether the peer serves others after the attack; call it within ``run``."""
 
     async def main() -> bool:
         async with victim.running(), eve() as attacker:
@@ -192,19 +196,19 @@ def survives(victim: Node, attack: Callable[[Node, Eve], Awaitable[None]]) -> bo
 
     try:
         return trio.run(main)
-    except (Exception, BaseExceptionGroup):  # noqa: BLE001 - however it died
+    except (Exception, BaseExceptionGroup):  # noqa: BLE001 - it can die in many ways
         return False
 
 
 def run(scene: Callable[[], Result]) -> Result:
-    """Play a scene in a process of its own, for libp2p leaves sockets and more behind.
+    """Run a scene in a process of its own, because libp2p leaves sockets and more behind.
 
-    What it returns or raises comes back; AssertionError with its text where it died.
+    Return or raise what the scene does; raise AssertionError with its text if it died.
     """
     reading, writing = os.pipe()
     sys.stdout.flush()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a thread of libp2p's is not forked along
+        warnings.simplefilter("ignore")  # forking does not copy libp2p's threads
         child = os.fork()
     if child == 0:
         _play(scene, writing)
@@ -213,7 +217,7 @@ def run(scene: Callable[[], Result]) -> Result:
         said = stream.read()
     os.waitpid(child, 0)
     assert said, "the scene's process died"
-    result, failure = pickle.loads(said)  # noqa: S301 - of our own child
+    result, failure = pickle.loads(said)  # noqa: S301 - from our own child
     assert failure is None, failure
     returned: Result = result
     return returned
@@ -223,7 +227,7 @@ def _play(scene: Callable[[], Any], writing: int) -> NoReturn:
     warnings.simplefilter("ignore")
     try:
         said = pickle.dumps((scene(), None))
-    except BaseException as error:  # noqa: BLE001 - it is told to the parent
+    except BaseException as error:  # noqa: BLE001 - the parent raises it
         told = traceback.TracebackException.from_exception(error, max_group_depth=99)
         said = pickle.dumps((None, "".join(told.format())))
     with open(writing, "wb") as stream:

@@ -1,4 +1,7 @@
-"""Ids ground to lie next to a name, and hosts that bear them and serve a DHT of lies."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Ids that are ground to be close to a name, and hosts with these ids that serve a false DHT."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +26,7 @@ TRIED = 2000  # key pairs
 
 
 def ground(name: str, count: int) -> list[KeyPair]:
-    """The key pairs whose ids lie closest to a name, of so many that were tried."""
+    """Return the key pairs whose ids are closest to a name, out of TRIED."""
     target = int.from_bytes(sha256(name.encode()).digest(), "big")
 
     def distance(pair: KeyPair) -> int:
@@ -35,7 +38,7 @@ def ground(name: str, count: int) -> list[KeyPair]:
 
 @asynccontextmanager
 async def sybils(name: str, count: int, *, silent: int) -> AsyncIterator[list[IHost]]:
-    """Hosts around a name: some take everything and say nothing, the others name each other."""
+    """Run hosts around a name: some are silent, and the others name only each other."""
     async with AsyncExitStack() as stack:
         hosts: list[IHost] = []
         for number, pair in enumerate(ground(name, count)):
@@ -52,7 +55,7 @@ async def _say_nothing(stream: INetStream) -> None:
 
 
 def _liar(others: list[IHost]) -> Callable[[INetStream], Awaitable[None]]:
-    """Says that it stores, has nothing, and knows of its own kind alone."""
+    """Claim to store records, return none, and name only peers of its own kind."""
 
     async def lie(stream: INetStream) -> None:
         asked = Message()
@@ -71,7 +74,7 @@ def _liar(others: list[IHost]) -> Callable[[INetStream], Awaitable[None]]:
 
 
 async def approach(hosts: list[IHost], victim: Callable[[IHost], Awaitable[None]]) -> None:
-    """All of them do something to a victim, a few at a time."""
+    """Let all hosts do something to a victim, a few at a time."""
     limit = trio.CapacityLimiter(6)
 
     async def one(host: IHost) -> None:

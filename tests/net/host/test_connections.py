@@ -1,4 +1,7 @@
-"""What a connection is made of, and how much of ours one may hold."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How connections are made, and how much memory one connection may use."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,13 +21,14 @@ from fs_net.host_process import making
 from fs_net.host_process.node import Node
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import LOOPBACK, Stage, eve, eventually, is_alive, peer_of, run
+from tools.testing import patience
 
 PART = 200_000  # bytes on a stream, within its window
 HEAD = b"\x13/multistream/1.0.0\n"
 
 
 def held(victim: Node) -> int:
-    """Bytes that wait to be read."""
+    """Return the number of bytes that wait to be read."""
     network: Any = victim.host.get_network()
     return sum(
         len(buffer)
@@ -41,7 +45,7 @@ def sample(victim: Node, most: list[int]) -> Iterator[None]:
 
 
 def most_held(folder: Path, data: bytes) -> int:
-    """While somebody opens 40 streams, says this on each and more than anybody reads."""
+    """Return the most that is held while a peer opens 40 streams and sends too much on each."""
 
     async def main() -> int:
         victim = Stage(folder).node()
@@ -67,7 +71,7 @@ def most_held(folder: Path, data: bytes) -> int:
     return run(lambda: trio.run(main))
 
 
-# Streams that are turned away, and streams that are still being negotiated.
+# These are refused streams, and streams that are still being negotiated.
 SAID = {
     "rubbish": HEAD + bytes(PART),
     "nothing": HEAD[:5] + b"",
@@ -93,10 +97,10 @@ def test_who_exceeds_a_window_is_gone(tmp_path: Path) -> None:
         async with victim.running(), eve() as attacker:
             stream: Any = await attacker.open(victim, "/flowshield/question/1")
             await stream.write(b"\0\0\0\x04ping")
-            await stream.read(8)  # after which nobody reads on there
+            await stream.read(8)  # nobody reads this stream any further
             network: Any = victim.host.get_network()
             [connection] = network.connections[attacker.id]
-            stream.muxed_stream.send_window = 1 << 30  # it gives itself one
+            stream.muxed_stream.send_window = 1 << 30  # the attacker widens its own window
             with contextlib.suppress(Exception), trio.move_on_after(10):
                 for _ in range(64):
                     await stream.write(bytes(60_000))
@@ -107,7 +111,7 @@ def test_who_exceeds_a_window_is_gone(tmp_path: Path) -> None:
 
 
 def connects(folder: Path, **options: Any) -> bool:
-    """Whether a host that knows no other way gets in."""
+    """Return whether a host with no other protocol can connect."""
 
     async def main() -> bool:
         victim = Stage(folder).node()
@@ -115,9 +119,9 @@ def connects(folder: Path, **options: Any) -> bool:
         stranger = new_host(key_pair=options.pop("pair"), listen_addrs=listen, **options)
         async with victim.running(), stranger.run(listen_addrs=listen):
             try:
-                with trio.fail_after(5):
+                with trio.fail_after(patience.seconds(5)):
                     await stranger.connect(peer_of(victim))
-            except Exception:  # noqa: BLE001 - however libp2p puts it
+            except Exception:  # noqa: BLE001 - libp2p has many errors for it
                 return False
             return True
 

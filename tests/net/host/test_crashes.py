@@ -1,4 +1,7 @@
-"""What one peer sends must not end a host; each case does where its guard is missing."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""No message of one peer may end a host; without its guard, each case does."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

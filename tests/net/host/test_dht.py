@@ -1,4 +1,7 @@
-"""Records found without any full node; and what the DHT must not do to us."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Records are found without any full node, and the DHT cannot be turned against us."""
 
 import socket
 import time
@@ -108,7 +111,7 @@ def test_networks_do_not_share_a_dht(tmp_path: Path) -> None:
 def test_the_library_alone_would_join_that_of_ipfs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With KadDHT's own ``protocol_prefix`` in the place of our naming."""
+    """Here KadDHT's own ``protocol_prefix`` replaces our naming."""
     monkeypatch.setattr(dht_module, "name_dht", lambda _: "/flowshield")
 
     def protocols() -> list[str]:
@@ -120,7 +123,7 @@ def test_the_library_alone_would_join_that_of_ipfs(
 
 
 def put_beside_a_dead_peer(folder: Path, deadline: float) -> float:
-    """Seconds that a put took where a peer takes connections and says nothing."""
+    """Return how long a put takes if a peer accepts connections and says nothing."""
     bob = Provider(1)
 
     async def main() -> float:
@@ -141,7 +144,7 @@ def put_beside_a_dead_peer(folder: Path, deadline: float) -> float:
 
 
 def test_a_name_is_short_enough_to_be_looked_for() -> None:
-    assert len(name_of(Provider(1))) <= 50  # FIND_NODE of more is refused
+    assert len(name_of(Provider(1))) <= 50  # FIND_NODE refuses longer names
 
 
 def test_a_dead_peer_costs_no_more_than_the_deadline(tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def found_full_nodes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[byte
 def test_each_full_node_is_found_once_and_none_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library named one provider 20 times, and another time forgot one of three."""
+    """The library returned one provider 20 times, and another time missed one of three."""
     found = found_full_nodes(tmp_path, monkeypatch)
     assert len(found) == len(set(found)) == 3
 

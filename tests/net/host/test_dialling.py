@@ -1,4 +1,7 @@
-"""A peer is dialled where we are told that it is, whatever was heard of it before."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A peer is dialled at the address that we were given, whatever else was heard about it."""
 
 import contextlib
 from pathlib import Path
@@ -65,7 +68,7 @@ def test_a_client_dials_nearby_only_whom_the_user_named(is_named: bool, tmp_path
                 client = stage.node(is_full_node=False, listen=(), named=named)
                 async with client.running():
                     with contextlib.suppress(SwarmException):
-                        await client.host.connect(peer_of(bob))  # as its DHT would
+                        await client.host.connect(peer_of(bob))  # as its DHT would do
                     return bob.host.get_id() in client.host.get_connected_peers()
 
         return trio.run(main)
@@ -79,10 +82,10 @@ def test_a_client_dials_nearby_only_whom_the_user_named(is_named: bool, tmp_path
         ("/ip4/198.51.100.7/tcp/4001", True),
         ("/ip6/2001:db8::7/udp/4001/quic-v1", True),
         ("/ip4/192.168.1.1/tcp/80", False),
-        ("/ip4/192.168.1.5/tcp/80", True),  # it was named, with another port
+        ("/ip4/192.168.1.5/tcp/80", True),  # the user named it with another port
         ("/ip4/169.254.169.254/tcp/80", False),
         ("/ip4/100.64.0.1/tcp/80", False),
-        ("/ip4/0.0.0.0/tcp/22", False),  # on Linux that is this host
+        ("/ip4/0.0.0.0/tcp/22", False),  # on Linux this address means this host
         ("/ip6/::1/tcp/22", False),
         ("/ip6/fd00::1/tcp/80", False),
         ("/ip6/::ffff:192.168.1.1/tcp/80", False),

@@ -1,4 +1,7 @@
-"""Whoever was let in and left makes room; nobody takes the room of others."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A peer that leaves makes room for another, and no peer takes the room of others."""
 
 import socket
 from collections.abc import Iterator
@@ -8,13 +11,15 @@ from pathlib import Path
 import pytest
 import trio
 
-from fs_net.host_process.door import Door, place_of
+from fs_net.core.sources import source_of
+from fs_net.host_process.door import Door
 from fs_net.host_process.node import Node
 from tests.net.host.stage import Stage, address_of, eve, eventually, run
+from tools.testing import patience
 
 
 def accepted(folder: Path, most: int, guests: int) -> int:
-    """How many were accepted of so many who came one after another, and left."""
+    """Return how many guests were accepted, if each came after the one before had left."""
 
     async def main() -> int:
         full = Stage(folder).node(max_connections=most)
@@ -23,9 +28,9 @@ def accepted(folder: Path, most: int, guests: int) -> int:
             for _ in range(guests):
                 async with eve() as guest:
                     try:
-                        with trio.fail_after(2):
+                        with trio.fail_after(patience.seconds(2)):
                             await guest.meet(full)
-                    except Exception:  # noqa: BLE001 - however libp2p puts it
+                    except Exception:  # noqa: BLE001 - libp2p has many errors for it
                         break
                     count += 1
                     await guest.host.disconnect(full.host.get_id())
@@ -50,7 +55,7 @@ def test_the_library_alone_would_accept_nobody_any_more(
 
 
 def knocks(full: Node, place: str, count: int) -> Iterator[socket.socket]:
-    """Connections that say nothing, and count all the same."""
+    """Open connections that say nothing, and yet count."""
     port = int(address_of(full).split("/tcp/")[1].split("/")[0])
     for _ in range(count):
         yield socket.create_connection(("127.0.0.1", port), source_address=(place, 0))
@@ -67,14 +72,14 @@ def is_refused(knocking: socket.socket) -> bool:
 
 
 def refused(full: Node, stack: ExitStack, place: str, count: int) -> int:
-    """How many of so many were turned away."""
+    """Return how many connections were refused."""
     came = [stack.enter_context(each) for each in knocks(full, place, count)]
     return sum(map(is_refused, came))
 
 
 def test_a_place_has_its_share_and_no_more(tmp_path: Path) -> None:
     async def main() -> tuple[int, int, int]:
-        full = Stage(tmp_path).node(max_connections=20, max_per_place=8)
+        full = Stage(tmp_path).node(max_connections=20, max_per_source=8)
         async with full.running():
             with ExitStack() as stack:
                 crowd = await trio.to_thread.run_sync(refused, full, stack, "127.0.0.2", 30)
@@ -91,7 +96,7 @@ def test_over_quic_as_well(tmp_path: Path) -> None:
     async def main() -> int:
         stage = Stage(tmp_path)
         quic = ("/ip4/127.0.0.1/udp/0/quic-v1",)
-        full = stage.node(listen=quic, max_per_place=1)
+        full = stage.node(listen=quic, max_per_source=1)
         guests = [stage.node(listen=quic) for _ in range(3)]
         async with full.running(), guests[0].running(), guests[1].running(), guests[2].running():
             for guest in guests[:2]:
@@ -107,6 +112,6 @@ def test_over_quic_as_well(tmp_path: Path) -> None:
 
 
 def test_what_one_host_may_have_all_of_is_one_place() -> None:
-    assert place_of("192.0.2.1") == place_of("::ffff:192.0.2.1") == "192.0.2.1"
-    assert place_of("2001:db8::1") == place_of("2001:db8::ffff:1%eth0")
-    assert place_of("2001:db8::1") != place_of("2001:db8:0:1::1")
+    assert source_of("192.0.2.1") == source_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert source_of("2001:db8::1") == source_of("2001:db8::ffff:1%eth0")
+    assert source_of("2001:db8::1") != source_of("2001:db8:0:1::1")

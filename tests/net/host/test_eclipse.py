@@ -1,4 +1,7 @@
-"""Who surrounds a name in the DHT, or sits on its streams, does not hide what is stored there."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""An attacker that surrounds a name in the DHT, or holds its streams, cannot hide a record."""
 
 import contextlib
 from collections.abc import Callable
@@ -25,12 +28,13 @@ from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, peer_o
 from tests.net.host.sybils import approach, sybils
 from tests.net.host.test_dht import key_of, name_of
 from tests.net.world import Provider
+from tools.testing import patience
 
 COUNT, SILENT = 24, 2  # more than the 20 that a lookup keeps
 
 
 def found_among_sybils(folder: Path) -> tuple[bytes | None, bytes]:
-    """What a client finds that knows one full node, of a provider that knows another."""
+    """Return what a client finds through one full node about a provider at another full node."""
     bob = Provider(1)
 
     async def surround(full: Node, hosts: list[IHost]) -> None:
@@ -58,8 +62,8 @@ def found_among_sybils(folder: Path) -> tuple[bytes | None, bytes]:
             await client.connect(address_of(other), 10)
             for each in (provider, client):
                 await eventually(each.dht.connected)
-            await provider.dht.put(key_of(bob), bob.record().raw, 20)
-            return await client.dht.get(key_of(bob), 20)
+            await provider.dht.put(key_of(bob), bob.record().raw, patience.seconds(20))
+            return await client.dht.get(key_of(bob), patience.seconds(20))
 
     return run(lambda: trio.run(main)), bob.record().raw
 
@@ -78,7 +82,7 @@ def test_the_closest_alone_would_hide_it(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def hold(attacker: Eve, full: Node, count: int) -> None:
-    """Open streams of the DHT, and begin a message on each; some are reset at once."""
+    """Open streams of the DHT, and begin a message on each; reset some of them at once."""
     for _ in range(count):
         with contextlib.suppress(StreamFailure, StreamError):
             stream = await attacker.open(full, str(full.dht.protocol))
@@ -86,7 +90,7 @@ async def hold(attacker: Eve, full: Node, count: int) -> None:
 
 
 def found_beside_silent_streams(folder: Path, count: int) -> bytes | None:
-    """What a client finds while somebody holds so many streams of the DHT open."""
+    """Return what a client finds while an attacker holds so many streams of the DHT open."""
     bob = Provider(1)
 
     async def main() -> bytes | None:
@@ -103,7 +107,7 @@ def found_beside_silent_streams(folder: Path, count: int) -> bytes | None:
 
 
 def with_many_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Client and attacker share an address here, so the share of a place is not the matter."""
+    """Lift the bound of one source, because client and attacker share an address here."""
     monkeypatch.setattr(dht_service, "_STREAMS_EACH", 64)
 
 
@@ -134,7 +138,7 @@ def test_streams_have_a_share_and_an_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def stored(folder: Path, listed: list[Provider] | None) -> tuple[bool, bool]:
-    """Whether a full node stores for Bob and for Eve, after it was told whom to list."""
+    """Return whether a full node stores for Bob and for Eve, after it was told whom to list."""
     bob, crook = Provider(1), Provider(2)
 
     async def main() -> tuple[bool, bool]:
@@ -164,7 +168,7 @@ def test_whoever_did_not_say_stores_for_all(tmp_path: Path) -> None:
 
 
 class Places:
-    """A host whose peers come from places that the test names."""
+    """A host whose peers come from sources that the test names."""
 
     def __init__(self) -> None:
         self.connections: dict[ID, list[Any]] = {}
@@ -186,7 +190,7 @@ Make = Callable[[Places], ProviderStore]
 
 
 def remembered(make: Make) -> tuple[bool, int]:
-    """Whether an honest full node is, after a crowd came from one place; and how many are."""
+    """Return whether an honest full node is still known after a crowd, and how many are known."""
     places = Places()
     store = make(places)
     key = FULL_NODES.encode()

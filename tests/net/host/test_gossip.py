@@ -1,4 +1,7 @@
-"""Gossip arrives, at its pace; the bad is blamed.  Each would not without its setting."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Gossip arrives in time, and bad gossip is blamed; without its setting, each test fails."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -27,7 +30,7 @@ from tests.net.host.stage import (
 
 
 def with_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
-    """Make routers as before, but for one setting."""
+    """Make routers as before, except for one setting."""
     make = guards.gossip_router
 
     def router() -> GossipSub:
@@ -39,12 +42,12 @@ def with_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> N
 
 
 def heartbeat_interval(folder: Path) -> float:
-    """Between two heartbeats of gossip, some seconds after the start."""
+    """Return the time between two heartbeats of gossip, some seconds after the start."""
 
     async def main() -> float:
         alone = Stage(folder).node()
         router: Any = alone.gossip.router
-        router.last_health_update = 0  # the next is due
+        router.last_health_update = 0  # the next health update is due
         async with alone.running():
             await trio.sleep(1.5)
             return float(router.heartbeat_interval)
@@ -62,7 +65,7 @@ def test_adaptive_gossip_would_slow_it(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def arrived(folder: Path, count: int) -> int:
-    """How many of so many messages, published at once, a neighbour judged."""
+    """Return how many of so many messages, published at once, a neighbour judged."""
 
     async def main() -> int:
         stage = Stage(folder)

@@ -1,4 +1,7 @@
-"""Peers on one network find each other; what they announce can be dialled."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Peers in one network find each other, and can dial the announced addresses."""
 
 import ifaddr
 import pytest
@@ -24,7 +27,7 @@ def interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_is_told_to_dial_the_unspecified_address() -> None:
-    """libp2p alone announces it as it was bound."""
+    """By itself, libp2p announces the address that it has bound."""
     assert texts("/ip4/0.0.0.0/tcp/4001") == ["/ip4/192.0.2.7/tcp/4001"]
     assert texts("/ip4/0.0.0.0/udp/4001/quic-v1") == ["/ip4/192.0.2.7/udp/4001/quic-v1"]
     assert texts("/ip6/::/tcp/4001") == ["/ip6/2001:db8::7/tcp/4001"]

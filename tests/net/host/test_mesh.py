@@ -1,4 +1,7 @@
-"""A crowd in the mesh neither displaces those whom we chose nor hides what they say."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A crowd in the mesh neither displaces the peers that we chose nor hides their gossip."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -34,7 +37,7 @@ ASKS = encode_varint_prefixed(
 
 
 async def crowd(stack: AsyncExitStack, victim: Node) -> list[Eve]:
-    """Peers that ask to be in the mesh and let nothing through."""
+    """Make peers that ask to join the mesh and forward nothing."""
     came = [await stack.enter_async_context(eve()) for _ in range(CROWD)]
 
     async def swallow(stream: INetStream) -> None:
@@ -48,7 +51,7 @@ async def crowd(stack: AsyncExitStack, victim: Node) -> list[Eve]:
 
 
 def surrounded(folder: Path) -> tuple[int, bool, list[bytes]]:
-    """Size of the mesh, whether the chosen peer is in it, and what was heard of it."""
+    """Return the mesh's size, whether the chosen peer is in it, and what was heard from it."""
 
     async def main() -> tuple[int, bool, list[bytes]]:
         stage = Stage(folder)
@@ -61,7 +64,7 @@ def surrounded(folder: Path) -> tuple[int, bool, list[bytes]]:
             friend_id = friend.host.get_id()
             await eventually(lambda: friend_id in mesh[TOPIC], 5)
             for _ in range(3):
-                await trio.sleep(1)  # s; heartbeats prune
+                await trio.sleep(1)  # s, in which heartbeats prune
             victim_id = victim.host.get_id()
             await eventually(lambda: victim_id in friend.router.mesh[TOPIC], 3)
             await friend.publish(TOPIC, b"batch")

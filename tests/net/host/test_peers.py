@@ -1,4 +1,7 @@
-"""A crowd of names that we hear of makes us forget neither ourselves nor who is here."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A crowd of names does not make us forget ourselves or connected peers."""
 
 from pathlib import Path
 
@@ -16,7 +19,7 @@ CROWD = [ID(number.to_bytes(34, "big")) for number in range(1, MOST + 2)]
 
 
 def after_a_crowd(folder: Path) -> tuple[bool, bool, int]:
-    """Whether a node knows itself, and its guest, and how many of the crowd."""
+    """Return whether a peer knows itself, and its guest, and how many of the crowd."""
 
     async def main() -> tuple[bool, bool, int]:
         stage = Stage(folder)
@@ -33,7 +36,7 @@ def after_a_crowd(folder: Path) -> tuple[bool, bool, int]:
             try:
                 await full.publish(TOPIC, b"signed")
                 signs = True
-            except Exception:  # noqa: BLE001 - however libp2p puts it
+            except Exception:  # noqa: BLE001 - libp2p has many errors for it
                 signs = False
             assert not left & set(CROWD) or CROWD[-1] in left
             return signs, known <= left, len(left & set(CROWD))

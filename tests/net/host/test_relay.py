@@ -1,4 +1,7 @@
-"""Who cannot be dialled is reached through a full node."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A peer that cannot be dialled is reached through a full node."""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ from tests.net.host.stage import Stage, address_of, eventually, program_of, run
 
 
 def test_a_message_through_a_full_node(tmp_path: Path) -> None:
-    """The provider listens nowhere that the client knows of."""
+    """The client knows no address at which the provider listens."""
 
     async def main() -> tuple[bool, list[bytes]]:
         stage = Stage(tmp_path)
@@ -28,7 +31,7 @@ def test_a_message_through_a_full_node(tmp_path: Path) -> None:
 
 
 def test_a_full_node_that_was_not_identified_yet_relays_all_the_same(tmp_path: Path) -> None:
-    """libp2p would remember that it does not."""
+    """By itself, libp2p would remember that it does not relay."""
 
     async def main() -> bool:
         stage = Stage(tmp_path)

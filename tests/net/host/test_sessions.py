@@ -1,4 +1,7 @@
-"""Sessions at the network process: their bounds, and what hostile peers make of them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Sessions in the network process: their bounds, and what hostile peers try."""
 
 import contextlib
 import struct
@@ -19,6 +22,7 @@ from fs_net.host_process import guards, sessions
 from fs_net.host_process.node import Node
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, program_of, run
+from tools.testing import patience
 
 PROTOCOL = sessions.SESSION
 QUIC = ("/ip4/127.0.0.1/udp/0/quic-v1",)
@@ -30,19 +34,19 @@ def numbers(node: Node) -> list[int]:
 
 
 async def first(node: Node) -> int:
-    """The session that a peer has opened."""
+    """Return the number of the session that a peer has opened."""
     assert await eventually(lambda: numbers(node))
     return numbers(node)[0]
 
 
 def play(tmp_path: Path, scene: Callable[[Node, Eve], Awaitable[Any]]) -> Any:
-    """A scene with a node that serves sessions and a peer without manners."""
+    """Run a scene with a peer that serves sessions, and a peer that breaks rules."""
 
     async def main() -> Any:
         node = Stage(tmp_path).node()
         program_of(node).serves_sessions = True
         async with node.running(), eve() as attacker:
-            with trio.fail_after(40):
+            with trio.fail_after(patience.seconds(40)):
                 return await scene(node, attacker)
 
     return run(lambda: trio.run(main))
@@ -83,7 +87,7 @@ def test_bytes_pass_both_ways_in_order_and_end(tmp_path: Path) -> None:
 def test_who_serves_none_refuses(tmp_path: Path) -> None:
     async def scene(node: Node, attacker: Eve) -> Any:
         program_of(node).serves_sessions = False
-        with contextlib.suppress(Exception):  # it may be over while it is negotiated
+        with contextlib.suppress(Exception):  # it may end while it is negotiated
             await attacker.open(node, PROTOCOL)
         assert await eventually(lambda: node.sessions.refused["not served"])
         return numbers(node)
@@ -122,7 +126,7 @@ def test_a_place_is_free_again_when_its_peer_is_gone(tmp_path: Path) -> None:
 
 
 def test_nothing_is_read_that_the_program_does_not_ask_for(tmp_path: Path) -> None:
-    """So that it waits at the peer: a sender with manners is stopped by the window."""
+    """The data waits at the peer, because the window stops an honest sender."""
 
     async def scene(node: Node, attacker: Eve) -> Any:
         stream = await attacker.open(node, PROTOCOL)
@@ -133,7 +137,7 @@ def test_nothing_is_read_that_the_program_does_not_ask_for(tmp_path: Path) -> No
         assert len(await node.sessions.read(number)) == SESSION_CHUNK
         return waiting
 
-    assert play(tmp_path, scene) <= WINDOW + 1024  # and what was said to negotiate
+    assert play(tmp_path, scene) <= WINDOW + 1024  # plus the bytes of negotiation
 
 
 @pytest.mark.parametrize("is_guarded", [True, False])
@@ -152,7 +156,7 @@ def test_quic_cuts_off_who_sends_what_nobody_reads(
             flooding = await theirs.sessions.open(peer, 10)
             stream: Any = ours.sessions._sessions[await first(ours)].stream
             most = 0
-            with contextlib.suppress(Exception), trio.move_on_after(5):
+            with contextlib.suppress(Exception), trio.move_on_after(patience.seconds(5)):
                 for _ in range(2 * MOST_HELD // SESSION_CHUNK):
                     await theirs.sessions.write(flooding, bytes(SESSION_CHUNK))
                     most = max(most, len(stream.muxed_stream._receive_buffer))
@@ -162,7 +166,7 @@ def test_quic_cuts_off_who_sends_what_nobody_reads(
 
 
 def test_quic_leaves_silence_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would reset a stream that says nothing for 30 s."""
+    """By itself, QUIC would reset a stream that is silent for 30 s."""
     make = QUICStream.__init__
 
     def impatient(self: QUICStream, *arguments: Any, **named: Any) -> None:
@@ -208,7 +212,7 @@ def test_a_huge_frame_ends_the_connection(tmp_path: Path) -> None:
 
 
 def test_windows_do_not_grow(tmp_path: Path) -> None:
-    """A reader that keeps up would be given 16 MiB, which one that stops then has to hold."""
+    """A fast reader would otherwise get a window of 16 MiB, and hold as much when it stops."""
 
     async def scene(node: Node, attacker: Eve) -> Any:
         stream = await attacker.open(node, PROTOCOL)
@@ -280,7 +284,7 @@ def test_we_open_few_ourselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider has a reservation alone, and knows whom it talks to all the same."""
+    """The provider has only a reservation, and still knows whom it talks to."""
 
     async def never(_: DCUtRProtocol) -> None:
         await trio.sleep_forever()
@@ -297,7 +301,7 @@ def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.Monke
             assert await provider.reserve(full.host.get_id().to_bytes(), 10)
             name = provider.host.get_id()
             circuit = Multiaddr(f"{address_of(full)}/p2p-circuit/p2p/{name}")
-            await client.relay._transport.dial(circuit)  # without a punch after it
+            await client.relay._transport.dial(circuit)  # no hole punching follows
             ours = await client.sessions.open(name.to_bytes(), 10)
             theirs = await first(provider)
             await client.sessions.write(ours, b"through the relay")
@@ -311,12 +315,12 @@ def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def waiting_at(node: Node) -> int:
-    """Bytes that peers sent and nobody read."""
+    """Return the bytes that peers sent and nobody read."""
     connections: Any = node.host.get_network().connections
     return sum(
         len(buffer)
         for each in connections.values()
         for one in (each if isinstance(each, list) else [each])
         for buffer in one.muxed_conn.stream_buffers.values()
-        if len(buffer) > 1024  # what libp2p itself says
+        if len(buffer) > 1024  # smaller buffers hold libp2p's own messages
     )

@@ -1,4 +1,7 @@
-"""Frames, whatever way a transport ends its streams."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Frames are read whole, however a transport ends its streams."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -12,7 +15,7 @@ from fs_net.host_process.streams import _Frames
 
 
 class Stream:
-    """Reads what is given, one after another; None is the end."""
+    """Returns the given data piece by piece; None is the end."""
 
     def __init__(self, *parts: bytes | None) -> None:
         self._parts = list(parts)
@@ -35,7 +38,7 @@ def frame_of(*parts: bytes | None) -> bytes:
     [
         (b"\0\0\0\x03abc", None),
         (b"\0\0", b"\0\x03a", b"bc"),
-        (b"\0\0\0\x03a", None, b"bc"),  # the end of a QUIC stream overtakes what came with it
+        (b"\0\0\0\x03a", None, b"bc"),  # the end of a QUIC stream can overtake its last data
         (None, b"\0\0\0\x03abc"),
     ],
 )

@@ -1,4 +1,7 @@
-"""The application in this process, asked without a socket."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The application in this process, which tests ask without a socket."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,7 +24,7 @@ ORIGIN = "https://node.example"
 
 @dataclass
 class House:
-    """A node that is asked; ``clock`` is what it takes for the time, in ms."""
+    """A full node's page and API to ask; ``clock`` is its time, in ms."""
 
     catalogue: Fair
     providers: list[Provider]

@@ -1,4 +1,7 @@
-"""A catalogue in memory: many providers of many countries, whose past is made of their names."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A catalogue in memory: many providers in many countries, with a past made from their names."""
 
 import asyncio
 import random
@@ -35,7 +38,7 @@ COUNTRIES = (
 
 @dataclass
 class Fair:
-    """A ``Catalogue``; tests change it with ``hear``, ``silence`` and ``drop``."""
+    """A ``Catalogue``; tests change it by ``hear``, ``silence`` and ``drop``."""
 
     now: int = NOW
     version: int = 1
@@ -117,7 +120,7 @@ class Fair:
 
     @property
     def listened_to(self) -> bool:
-        """Whether somebody reads ``changes``."""
+        """Whether a listener reads ``changes``."""
         return bool(self._listeners)
 
     def _change(self, provider: Provider, heartbeat: object) -> None:
@@ -132,7 +135,7 @@ class Fair:
 
 
 def fair(count: int, now: int = NOW) -> tuple[Fair, list[Provider]]:
-    """So many providers; some are silent, some full, some verified."""
+    """Make so many providers; some are silent, some full, some verified."""
     built, providers = Fair(now), []
     for number in range(1, count + 1):
         drawn = random.Random(number)
@@ -170,7 +173,7 @@ def fair(count: int, now: int = NOW) -> tuple[Fair, list[Provider]]:
 
 @dataclass
 class Book:
-    """``Orders`` of whom the test says."""
+    """``Orders`` that the test sets."""
 
     held: dict[bytes, list[OrderView]] = field(default_factory=dict)
 
@@ -179,7 +182,7 @@ class Book:
 
 
 def orders_of(account: bytes, providers: Sequence[Provider], now: int = NOW) -> list[OrderView]:
-    """A few channels, paid by the account and to it."""
+    """Make some channels that the account pays, and some that pay it."""
     drawn = random.Random(account)
     found = []
     for index, provider in enumerate(providers):

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A full node's API and page on loopback, for tests, pictures and measurements."""
 
 import asyncio
@@ -31,7 +34,7 @@ def served(
     limits: Limits = NO_LIMITS,
     now: int = NOW,
 ) -> Iterator[str]:
-    """Its URL; time stands still."""
+    """Serve them and yield the URL; time stands still."""
     listener = listen(LOOPBACK, 0)
     origin = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     settings = ServerSettings(Site(origin, 1), NETWORK, limits=limits)
@@ -53,7 +56,7 @@ def served(
 
 
 def needed(path: Path) -> Path:
-    """What tools/setup installs; where it could not, root's test fails."""
+    """Return a path that tools/setup creates; if it is missing, the test of root fails."""
     if path.exists():
         return path
     said = f"NOT TESTED: no {path.name}; run tools/setup, with apt and npm"

@@ -1,4 +1,7 @@
-"""How long an answer stands, and for whom it is made."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""How long an answer is valid, and for whom it is made."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +14,7 @@ from tests.net.http.fair import Fair
 
 
 class Maker:
-    """Makes numbers, when it may."""
+    """Makes numbers when the test lets it."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -32,7 +35,7 @@ def play(scene: Callable[["Scene"], object]) -> None:
 
 
 class Scene:
-    """A catalogue that does nothing, and a clock that stands."""
+    """A catalogue that does nothing, and a clock that stands still."""
 
     def __init__(self) -> None:
         self.now, self.catalogue, self.make = 100.0, Fair(), Maker()
@@ -53,7 +56,7 @@ def test_an_answer_stands_for_a_second_and_until_something_changes() -> None:
         at.now += 30
         assert await at.ask() == 2  # nothing has changed
         at.now += 40
-        assert await at.ask() == 3  # but the time
+        assert await at.ask() == 3  # only time has passed
 
     play(scene)
 
@@ -67,7 +70,7 @@ def test_all_who_ask_meanwhile_get_one_answer_and_one_pays() -> None:
             for _ in range(5)
         ]
         await asyncio.sleep(0)
-        asking[0].cancel()  # who gives up takes it from nobody
+        asking[0].cancel()  # the others still get their answer
         at.make.may.set()
         assert await asyncio.gather(*asking[1:]) == [1] * 4
         assert paid == [1]

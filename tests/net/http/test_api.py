@@ -1,4 +1,7 @@
-"""What the API answers."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The answers of the API."""
 
 import asyncio
 import itertools
@@ -16,6 +19,7 @@ from fs_net.fullnode.http.visitors import Limits
 from tests.net.http.conftest import House
 from tests.net.http.fair import fair
 from tests.net.world import NETWORK
+from tests.walks import examples
 
 BASE = "/api/v1"
 
@@ -87,7 +91,7 @@ def test_what_was_signed_is_there_to_be_checked(house: House) -> None:
     heartbeat = parse_untrusted(Heartbeat, bytes.fromhex(signed["heartbeat"]))
     heartbeat.check(bytes(provider.keys.heartbeat.verify_key), NETWORK)
     assert said["node_key"] == bytes(provider.keys.node.verify_key).hex()
-    # As the description says it, without code of ours.
+    # This follows the description, without our code.
     raw = bytes.fromhex(signed["record"])
     covered = b"flowshield provider record\0" + bytes.fromhex(signed["network"]) + raw[64:]
     VerifyKey(bytes.fromhex(said["node_key"])).verify(covered, raw[:64])
@@ -170,7 +174,7 @@ def test_one_search_serves_all_who_ask_at_once(house: House) -> None:
         ("max_per_gib=0.0000001", "6 decimals"),
         ("max_per_gib=1 EUR", "USDC"),
         ("max_per_gib=1e5", "USDC"),
-        ("max_per_hour=" + "9" * 55, "less than"),
+        ("max_per_hour=" + "9" * 55, "at most"),
         ("min_uptime=101", "min_uptime"),
         ("min_uptime=nan", "min_uptime"),
         ("port=65536", "port"),
@@ -212,7 +216,7 @@ _HOUSE = House(*fair(12))
     st.sampled_from([f"{BASE}/providers", f"{BASE}/statistics/history", f"{BASE}/events", "/"]),
     st.lists(st.tuples(_NAMES, _VALUES), min_size=1, max_size=6) | st.binary(max_size=60),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_no_query_makes_a_defect(path: str, query: list[tuple[str, str]] | bytes) -> None:
     if path.endswith("events"):
         query = [("provider", "0x"), *(query if isinstance(query, list) else [])]

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Changes as they happen."""
 
 import asyncio
@@ -12,20 +15,21 @@ from fs_net.fullnode.http.events import Events
 from fs_net.fullnode.http.problems import Problem
 from tests.net.http.fair import Fair, fair
 from tests.net.world import Provider
+from tools.testing import patience
 
 TICK = 0.01
-DEADLINE = 10.0
+DEADLINE = patience.seconds(10.0)
 
 
 class Listener:
-    """Reads what a browser would."""
+    """Reads events as a browser does."""
 
     def __init__(self, stream: AsyncIterator[bytes]) -> None:
         self._stream = stream
         self.last_id = ""
 
     async def hear(self, count: int) -> list[tuple[str, str]]:
-        """The next events, by kind and provider; marks and comments are taken in silence."""
+        """Return the next events by kind and provider; marks and comments are skipped."""
         heard: list[tuple[str, str]] = []
         async with asyncio.timeout(DEADLINE):
             while len(heard) < count or not self.last_id:
@@ -53,7 +57,7 @@ async def telling(
     task = asyncio.create_task(events.run())
     try:
         async with asyncio.timeout(DEADLINE):
-            while not catalogue.listened_to:  # noqa: ASYNC110 - a task of its own begins
+            while not catalogue.listened_to:  # noqa: ASYNC110 - another task begins
                 await asyncio.sleep(0)
         yield events
     finally:

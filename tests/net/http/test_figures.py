@@ -1,4 +1,7 @@
-"""Amounts, places and plots, as people see them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Amounts, decimals and plots, as people see them."""
 
 import re
 import shlex

@@ -1,4 +1,7 @@
-"""API and page over what a real full node gathered."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""API and page over data that a real full node gathered."""
 
 import asyncio
 import json
@@ -19,6 +22,7 @@ from tests.net.http.fair import TOKEN, Book
 from tests.net.http.stage import LOOPBACK, NO_LIMITS
 from tests.net.http.wallets import recover
 from tests.net.world import NETWORK, NOW
+from tools.testing import patience
 
 FRIEND = b"a friend's peer id"
 
@@ -46,7 +50,7 @@ def test_what_is_gathered_is_shown(tmp_path: Path) -> None:
             node.gatherer.take_batch(FRIEND, said, NOW)
             await eventually(lambda: node.catalogue.statistics().live == 1)
             address = "0x" + alice.address.hex()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(patience.seconds(30)):
                 while not (rows := (await visitor.get("/api/v1/providers")).json()["providers"]):  # noqa: ASYNC110 - answers are a second old
                     await asyncio.sleep(0.05)
             assert [each["address"].lower() for each in rows] == [address]

@@ -1,4 +1,7 @@
-"""The page in Debian's Chromium: what people see, with and without script, hands or eyes."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The page in Debian's Chromium, as people use it: with and without script, mouse or eyesight."""
 
 import json
 import re
@@ -15,11 +18,12 @@ from tests.net.http.stage import needed, served
 from tests.net.http.wallets import personal_sign, wallet
 from tests.net.world import Provider
 from tools.browser import DESKTOP, PHONE, Browser, browser
+from tools.testing import patience
 from tools.world_map import PACKAGES
 
-DEADLINE = 20_000  # ms
+DEADLINE = patience.seconds(20_000)  # ms
 expect.set_options(timeout=DEADLINE)
-# What deserves no look at the network: data of the page itself.
+# These URLs need no network, because they are data of the page itself.
 LOOPBACK = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
@@ -31,7 +35,7 @@ class Scene:
     book: Book
 
     def live(self) -> Provider:
-        """One that the list's first page shows."""
+        """Return a provider on the list's first page."""
         return next(
             each
             for each in self.providers
@@ -60,7 +64,7 @@ def axe() -> str:
 
 
 def opened(context: BrowserContext, url: str) -> Page:
-    """A page that fails its test where it has an error, or looks elsewhere."""
+    """Open a page that fails its test if it has an error, or loads from elsewhere."""
     page = context.new_page()
     page.set_default_timeout(DEADLINE)
     faults: list[str] = []
@@ -90,7 +94,7 @@ def test_axe_finds_nothing(
     with chromium.context(size, is_dark=is_dark) as context:
         for path in pages(scene):
             page = opened(context, scene.url + path)
-            # By the debugger, since the page's own policy lets no other script in.
+            # The debugger adds the script, because the page's policy allows no other script.
             page.evaluate(axe)
             for part in page.locator("summary").all():
                 part.click()
@@ -128,7 +132,7 @@ def test_all_can_be_read_without_script(chromium: Browser, scene: Scene) -> None
     with chromium.context(has_script=False) as context:
         page = opened(context, scene.url)
         page.locator("select[name=country]").select_option("DE")
-        page.get_by_label("USDC a GiB, at most").fill("0.09")
+        page.get_by_label("Price of a GiB, at most (USDC)").fill("0.09")
         page.get_by_role("button", name="Show").click()
         assert "country=DE" in page.url
         expect(page.get_by_role("row").nth(1)).to_contain_text("Germany")
@@ -137,7 +141,7 @@ def test_all_can_be_read_without_script(chromium: Browser, scene: Scene) -> None
         page.locator("tbody a").first.click()
         expect(page.get_by_text(re.compile("fs-tunnel up --provider 0x"))).to_be_visible()
         expect(page.get_by_text(re.compile("fs-tunnel market prepay .* --qr"))).to_be_visible()
-        expect(page.get_by_text("trusted with the whole budget")).to_be_visible()
+        expect(page.get_by_text("You trust the provider with the whole budget")).to_be_visible()
         page.get_by_text("Keys and signed bytes").click()
         expect(page.get_by_text("WireGuard key")).to_be_visible()
         expect(page.get_by_role("button", name="Copy")).to_have_count(0)
@@ -164,7 +168,7 @@ def test_the_command_is_copied(chromium: Browser, scene: Scene) -> None:
     with chromium.context() as context:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = opened(context, f"{scene.url}/providers/{address}")
-        page.locator("section", has_text="Use it").get_by_role("button").click()
+        page.locator("section", has_text="Buy a tunnel").get_by_role("button").click()
         expect(page.get_by_text("Copied")).to_be_visible()
         copied = page.evaluate("navigator.clipboard.readText()")
         assert copied.lower().startswith(f"fs-tunnel up --provider {address}")
@@ -228,7 +232,7 @@ def test_a_browsers_wallet_signs_in(chromium: Browser, scene: Scene) -> None:
         page.get_by_role("button", name="Sign in with the wallet").click()
         expect(page.get_by_text(alice.address)).to_be_visible()
         expect(page.locator("tbody tr")).to_have_count(5)
-        expect(page.get_by_text("A WireGuard app alone cannot use it")).to_be_visible()
+        expect(page.get_by_text("A WireGuard app alone cannot use the channel")).to_be_visible()
         (cookie,) = context.cookies()
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"

@@ -1,4 +1,7 @@
-"""The socket that strangers reach."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The socket that strangers can reach."""
 
 import asyncio
 import json
@@ -9,24 +12,26 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 
+from fs_net.core.sources import source_of
 from fs_net.fullnode.http import server
 from fs_net.fullnode.http.app import create_app
 from fs_net.fullnode.http.server import listen, serve
 from fs_net.fullnode.http.settings import ServerSettings
 from fs_net.fullnode.http.sign_in import Site
-from fs_net.fullnode.http.visitors import Limits, source_of
+from fs_net.fullnode.http.visitors import Limits
 from tests.net.http.fair import TOKEN, Book, fair
 from tests.net.http.stage import LOOPBACK, NO_LIMITS
 from tests.net.http.wallets import recover
 from tests.net.world import NETWORK, NOW
+from tools.testing import patience
 
-DEADLINE = 20.0
+DEADLINE = patience.seconds(20.0)
 FEW = Limits(requests=0.001, requests_burst=1)
 
 
 @asynccontextmanager
 async def running(limits: Limits = NO_LIMITS, proxy: str | None = None) -> AsyncIterator[int]:
-    """A node's port."""
+    """Run a full node's server and yield its port."""
     listener = listen(LOOPBACK, 0)
     port: int = listener.getsockname()[1]
     settings = ServerSettings(Site(f"http://{LOOPBACK}:{port}", 1), NETWORK, proxy, limits)
@@ -88,7 +93,7 @@ def test_one_address_holds_few_connections(monkeypatch: pytest.MonkeyPatch) -> N
                 writer.close()
                 await writer.wait_closed()
             answered: list[int] = []
-            while not answered:  # the server sees in its own time that they are gone
+            while not answered:  # the server needs a moment to see that they are gone
                 with suppress(httpx.TransportError):
                     answered = await statuses(port, "")
             assert answered == [200]

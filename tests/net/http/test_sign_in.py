@@ -1,4 +1,7 @@
-"""Who may see an account's orders."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who may see the orders of an account."""
 
 import asyncio
 import os

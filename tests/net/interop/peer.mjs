@@ -1,3 +1,8 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 // A js-libp2p peer for the tests: commands come in and events go out, a line of JSON each.
 //
 // It knows of a network what a foreign implementation must know: names of protocols and topics, how a

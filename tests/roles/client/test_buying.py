@@ -1,8 +1,11 @@
-"""Of whom a tunnel is bought where the first cannot be reached, and what it may cost in all."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From whom a tunnel is bought if the first provider cannot be reached, and what it may cost."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,19 +14,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fs_market.core.money.prices import Price
 from fs_market.core.money.units import Token
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import MarketError
-from fs_net.core.records import ProviderRecord, Signed
+from fs_net.core.records import ProviderRecord, Signed, parse_untrusted
 from fs_tunnel.cli import up
 from fs_tunnel.linux.journal.plans import Protection
 from fs_tunnel.roles import open_market
-from fs_tunnel.roles.client import buying, choices, standbys
+from fs_tunnel.roles.client import buying, choices, choosing, placing, standbys
 from fs_tunnel.roles.client.places import Place, parse_place_untrusted
 from fs_tunnel.roles.client.providers import Provider as Named
 from fs_tunnel.roles.client.reaching import Unreachable
 from fs_tunnel.roles.client.standbys import StandBy
 from fs_tunnel.roles.market_files import MarketFiles
+from fs_tunnel.roles.starts import Dealing, OrderStart, PayStart
 from fs_wire.types import Endpoint, PrivateKey
 from tests.net.world import Provider
 
@@ -31,18 +36,18 @@ NAME, BUDGET = "bought", 6_000_000
 NODE = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 KINDS = ("ready", "silent", "full", "behind a NAT", "out of reach", "deaf")
 PEERS = ("behind a NAT", "out of reach", "deaf")
-HOPELESS = "cannot: both sides' NATs are symmetric; choose another provider"
+HOPELESS = "hole punching cannot work: both NATs are symmetric; choose another provider"
 
 
 class Killed(BaseException):
-    """The command was."""
+    """The command was killed."""
 
 
 @dataclass
 class World:
-    """Providers of these kinds, the best first, and what was done with each, by its place there.
+    """Providers of these kinds, the best first, and what happened to each, by its index.
 
-    ``full`` refuses once the channel is open, ``deaf`` is out of reach and hears no farewell.
+    ``full`` refuses after the channel is open. ``deaf`` is out of reach and hears no farewell.
     """
 
     kinds: tuple[str, ...]
@@ -70,15 +75,21 @@ def number_of(provider: Named) -> int:
     return int.from_bytes(provider.record.content.provider, "big") - 1
 
 
+def number_in(start: PayStart) -> int:
+    assert start.dealing.record is not None
+    record = parse_untrusted(ProviderRecord, start.dealing.record)
+    return int.from_bytes(record.content.provider, "big") - 1
+
+
 class Deal:
-    """In the place of an agent, a chain and a provider."""
+    """Takes the place of an agent, a chain and a provider."""
 
     world: World
 
     def __init__(
         self,
         provider: Named,
-        start: dict[str, Any],
+        dealing: Dealing,
         key: Address,
         payer: "Payer",
         _market: object,
@@ -87,10 +98,10 @@ class Deal:
     ) -> None:
         self.provider, self.is_committed = provider, is_committed
         self.number = number_of(provider)
-        self.start = {**start, "relay": "/a" if provider.peer else None, "number": self.number}
+        self.dealing = dealing
         self._key, self._payer = key, payer
 
-    async def buy_place(self, note: Callable[[Named], None]) -> Place:
+    async def buy_place(self, note: Callable[[Named], None]) -> tuple[Place, Dealing]:
         world = self.world
         world.asked.append(self.number)
         if world.kinds[self.number] == "silent":
@@ -98,19 +109,20 @@ class Deal:
         self._open(note)
         if world.kinds[self.number] == "full":
             raise MarketError("nothing came of it: full; choose another provider")
-        return PLACE
+        return PLACE, replace(self.dealing, relay="/a" if self.provider.peer else None)
 
     async def reserve(self) -> StandBy:
         if self.world.kinds[self.number] == "silent":
             raise MarketError("no provider answers; choose another")
         self._open(lambda _: None)
-        return StandBy(self.provider.place, self.provider.host, self.provider.port, self.start)
+        start = OrderStart(dealing=self.dealing)
+        return StandBy(self.provider.place, self.provider.host, self.provider.port, start)
 
     def _open(self, note: Callable[[Named], None]) -> None:
         if not self.is_committed:
             self.is_committed = self._payer.world.is_unlocked = True
             note(self.provider)
-            self.world.deposits.append((self.number, int(self.start["budget"])))
+            self.world.deposits.append((self.number, self.dealing.purse.budget))
             self.world.keys[self.provider.name] = self._key
 
 
@@ -118,7 +130,7 @@ class Deal:
 class Payer:
     wallet: Path
     world: World
-    account, max_price = Address(bytes(20)), None
+    account, max_price = Address(bytes(20)), Price(2**40, 2**40)
 
     def lock(self) -> None:
         self.world.is_unlocked = False
@@ -141,10 +153,10 @@ PLACE = parse_place_untrusted(
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MarketFiles:
     monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(tmp_path))
     monkeypatch.setattr(up, "require_net_admin", lambda _: None)
-    monkeypatch.setattr(buying, "Deal", Deal)
+    monkeypatch.setattr(placing, "Deal", Deal)
     monkeypatch.setattr(buying, "Payer", lambda wallet, *_: Payer(wallet, Deal.world))
     monkeypatch.setattr(open_market, "opened", opened)
-    monkeypatch.setattr(buying, "choose", chosen)
+    monkeypatch.setattr(choosing, "choose", chosen)
     monkeypatch.setattr(buying, "reach_of", reach_of)
     return MarketFiles(NAME)
 
@@ -170,19 +182,20 @@ async def chosen(*_: object) -> list[Signed[ProviderRecord]]:
 
 def reach_of(files: MarketFiles) -> Callable[[bool], None] | None:
     start = files.read_start()
-    assert start is not None
+    assert isinstance(start, PayStart)
+    number = number_in(start)
 
     def reach(was_there: bool) -> None:
         assert not was_there
-        kind = Deal.world.kinds[start["number"]]
+        kind = Deal.world.kinds[number]
         if kind != "behind a NAT":
             raise Unreachable(HOPELESS, is_over=kind == "out of reach")
 
-    return reach if start["relay"] else None
+    return reach if start.dealing.relay else None
 
 
 def buy(world: World, *, dies: bool = False, **options: Any) -> None:
-    """``fs-tunnel up``, which may die where a provider is out of reach."""
+    """Run ``fs-tunnel up``, which may be killed when a provider is out of reach."""
     Deal.world = world
     looking = {"countries": (b"DE",), "min_uptime": 0, "services": (), "ports": (), "order": "best"}
     purchase = {
@@ -215,7 +228,7 @@ def buy(world: World, *, dies: bool = False, **options: Any) -> None:
 
 
 def kept(files: MarketFiles) -> set[str]:
-    """What is left of a purchase, but for the agent's books."""
+    """Return what is left of a purchase, except the agent's books."""
     return {each.name for each in files.start.parent.iterdir()} - {files.books.name}
 
 
@@ -227,13 +240,13 @@ def test_who_stands_by_takes_the_place_of_who_is_out_of_reach(
     assert world.up == 1
     assert world.deposits == [(0, BUDGET // 3), (1, BUDGET // 3), (2, BUDGET // 3)]
     (said,) = capsys.readouterr().err.splitlines()
-    assert "is passed over: cannot: both sides' NATs are symmetric" in said
+    assert "is passed over: hole punching cannot work: both NATs are symmetric" in said
     assert "its session is over" in said and "fs-tunnel market settle" in said
     found, start = standbys.read(files.standbys), files.read_start()
-    assert found is not None and start is not None
+    assert found is not None and isinstance(start, PayStart)
     assert found.current == "192.0.2.2:4700"
     assert [each.provider for each in found.waiting] == ["192.0.2.3:4700"]
-    assert start["number"] == 1
+    assert number_in(start) == 1
 
 
 def test_where_all_are_behind_nats_the_second_has_half(files: MarketFiles) -> None:
@@ -250,7 +263,7 @@ def test_one_alone_is_not_gone_on_from(files: MarketFiles) -> None:
             buy(world, **options)
         assert world.deposits == [(0, BUDGET)]
         assert not kept(files)
-    with pytest.raises(Unreachable, match="up again goes on with it"):
+    with pytest.raises(Unreachable, match="up again to go on with it"):
         buy(World(("deaf",)))
     assert choices.read(files).chosen == 0
 
@@ -259,7 +272,9 @@ def test_where_all_fail_it_is_told_how_many_and_what_becomes_of_the_money(
     files: MarketFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = World(("silent", "out of reach", "out of reach", "behind a NAT"))
-    with pytest.raises(MarketError, match=r"2 were bought of, .* fs-tunnel market settle"):
+    with pytest.raises(
+        MarketError, match=r"You bought from 2 providers, .* fs-tunnel market settle"
+    ):
         buy(world)
     assert world.asked == [0, 1, 2]
     assert world.in_channels == BUDGET
@@ -273,7 +288,9 @@ def test_who_has_no_place_is_named_and_not_asked_again(
     files: MarketFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = World(("full", "out of reach", "full", "ready"))
-    with pytest.raises(MarketError, match=r"none of 3 has a place; the last, 192.0.2.3:4700: "):
+    with pytest.raises(
+        MarketError, match=r"none of 3 providers has a place; the last one, 192.0.2.3:4700: "
+    ):
         buy(world)
     assert world.asked == [0, 1, 2]
     assert world.in_channels == BUDGET
@@ -308,7 +325,7 @@ def test_after_a_crash_the_part_of_who_was_passed_over_is_not_spent_twice(
     assert (nobody_else.up, nobody_else.asked) == (1, [0, 1])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6).map(tuple),
     no_failover=st.booleans(),

@@ -1,4 +1,7 @@
-"""The providers that suited, as they are kept for later."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The matching providers, as they are kept for later."""
 
 import stat
 from pathlib import Path

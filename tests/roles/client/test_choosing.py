@@ -1,4 +1,7 @@
-"""Which of those that were found are bought of, and in which order."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From which of the found providers a tunnel is bought, and in which order."""
 
 import asyncio
 from typing import Any
@@ -14,8 +17,9 @@ from fs_net.core.index import Entry
 from fs_net.core.matching import Candidate, Order, Wishes, match
 from fs_net.core.records import Service
 from fs_tunnel.roles.client import choosing, finding
-from fs_tunnel.roles.client.choosing import Looking, choose
+from fs_tunnel.roles.client.choosing import choose
 from fs_tunnel.roles.client.finding import Finding, NodeSaid, Query
+from fs_tunnel.roles.client.purchase import Looking
 from fs_wire.errors import UsageError
 from tests.net.world import Provider
 
@@ -29,7 +33,7 @@ class Market:
 
 
 class Scene:
-    """In the place of a search: providers of these prices."""
+    """Takes the place of a search that finds providers with these prices."""
 
     def __init__(self, prices: list[int]) -> None:
         self.asked: list[Query] = []
@@ -45,7 +49,7 @@ class Scene:
         return Finding(match(found, Wishes(), Order.PRICE), [HONEST] * 2, {}, used_dht=False)
 
     def choose(self, looking: Looking = ANYBODY, provider: Address | None = None) -> list[int]:
-        """The numbers of those that are to be asked, in their order."""
+        """Return the numbers of the providers to ask, in their order."""
         market: Any = Market()
         records = asyncio.run(choose(market, looking, Price(10**18, 10**17), provider, None, 0))
         return [int.from_bytes(each.content.provider, "big") for each in records]
@@ -88,7 +92,7 @@ def test_one_that_is_named_is_whatever_it_is(scene: Scene) -> None:
 def test_where_nobody_is_found_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene([])
     monkeypatch.setattr(finding, "search", scene.search)
-    with pytest.raises(MarketError, match="no provider suits"):
+    with pytest.raises(MarketError, match="no provider matches"):
         scene.choose()
     with pytest.raises(MarketError, match="no record of 0x"):
         scene.choose(provider=Address(bytes(20)))

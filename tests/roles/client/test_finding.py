@@ -1,4 +1,7 @@
-"""The command and its agent, where somebody else speaks in the agent's place."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command and its agent, with a script in the agent's place."""
 
 import asyncio
 import json
@@ -32,7 +35,7 @@ FULL_NODE = "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW"
 
 
 class Listings:
-    """In the place of ``ChainListings``: bob and carol have stake."""
+    """Takes the place of ``ChainListings``: bob and carol have stake."""
 
     asked: ClassVar[list[bytes]] = []
 
@@ -63,15 +66,15 @@ class Scene:
     monkeypatch: pytest.MonkeyPatch
 
     def search(self, script: str, query: Query = Query(Wishes())) -> Finding:  # noqa: B008
-        """Search with an agent that runs ``script``, where ``ask`` says a line and reads one."""
+        """Search with an agent that runs ``script``; its ``ask`` writes a line and reads one."""
         program = self.folder / "agent.py"
         program.write_text(
             "import json, sys\n"
-            "start = json.loads(input())\n"
+            "launch, start = json.loads(input()), json.loads(input())\n"
             "def say(said): print(json.dumps(said), flush=True)\n"
             "def ask(said):\n    say(said)\n    return json.loads(input())\n" + script
         )
-        self.monkeypatch.setattr(conversation, "_AGENT", (sys.executable, str(program)))
+        self.monkeypatch.setattr(conversation, "AGENT", (sys.executable, str(program)))
         settings = self.folder / "market.toml"
         if not settings.exists():
             settings.write_text(f'[network]\nbootstrap = ["{FULL_NODE}"]\n')
@@ -98,7 +101,7 @@ def hit(provider: Provider, **said: Any) -> list[Any]:
 
 
 def ask_for(*providers: Provider) -> str:
-    """The agent's question of the chain, as a line of its script."""
+    """Return the agent's question to the chain, as a line of its script."""
     return f"ask({{'listings': {[each.address.hex() for each in providers]}}})\n"
 
 
@@ -114,11 +117,11 @@ def test_what_is_true_is_taken(scene: Scene) -> None:
 
 
 def test_an_agent_that_was_taken_over_forges_nothing(scene: Scene) -> None:
-    """Not of who has no stake, nor under another key, nor what does not suit."""
+    """It cannot show a provider without stake, a record under another key, or a wrong match."""
     eve = Provider(666, NETWORK)
     now = time.time_ns() // 10**6
     forged = sign(bob().record(now, price_per_gib=1).content, eve.keys.node, NETWORK).raw.hex()
-    elsewhere = Provider(2)  # true, in another network
+    elsewhere = Provider(2)  # valid in another network
     said = found(
         [forged, hit(bob())[1], 10**6],
         hit(eve),
@@ -149,7 +152,7 @@ def test_the_agent_is_told_whom_to_ask_and_nothing_of_money(scene: Scene) -> Non
     start = json.loads(str(caught.value))
     assert start["full_nodes"] == [FULL_NODE] and not start["only_named"]
     assert set(start) == {
-        *("uid", "gid", "parent", "role", "network", "find"),
+        *("version", "role", "user", "network", "find"),
         *("full_nodes", "only_named", "provider"),
     }
     with pytest.raises(MarketError) as caught:
@@ -213,10 +216,10 @@ def test_the_chain_is_not_asked_without_end(scene: Scene) -> None:
         "    ask({'listings': [each.to_bytes(20, 'big').hex()]})\n"
         f"say({found()})"
     )
-    with pytest.raises(MarketError, match="too much of the chain"):
+    with pytest.raises(MarketError, match="asks the chain too much"):
         scene.search(script)
     assert len(Listings.asked) <= 2048
-    # Once is enough for each.
+    # Each is asked about only once.
     Listings.asked = []
     scene.search(ask_for(bob()) * 3000 + f"say({found()})")
     assert Listings.asked == [bob().address]
@@ -240,7 +243,7 @@ def test_an_agent_that_just_ends_is_said(scene: Scene) -> None:
 
 def test_progress_is_told_once_it_takes_long(scene: Scene) -> None:
     scene.monkeypatch.setattr(finding, "_LONG", 0.0)
-    # The answers to what is asked take longer than the turn of a task.
+    # The answers take longer than one turn of a task.
     scene.search(f"say({{'progress': 'asking'}})\n{ask_for(bob()) * 3}say({found()})")
     assert "asking" in scene.told
     scene.monkeypatch.setattr(finding, "_LONG", 60.0)

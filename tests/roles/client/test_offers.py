@@ -1,4 +1,7 @@
-"""Providers in a table, with reasons; full nodes that disagree, in words."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Providers in a table, with reasons; and text about full nodes that disagree."""
 
 from dataclasses import replace
 from typing import Any
@@ -101,16 +104,16 @@ def test_who_disagrees_is_named_with_counts() -> None:
     )
     said = offers.oddities(Finding([], [honest, liar], {"/c": "no answer"}, used_dht=False))
     assert said[0] == (
-        "full node /b does not show 3 of 12 providers that are live and "
+        "full node /b does not show 3 of 12 live providers and "
         "shows 1 records that were replaced and "
-        "shows 3 things that do not hold (bad signature: 2, expired: 1)"
+        "shows 3 invalid records (bad signature: 2, expired: 1)"
     )
     assert said[1:] == ["no answer from /c"]
     assert offers.oddities(Finding([], [honest, honest], {}, used_dht=False)) == []
     (alone,) = offers.oddities(Finding([], [honest], {}, used_dht=False))
-    assert "one full node alone" in alone
+    assert "only one full node" in alone
     partial = replace(honest, is_complete=False)
     (more,) = offers.oddities(Finding([], [partial, honest], {}, used_dht=False))
-    assert "more than these" in more
+    assert "more providers than these" in more
     (by_dht,) = offers.oddities(Finding([], [], {}, used_dht=True))
     assert "DHT alone" in by_dht

@@ -1,4 +1,7 @@
-"""A place in a provider's tunnel: what is one, and the files that it becomes."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A place at a provider: which descriptions are valid, and the files that are made from it."""
 
 import copy
 from pathlib import Path
@@ -13,7 +16,9 @@ from fs_tunnel.config import load
 from fs_tunnel.roles.client import places
 from fs_tunnel.roles.client.places import Place, parse_place_untrusted
 from fs_tunnel.roles.market_files import MarketFiles
+from fs_tunnel.roles.starts import PayStart
 from fs_wire.types import PrivateKey, PublicKey
+from tests.roles.client.dealings import DEALING
 
 KEY = PublicKey(bytes(range(32)))
 TOLD: dict[str, Any] = {
@@ -37,7 +42,7 @@ def test_a_place_becomes_a_file_and_a_payer(
     monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(tmp_path))
     (tmp_path / "market").mkdir()
     files, private = MarketFiles("paid"), PrivateKey(bytes(range(1, 33)))
-    places.take(files, private, parse_place_untrusted(TOLD), {"budget": "5"})
+    places.take(files, private, parse_place_untrusted(TOLD), DEALING)
     config = load(files.conf)
     assert [str(each) for each in config.interface.addresses] == ["10.66.0.2/32", "fd66::2/128"]
     assert [str(each) for each in config.interface.dns] == ["10.66.0.1"]
@@ -46,9 +51,10 @@ def test_a_place_becomes_a_file_and_a_payer(
     assert (peer.public_key, str(peer.endpoint)) == (KEY, "192.0.2.1:51820")
     assert [str(each) for each in peer.allowed_ips] == ["0.0.0.0/0", "::/0"]
     start = files.read_start()
-    assert start is not None
-    assert (start["role"], start["budget"]) == ("client", "5")
-    assert (start["gateway"], start["payment_port"]) == ("10.66.0.1", 4701)
+    assert isinstance(start, PayStart)
+    assert start.dealing == DEALING
+    assert files.role() == "client"
+    assert (str(start.gateway), start.payment_port) == ("10.66.0.1", 4701)
     assert files.conf.stat().st_mode & 0o077 == 0
 
 

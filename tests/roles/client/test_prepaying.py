@@ -1,4 +1,7 @@
-"""``market prepay``: what is asked before money moves, and the file, or the words, in the end."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""``market prepay``: what it asks before money moves, and the file or message at the end."""
 
 import io
 import json
@@ -22,10 +25,11 @@ from fs_net.peer_ids import peer_id
 from fs_tunnel.cli.market.group import market
 from fs_tunnel.config import load
 from fs_tunnel.roles import open_market
-from fs_tunnel.roles.client import buying
+from fs_tunnel.roles.client import prepaying
 from fs_tunnel.roles.client.deals import Payer
 from fs_tunnel.roles.client.prepaying import _PrepaidDeal, _worth
 from fs_tunnel.roles.client.providers import Provider
+from fs_tunnel.roles.starts import PrepayStart, User
 from fs_wire.errors import FlowShieldError
 from fs_wire.types import KEY_LEN, PublicKey
 from tests.roles.client.test_places import TOLD as PLACE_TOLD
@@ -49,12 +53,12 @@ Answer = Callable[[_PrepaidDeal], object]
 
 
 class Scene:
-    """In the place of chain and agents; ``answers`` are by the provider's port."""
+    """Takes the place of chain and agents; ``answers`` are by the provider's port."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.conf = folder, folder / "phone.conf"
         self.answers: dict[int, Answer] = {4700: lambda _: TOLD}
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[PrepayStart] = []
 
     def run(self, *options: str) -> Result:
         words = ["prepay", "--output", str(self.conf), "--wallet", str(self.folder / "w.json")]
@@ -68,7 +72,7 @@ class Scene:
 
     @property
     def kept(self) -> set[str]:
-        """The files of the place; what the books' folder holds is the agent's."""
+        """Return the files of the purchase; the books' folder belongs to the agent."""
         return {each.suffix for each in (self.folder / "prepaid").glob("phone.*")} - {".books"}
 
 
@@ -82,8 +86,8 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
         chain = SimpleNamespace(genesis=bytes(32))
         yield SimpleNamespace(token=TOKEN, settings=settings, chain=chain)
 
-    async def negotiate(deal: _PrepaidDeal, _end: str, **_what: object) -> object:
-        made.asked.append(deal.start)
+    async def negotiate(deal: _PrepaidDeal, _end: str, start: PrepayStart) -> object:
+        made.asked.append(start)
         return made.answers[deal.provider.port](deal)
 
     monkeypatch.setenv("FS_TUNNEL_STATE_DIR", str(tmp_path))
@@ -94,7 +98,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 
 def committed(told: object) -> Answer:
-    """An agent by which money may have moved before it says this, or raises it."""
+    """Make an agent that may have moved money before it returns or raises this."""
 
     def answer(deal: _PrepaidDeal) -> object:
         deal.is_committed = True
@@ -115,7 +119,7 @@ def test_a_place_becomes_a_file_for_an_app(scene: Scene) -> None:
     scene.answers[4700] = committed(TOLD)
     done = scene.buy()
     assert done.exit_code == 0, done.exception
-    assert f"5 FST is paid ahead to {NODE}" in done.output
+    assert f"paid 5 FST ahead to {NODE}" in done.output
     assert scene.conf.stat().st_mode & 0o777 == 0o600
     config = load(scene.conf)
     assert config.interface.mtu == 1420
@@ -138,7 +142,8 @@ def test_the_same_name_again_is_the_same_place_for_no_other_price_or_provider(
     assert scene.conf.read_text() == first
     before, after = scene.asked
     assert after == before
-    assert (after["host"], after["port"], after["budget"]) == ("192.0.2.1", 4700, "5000000")
+    assert (after.host, after.port) == ("192.0.2.1", 4700)
+    assert after.dealing.purse.budget == 5_000_000
 
 
 def test_a_code_holds_the_file(scene: Scene) -> None:
@@ -157,7 +162,7 @@ def test_a_key_that_stays_on_the_phone_is_in_no_file(scene: Scene) -> None:
     done = scene.buy("--public-key", THEIRS)
     assert done.exit_code == 0
     assert "PrivateKey =" not in scene.conf.read_text()
-    assert scene.asked[0]["wireguard_key"] == THEIRS
+    assert scene.asked[0].dealing.purse.wireguard_key.to_base64() == THEIRS
     assert ".conf" not in scene.kept
 
 
@@ -188,7 +193,7 @@ def test_json_is_all_that_stands_on_the_output(scene: Scene) -> None:
         (["--public-key", THEIRS, "--qr-file", "a.png"], "leave out --public-key"),
         (["--public-key", "none"], "key"),
         (["--json", "--qr"], "use --qr-file"),
-        (["--qr-file", "a.jpg"], "no .png or .svg"),
+        (["--qr-file", "a.jpg"], "neither .png nor .svg"),
         (["--country", "DE"], "leave it out"),
     ],
 )
@@ -212,8 +217,8 @@ def test_who_is_not_root_has_it_beside_the_wallet_and_is_the_agents_user(
     scene.answers[4700] = committed(TOLD)
     assert scene.buy("--market-user", "root").exit_code == 0
     (start,) = scene.asked
-    assert (start["uid"], start["gid"]) == (nobody.pw_uid, nobody.pw_gid)
-    assert start["books"] == str(scene.folder / "prepaid" / "phone.books")
+    assert start.user == User(nobody.pw_uid, nobody.pw_gid)
+    assert start.dealing.purse.books == scene.folder / "prepaid" / "phone.books"
     assert ".json" in scene.kept
     assert not (scene.folder / "of root").exists()
 
@@ -251,7 +256,7 @@ def test_the_next_is_asked_only_while_no_money_has_moved(scene: Scene) -> None:
     done = scene.buy(*both)
     assert done.exit_code == 0
     assert "full" in done.stderr
-    assert [each["port"] for each in scene.asked] == [4700, 4701]
+    assert [each.port for each in scene.asked] == [4700, 4701]
 
 
 def test_nobody_else_is_asked_where_a_voucher_may_be_with_the_first(scene: Scene) -> None:
@@ -260,7 +265,7 @@ def test_nobody_else_is_asked_where_a_voucher_may_be_with_the_first(scene: Scene
     assert "was signed" in refused(scene.buy("--provider", "192.0.2.1:4701"), MarketError)
     scene.answers[4700] = committed(TOLD)
     assert scene.run().exit_code == 0
-    assert [each["port"] for each in scene.asked] == [4700, 4700]
+    assert [each.port for each in scene.asked] == [4700, 4700]
 
 
 def test_a_deal_that_came_to_nothing_binds_nobody(scene: Scene) -> None:
@@ -293,7 +298,7 @@ def test_no_app_gets_through_a_nat(scene: Scene, monkeypatch: pytest.MonkeyPatch
     async def find(*_: object) -> tuple[list[Provider], list[object]]:
         return [Provider("", 0, peer=peer_id(secrets.token_bytes(32)))], []
 
-    monkeypatch.setattr(buying, "find_providers", find)
+    monkeypatch.setattr(prepaying, "find_providers", find)
     assert "behind a NAT" in refused(scene.buy(), MarketError)
 
 
@@ -321,7 +326,7 @@ def test_what_an_amount_buys_is_said(price: Price, worth: str) -> None:
 def test_the_trust_is_told_before_the_question(scene: Scene) -> None:
     deal = object.__new__(_PrepaidDeal)
     deal._market, deal._deposit = SimpleNamespace(token=TOKEN), 5 * 10**6  # type: ignore[assignment]
-    offer = SimpleNamespace(price=Price(10**6, 0))
+    offer = SimpleNamespace(per_gib=10**6, per_hour=0)
     said = deal._risk(offer, 1_900_000_000)  # type: ignore[arg-type]
     for each in ("5 FST buys up to 5.00 GiB", "the whole amount", "not paid back", "2030-03-17"):
         assert each in said

@@ -1,4 +1,7 @@
-"""What ``up`` takes of addresses and of an agent's words, before it opens anything for them."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which addresses, and which words of an agent, ``up`` accepts before it opens anything."""
 
 import pytest
 

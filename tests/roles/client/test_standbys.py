@@ -1,4 +1,7 @@
-"""Those who stand by, and every move: what is written down is what is read."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Standbys and moves: what is written down can be read again."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -8,11 +11,16 @@ import pytest
 from fs_tunnel.linux.firewall.kill_switch import Inbound
 from fs_tunnel.linux.journal.plans import Protection
 from fs_tunnel.roles.client import standbys
+from fs_tunnel.roles.client.places import parse_place_untrusted
 from fs_tunnel.roles.client.standbys import Move, StandBy, Standbys
+from fs_tunnel.roles.starts import OrderStart
 from fs_wire.errors import SystemChangeError
+from tests.roles.client.dealings import DEALING
+from tests.roles.client.test_places import TOLD
 
-BOB = StandBy("bob:4700", "192.0.2.2", 4700, {"budget": "5"})
-CAROL = StandBy("[2001:db8::3]:4700", "2001:db8::3", 4700, {"budget": "5"})
+START = OrderStart(dealing=DEALING)
+BOB = StandBy("bob:4700", "192.0.2.2", 4700, START)
+CAROL = StandBy("[2001:db8::3]:4700", "2001:db8::3", 4700, START)
 PROTECTION = Protection(
     kill_switch=True,
     allow_lan=True,
@@ -20,8 +28,8 @@ PROTECTION = Protection(
     only=(ip_network("10.66.0.0/24"),),
     inbound=(Inbound(ip_network("198.51.100.0/24"), 22),),
 )
-AT_ALICE = Standbys("alice:4700", waiting=(BOB, CAROL)).protected(PROTECTION)
-PLACE = {"endpoint": "192.0.2.2:51820"}
+AT_ALICE = Standbys("alice:4700", PROTECTION, (BOB, CAROL))
+PLACE = parse_place_untrusted(TOLD)
 
 
 def written(tmp_path: Path, value: Standbys) -> Standbys | None:
@@ -35,7 +43,7 @@ def test_every_step_of_a_move_is_read_as_it_was_written(tmp_path: Path) -> None:
     decided = AT_ALICE.decided(BOB, PLACE, 1_700_000_000, "the provider is silent")
     for each in (AT_ALICE, AT_ALICE.refused(BOB, "it is full"), decided, decided.moved()):
         assert written(tmp_path, each) == each
-    assert decided.to_protection() == PROTECTION
+    assert decided.protection == PROTECTION
 
 
 def test_who_gave_a_place_stands_by_no_more() -> None:

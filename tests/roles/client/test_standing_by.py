@@ -1,4 +1,7 @@
-"""A channel without a place, which is ordered later, over a connection that others have made."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A channel without a place, which is ordered later over a connection that others have made."""
 
 import asyncio
 import os
@@ -12,12 +15,12 @@ import pytest
 import uvloop
 from coincurve import PrivateKey
 
-from fs_market.core.money.channels import ChannelStatus
+from fs_market.core.money.records import ClientRecord
 from fs_market.core.session.client import ClientSession
 from fs_market.core.session.client_states import State
+from fs_market.core.session.events import OpenChannel
 from fs_market.core.session.liveness import SILENT_AFTER
-from fs_market.core.session.records import ClientRecord
-from fs_market.core.session.session import OpenChannel
+from fs_market.core.wire.channels import ChannelStatus
 from fs_market.core.wire.messages import Quote
 from fs_market.core.wire.schema import from_bytes_untrusted
 from fs_market.core.wire.signatures import SigningKey
@@ -38,11 +41,12 @@ from tests.market.dealing import (
     until,
 )
 from tests.market.played import PlayedEngine
+from tools.testing import patience
 
 
 @asynccontextmanager
 async def reserved(folder: Path, seller: Provider, key: SigningKey) -> AsyncIterator[Journal]:
-    """The books of a client with whom ``seller`` stands by."""
+    """Make the books of a client for which ``seller`` stands by."""
     async with Journal(folder / "client.journal", GENESIS) as books:
         agent = ClientAgent(ClientSession(client_config(key)), books)
 
@@ -54,7 +58,7 @@ async def reserved(folder: Path, seller: Provider, key: SigningKey) -> AsyncIter
         async def have_opened(wanted: OpenChannel) -> None:
             seller.chain.known[wanted.channel] = ChannelStatus(wanted.deposit, is_final=True)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience.seconds(20)):
             await agent.reserve(seller.route, Buyer(consider, have_opened))
         yield books
 
@@ -79,12 +83,12 @@ def test_what_is_reserved_costs_no_place_until_it_is_ordered(tmp_path: Path) -> 
             assert not seller.engine.peers
             assert await seller.books.do(session_book.unfinished) == []
             agent = await paying_agent(books, key)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patience.seconds(20)):
                 place = await agent.order(await connection(seller))
             assert seller.engine.peers == {CLIENT_KEY: place.addresses}
-            # And again, as after a crash: the same place.
+            # A second time, as after a crash, gives the same place.
             agent = await paying_agent(books, key)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patience.seconds(20)):
                 assert await agent.order(await connection(seller)) == place
 
     uvloop.run(play())
@@ -102,10 +106,10 @@ def test_who_hangs_up_may_be_asked_again_and_who_refuses_may_not(
             with pytest.raises(ConnectionError):
                 await agent.order(stream)
             assert not (await record(books)).is_over
-            later = time.time() + 1000  # when the quote has expired
+            later = time.time() + 1000  # the quote has expired by then
             monkeypatch.setattr(time, "time", lambda: later)
             agent = await paying_agent(books, key)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patience.seconds(20)):
                 with pytest.raises(MarketError, match=Reason.STALE_QUOTE.text):
                     await agent.order(await connection(seller))
             assert (await record(books)).is_over

@@ -1,4 +1,7 @@
-"""What a user writes about the provider that is wanted."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a user may write about the wanted provider."""
 
 import click
 import pytest

@@ -1,4 +1,7 @@
-"""What becomes of channels, as a full node tells it to who signs in."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The state of channels, as a full node shows it to an account that signed in."""
 
 import asyncio
 import time
@@ -7,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fs_market.chain.contracts import Channels
-from fs_market.core.money.channels import channel_id, channels_domain
+from fs_market.core.wire.channels import channel_id, channels_domain
 from fs_market.money.wallet import Wallet
 from fs_net.fullnode.catalogue import OrderState
 from fs_tunnel.roles.fullnode.order_index import OrderIndex
@@ -65,7 +68,7 @@ def test_a_channel_from_its_opening_to_its_end(
             assert (order.claimed, order.refunded) == (CLAIMED, DEPOSIT - CLAIMED)
             assert order.state is OrderState.CLOSED
 
-            # Who reads all of it at once knows the same.
+            # An index that reads everything at once knows the same.
             anew = OrderIndex(payer.chain, channels)
             await anew.refresh()
             assert await anew.of(alice.address.raw) == [latest, order]
@@ -88,7 +91,7 @@ def test_what_is_not_final_is_not_told(
             await open_channel(payer, bob, dev.contracts, 5)
             await index.refresh()
             assert await index.of(bob.address.raw) == []
-            await open_channel(payer, bob, dev.contracts, 6)  # four blocks more
+            await open_channel(payer, bob, dev.contracts, 6)  # four more blocks
             await index.refresh()
             assert [each.deposit for each in await index.of(bob.address.raw)] == [5]
 

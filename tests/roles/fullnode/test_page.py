@@ -1,4 +1,7 @@
-"""A full node's page with a chain behind it: who signs in sees what the chain says."""
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""A full node's page with a chain: an account that signs in sees what the chain says."""
 
 import asyncio
 import json
@@ -22,6 +25,7 @@ from tests.market.parties import new_wallet, open_channel, party, until
 from tests.net.http.fair import fair
 from tests.net.world import NETWORK
 from tests.netns.waiting import wait_until
+from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
 DEPOSIT = 2_500_000
@@ -101,7 +105,7 @@ def test_a_full_node_serves_it_until_it_is_asked_to_end(dev: Dev, tmp_path: Path
             assert httpx.get(f"{told['page']}/api/v1/providers").json()["total"] == 0
         finally:
             node.send_signal(signal.SIGTERM)
-        assert node.wait(30) == 0
+        assert node.wait(patience.seconds(30)) == 0
 
 
 def answers(url: str) -> bool:

@@ -1,5 +1,10 @@
+/*
+ * SPDX-FileCopyrightText: FlowShield contributors
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
 "use strict";
-// What a page gains where scripts run: live status, copy buttons, signing in with a browser's wallet.
+// What the page adds if scripts run: live status, copy buttons, and signing in with a browser's wallet.
 
 const STATES = { live: "Live", full: "Full", silent: "Silent" };
 
@@ -33,7 +38,8 @@ function listen() {
     if (note.textContent !== text) note.textContent = text;
   };
   source.onopen = () => tell("Live: changes appear as they happen");
-  source.onerror = () => tell("Not live at present: trying again");
+  source.onerror = () => tell("Connection lost: trying again");
+
   for (const kind of ["record", "heartbeat", "silent"]) {
     source.addEventListener(kind, (event) => showLiveness(JSON.parse(event.data)));
   }

@@ -1,0 +1,28 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The contracts: forge's own tests and invariants, gas against its snapshot, the artefacts."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tools.testing.room import REPOSITORY
+
+
+def test_forge_is_content_and_nothing_else_was_forgotten() -> None:
+    """As ``tools/contracts test``; where npm is missing, a user is told and root fails."""
+    if shutil.which("npm") is None and os.geteuid() != 0:
+        pytest.skip("npm is not installed: the contracts were not looked at")
+    done = subprocess.run(
+        [REPOSITORY / "tools" / "contracts", "test"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    assert "0 failed" in done.stdout

@@ -4,11 +4,11 @@
 # Every target runs the set-up first. `make` without a target lists all targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo pictures test test-long steady lint format contracts artefacts mutate bench soak fuzz lock clean
+.PHONY: help setup install uninstall demo pictures test test-long steady lint format contracts artefacts mutate bench soak fuzz lock clean
 
 PYTHON ?=
 BIN := .venv/bin
-SHELL_FILES := tools/setup tools/packages.sh tools/contracts tools/headers .ci/run
+SHELL_FILES := tools/setup tools/packages.sh tools/contracts tools/headers tools/install .ci/run
 SETUP = @PYTHON="$(PYTHON)" tools/setup
 
 help: ## list all targets
@@ -16,6 +16,12 @@ help: ## list all targets
 
 setup: ## install what a developer needs: apt packages (as root), .venv, npm packages
 	$(SETUP) test lint
+
+install: ## install fs-tunnel for users of this host, without what developers need (root)
+	@PYTHON="$(PYTHON)" tools/install
+
+uninstall: ## remove what make install installed (root)
+	@tools/install --remove
 
 demo: ## download a file through a tunnel, in network namespaces (root)
 	$(SETUP) demo

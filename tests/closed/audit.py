@@ -50,11 +50,6 @@ def arm(log: str, folders: tuple[str, ...]) -> None:
                     os.write(told, f"{command}: {event} {what}, by {where}\n".encode())
         finally:
             is_busy = False
-    # A service manager may set it before: then another user is the only sign.
-    was_set = bool(prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
-
-    def has_given_up_root() -> bool:
-        return os.geteuid() != 0 or (not was_set and bool(prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)))
 
     sys.addaudithook(hear)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.netns.topology import REPOSITORY
 
-_CLONE_NEWNS = 0x00020000
+_CLONE_FS, _CLONE_NEWNS = 0x00000200, 0x00020000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +43,8 @@ def closed(log: Path, owner: int = 0) -> Iterator[None]:
             os.chdir(where)
             yield
         finally:
+            # Threads that started meanwhile share our working directory, which setns(2) refuses.
+            _call("unshare", ctypes.c_int(_CLONE_FS))
             _call("setns", ctypes.c_int(before), ctypes.c_int(_CLONE_NEWNS))
             os.chdir(where)
     finally:

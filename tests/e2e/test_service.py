@@ -33,14 +33,6 @@ def scene() -> Iterator[Market]:
             made.fs_tunnel(made.provider, "down", SOLD)
 
 
-@pytest.fixture(scope="session")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program is in no closed folder: a unit's root may not enter those of other users."""
-    log = tmp_path_factory.mktemp("open") / "opened"
-    log.touch()
-    return log
-
-
 def serve(scene: Market) -> "subprocess.Popen[bytes]":
     words = ("serve", "-f", "--wan", "wan", "--allow-dest", "203.0.113.0/24")
     conf, sale = scene.folder / f"{SOLD}.conf", scene.folder / "sale.toml"

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """Fixtures for a conftest whose tests run the program from folders that only root can enter."""
 
 import os

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.netns.topology import REPOSITORY
+from tools.testing import commands
 
 _CLONE_FS, _CLONE_NEWNS = 0x00000200, 0x00020000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
@@ -36,6 +37,8 @@ def closed(log: Path, owner: int = 0) -> Iterator[None]:
     ``log`` gets a line for all that is opened or imported of it by a process that gave up root.
     """
     before, where = os.open("/proc/self/ns/mnt", os.O_RDONLY), Path.cwd()
+    # A fork of the scene's first process would be outside of these folders.
+    keeper, commands.keeper = commands.keeper, None
     try:
         _call("unshare", ctypes.c_int(_CLONE_NEWNS))
         try:
@@ -48,6 +51,7 @@ def closed(log: Path, owner: int = 0) -> Iterator[None]:
             _call("setns", ctypes.c_int(before), ctypes.c_int(_CLONE_NEWNS))
             os.chdir(where)
     finally:
+        commands.keeper = keeper
         os.close(before)
 
 

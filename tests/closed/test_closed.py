@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: FlowShield contributors
+# SPDX-License-Identifier: Apache-2.0
+
 """The folders are closed and the audit hears, or tests that rely on them would tell nothing."""
 
 import json

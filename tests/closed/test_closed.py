@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.closed.folders import closed, program
-from tests.netns.served import GATEWAY_V4, ping, served
 
 pytestmark = pytest.mark.netns
 
@@ -62,16 +61,6 @@ def test_root_reads_the_program_and_nobody_else_does_and_each_attempt_is_told(
     assert f"open {__file__}" in told
     assert f"os.listdir {Path(__file__).parent}" in told
     assert "import wave" in told
-
-
-def test_a_tunnel_comes_up_from_the_home_of_the_user_who_called_sudo(tmp_path: Path) -> None:
-    """Its engine soon lacks the capability by which root enters there."""
-    log = tmp_path / "opened"
-    with closed(log, owner=DAEMON), served(tmp_path) as scene:
-        scene.serve("--wan", "wan")
-        scene.up()
-        ping(scene.client.namespace, GATEWAY_V4)
-    assert log.read_text() == ""
 
 
 def test_behind_the_block_all_is_as_before(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from tests.closed.folders import closed, program
 
 pytestmark = pytest.mark.netns
 
-DAEMON = 1  # a user of Debian's
 # As an agent does, and then what one must not do.
 SCRIPT = """
 import json, os, sys

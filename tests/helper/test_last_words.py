@@ -50,7 +50,7 @@ def test_the_last_line_says_why(script: str, said: str) -> None:
 def test_an_agent_that_cannot_start_is_told_of_with_the_reason(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents, "_AGENT", command)
+    monkeypatch.setattr(agents, "AGENT", command)
     monkeypatch.setattr(agents, "connect_as_root", lambda _: {})
     start = tmp_path / "start"
     start.write_text("{}")

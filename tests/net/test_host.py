@@ -263,7 +263,7 @@ def test_a_process_that_cannot_start_says_why(tmp_path: Path) -> None:
     async def scene() -> None:
         host = Host(Settings(str(folder), NETWORK, ()), Program())
         why = await why_it_does_not_start(host)
-        assert "the network process does not come up" in why
+        assert "the network process does not start" in why
         assert "File exists" in why
 
     play(scene)

@@ -244,7 +244,11 @@ class Host:
         """Run one process from its start to its end."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = await self._launcher.launch(theirs)
+            try:
+                self._process = await self._launch(theirs)
+            except BaseException:
+                ours.close()
+                raise
         self.starts += 1
         self._last_words = ""
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
@@ -264,14 +268,27 @@ class Host:
                     answer.set_exception(HostGone("the network process ended; try again"))
             await self._end(self._process)
 
+    async def _launch(self, end: socket.socket) -> Process:
+        """Start a process; leave none if this is cancelled."""
+        launching = asyncio.ensure_future(self._launcher.launch(end))
+        try:
+            return await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            process = await launching
+            process.kill()
+            await process.wait()
+            raise
+
     async def _end(self, process: Process) -> None:
         """Wait for the process, which ends when its socket closes; kill it if it hangs."""
         try:
-            async with asyncio.timeout(_GRACE):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await process.wait()
+        finally:
+            if not process.has_ended:
+                process.kill()
                 await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
     def _take(self, frame: list[Any]) -> None:
         kind, *rest = frame

@@ -18,7 +18,15 @@ NPM_LOCKS = [
     REQUIREMENTS.parent / folder / "package-lock.json"
     for folder in ("contracts", "tests/net/interop", "tests/net/page")
 ]
-LOCKS = [path for path in LOCKS if not path.name.startswith("apt")]
+APT = REQUIREMENTS / "apt"
+# What each make target brings: lists of apt packages, see tools/setup and tools/install.
+TARGETS = {
+    "install": ("install",),
+    "demo": ("install", "demo"),
+    "test": ("install", "demo", "test"),
+    "lint": ("install", "lint"),
+    "bench": ("install", "demo", "bench"),
+}
 
 
 def pinned(lock: Path) -> dict[str, str]:
@@ -37,12 +45,12 @@ def test_every_package_has_one_version_and_a_hash(lock: Path) -> None:
 
 @pytest.mark.parametrize("lock", NPM_LOCKS, ids=lambda path: str(path.parent.name))
 def test_npm_packages_have_one_too_and_no_place(lock: Path) -> None:
-    """Nor does a lock of npm; what is linked lies in this repository."""
+    """Nor does a lock of npm; a package without a hash is one that no machine installs."""
     packages = json.loads(lock.read_text())["packages"]
     del packages[""]
     for name, entry in packages.items():
-        is_ours = entry.get("link") or name.endswith("not-there")
-        assert is_ours or re.match(r"sha512-[\w+/]+=*$", entry["integrity"]), name
+        is_never_installed = entry.get("optional") and entry.get("os") == ["none"]
+        assert is_never_installed or re.match(r"sha512-[\w+/]+=*$", entry["integrity"]), name
         assert "://" not in entry.get("resolved", ""), name
 
 
@@ -63,15 +71,61 @@ def test_the_lock_has_what_the_package_asks_for() -> None:
     assert names - set(pinned(REQUIREMENTS / "lock.txt")) == set()
 
 
-def test_the_apt_list_has_the_tools_of_the_tests() -> None:
-    listed = re.sub(r"#.*", "", (REQUIREMENTS / "apt/test.txt").read_text()).split()
-    assert set(NETNS_TOOLS.values()) - set(listed) == set()
+def listed(*names: str) -> list[str]:
+    """The packages of these lists."""
+    text = "".join((APT / f"{name}.txt").read_text() for name in names)
+    return re.sub(r"#.*|\[\w+\]|\(\w+\)", "", text).split()
+
+
+@pytest.mark.parametrize("name", ["install", "demo"])
+def test_a_smaller_lock_is_a_part_of_the_whole(name: str) -> None:
+    whole, part = pinned(REQUIREMENTS / "lock.txt"), pinned(REQUIREMENTS / f"{name}.txt")
+    for each, entry in part.items():
+        assert entry.splitlines()[0] == whole[each].splitlines()[0]
+        assert hashes(entry) == hashes(whole[each])
+
+
+def hashes(entry: str) -> list[str]:
+    return re.findall("sha256:[0-9a-f]{64}", entry)
+
+
+def test_a_user_gets_no_tool_of_a_developer() -> None:
+    installed = set(pinned(REQUIREMENTS / "install.txt"))
+    assert not installed & {"mypy", "playwright", "pytest", "ruff", "scapy", "hypothesis"}
+    assert set(listed("install")) == {
+        *("dnsmasq-base", "gcc", "iproute2", "libc6-dev", "libgmp-dev", "libipsec-mb-dev"),
+        *("libseccomp2", "libssl-dev", "nftables"),
+    }
+
+
+def test_the_apt_lists_have_the_tools_of_the_tests() -> None:
+    assert set(NETNS_TOOLS.values()) - set(listed(*TARGETS["test"])) == set()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_target_lists_a_package_twice(target: str) -> None:
+    found = listed(*TARGETS[target])
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    ("package", "targets"),
+    [
+        ("chromium", {"demo", "test", "bench"}),
+        ("postgresql", {"test", "bench"}),
+        ("openvpn", {"bench"}),
+        ("nebula", {"bench"}),
+        ("nodejs", {"test", "lint"}),
+    ],
+)
+def test_what_is_heavy_comes_only_with_what_needs_it(package: str, targets: set[str]) -> None:
+    assert {each for each, lists in TARGETS.items() if package in listed(*lists)} == targets
 
 
 def test_what_is_unpacked_is_not_installed() -> None:
-    installed = re.sub(r"#.*", "", (REQUIREMENTS / "apt/test.txt").read_text()).split()
-    lines = re.sub(r"#.*", "", (REQUIREMENTS / "apt-unpacked.txt").read_text()).splitlines()
+    installed = set(listed(*TARGETS["test"]))
+    lines = re.sub(r"#.*", "", (APT / "unpacked.txt").read_text()).splitlines()
     for program, *packages in (line.split() for line in lines if line.strip()):
         assert program.startswith("/")
         assert packages
-        assert not set(packages) & set(installed)
+        assert not set(packages) & installed

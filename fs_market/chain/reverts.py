@@ -9,9 +9,6 @@ import re
 from functools import cache
 from importlib import resources
 
-from eth_abi.abi import decode
-from eth_abi.exceptions import DecodingError
-
 from fs_market.core.wire.ethereum import keccak
 
 # Any contract may revert with these.  Source: Solidity, "Panic via assert and Error via require".
@@ -41,6 +38,10 @@ def explain(data: bytes) -> str | None:
     signature = _signatures().get(data[:4])
     if signature is None:
         return None
+    # Here, since it takes long to import, and most commands meet no revert.
+    from eth_abi.abi import decode  # noqa: PLC0415
+    from eth_abi.exceptions import DecodingError  # noqa: PLC0415
+
     name, _, types = signature[:-1].partition("(")
     try:
         values = decode(types.split(",") if types else [], data[4:_MAX_DATA])

@@ -32,15 +32,20 @@ def arm(log: str, folders: tuple[str, ...]) -> None:
     prctl = ctypes.CDLL(None).prctl
     command = " ".join(sys.orig_argv)
     is_busy = False
+    # A service manager may set it before: then another user is the only sign.
+    was_set = bool(prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
+
+    def has_given_up_root() -> bool:
+        return os.geteuid() != 0 or (not was_set and bool(prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)))
 
     def hear(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal is_busy
-        if is_busy or not prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0):
+        if is_busy or not has_given_up_root():
             return
         is_busy = True
         try:
             if what := _named(event, arguments, folders):
-                where = _stack(sys._getframe(1))
+                where = _stack(sys._getframe().f_back)
                 if _MAY_FAIL not in where:
                     os.write(told, f"{command}: {event} {what}, by {where}\n".encode())
         finally:

@@ -33,6 +33,14 @@ def scene() -> Iterator[Market]:
             made.fs_tunnel(made.provider, "down", SOLD)
 
 
+@pytest.fixture(scope="session")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nothing is audited: what plays the unit gives up privileges before it starts the program."""
+    log = tmp_path_factory.mktemp("open") / "opened"
+    log.touch()
+    return log
+
+
 def serve(scene: Market) -> "subprocess.Popen[bytes]":
     words = ("serve", "-f", "--wan", "wan", "--allow-dest", "203.0.113.0/24")
     conf, sale = scene.folder / f"{SOLD}.conf", scene.folder / "sale.toml"

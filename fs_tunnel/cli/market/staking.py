@@ -11,27 +11,18 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fs_market import settings as market_settings
-from fs_market.chain.contracts import Offer, ProviderEntry, Registry, Stake, StakeBook
-from fs_market.chain.fees import offer
-from fs_market.chain.sender import Patience, Sender
+from fs_market.chain.contracts import Offer
 from fs_market.core.money.units import format_wait
-from fs_market.core.wire.ethereum import ZERO_ADDRESS, Address
 from fs_market.core.wire.stakes import bind_digest, stakes_domain
 from fs_market.errors import ChainError
-from fs_market.money import wallet as keystores
 from fs_market.money.errands import Done
-from fs_market.money.staking import GAS, Staking, missing_for
-from fs_market.money.wallet import Wallet, parse_secret
-from fs_market.provider_settings import ProviderSettings
+from fs_market.money.staking import missing_for
 from fs_tunnel.cli.options.market_options import (
     password_option,
     settings_options,
@@ -39,119 +30,11 @@ from fs_tunnel.cli.options.market_options import (
     yes_option,
 )
 from fs_tunnel.cli.options.params import joined_amount, json_option
-from fs_tunnel.console import amounts, questions
+from fs_tunnel.console import amounts
 from fs_tunnel.console.amounts import amount_json
 from fs_tunnel.console.text import counted
-from fs_tunnel.roles import open_market
-from fs_tunnel.roles.open_market import Market
-from fs_tunnel.roles.provider.announcer_keys import AnnouncerKeys
+from fs_tunnel.roles.provider.desk import Desk, opened_desk
 from fs_wire.errors import UsageError
-
-_PATIENCE = Patience(poll=0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """A market with a provider's settings, and what the chain says of it."""
-
-    market: Market
-    stakes: StakeBook
-    registry: Registry
-    sold: ProviderSettings
-    key: Wallet
-    keys: AnnouncerKeys
-    wallet_file: Path
-    owner: Address  # the wallet's account
-    stake: Stake
-    staked_by: Address | None
-    entry: ProviderEntry
-    bond: int  # base units a slot
-
-    @property
-    def provider(self) -> Address:
-        return self.key.address
-
-    @property
-    def slots(self) -> int:
-        """How many clients at a time the stake covers."""
-        return 0 if self.stake.exits_at else self.stake.amount // self.bond
-
-    @property
-    def is_announced(self) -> bool:
-        return self.entry.owner != ZERO_ADDRESS and self.entry.owner == self.staked_by
-
-    def check_owner(self) -> None:
-        """ChainError where the wallet has no say."""
-        if self.staked_by is None:
-            raise ChainError(f"{self.provider} has no stake; fs-tunnel market stake AMOUNT first")
-        if self.staked_by != self.owner:
-            raise ChainError(
-                f"the stake of {self.provider} belongs to {self.staked_by}; name the wallet of "
-                "that account with --wallet"
-            )
-
-    async def ask(self, what: str, steps: Sequence[str], *, is_given: bool) -> None:
-        """Say what it costs at most, and go on with consent alone."""
-        chain, fees = self.market.chain, self.market.settings.fees
-        limit = offer((await chain.head()).base_fee, await chain.tips(), fees).limit
-        cost = amounts.coin_text(limit * sum(GAS[step] for step in steps))
-        count = f"{len(steps)} transaction{'s' if len(steps) != 1 else ''}"
-        questions.ask(
-            f"{what} {count} of {self.owner} on chain {self.market.settings.chain_id}, at most "
-            f"{cost} of the chain's coin for gas. Go on?",
-            is_given=is_given,
-        )
-
-    async def staking(self, password_file: Path | None) -> Staking:
-        """The owner's errands; the wallet is unlocked for them."""
-        # The prompts and the key derivation stop the loop: nothing else waits in it.
-        wallet = await keystores.unlock(self.wallet_file, questions.read_password(password_file))
-        market = self.market
-        sender = Sender(market.chain, market.journal, wallet, market.settings.fees, _PATIENCE)
-        errands = Staking(
-            market.journal, market.coin, self.stakes, self.registry, sender, self.provider
-        )
-        for task in await errands.unfinished():
-            click.echo(f"fs-tunnel: finishing an earlier {task.kind}", err=True)
-        return errands
-
-    def format(self, units: int) -> str:
-        return self.market.token.format(units)
-
-
-@asynccontextmanager
-async def _opened(
-    wallet_file: Path | None, settings_file: Path | None, rpc: str | None
-) -> AsyncIterator[Desk]:
-    """UsageError or ChainError where something of it is missing, or does not fit together."""
-    path = wallet_file or open_market.default_wallet()
-    conf = market_settings.find(settings_file)
-    sold = market_settings.read_provider(conf)
-    key = Wallet(parse_secret(questions.read_secret(conf.parent / sold.key_file)))
-    async with open_market.opened(conf, rpc, path) as market:
-        named = market.settings
-        if named.stakes is None or named.registry is None:
-            raise UsageError("the settings name no stakes or registry; add them to [contracts]")
-        stakes = StakeBook(market.chain, named.stakes)
-        registry = Registry(market.chain, named.registry)
-        if (book := await registry.book()) != stakes.address:
-            raise ChainError(f"the registry is for the stakes at {book}; mend the settings")
-        if (token := await stakes.token()) != named.token:
-            raise ChainError(f"stakes are in the token {token}; mend the settings")
-        yield Desk(
-            market=market,
-            stakes=stakes,
-            registry=registry,
-            sold=sold,
-            key=key,
-            keys=AnnouncerKeys(conf.parent, sold),
-            wallet_file=path,
-            owner=keystores.address_of(path),
-            stake=await stakes.stake_of(key.address),
-            staked_by=await stakes.owner_of(key.address),
-            entry=await registry.entry_of(key.address),
-            bond=await registry.bond_per_slot(),
-        )
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -219,12 +102,12 @@ async def _stake(
     text: str, *, password_file: Path | None, yes: bool, as_json: bool, **where: Any
 ) -> None:
     done = None
-    async with _opened(**where) as desk:
+    async with opened_desk(**where) as desk:
         if text:
             if desk.stake.exits_at:
                 raise ChainError("the stake is leaving; get it with fs-tunnel market unstake first")
             done = await _add(desk, desk.market.token.parse(text).units, password_file, yes)
-    async with _opened(**where) as desk:
+    async with opened_desk(**where) as desk:
         if as_json:
             _echo_json(desk, done)
             return
@@ -255,7 +138,7 @@ async def _add(desk: Desk, units: int, password_file: Path | None, yes: bool) ->
 
 
 async def _announce(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
-    async with _opened(**where) as desk:
+    async with opened_desk(**where) as desk:
         desk.check_owner()
         sold = desk.sold
         if desk.slots < sold.clients:
@@ -284,7 +167,7 @@ async def _announce(*, password_file: Path | None, yes: bool, as_json: bool, **w
 
 
 async def _rotate(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
-    async with _opened(**where) as desk:
+    async with opened_desk(**where) as desk:
         desk.check_owner()
         _check_announced(desk)
         key = bytes(desk.keys.next_heartbeat().verify_key)
@@ -298,7 +181,7 @@ async def _rotate(*, password_file: Path | None, yes: bool, as_json: bool, **whe
 
 
 async def _retire(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
-    async with _opened(**where) as desk:
+    async with opened_desk(**where) as desk:
         desk.check_owner()
         _check_announced(desk)
         await desk.ask(f"Take {desk.provider} out of the Registry:", ["retire"], is_given=yes)
@@ -308,7 +191,7 @@ async def _retire(*, password_file: Path | None, yes: bool, as_json: bool, **whe
 
 
 async def _unstake(*, password_file: Path | None, yes: bool, as_json: bool, **where: Any) -> None:
-    async with _opened(**where) as desk:
+    async with opened_desk(**where) as desk:
         ready = await desk.stakes.balance_of(desk.owner)
         if desk.staked_by is not None or not ready:
             desk.check_owner()

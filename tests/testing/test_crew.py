@@ -22,7 +22,8 @@ def play(folder: Path, source: str) -> tuple[int, str]:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "tools.testing.plugin"),
-            *("-p", "no:cacheprovider", "--rootdir", str(folder), "-c", os.devnull, str(folder)),
+            *("-p", "no:cacheprovider", "-W", "ignore", "--rootdir", str(folder)),
+            *("-c", os.devnull, str(folder)),
         ],
         cwd=REPOSITORY,
         capture_output=True,

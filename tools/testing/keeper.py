@@ -11,6 +11,7 @@ directory, standard streams, signals, mounts, network namespace, and the module 
 
 import atexit
 import contextlib
+import fcntl
 import importlib
 import json
 import logging
@@ -32,6 +33,7 @@ from typing import NoReturn
 from tools.testing import room
 
 _LARGEST = 256 << 10  # bytes of a request
+_DESCRIPTORS = 16  # at most, with a request
 _FOR_LEFTOVERS = 30.0  # s; a process that was told to end may need some time
 
 
@@ -98,12 +100,12 @@ class Keeper:
         return found
 
     def _serve(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._requests, _LARGEST, 5)
+        data, descriptors, _, _ = socket.recv_fds(self._requests, _LARGEST, _DESCRIPTORS)
         if not data:
             return False
         command = CommandLine(**json.loads(data))
         pid = os.fork()
-        *given, replying = descriptors
+        replying, *given = descriptors
         if pid == 0:
             _become(command, given)
         for each in given:
@@ -115,15 +117,19 @@ class Keeper:
 
 
 class Request:
-    """A command line that runs."""
+    """A command line that runs; ``streams`` become its descriptors 0, 1, 2 and so on."""
 
     def __init__(self, keeper: socket.socket, command: CommandLine, streams: Iterable[int]) -> None:
         self._reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, open("/proc/self/ns/mnt", "rb") as mounts:
             message = json.dumps(asdict(command)).encode()
-            given = [*streams, mounts.fileno(), theirs.fileno()]
+            given = [theirs.fileno(), mounts.fileno(), *streams]
             socket.send_fds(keeper, [message], given)
         self.pid = int.from_bytes(self._reply.recv(4))
+
+    def fileno(self) -> int:
+        """What can be read once it has ended."""
+        return self._reply.fileno()
 
     def wait(self) -> int:
         """How it ended, as ``subprocess`` says it."""
@@ -180,7 +186,7 @@ def _holding(text: str) -> Iterator[int]:
 
 
 def _become(command: CommandLine, given: Sequence[int]) -> NoReturn:
-    """Be the process of a command line, to its end; ``given`` are its streams and its mounts."""
+    """Be the process of a command line, to its end; ``given`` are its mounts and its streams."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -196,12 +202,14 @@ def _become(command: CommandLine, given: Sequence[int]) -> NoReturn:
 
 
 def _prepare(command: CommandLine, given: Sequence[int]) -> None:
-    *streams, mounts = given
+    mounts, *streams = given
     if os.geteuid() == 0:
         room.enter_mounts(mounts)
-    for number, stream in enumerate(streams):
+    # First out of the way of the numbers that they get.
+    aside = [fcntl.fcntl(stream, fcntl.F_DUPFD, 64) for stream in streams]
+    for number, stream in enumerate(aside):
         os.dup2(stream, number)
-    os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)  # noqa: PTH208 - numbers
+    os.closerange(len(streams), max(map(int, os.listdir("/proc/self/fd"))) + 1)  # noqa: PTH208 - numbers
     os.environ.clear()
     os.environ.update(command.environment)
     os.chdir(command.folder)

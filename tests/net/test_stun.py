@@ -65,7 +65,7 @@ def test_a_full_node_serves_where_it_listens_and_says_where_it_cannot(
     uvloop.run(play())
     (said,) = caplog.messages
     assert said.startswith("no STUN on 127.0.0.1 port ")
-    assert said.endswith("has to ask other full nodes")
+    assert said.endswith("must ask other full nodes")
 
 
 def test_one_source_has_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_a_real_host_with_real_tunnels(tmp_path: Path) -> None:
             for each in etc.iterdir():
                 each.unlink()
             etc.rmdir()
-    assert said.out == f"{path} is written: look through it before you send it\n"
+    assert said.out == f"{path} is written; look through it before you send it\n"
     assert path.stat().st_mode & 0o777 == 0o600
     found = {
         member.partition("/")[2]: content for member, content in unpacked(path.read_bytes()).items()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 _FILE = Path("/proc/pressure/cpu")
 _PERIOD = 1.0  # s; a shorter look says little
-_MUCH = 0.75
+_MUCH = 0.4
 
 
 class Pressure:

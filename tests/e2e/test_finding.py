@@ -134,7 +134,7 @@ def test_the_list_says_who_suits_and_which_full_node_hides_them(
     assert dear["stake"]["text"] == f"500 {scene.symbol}"
     assert (dear["free_slots"], dear["slots"], dear["claimed_country"]) == (49, 50, "DE")
     assert len(said["full_nodes"]) == 3 and not said["used_dht"]
-    assert f"full node {network[1]} does not show 2 of 2 providers" in warned
+    assert f"full node {network[1]} does not show 2 of 2 live providers" in warned
     said, _ = listed(scene, conf, "--max-price", "9.5/GiB")
     assert [each["provider"] for each in said["providers"]] == [cheap["provider"]]
     for wish in (("--country", "FR"), ("--service", "relay"), ("--min-uptime", "99%")):

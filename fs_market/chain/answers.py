@@ -67,8 +67,8 @@ class Receipt:
 def check_depth_untrusted(body: bytes | bytearray) -> None:
     """Raise MalformedAnswer if JSON has more than MAX_DEPTH levels; call this before parsing.
 
-    Libraries around web3 raise the interpreter's recursion limit.  With that limit, the parser
-    would overflow the stack before it stops.
+    Libraries of eth-account and web3 raise the interpreter's recursion limit.  With that limit,
+    the parser would overflow the stack before it stops.
     """
     brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Self
 
-from fs_market import recursion_limit_kept
 from fs_market.chain.answers import (
     Block,
     Log,
@@ -45,9 +44,8 @@ class Chain:
         timeout: float = 10.0,
         attempts: int = 4,
     ) -> None:
-        # This import takes most of a second, which a command without a chain should not pay.
-        with recursion_limit_kept():
-            from fs_market.chain.rpc import Rpc  # noqa: PLC0415
+        # aiohttp takes long to import, and a command without a chain should not wait for it.
+        from fs_market.chain.rpc import Rpc  # noqa: PLC0415
 
         self._rpc = Rpc(url, timeout=timeout, attempts=attempts)
         self.chain_id, self.confirmations = chain_id, confirmations

@@ -1,23 +1,22 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""JSON-RPC with a chain node: web3.py carries the requests, and we do not trust the answers.
+"""JSON-RPC 2.0 with a chain node over HTTP. We do not trust the answers.
 
 Every request may be repeated. Most only read; and a chain takes a signed transaction only once.
 So a request is repeated if the chain node does not answer.
 
-web3 and aiohttp take most of a second to import, so ``Chain`` imports this module only when needed.
+aiohttp takes a third of a second to import, so ``Chain`` imports this module only when needed.
 """
 
 import asyncio
+import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint
 
 from fs_market.chain.answers import check_depth_untrusted, data_untrusted
 from fs_market.chain.reverts import data_in_message_untrusted, explain
@@ -38,37 +37,45 @@ class Rpc:
     def __init__(self, url: str, *, timeout: float, attempts: int) -> None:
         self.node = _name_of(url)
         self.attempts = attempts
-        limit = aiohttp.ClientTimeout(total=timeout)
-        # The provider's own repetition is off, because it repeats only some methods.
-        self._provider = AsyncHTTPProvider(
-            url, {"timeout": limit}, exception_retry_configuration=None
-        )
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._numbers = itertools.count(1)
+        self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Make the HTTP session; the first request connects."""
-        session = aiohttp.ClientSession(
+        self._session = aiohttp.ClientSession(
             response_class=_BoundedResponse,
             raise_for_status=True,
+            timeout=self._timeout,
         )
-        await self._provider.cache_async_session(session)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._provider.disconnect()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def ask(self, method: str, *params: Any) -> Any:
         """Return the result of a method, as JSON gave it.
 
         Raise NodeUnreachable, MalformedAnswer, NodeRefused or Reverted.
         """
-        answer = await self._repeat(
-            lambda: self._provider.make_request(RPCEndpoint(method), list(params))
-        )
+        answer = await self._repeat(lambda: self._post(method, params))
         if not isinstance(answer, dict) or ("result" in answer) == ("error" in answer):
             raise MalformedAnswer(f"{self.node} does not speak JSON-RPC; use another chain node")
         if "error" in answer:
             raise _failure(self.node, answer["error"])
         return answer["result"]
+
+    async def _post(self, method: str, params: Sequence[Any]) -> Any:
+        """Send one request, and return the whole answer as JSON gave it."""
+        if self._session is None:
+            raise RuntimeError("open() comes before the first request")
+        number = next(self._numbers)
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+        async with self._session.post(self._url, json=request) as response:
+            return json.loads(str(await response.read(), "utf-8"))
 
     async def _repeat(self, request: Callable[[], Awaitable[Any]]) -> Any:
         for attempt in range(1, self.attempts + 1):

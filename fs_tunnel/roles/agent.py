@@ -56,7 +56,6 @@ def main() -> None:
     if os.environ.get("FS_TUNNEL_DEBUG"):
         handler = logging.StreamHandler()
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(levelname)s %(message)s")
-    logging.getLogger("web3").setLevel(logging.WARNING)
     try:
         launch = launches.CODEC.from_line(Launch, launch_line)
         start = parse_start(start_line)

@@ -1,20 +1,13 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The scene of these tests: all share a chain and its accounts, and each has its own sessions.
-
-All of it runs from folders that only root can enter, as in root's own home.
-"""
+"""The scene of these tests: all share a chain and its accounts, and each has its own sessions."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.closed.fixtures import nothing_is_opened_without_root, opened
 from tests.e2e.market import NAME, SOLD, Market, market
-
-__all__ = ["nothing_is_opened_without_root", "opened"]
-
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[Market]:

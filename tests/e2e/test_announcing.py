@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""From a wallet to the first client: stake, entry, serve; then parts of the network die."""
+"""From a wallet to the first client: stake, entry, serve; then parts of the network die.
+
+Every kind of process of the program takes part. So the program lies in folders that only root can
+enter, as in root's own home.
+"""
 
 import os
 import signal
@@ -10,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.closed.fixtures import nothing_is_opened_without_root, opened
 from tests.e2e.announced import announced, line, network, start_full_node
 from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, Market, market
 from tests.netns.waiting import wait_until
+
+__all__ = ["nothing_is_opened_without_root", "opened"]
 
 MIB = 1 << 20
 pytestmark = pytest.mark.netns

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 def recursion_limit_kept() -> Iterator[None]:
     """Keep the interpreter's recursion limit while libraries are imported.
 
-    Libraries of eth-account and web3 raise the limit to 100,000.  With that limit, a parser of
+    Libraries of eth-keyfile and web3 raise the limit to 100,000.  With that limit, a parser of
     deeply nested input would overflow the stack before it stops.
     """
     limit = sys.getrecursionlimit()

@@ -20,18 +20,19 @@ from fs_net.core.questions import Declined, Found, parse_untrusted, serialize
 from fs_net.errors import HostFailed, HostTimeout, NetError, Refused
 from fs_net.host import Host
 from fs_net.ports import Listing
+from fs_wire.patience import patient
 
 log = logging.getLogger(__name__)
 
 MOST_ASKED = 5  # full nodes
 _FIRST_ASKED = 3  # full nodes from the caller's list; the DHT names the others
 MOST_LOOKED_UP = 256  # providers, in the DHT
-_CONNECT_WITHIN = 6.0  # s
-_ANSWER_WITHIN = 5.0  # s
-_NODE_WITHIN = 15.0  # s for all answers of one full node
-_DHT_WITHIN = 6.0  # s for the DHT to name full nodes, or to return a record
-_DHT_CALL = 3.0  # s
-_DHT_ALL = 30.0  # s for the records of all providers
+_CONNECT_WITHIN = patient(6.0)  # s
+_ANSWER_WITHIN = patient(5.0)  # s
+_NODE_WITHIN = patient(15.0)  # s for all answers of one full node
+_DHT_WITHIN = patient(6.0)  # s for the DHT to name full nodes, or to return a record
+_DHT_CALL = patient(3.0)  # s
+_DHT_ALL = patient(30.0)  # s for the records of all providers
 _AT_ONCE = 8  # records that are looked up in parallel
 _PAUSE = 0.25  # s between two questions to the DHT
 

@@ -22,13 +22,14 @@ from fs_net.launchers import Exec, Launcher, Process
 from fs_net.session import Session
 from fs_wire.errors import Malformed
 from fs_wire.failure import describe, printable
+from fs_wire.patience import patient
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 10.0  # s
+DEADLINE = patient(10.0)  # s
 _MARGIN = 1.0  # s by which our deadline is later than that of the process itself
-_READY_WITHIN = 30.0  # s
-_GRACE = 5.0  # s for the process to end by itself
+_READY_WITHIN = patient(30.0)  # s
+_GRACE = patient(5.0)  # s for the process to end by itself
 _BACK_OFF = 0.25, 30.0  # s before a restart: at first, at most
 _HEALTHY_AFTER = 60.0  # s; a process that ran longer is restarted as if for the first time
 _READ = 65536  # bytes

@@ -30,11 +30,12 @@ from fs_net.errors import HostGone, NetError, Reason, Refused
 from fs_net.host import Handlers, Host, OnSession
 from fs_net.launchers import Launcher
 from fs_net.peer_ids import key_of
+from fs_wire.patience import patient
 
 log = logging.getLogger(__name__)
 
 _START_AGAIN = 60.0  # s after the network process failed to start
-_OF_LIBP2P = 10.0  # s for one call to libp2p
+_OF_LIBP2P = patient(10.0)  # s for one call to libp2p
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class ProviderNode:
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_gone = False
+        self._starts = 0  # of network processes that the core knows of
         self._failure = "the network process is being started"
 
     @property
@@ -108,11 +110,12 @@ class ProviderNode:
                 self._failure = str(error)
                 log.warning("%s", error)
             await asyncio.sleep(_START_AGAIN)
-        self._failure = ""
+        self._starts, self._failure = self.host.starts, ""
 
     async def _turn(self) -> None:
         self._woken.clear()
-        if self._is_gone:
+        # It may have been replaced between two calls, and none of them failed.
+        if self._is_gone or self._starts != self.host.starts:
             await self._wait_for_another()
         now = _now()
         self._core.offer(*self._offer(key_of(self.host.peer)))
@@ -132,6 +135,7 @@ class ProviderNode:
         with contextlib.suppress(HostGone):
             await self.host.wait_ready()
             self._is_gone, self._failure = False, ""
+            self._starts = self.host.starts
             self._core.restarted(_now())
 
     def _begin(self, actions: list[Action]) -> None:

@@ -42,12 +42,13 @@ from typing import Any
 
 from fs_wire.engine_socket import connected, no_answer
 from fs_wire.errors import ControlError
+from fs_wire.patience import patient
 from fs_wire.types import PublicKey
 
 Message = dict[str, Any]
 SCHEMA = 1
 _MAX_REPLY_BYTES = 64 << 20
-_CLIENT_DEADLINE = 5.0  # seconds
+_CLIENT_DEADLINE = patient(5.0)  # seconds
 
 
 def run_directory() -> Path:

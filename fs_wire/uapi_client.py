@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from fs_wire import uapi
 from fs_wire.engine_socket import connected, no_answer
 from fs_wire.errors import ControlError, NotRunningError
+from fs_wire.patience import patient
 from fs_wire.uapi import DeviceStatus, DeviceUpdate, UapiError, parse_get, render_set
 
-_DEADLINE = 5.0  # seconds for an answer
+_DEADLINE = patient(5.0)  # seconds for an answer
 _SET_DEADLINE = 30.0  # seconds for a change; 10,000 peers take one second on a fast machine
 _MAX_REPLY_BYTES = 64 << 20
 

@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -121,7 +121,7 @@ def test_the_architecture_names_every_package_and_room() -> None:
 @pytest.mark.parametrize("document", OURS, ids=lambda path: path.name)
 def test_paths_in_a_document_exist(document: Path) -> None:
     """A path may leave out the folders that the text names before; a folder ends in none."""
-    there = {f"/{path.relative_to(REPOSITORY)}" for path in files()}
+    there = files()
     named = set(re.findall(r"`([\w./-]+\.(?:py|sol|[ch]))`", document.read_text()))
     assert {path for path in named if not any(each.endswith(f"/{path}") for each in there)} == set()
 
@@ -196,12 +196,14 @@ def table(document: Path) -> list[list[str]]:
     return table_rows(document.read_text())
 
 
-def files() -> Iterator[Path]:
-    """The sources of this repository, its tests and tools included."""
+@cache
+def files() -> frozenset[str]:
+    """The sources of this repository, its tests and tools included; each begins with a slash."""
+    found = {REPOSITORY / "setup.py"}
     for folder in ("fs_*", "tests", "tools", "contracts/src", "contracts/test"):
         for pattern in ("py", "sol", "[ch]"):
-            yield from REPOSITORY.glob(f"{folder}/**/*.{pattern}")
-    yield REPOSITORY / "setup.py"
+            found.update(REPOSITORY.glob(f"{folder}/**/*.{pattern}"))
+    return frozenset(f"/{path.relative_to(REPOSITORY)}" for path in found)
 
 
 def is_defined(name: str, file: Path) -> bool:

@@ -7,6 +7,7 @@ A quantity is hexadecimal without leading zeroes; data is hexadecimal of whole b
 raises MalformedAnswer.  Source: the Ethereum JSON-RPC specification (execution-apis).
 """
 
+import ast
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ _DATA = re.compile(r"0x([0-9a-f]{2})*", re.IGNORECASE | re.ASCII)
 # The quantifiers are possessive, and a string without an end reaches to the end of the text.  So
 # the expression never goes back, whatever a hostile chain node sends.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_BYTES_IN_MESSAGE = re.compile(r"""b(['"]).*\1""", re.DOTALL)
+_MAX_SEARCHED = 4096  # characters of a message
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_TOPICS = 4
 
@@ -67,7 +70,7 @@ class Receipt:
 def check_depth_untrusted(body: bytes | bytearray) -> None:
     """Raise MalformedAnswer if JSON has more than MAX_DEPTH levels; call this before parsing.
 
-    Libraries of eth-account and web3 raise the interpreter's recursion limit.  With that limit,
+    Libraries of eth-keyfile and web3 raise the interpreter's recursion limit.  With that limit,
     the parser would overflow the stack before it stops.
     """
     brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
@@ -75,6 +78,19 @@ def check_depth_untrusted(body: bytes | bytearray) -> None:
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
     if brackets:
         raise _malformed("JSON of bounded depth")
+
+
+def data_in_message_untrusted(message: str) -> bytes | None:
+    """Return the data of a revert, which eth-tester writes into its message.
+
+    Return None if there is no such data.
+    """
+    found = _BYTES_IN_MESSAGE.search(message[:_MAX_SEARCHED])
+    try:
+        raw = ast.literal_eval(found[0]) if found else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return raw if isinstance(raw, bytes) else None
 
 
 def quantity_untrusted(value: Any, bits: int = 256) -> int:

@@ -15,8 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from fs_market import recursion_limit_kept
-from fs_market.chain.answers import check_depth_untrusted
-from fs_market.chain.reverts import data_in_message_untrusted
+from fs_market.chain.answers import check_depth_untrusted, data_in_message_untrusted
 from fs_market.core.wire.ethereum import Address
 from fs_market.errors import ChainError, MalformedAnswer
 from fs_wire.errors import UsageError

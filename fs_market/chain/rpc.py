@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from fs_market.chain.answers import check_depth_untrusted, data_untrusted
-from fs_market.chain.reverts import data_in_message_untrusted, explain
+from fs_market.chain.answers import check_depth_untrusted, data_in_message_untrusted, data_untrusted
+from fs_market.chain.reverts import explain
 from fs_market.errors import MalformedAnswer, NodeRefused, NodeUnreachable, Reverted
 from fs_wire.errors import UsageError
 

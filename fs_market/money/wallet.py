@@ -21,11 +21,13 @@ from fs_market import recursion_limit_kept
 from fs_market.chain.answers import check_depth_untrusted
 from fs_market.chain.fees import Fees
 from fs_market.chain.transactions import Call, Signed
-from fs_market.core.wire.ethereum import Address
-from fs_market.core.wire.signatures import SigningKey
+from fs_market.core.wire import rlp
+from fs_market.core.wire.ethereum import Address, keccak
+from fs_market.core.wire.signatures import V_OFFSET, SigningKey
 from fs_market.errors import MalformedAnswer, WalletError, WrongPassword
 
 SECRET_LEN = 32
+_TYPE = b"\x02"  # of a transaction with a cap on its fee
 _SCRYPT_N = 2**18  # each guess takes 256 MiB and most of a second
 _MAX_SCRYPT_N = 2**20  # for a keystore of another program: 1 GiB
 _MAX_KEYSTORE = 64 << 10  # bytes
@@ -35,7 +37,7 @@ _NO_KEY = "this is not a private key; copy 64 hexadecimal digits"
 class Wallet:
     """An unlocked account, which can move the money."""
 
-    __slots__ = ("_key", "_secret")
+    __slots__ = ("_key",)
 
     def __init__(self, secret: bytes) -> None:
         """``secret`` is 32 bytes; raise WalletError if it is no key of secp256k1."""
@@ -43,7 +45,6 @@ class Wallet:
             self._key = SigningKey(secret)
         except ValueError:
             raise WalletError(_NO_KEY) from None
-        self._secret = secret
 
     @property
     def address(self) -> Address:
@@ -57,25 +58,17 @@ class Wallet:
     def sign_transaction(
         self, chain_id: int, call: Call, gas: int, nonce: int, fees: Fees
     ) -> Signed:
-        """Sign a transaction of type 2 (EIP-1559), which only this chain accepts."""
-        fields: dict[str, Any] = {
-            "type": 2,
-            "chainId": chain_id,
-            "nonce": nonce,
-            "gas": gas,
-            "maxFeePerGas": fees.limit,
-            "maxPriorityFeePerGas": fees.tip,
-            "value": call.value,
-            "data": call.data,
-        }
-        if call.receiver is not None:
-            fields["to"] = str(call.receiver)
-        # This import takes half a second, except if ``Chain`` has done it before.
-        with recursion_limit_kept():
-            from eth_account import Account  # noqa: PLC0415
+        """Sign a transaction of type 2, which only this chain accepts.
 
-        signed = Account.sign_transaction(fields, self._secret)
-        return Signed(bytes(signed.raw_transaction), bytes(signed.hash), fees)
+        Source: EIP-1559 and EIP-2718.
+        """
+        receiver = call.receiver.raw if call.receiver is not None else b""
+        fields: list[rlp.Item] = [chain_id, nonce, fees.tip, fees.limit, gas]
+        fields += [receiver, call.value, call.data, ()]
+        signature = self._key.sign(keccak(_TYPE + rlp.encode(fields)))
+        r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
+        raw = _TYPE + rlp.encode([*fields, signature[64] - V_OFFSET, r, s])
+        return Signed(raw, keccak(raw), fees)
 
     def __repr__(self) -> str:
         return f"Wallet({self.address}, hidden)"

@@ -25,11 +25,12 @@ from fs_market.core.wire.signatures import SigningKey
 from fs_market.errors import MarketError, Reason, Refused
 from fs_market.ports import Route
 from fs_market.session.stream import Stream, ask_untrusted
+from fs_wire.patience import patient
 from fs_wire.types import Endpoint, PublicKey
 
 log = logging.getLogger(__name__)
 
-_ANSWER_WITHIN = 15.0  # seconds; the other side first asks STUN servers
+_ANSWER_WITHIN = patient(15.0)  # seconds; the other side first asks STUN servers
 _CLOCKS_DIFFER_BY = 120.0  # seconds at most
 _NOT_AGAIN_WITHIN = 5.0  # seconds between two meetings of one session
 MAX_MEETINGS = 64  # meetings of all sessions at the same time

@@ -15,8 +15,9 @@ from fs_market.core.wire.signatures import verify_untrusted
 from fs_market.errors import MarketError, Reason, Refused
 from fs_market.ports import Route
 from fs_market.session.stream import ask_untrusted, no_answer
+from fs_wire.patience import patient
 
-_ANSWER_WITHIN = 10.0  # seconds
+_ANSWER_WITHIN = patient(10.0)  # seconds
 
 
 async def ask_for_quote(route: Route, domain: Domain, node: Address | None) -> Quote:

@@ -17,11 +17,12 @@ from fs_market.core.wire.framing import Unframer, frame
 from fs_market.core.wire.messages import Message, parse_untrusted, serialize
 from fs_market.errors import MarketError
 from fs_market.ports import Duplex, Route
+from fs_wire.patience import patient
 
 _MOST_AT_ONCE = 8192  # bytes in one read: two messages of the largest size
 _MAX_UNSENT = 64 << 10  # bytes
-_WHOLE_WITHIN = 10.0  # seconds from a message's first byte to its last
-_CONNECT_WITHIN = 10.0  # seconds
+_WHOLE_WITHIN = patient(10.0)  # seconds from a message's first byte to its last
+_CONNECT_WITHIN = patient(10.0)  # seconds
 _PROBE_EVERY = 2  # seconds
 
 

@@ -118,7 +118,7 @@ class _Node:
     rank: bytes
     is_dialled: bool = False
     peer: bytes = b""  # while it is connected
-    failures: int = 0  # since it was connected last
+    failures: int = 0  # since it answered last
     ready_at: float = 0.0  # to be dialled, or asked
     is_asked: bool = False
     is_told: bool = False  # a heartbeat is being sent
@@ -166,7 +166,7 @@ class Announcing:
     def dialled(self, node: str, peer: bytes, now: float) -> None:
         """A dial succeeded."""
         if (found := self._placed(node)) is not None:
-            found.is_dialled, found.peer, found.failures, found.ready_at = False, peer, 0, now
+            found.is_dialled, found.peer, found.ready_at = False, peer, now
 
     def lost(self, node: str, now: float) -> None:
         """A dial or a connection failed."""
@@ -183,7 +183,7 @@ class Announcing:
         found = self._placed(node)
         if found is None:
             return []
-        found.is_asked = False
+        found.is_asked, found.failures = False, 0
         reason = next((each for each in reasons if each not in _TAKEN), None)
         if len(reasons) != 2:
             reason = reason or Reason.MALFORMED

@@ -30,12 +30,13 @@ from fs_net.fullnode.store import Store
 from fs_net.fullnode.sync import Sync
 from fs_net.host import Host
 from fs_net.ports import RegistryView
+from fs_wire.patience import patient
 from fs_wire.ratelimit import RateLimiter
 
 log = logging.getLogger(__name__)
 
 _ASK_RATE, _ASK_BURST = 15.0, 60.0  # questions a second; other full nodes refuse more than 20
-_PATIENCE = 5.0  # s to dial
+_PATIENCE = patient(5.0)  # s to dial
 
 
 def _now() -> int:

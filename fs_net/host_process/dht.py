@@ -30,13 +30,14 @@ from fs_net.core.records import ProviderRecord, Signed, parse_untrusted
 from fs_net.errors import Refused
 from fs_net.host_process.dht_service import GuardedDht
 from fs_net.host_process.guards import name_dht
+from fs_wire.patience import patient
 
 NAMESPACE = "fs"
 _ASKED = 2  # lookups, because a single one misses some full nodes
 # The extra points of the key space: the XOR of their first byte with that of the name.
 _POINTS = 0xFF, 0x55
 _AT_ONCE = 10  # peers that are told or asked in parallel
-_PEER_PATIENCE = 3.0  # s for each of them
+_PEER_PATIENCE = patient(3.0)  # s for each of them
 
 T = TypeVar("T")
 

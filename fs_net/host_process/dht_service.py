@@ -20,11 +20,12 @@ from libp2p.records.validator import NamespacedValidator
 
 from fs_net.core.sources import source_of
 from fs_net.host_process.guards import reset
+from fs_wire.patience import patient
 from fs_wire.ratelimit import RateLimiter
 
 FULL_NODES = "/flowshield/full-nodes"  # the key under which the DHT lists full nodes
 _STREAMS_EACH, _STREAMS = 16, 128  # open streams: of one source, of all
-_PATIENCE = 5.0  # s for a stream, which carries one question
+_PATIENCE = patient(5.0)  # s for a stream, which carries one question
 _RATE, _BURST = 50.0, 200.0  # streams a second of one source
 _PROVIDERS_EACH, _PROVIDERS = 4, 20  # full nodes that are remembered: of one source, of all
 

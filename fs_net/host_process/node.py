@@ -34,11 +34,13 @@ from fs_net.host_process.peers import Peers
 from fs_net.host_process.relay import Relay
 from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
+from fs_wire.patience import patient
 
 _BAN = 600.0  # s
 _MAX_BANNED = 4096
-_JUDGEMENT = 2.0  # s for the program to judge gossip
-_ANSWER = 8.0  # s for the program to answer a question
+_JUDGEMENT = patient(2.0)  # s for the program to judge gossip
+_ANSWER = patient(8.0)  # s for the program to answer a question
+_DIAL = patient(10.0)  # s
 _PACE = 0.005  # s between publications, so that queues of 32 do not overflow
 _UPKEEP = 30.0  # s
 _DHT_UPKEEP = 2.0  # s
@@ -128,6 +130,8 @@ class Node:
             nursery.start_soon(self._keep_up)
             nursery.start_soon(self._keep_bootstrap)
             nursery.start_soon(self._fill_dht)
+            if self._settings.is_full_node:
+                nursery.start_soon(self._announce)
             yield
             nursery.cancel_scope.cancel()
 
@@ -180,12 +184,12 @@ class Node:
 
     async def send(self, peer: bytes, message: bytes, deadline: float) -> None:
         """Send a message on the stream to a peer, and open the stream if there is none."""
-        with trio.fail_after(deadline):
+        async with self._in_time(peer, deadline):
             await self.streams.send(ID(peer), message)
 
     async def ask(self, peer: bytes, question: bytes, deadline: float) -> bytes:
         """Ask a peer a question and return its answer."""
-        with trio.fail_after(deadline):
+        async with self._in_time(peer, deadline):
             return await self.streams.ask(ID(peer), question)
 
     async def find_peer(self, peer: bytes, deadline: float) -> list[str]:
@@ -238,6 +242,20 @@ class Node:
     def is_banned(self, peer: ID) -> bool:
         return self._banned.get(peer, 0.0) > trio.current_time()
 
+    @asynccontextmanager
+    async def _in_time(self, peer: bytes, deadline: float) -> AsyncIterator[None]:
+        """Give the block so many seconds; then raise TooSlowError, and close the connections.
+
+        A call that is given up may leave half a frame behind, or the peer may be gone without a
+        word. The next dial would find a connection that is of no use.
+        """
+        try:
+            with trio.fail_after(deadline):
+                yield
+        except trio.TooSlowError:
+            await self.disconnect(peer)
+            raise
+
     async def _judge(self, peer: bytes, topic: str, data: bytes) -> Decision:
         decision = await self._link.call("gossip", peer, topic, data, deadline=_JUDGEMENT)
         return Decision(decision) if decision in set(Decision) else Decision.IGNORE
@@ -275,7 +293,7 @@ class Node:
 
     async def _dial(self, peer: PeerInfo) -> None:
         try:
-            with trio.move_on_after(10):
+            with trio.move_on_after(_DIAL):
                 await self._connect(peer)
         except Exception as error:  # noqa: BLE001 - libp2p passes on any error of its transports
             self.caught[f"dial: {type(error).__name__}"] += 1
@@ -289,8 +307,6 @@ class Node:
                 if self.gossip.is_graylisted(connected):
                     self.caught["graylisted"] += 1
                     await self.ban(connected.to_bytes())
-            if self._settings.is_full_node:
-                await self.dht.provide(FULL_NODES, _UPKEEP / 3)
             await self.sessions.end_silent()
             self.remember()
             await trio.sleep(_UPKEEP)
@@ -300,6 +316,19 @@ class Node:
         while True:
             for peer in self.dht.connected():
                 await self.dht.service.add_peer(peer)
+            await trio.sleep(_DHT_UPKEEP)
+
+    async def _announce(self) -> None:
+        """Tell the DHT that this is a full node: now and then, and soon after it met another one.
+
+        Those who search for full nodes would otherwise miss this one for the first half minute.
+        """
+        told, again = set[ID](), 0.0
+        while True:
+            others = set(self.dht.connected())
+            is_due = others - told or (others and trio.current_time() >= again)
+            if is_due and await self.dht.provide(FULL_NODES, _UPKEEP / 3):
+                told, again = others, trio.current_time() + _UPKEEP
             await trio.sleep(_DHT_UPKEEP)
 
     async def _keep_bootstrap(self) -> None:

@@ -17,6 +17,7 @@ from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 
 from fs_net.host_process.guards import reset
+from fs_wire.patience import patient
 from fs_wire.ratelimit import RateLimiter
 
 MESSAGES = TProtocol("/flowshield/messages/1")
@@ -29,7 +30,7 @@ _READ = 4096  # bytes
 _STREAMS_EACH = 2  # open streams of one peer and protocol
 _STREAMS = 4096  # open streams of all peers
 _SILENCE = 60.0  # s between messages; a heartbeat comes every 5
-_PATIENCE = 10.0  # s for one message that has begun, or for a whole question
+_PATIENCE = patient(10.0)  # s for one message that has begun, or for a whole question
 _RATE, _BURST = 20.0, 100.0  # messages a second of one peer
 
 OnMessage = Callable[[bytes, bytes], None]

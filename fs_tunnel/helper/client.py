@@ -16,11 +16,12 @@ from fs_tunnel.linux.journal.change import Change
 from fs_tunnel.linux.journal.kinds import to_json
 from fs_wire import control
 from fs_wire.errors import ControlError, NotRunningError, SystemChangeError
+from fs_wire.patience import patient
 
 # -P: Python does not import from the directory in which root happens to be.
 _HELPER = (sys.executable, "-P", "-m", "fs_tunnel.helper.process")
-_DEADLINE = 30.0  # seconds; the helper waits for commands that work on the tunnel
-_START_DEADLINE = 15.0  # seconds
+_DEADLINE = patient(30.0)  # seconds; the helper waits for commands that work on the tunnel
+_START_DEADLINE = patient(15.0)  # seconds
 _MAX_REPLY_BYTES = 1 << 20
 
 

@@ -16,10 +16,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fs_market.errors import EngineRefused
+from fs_wire.patience import patient
 from fs_wire.types import Endpoint, IPAddress, PublicKey
 
 _MAX_LINE = 1 << 20  # bytes
-_PATIENCE = 10.0  # seconds for an answer
+_PATIENCE = patient(10.0)  # seconds for an answer
 
 
 class EngineLink:

@@ -28,4 +28,5 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def nothing_is_opened_without_root(opened: Path) -> Iterator[None]:
     before = opened.stat().st_size
     yield
-    assert opened.read_bytes()[before:].decode() == ""
+    told = opened.read_bytes()[before:].decode()
+    assert told == "", f"opened without root:\n{told}"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.market import NAME, SOLD, Market, market
 
+
 @pytest.fixture(scope="module")
 def built() -> Iterator[Market]:
     with market() as made:

@@ -184,7 +184,7 @@ def test_others_are_found_through_the_one_that_is_named(tmp_path: Path) -> None:
         lying, _, first = await scene.full_node()
         lying.lie = lambda _: []
         honest, _, _ = await scene.full_node([first])
-        while not honest.asked:  # a full node announces itself in the DHT every half minute
+        while not honest.asked:  # a full node announces itself in the DHT when it has met another
             search, outcome = await scene.search([first], only_named=False)
         assert len(outcome.matches) == 3
         assert len(honest.asked) == 1

@@ -34,6 +34,7 @@ class Program:
     def __init__(self) -> None:
         self.gossip: list[bytes] = []
         self.messages: list[tuple[bytes, bytes]] = []
+        self.is_mute = False
 
     def on_gossip(self, peer: bytes, topic: str, data: bytes) -> Decision:
         self.gossip.append(data)
@@ -43,6 +44,8 @@ class Program:
         self.messages.append((peer, message))
 
     async def on_question(self, peer: bytes, question: bytes) -> bytes:
+        if self.is_mute:
+            await asyncio.sleep(3600)
         return question[::-1]
 
 
@@ -98,6 +101,26 @@ def test_a_provider_speaks_to_a_full_node(tmp_path: Path, transport: str) -> Non
             await full.ban(provider.peer)
             with pytest.raises((HostFailed, HostTimeout)):
                 await provider.ask(full.peer, b"abc", 2)
+
+    play(scene)
+
+
+def test_a_peer_that_does_not_answer_is_dialled_anew(tmp_path: Path) -> None:
+    """A call that was given up may have left half a frame behind: the connection is of no use."""
+
+    async def scene() -> None:
+        async with (
+            running(tmp_path / "full") as (full, mute),
+            running(tmp_path / "provider", is_full_node=False) as (provider, _),
+        ):
+            mute.is_mute = True
+            await provider.connect(await address_of(full))
+            with pytest.raises(HostFailed):
+                await provider.ask(full.peer, b"abc", 0.5)
+            assert (await provider.info())["connected"] == []
+            mute.is_mute = False
+            await provider.connect(await address_of(full))
+            assert await provider.ask(full.peer, b"abc") == b"cba"
 
     play(scene)
 

@@ -16,7 +16,7 @@ from fs_market.errors import Reason, Refused
 
 SIGNATURE_LEN = 65
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-_V_OFFSET = 27
+V_OFFSET = 27
 
 
 class SigningKey:
@@ -32,7 +32,7 @@ class SigningKey:
     def sign(self, digest: bytes) -> bytes:
         """Sign a digest of 32 bytes; return r ‖ s ‖ v, 65 bytes."""
         signature = self._key.sign_recoverable(digest, hasher=None)
-        return signature[:64] + bytes([signature[64] + _V_OFFSET])
+        return signature[:64] + bytes([signature[64] + V_OFFSET])
 
     def __repr__(self) -> str:
         return f"SigningKey({self.address}, hidden)"
@@ -57,7 +57,7 @@ def check_form(signature: bytes) -> None:
 def recover_untrusted(digest: bytes, signature: bytes) -> Address:
     """Return the address that signed ``digest``; raise Refused (BAD_SIGNATURE) if none did."""
     check_form(signature)
-    raw = signature[:64] + bytes([signature[64] - _V_OFFSET])
+    raw = signature[:64] + bytes([signature[64] - V_OFFSET])
     try:
         point = Secp256k1Point.from_signature_and_message(raw, digest, hasher=None)
     except Exception as error:  # coincurve raises a bare Exception

@@ -35,11 +35,12 @@ from fs_tunnel.roles.punching import reach, whereabouts_from_json, whereabouts_t
 from fs_tunnel.roles.starts import MeetStart, PayStart
 from fs_wire import control
 from fs_wire.errors import UsageError
+from fs_wire.patience import patient
 from fs_wire.types import Endpoint
 from fs_wire.uapi_client import UapiClient
 
 _RELAY = re.compile(r"/ip([46])/([0-9a-f.:]+)/tcp/([0-9]{1,5})/p2p/[0-9A-Za-z]+")
-_CONNECT_WITHIN = 5.0  # seconds
+_CONNECT_WITHIN = patient(5.0)  # seconds
 _BY_ITSELF_WITHIN = 1.0  # seconds: one round trip, in case the provider forwards a port
 _LOOK_EVERY = 0.1  # seconds
 

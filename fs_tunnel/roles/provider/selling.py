@@ -23,9 +23,10 @@ from fs_tunnel.roles.market_files import MarketFiles, agent_user
 from fs_tunnel.roles.provider.announcing import Announcement
 from fs_tunnel.roles.starts import ProviderStart, User
 from fs_wire.errors import ConfigError, ControlError, NotRunningError
+from fs_wire.patience import patient
 from fs_wire.types import PublicKey
 
-_READY_WITHIN = 15.0  # seconds
+_READY_WITHIN = patient(15.0)  # seconds
 
 
 class Sale:

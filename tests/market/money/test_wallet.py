@@ -15,6 +15,8 @@ from eth_account import Account as EthAccount
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 from hexbytes import HexBytes
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fs_market.chain.fees import Fees
 from fs_market.chain.transactions import Call
@@ -126,6 +128,40 @@ def test_a_transaction_is_for_one_chain_and_by_this_key() -> None:
         "value": 5,
     }
     assert (fields["maxFeePerGas"], fields["maxPriorityFeePerGas"]) == (20, 2)
+
+
+@given(
+    *(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**63)),
+    *(st.none() | st.binary(min_size=20, max_size=20), st.integers(0, 2**128), st.binary()),
+    *(st.integers(1, 2**128), st.integers(0, 2**64)),
+)
+def test_a_transaction_is_signed_as_eth_account_signs_it(
+    chain_id: int,
+    nonce: int,
+    gas: int,
+    receiver: bytes | None,
+    value: int,
+    data: bytes,
+    limit: int,
+    tip: int,
+) -> None:
+    secret = b"\1" * 32
+    call = Call(Address(receiver) if receiver else None, data, value)
+    fields = {
+        "type": 2,
+        "chainId": chain_id,
+        "nonce": nonce,
+        "gas": gas,
+        "maxFeePerGas": limit,
+        "maxPriorityFeePerGas": tip,
+        "value": value,
+        "data": data,
+    }
+    if call.receiver is not None:
+        fields["to"] = str(call.receiver)
+    theirs = EthAccount.sign_transaction(fields, secret)
+    ours = Wallet(secret).sign_transaction(chain_id, call, gas, nonce, Fees(limit, tip))
+    assert (ours.raw, ours.hash) == (bytes(theirs.raw_transaction), bytes(theirs.hash))
 
 
 def test_a_session_key_has_a_file_of_its_own(tmp_path: Path) -> None:

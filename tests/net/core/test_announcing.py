@@ -3,6 +3,7 @@
 
 """Which full nodes a provider tells what, and when; with any full nodes and any order of events."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -102,6 +103,22 @@ def delivered(ask: Ask) -> tuple[Signed[ProviderRecord], Signed[Heartbeat]]:
 
 def only(kind: type[Action], actions: list[Action]) -> list[Action]:
     return [each for each in actions if isinstance(each, kind)]
+
+
+def test_a_full_node_that_answers_no_question_is_dialled_ever_more_seldom() -> None:
+    bob, dials = Bob("alice"), list[float]()
+    while bob.now < 1000 + 3600:
+        while wanted := bob.wants():
+            for action in wanted:
+                if isinstance(action, Ask):
+                    bob.core.lost("alice", bob.now)
+                else:
+                    dials += [bob.now] if isinstance(action, Dial) else []
+                    bob.succeed(action)
+        bob.wait(1)
+    pauses = [round(later - earlier) for earlier, later in itertools.pairwise(dials)]
+    assert pauses[:7] == [5, 10, 20, 40, 80, 160, 300]
+    assert set(pauses[7:]) == {300}
 
 
 def test_record_and_heartbeat_are_signed_by_their_keys() -> None:

@@ -189,15 +189,20 @@ def test_what_it_forges_is_refused(tmp_path: Path) -> None:
     play(tmp_path, TCP, scene)
 
 
+async def in_the_dht(met: Meeting) -> None:
+    """Wait until our record can be put: who has just connected is not known to serve the DHT."""
+
+    async def is_known() -> bool:
+        return bool((await met.host.info())["dht"])
+
+    await eventually(is_known)
+
+
 @WAYS
 def test_records_are_found_both_ways(way: tuple[str, str], tmp_path: Path) -> None:
     async def scene(met: Meeting) -> None:
         name = name_of(met.node_key)
-
-        async def in_the_dht() -> bool:
-            return bool((await met.host.info())["dht"])
-
-        await eventually(in_the_dht)
+        await in_the_dht(met)
         assert await met.host.put_record(met.node_key, met.full.record.raw)
         found = await met.js.call("get", name)
         assert {each["record"] for each in found} == {met.full.record.raw.hex()}
@@ -218,6 +223,7 @@ def test_records_are_found_both_ways(way: tuple[str, str], tmp_path: Path) -> No
 def test_it_cannot_put_another_record_in_the_place_of_ours(tmp_path: Path) -> None:
     async def scene(met: Meeting) -> None:
         forged = Provider(2).record(NOW + 100).raw
+        await in_the_dht(met)
         assert await met.host.put_record(met.node_key, met.full.record.raw)
         with pytest.raises(AssertionError):
             assert met.our_name in await met.js.call("put", name_of(met.node_key), forged.hex())

@@ -58,7 +58,7 @@ def test_down_opens_the_way_after_a_crash(scene: Served) -> None:
 
 
 def test_cleanup_undoes_what_is_dead_and_leaves_what_lives(scene: Served) -> None:
-    """... as it was before, byte for byte."""
+    """The client's host is as it was before, byte for byte."""
     where = scene.client.namespace
     before = host_state(where)
     scene.serve("--wan", "wan")

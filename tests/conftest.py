@@ -16,8 +16,7 @@ import pytest
 from tests.netns.served import Served, served, settle
 from tests.walks import examples
 
-# Chains are for tests of the market and of the roles alike.
-# Command and the apt package that has it.
+# Each command, and the apt package that has it.
 NETNS_TOOLS = {
     "ip": "iproute2",
     "iperf3": "iperf3",
@@ -41,6 +40,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("flowshield")
 
+# Tests of the market and of the roles alike use chains.
 pytest_plugins = ["tools.testing.plugin", "tests.no_skips", "tests.market.chains"]
 
 RECURSION_LIMIT = sys.getrecursionlimit()
@@ -57,8 +57,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip netns tests where they cannot run; fail them where a root user forgot a package."""
-    # Libraries of the development chain raise it where tests import them; parsers rely on it.
+    """Skip netns tests that cannot run here, but fail them if a root user forgot a package."""
+    # A test may import a library of the development chain that raises it; parsers rely on it.
     sys.setrecursionlimit(RECURSION_LIMIT)
     if item.get_closest_marker("netns") is None:
         return

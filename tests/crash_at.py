@@ -6,8 +6,8 @@
 python -m tests.crash_at N before|after|undo-before|undo-after VERB ARGUMENTS...
 
 N counts the changes that are made or undone, and the start of a helper, from 1; after ``undo-``,
-only those undone. ``before`` is after the journal was written and before the host is changed. Exits
-as fs-tunnel does where there are fewer than N.
+only those undone. ``before`` is after the journal was written and before the host is changed. If
+there are fewer than N, the program exits as fs-tunnel does.
 """
 
 import os

@@ -3,7 +3,7 @@
 
 """A pytest plugin: as root, a skipped test is a failure of the session.
 
-Skips are for users without root or without a kernel feature. Where everything can run, a skip is a
+Skips are for users without root or without a kernel feature. If everything can run, a skip is a
 test that quietly stopped testing.
 """
 

@@ -5,13 +5,11 @@
 
 import os
 import signal
-import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.netns.capture import Capture
+from tests.lifecycles import rewrite, start_foreground
 from tests.netns.served import (
     GATEWAY_V4,
     LAB,
@@ -23,29 +21,9 @@ from tests.netns.served import (
     ping,
     write_private,
 )
-from tests.netns.topology import CommandFailed, Namespace
-from tests.netns.waiting import wait_until
-from tests.walks import strides
 from tools.testing import patience
 
 pytestmark = pytest.mark.netns
-
-
-def engine_pid(scene: Served, name: str) -> int:
-    request = "import sys; from fs_wire import control; print(control.status(sys.argv[1])['pid'])"
-    done = subprocess.run(
-        [scene.command()[0], "-c", request, name],
-        env={**os.environ, **scene.env},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout)
-
-
-def kill_engine(scene: Served, where: Namespace, name: str) -> None:
-    os.kill(engine_pid(scene, name), signal.SIGKILL)
-    wait_until(lambda: not where.has_link(name), what="the interface is gone")
 
 
 def handshake_time(scene: Served) -> str:
@@ -102,8 +80,7 @@ def test_serve_again_with_fewer_clients_forgets_the_others(scene: Served) -> Non
 
 def test_a_changed_file_changes_routes(scene: Served) -> None:
     scene.up()
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("0.0.0.0/0, ::/0", "203.0.113.0/24"))
+    rewrite(scene.client.conf, "0.0.0.0/0, ::/0", "203.0.113.0/24")
     scene.up()
     assert scene.client.namespace.ip("rule").count("5220:") == 0
     assert f"203.0.113.0/24 dev {scene.client.name}" in scene.client.namespace.ip("route")
@@ -119,138 +96,6 @@ def test_the_file_may_name_a_table_or_none(scene: Served) -> None:
         assert (f"default dev {scene.client.name} table 1234" in routes) is found
         assert "5220:" not in scene.client.namespace.ip("rule")
         scene.down(scene.client.namespace, scene.client.conf)
-
-
-# Fail closed.
-
-
-def test_a_killed_engine_leaves_the_way_closed(scene: Served) -> None:
-    scene.serve("--wan", "wan")
-    client = scene.client.namespace
-    with Capture(client, "wire") as uplink:
-        ping(client, "198.51.100.1")  # the control: the uplink is seen
-        assert any(packet[9] == socket.IPPROTO_ICMP for packet in uplink.packets() if packet)
-    scene.up()
-    ping(client, WEB_V4)
-    kill_engine(scene, client, scene.client.name)
-    with Capture(client, "wire") as uplink:
-        for address in (WEB_V4, WEB_V6, "198.51.100.1"):
-            with pytest.raises(CommandFailed, match=r"unreachable|No route"):
-                client.run("ping", "-n", "-c", "1", "-W", "1", address)
-        assert [packet for packet in uplink.packets() if packet[:1] == b"\x45"] == []
-    said = scene.fs_tunnel(client, "status")
-    assert (said.code, said.out.split(":")[0]) == (0, f"{scene.client.name}  blocked")
-    scene.up()
-    ping(client, WEB_V4)
-    said = scene.fs_tunnel(client, "status", scene.client.name)
-    assert said.out.startswith(f"{scene.client.name}  up  connected  port ")
-
-
-def test_down_opens_the_way_after_a_crash(scene: Served) -> None:
-    before = host_state(scene.client.namespace)
-    scene.up()
-    kill_engine(scene, scene.client.namespace, scene.client.name)
-    scene.down(scene.client.namespace, scene.client.conf)
-    assert host_state(scene.client.namespace) == before
-
-
-def test_cleanup_undoes_what_is_dead_and_leaves_what_lives(scene: Served) -> None:
-    """... as it was before, byte for byte."""
-    where = scene.client.namespace
-    before = host_state(where)
-    scene.serve("--wan", "wan")
-    scene.up()
-    kill_engine(scene, where, scene.client.name)
-    assert host_state(where) != before
-    said = scene.fs_tunnel(where, "cleanup")
-    assert (said.code, said.out) == (0, f"{scene.client.name}: cleaned up\n")
-    assert host_state(where) == before
-    scene.up()
-    ping(where, WEB_V4)
-    assert scene.fs_tunnel(where, "cleanup").out == "nothing to clean up\n"
-
-
-def test_serve_undoes_what_a_crash_left(scene: Served) -> None:
-    before = host_state(scene.provider)
-    scene.serve("--wan", "wan")
-    kill_engine(scene, scene.provider, scene.name)
-    scene.serve("--wan", "wan")
-    scene.up()
-    ping(scene.client.namespace, WEB_V4)
-    scene.down(scene.provider, scene.conf)
-    assert host_state(scene.provider) == before
-
-
-@strides
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("verb", ["up", "serve"])
-def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
-    scene: Served, verb: str, moment: str, stride: int
-) -> None:
-    where, arguments = (
-        (scene.client.namespace, ["up", str(scene.client.conf)])
-        if verb == "up"
-        else (scene.provider, ["serve", "--wan", "wan", *LAB, str(scene.conf)])
-    )
-    before = host_state(where)
-    for step in range(1, 30, stride):
-        finished = scene.fs_tunnel(where, str(step), moment, *arguments, module="tests.crash_at")
-        died = finished.code == -signal.SIGKILL
-        scene.down(where, Path(arguments[-1]))
-        assert host_state(where) == before, f"after step {step}"
-        if not died:
-            expect_ok(finished)
-            break
-    assert step > 8
-
-
-@strides
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_whatever_step_of_the_way_down_is_killed_down_goes_on(
-    scene: Served, moment: str, stride: int
-) -> None:
-    where, conf = scene.client.namespace, scene.client.conf
-    before = host_state(where)
-    for step in range(1, 30, stride):
-        scene.up()
-        finished = scene.fs_tunnel(where, str(step), moment, "down", conf, module="tests.crash_at")
-        scene.down(where, conf)
-        assert host_state(where) == before, f"after step {step}"
-        if finished.code != -signal.SIGKILL:
-            expect_ok(finished)
-            break
-    assert step > 8
-
-
-@strides
-@pytest.mark.parametrize("moment", ["undo-before", "undo-after"])
-def test_a_helper_that_is_killed_while_it_undoes_leaves_the_rest_to_down(
-    scene: Served, moment: str, stride: int
-) -> None:
-    where = scene.provider
-    before = host_state(where)
-    arguments = [moment, "serve", "-f", "--wan", "wan", *LAB, str(scene.conf)]
-    for step in range(1, 30, stride):
-        process = start_foreground(scene, where, str(step), *arguments, module="tests.crash_at")
-        kill_engine(scene, where, scene.name)
-        code = process.wait(patience.seconds(20))
-        scene.down(where, scene.conf)
-        assert host_state(where) == before, f"after step {step}"
-        assert list((scene.folder / "run").iterdir()) == []
-        if code != -signal.SIGKILL:
-            assert code == 1
-            break
-    assert step > 5
-
-
-def test_a_failure_on_the_way_up_is_undone(scene: Served) -> None:
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("[Peer]", "PostUp = false\n[Peer]"))
-    before = host_state(scene.client.namespace)
-    finished = scene.fs_tunnel(scene.client.namespace, "up", "--allow-hooks", scene.client.conf)
-    assert finished.code in (1, 2)
-    assert finished.err.count("\n") == 1
-    assert host_state(scene.client.namespace) == before
 
 
 # Refusals.
@@ -287,8 +132,7 @@ def test_an_engine_that_somebody_else_started_is_left_alone(scene: Served) -> No
 
 
 def test_an_unknown_endpoint_changes_nothing(scene: Served) -> None:
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("198.51.100.1:51820", "nowhere.invalid:51820"))
+    rewrite(scene.client.conf, "198.51.100.1:51820", "nowhere.invalid:51820")
     before = host_state(scene.client.namespace)
     finished = scene.fs_tunnel(scene.client.namespace, "up", scene.client.conf)
     assert finished.code == 1
@@ -297,8 +141,7 @@ def test_an_unknown_endpoint_changes_nothing(scene: Served) -> None:
 
 
 def test_serving_all_addresses_to_one_client_is_refused(scene: Served) -> None:
-    text = scene.conf.read_text()
-    write_private(scene.conf, text.replace("10.66.0.2/32", "0.0.0.0/0"))
+    rewrite(scene.conf, "10.66.0.2/32", "0.0.0.0/0")
     finished = scene.fs_tunnel(scene.provider, "serve", "--wan", "wan", scene.conf)
     assert finished.code == 2
     assert "a client cannot own all addresses" in finished.err
@@ -314,8 +157,7 @@ def test_a_way_out_that_does_not_exist_is_named(scene: Served) -> None:
 
 
 def test_hooks_are_refused_by_line(scene: Served) -> None:
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("[Peer]", "PostUp = touch /tmp/x\n[Peer]"))
+    rewrite(scene.client.conf, "[Peer]", "PostUp = touch /tmp/x\n[Peer]")
     finished = scene.fs_tunnel(scene.client.namespace, "up", scene.client.conf)
     assert finished.code == 2
     assert f"{scene.client.conf}:4: PostUp: " in finished.err
@@ -323,8 +165,7 @@ def test_hooks_are_refused_by_line(scene: Served) -> None:
 
 
 def test_hooks_that_others_could_have_written_are_refused(scene: Served) -> None:
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("[Peer]", "PostUp = true\n[Peer]"))
+    rewrite(scene.client.conf, "[Peer]", "PostUp = true\n[Peer]")
     scene.client.conf.chmod(0o666)
     finished = scene.fs_tunnel(scene.client.namespace, "up", "--allow-hooks", scene.client.conf)
     assert finished.code == 2
@@ -337,8 +178,7 @@ def test_hooks_run_in_their_order(scene: Served) -> None:
         f"{kind} = echo {kind} %i >> {trace}; ip -o link show %i >> {trace} 2>&1 || true"
         for kind in ("PostDown", "PreUp", "PostUp", "PreDown")
     )
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("[Peer]", f"{hooks}\n[Peer]"))
+    rewrite(scene.client.conf, "[Peer]", f"{hooks}\n[Peer]")
     where, name = scene.client.namespace, scene.client.name
     expect_ok(scene.fs_tunnel(where, "up", "--allow-hooks", scene.client.conf))
     scene.down(where, scene.client.conf)
@@ -377,20 +217,6 @@ def test_the_resolver_is_the_tunnels_while_it_is_up(scene: Served) -> None:
 # In the foreground.
 
 
-def start_foreground(
-    scene: Served, where: Namespace, *arguments: str | Path, module: str = "fs_tunnel.cli.main"
-) -> subprocess.Popen[bytes]:
-    process = where.start(
-        *scene.command(*arguments, module=module),
-        env=scene.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().endswith(b" is up\n")
-    return process
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_takes_it_down(scene: Served, number: signal.Signals) -> None:
     where = scene.client.namespace
@@ -399,27 +225,6 @@ def test_a_signal_takes_it_down(scene: Served, number: signal.Signals) -> None:
     process.send_signal(number)
     assert process.wait(patience.seconds(20)) == 0
     assert host_state(where) == before
-
-
-def test_a_dead_engine_ends_the_foreground_and_blocks(scene: Served) -> None:
-    where = scene.client.namespace
-    process = start_foreground(scene, where, "up", "-f", scene.client.conf)
-    kill_engine(scene, where, scene.client.name)
-    assert process.wait(patience.seconds(20)) == 1
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    assert "stays blocked" in said
-    assert said.count("\n") == 1
-    with pytest.raises(CommandFailed, match=r"unreachable|No route"):
-        where.run("ping", "-n", "-c", "1", "-W", "1", WEB_V4)
-
-
-def test_a_dead_engine_ends_serve_and_all_is_undone(scene: Served) -> None:
-    before = host_state(scene.provider)
-    process = start_foreground(scene, scene.provider, "serve", "-f", "--wan", "wan", scene.conf)
-    kill_engine(scene, scene.provider, scene.name)
-    assert process.wait(patience.seconds(20)) == 1
-    assert host_state(scene.provider) == before
 
 
 def test_down_from_elsewhere_ends_the_foreground(scene: Served) -> None:

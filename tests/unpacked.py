@@ -13,7 +13,7 @@ _UNPACKED = Path(__file__).resolve().parent.parent / "build" / "apt"
 
 
 def program(path: str) -> str:
-    """The host's program, or the one that was unpacked; where there is none, root's test fails."""
+    """Return the host's program, or the unpacked one; if there is none, root's test fails."""
     for candidate in (Path(path), _UNPACKED / path.lstrip("/")):
         if os.access(candidate, os.X_OK):
             return str(candidate)

@@ -56,6 +56,7 @@ CLEAN = [
     "fs_tunnel/privileges.py",
     "fs_tunnel/roles",
     "fs_tunnel/settings.py",
+    "tests",
     "tools/bench",
     "tools/browser.py",
     "tools/demo.py",

@@ -27,6 +27,8 @@ SOURCES = (
     "contracts/src/**/*.sol",
     "fs_*/**/*.py",
     "fs_*/**/*.[ch]",
+    "tests/**/*.py",
+    "tests/**/*.[ch]",
     "tools/**/*.py",
     "tools/**/*.[ch]",
 )
@@ -49,7 +51,7 @@ class Text:
 def all_texts(is_wanted: Callable[[str], bool]) -> Iterator[Text]:
     """The prose of all files, and of the help, whose place is wanted."""
     paths = {path for pattern in SOURCES for path in REPOSITORY.glob(pattern)}
-    for path in sorted(paths):
+    for path in sorted(path for path in paths if "node_modules" not in path.parts):
         place = path.relative_to(REPOSITORY).as_posix()
         if is_wanted(place):
             yield from texts_of(place, path.read_text())

@@ -202,7 +202,7 @@ def test_what_it_gathers_is_found_also_after_a_restart(
     with running(market, tmp_path / "full", *options) as (_, again):
         assert found(market, tmp_path / "alice", again) == [record.raw]
         name = said["addresses"][0].rpartition("/")[2]
-        assert again["addresses"][0].endswith(name)  # the same node
+        assert again["addresses"][0].endswith(name)  # the same full node
 
 
 def test_its_page_and_its_api_show_the_same(market: Market, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Host:
         expect_ok(self.fs("up", *options, self.conf))
 
     def run(self, place: str) -> None:
-        """A program that stays; where it is, ``down`` and ``cleanup`` have to take it from."""
+        """Start a program that runs on; ``down`` and ``cleanup`` must take it out of its place."""
         self.up()
         process = subprocess.Popen(
             [

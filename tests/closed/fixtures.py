@@ -14,7 +14,7 @@ from tests.closed.folders import closed
 
 @pytest.fixture(scope="session")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Who opened something of the program after it gave up root, a line each."""
+    """Yield a log with a line for each process that opened a file after it gave up root."""
     log = tmp_path_factory.mktemp("closed") / "opened"
     log.touch()
     if os.geteuid() != 0:

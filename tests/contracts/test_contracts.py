@@ -13,7 +13,7 @@ from tools.testing.room import REPOSITORY
 
 
 def test_forge_is_content_and_nothing_else_was_forgotten() -> None:
-    """As ``tools/contracts test``; where npm is missing, a user is told and root fails."""
+    """Run ``tools/contracts test``; without npm, users get a message and root's test fails."""
     if shutil.which("npm") is None and os.geteuid() != 0:
         pytest.skip("npm is not installed: the contracts were not looked at")
     done = subprocess.run(

@@ -3,7 +3,7 @@
 
 """Load another build of the extension in place of the one in the tree.
 
-``FS_TEST_NATIVE`` names its file; it has to be loaded before anything imports the native path.
+``FS_TEST_NATIVE`` names its file. This module must be imported before the native path.
 """
 
 import importlib.util

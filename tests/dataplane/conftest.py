@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every test here that takes ``ends`` runs with each of the packet paths."""
+"""Every test that takes ``ends`` or ``make_path`` runs with each of the packet paths."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.dataplane import build_under_test
 from tests.dataplane.ends import ALICE, BOB, Ends, keys, new_end
 from tests.dataplane.implementations import IMPLEMENTATIONS, MakePath
 
-assert build_under_test  # it has chosen the extension, before the next import
+assert build_under_test  # the module has chosen the extension before the next import
 
 
 @pytest.fixture(params=list(IMPLEMENTATIONS.values()), ids=list(IMPLEMENTATIONS))
@@ -20,7 +20,7 @@ def make_path(request: pytest.FixtureRequest) -> MakePath:
 
 @pytest.fixture
 def ends(make_path: MakePath) -> Ends:
-    """Alice, who initiated, and Bob, with a session, and nothing said yet."""
+    """Return Alice, who initiated, and Bob; they have a session and have sent nothing yet."""
     alice = new_end(make_path, ALICE, BOB, "10.0.0.2/32")
     bob = new_end(make_path, BOB, ALICE, "10.0.0.1/32")
     for end in (alice, bob):

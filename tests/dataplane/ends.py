@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Alice and Bob, each a packet path with the other as its only peer; a test is the wire."""
+"""Alice and Bob are packet paths, and each is the other's only peer; a test plays the wire."""
 
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -17,11 +17,11 @@ NOW = 1000.0
 ALICE, BOB = Endpoint("192.0.2.1", 1), Endpoint("2001:db8::2", 2)
 ELSEWHERE = Endpoint("203.0.113.9", 4242)
 OURS = LocalAddress(bytes([192, 0, 2, 77]), 3)
-OVERHEAD = 32  # bytes of a transport message beside the packet
+OVERHEAD = 32  # bytes that a transport message adds to its packet
 
 
 def packet(size: int = 100, *, back: bool = False) -> bytes:
-    """From Alice to Bob, of ``size`` bytes; or back."""
+    """Make a packet of ``size`` bytes from Alice to Bob, or in the other direction."""
     source, destination = ("10.0.0.2", "10.0.0.1") if back else ("10.0.0.1", "10.0.0.2")
     return bytes(IP(src=source, dst=destination) / UDP(sport=1, dport=2) / bytes(size - 28))
 
@@ -30,20 +30,20 @@ Told = list[tuple[str, PathEvent]]
 
 
 def told(*events: PathEvent) -> Told:
-    """With their names: as tuples, events of different kinds may be equal."""
+    """Return events with their names, because events of different kinds can be equal as tuples."""
     return [(type(event).__name__, event) for event in events]
 
 
 @dataclass
 class End:
-    """One path with one peer: the other end."""
+    """A packet path whose only peer is the other end."""
 
     path: PumpedPath
     peer: int
     place: Endpoint
 
     def send(self, packet: bytes, now: float = NOW) -> list[bytes]:
-        """The datagrams that a packet from the TUN becomes."""
+        """Send a packet from the TUN, and return its datagrams."""
         self.path.receive_packet(packet, now)
         return [each[3] for each in self.path.take_datagrams()]
 

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""fs-wg with the build of the extension that ``build_under_test`` names.
+"""Run fs-wg with the build of the extension that ``build_under_test`` loads.
 
-``FS_TEST_PRELOAD`` is preloaded into this process alone: what starts it would not bear it.
+``FS_TEST_PRELOAD`` is preloaded into this process alone, because its parents would not bear it.
 """
 
 import os

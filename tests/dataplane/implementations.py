@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The packet paths under test, and the operations of a test on each."""
+"""These packet paths are under test, and a test moves their packets by these operations."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The limits of one keypair, and what it accepts."""
+"""A keypair opens each message once, and obeys its limits of age and of messages."""
 
 import pytest
 
@@ -16,7 +16,7 @@ ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
 
 
 def pair(now: float = 0) -> tuple[Keypair, Keypair]:
-    """The same session at the initiator and at the responder."""
+    """Return the keypairs of one session: the initiator's and the responder's."""
     initiator = Keypair(PathKeys(1, 2, ONE, OTHER, is_initiator=True, created=now))
     responder = Keypair(PathKeys(2, 1, OTHER, ONE, is_initiator=False, created=now))
     return initiator, responder
@@ -28,7 +28,7 @@ def counter_of(datagram: bytes) -> int:
     return header.counter
 
 
-def test_what_one_seals_the_other_opens_once() -> None:
+def test_a_sealed_packet_is_opened_once_by_the_other_side() -> None:
     alice, bob = pair()
     for number in range(3):
         datagram = alice.seal(b"packet")
@@ -38,7 +38,7 @@ def test_what_one_seals_the_other_opens_once() -> None:
             bob.open_untrusted(datagram, number, 1)
 
 
-def test_a_forgery_does_not_move_the_window() -> None:
+def test_a_forgery_does_not_move_the_replay_window() -> None:
     alice, bob = pair()
     datagram = alice.seal(b"packet")
     with pytest.raises(AuthenticationFailed):
@@ -46,7 +46,7 @@ def test_a_forgery_does_not_move_the_window() -> None:
     assert bob.open_untrusted(datagram, 0, 1) == b"packet"
 
 
-def test_a_forged_copy_of_an_old_message_is_a_forgery_first() -> None:
+def test_a_forged_copy_of_an_old_message_is_refused_as_a_forgery() -> None:
     alice, bob = pair()
     bob.open_untrusted(alice.seal(b"packet"), 0, 1)
     with pytest.raises(AuthenticationFailed):
@@ -54,8 +54,8 @@ def test_a_forged_copy_of_an_old_message_is_a_forgery_first() -> None:
 
 
 @pytest.mark.parametrize("counter", [0, 1, 0x0102030405060708])
-def test_a_datagram_is_a_header_and_the_aead_of_the_standard(counter: int) -> None:
-    """Both sides of ``pair`` would agree on any nonce; libsodium's function does not."""
+def test_a_datagram_is_a_header_and_standard_aead(counter: int) -> None:
+    """Both keypairs of ``pair`` would agree on any nonce, so libsodium's function is the judge."""
     alice, bob = pair()
     alice.sending_counter = counter
     datagram = alice.seal(b"packet")
@@ -65,7 +65,7 @@ def test_a_datagram_is_a_header_and_the_aead_of_the_standard(counter: int) -> No
     assert bob.open_untrusted(datagram, counter, 1) == b"packet"
 
 
-def test_age_limits() -> None:
+def test_a_keypair_obeys_its_limits_of_age() -> None:
     alice, bob = pair(now=100)
     assert alice.may_send(279.9)
     assert not alice.may_send(280)
@@ -79,7 +79,7 @@ def test_age_limits() -> None:
     assert not bob.wants_rekey_after_receiving(279)
 
 
-def test_message_limits() -> None:
+def test_a_keypair_obeys_its_limits_of_messages() -> None:
     alice, bob = pair()
     for side in (alice, bob):
         side.sending_counter = REKEY_AFTER_MESSAGES - 1

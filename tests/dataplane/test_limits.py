@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The limits of one peer: rates, credit, and the gateway that needs neither."""
+"""A path limits each peer's rate and credit, except towards the gateway."""
 
 from scapy.layers.inet import IP, TCP, UDP
 
@@ -10,7 +10,7 @@ from fs_tunnel.proto.path import BecameActive, CreditLow, Limits
 from tests.dataplane.ends import BOB, NOW, OVERHEAD, Ends, packet, told
 
 
-def test_a_rate_lets_a_seconds_worth_pass_at_once(ends: Ends) -> None:
+def test_a_rate_allows_a_burst_of_one_second(ends: Ends) -> None:
     alice, bob = ends
     wire = 1408 + OVERHEAD
     alice.path.set_limits(alice.peer, Limits(tx_rate=200 * wire))
@@ -22,20 +22,20 @@ def test_a_rate_lets_a_seconds_worth_pass_at_once(ends: Ends) -> None:
         bob.receive(datagram)
     assert len(bob.delivered()) == 100
     assert bob.refused() == {"rate_limited_receiving": 100}
-    # Both ways are apart, and a tenth of a second is worth a tenth.
+    # Each direction has its own rate, and a tenth of a second allows a tenth.
     assert len(bob.send(packet(1408, back=True))) == 1
     assert sum(len(alice.send(packet(1408), NOW + 0.1)) for _ in range(30)) == 20
     assert sum(len(alice.send(packet(1408), NOW + 9)) for _ in range(300)) == 200
     assert alice.path.seal(alice.peer, b"", NOW + 9) is not None
-    # What was taken stays taken, unless the rate is another.
+    # Used allowance stays used until the rate changes.
     alice.path.set_limits(alice.peer, Limits(tx_rate=200 * wire, credit=10**9))
     assert alice.send(packet(1408), NOW + 9) == []
     alice.path.set_limits(alice.peer, Limits())
     assert sum(len(alice.send(packet(1408), NOW + 9)) for _ in range(300)) == 300
 
 
-def test_a_low_rate_lets_a_frame_of_the_kernels_pass(ends: Ends) -> None:
-    """It comes as one, and would never fit into a second's worth."""
+def test_even_a_low_rate_allows_a_whole_frame_of_the_kernel(ends: Ends) -> None:
+    """The kernel hands over a whole frame, which would never fit into a second's allowance."""
     alice, _ = ends
     alice.path.set_limits(alice.peer, Limits(tx_rate=10_000))
     wire = 1408 + OVERHEAD
@@ -44,7 +44,7 @@ def test_a_low_rate_lets_a_frame_of_the_kernels_pass(ends: Ends) -> None:
     assert sum(len(alice.send(packet(1408), NOW + 99)) for _ in range(200)) == MIN_BURST // wire
 
 
-def test_credit_ends_for_both_ways_and_is_told_of_before(ends: Ends) -> None:
+def test_credit_counts_both_directions_and_an_event_warns_before_it_ends(ends: Ends) -> None:
     alice, bob = ends
     wire = 112 + OVERHEAD
     alice.path.set_limits(alice.peer, Limits(credit=4 * wire, credit_low=2 * wire))
@@ -61,7 +61,7 @@ def test_credit_ends_for_both_ways_and_is_told_of_before(ends: Ends) -> None:
     assert alice.refused() == {"no_credit": 2}
     assert len(alice.delivered()) == 2
     assert alice.events() == []
-    # Keepalives pass, and more credit lets all pass again.
+    # Keepalives pass without credit, and more credit lets packets pass again.
     assert alice.path.seal(alice.peer, b"", NOW) is not None
     alice.path.set_limits(alice.peer, Limits(credit=20 * wire, credit_low=2 * wire))
     assert len(alice.send(packet(112))) == 1
@@ -71,7 +71,7 @@ GATEWAY = (bytes([10, 0, 0, 1]), 8080)  # on Alice's side
 
 
 def gateway_packet(*, back: bool, port: int = 8080, fragment: int = 0, udp: bool = False) -> bytes:
-    """Between Bob and a port of Alice's side."""
+    """Make a packet between Bob and a port of the gateway, which is on Alice's side."""
     ip = IP(src="10.0.0.2", dst="10.0.0.1", frag=fragment)
     layer = UDP if udp else TCP
     if back:
@@ -79,7 +79,7 @@ def gateway_packet(*, back: bool, port: int = 8080, fragment: int = 0, udp: bool
     return bytes(IP(src="10.0.0.1", dst="10.0.0.2", frag=fragment) / layer(sport=port, dport=5))
 
 
-def test_without_credit_the_gateway_can_be_reached_still(ends: Ends) -> None:
+def test_the_gateway_can_be_reached_without_credit(ends: Ends) -> None:
     alice, bob = ends
     alice.path.set_limits(alice.peer, Limits(credit=1, exempt=GATEWAY))
     assert len(alice.send(gateway_packet(back=False))) == 1

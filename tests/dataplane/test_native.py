@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Parts that only the native path has: the queues of threads, and refusals of bad input."""
+"""Only the native path has queues of threads, and refuses bad arguments."""
 
 import select
 from collections.abc import Callable
@@ -21,11 +21,11 @@ def readable(path: NativePath) -> bool:
     return bool(select.select([path.fileno()], [], [], 0)[0])
 
 
-def test_the_library_is_named() -> None:
+def test_the_native_path_names_its_crypto_library() -> None:
     assert AEAD in ("ipsec-mb", "libcrypto")
 
 
-def test_who_floods_from_one_place_crowds_out_few() -> None:
+def test_a_flood_from_one_source_crowds_out_few_others() -> None:
     path = NativePath()
     for _ in range(10_000):
         path.receive_datagram(b"\1", Endpoint("192.0.2.1", 1), None, 1.0)
@@ -34,11 +34,11 @@ def test_who_floods_from_one_place_crowds_out_few() -> None:
         path.receive_datagram(b"\1", each, None, 1.0)
     first = path.take_events(128)
     heard = {event.source for event in first if isinstance(event, HandshakeReceived)}
-    # Those who share a queue with the flood are few, whatever the salt: one in 64 each.
+    # Whatever the salt is, each source shares the flood's queue with a chance of one in 64.
     assert len(heard.intersection(others)) >= len(others) - 8
 
 
-def test_its_file_is_readable_while_something_waits() -> None:
+def test_the_paths_descriptor_is_readable_while_events_wait() -> None:
     path = NativePath()
     assert not readable(path)
     for number in range(3):
@@ -50,7 +50,7 @@ def test_its_file_is_readable_while_something_waits() -> None:
     assert not readable(path)
 
 
-def test_a_number_of_a_peer_does_not_come_again() -> None:
+def test_the_number_of_a_removed_peer_is_not_used_again() -> None:
     path = NativePath()
     seen = set()
     for _ in range(100):
@@ -62,12 +62,12 @@ def test_a_number_of_a_peer_does_not_come_again() -> None:
             path.counters(peer)
 
 
-def test_nonsense_is_refused() -> None:
+def test_bad_arguments_are_refused() -> None:
     path = _native.Path(1.0)
     peer = path.add_peer()
     path.add_keys(peer, 1, 1, KEY, KEY, True, 1.0, True)
     nonsense: list[Callable[[], object]] = [
-        lambda: path.add_keys(peer, 1, 1, KEY, KEY, True, 1.0, True),  # an index twice
+        lambda: path.add_keys(peer, 1, 1, KEY, KEY, True, 1.0, True),  # this index is in use
         lambda: path.add_keys(peer, 2, 1, KEY[1:], KEY, True, 1.0, True),
         lambda: path.allow(bytes(4), 33, peer),
         lambda: path.allow(bytes(5), 1, peer),
@@ -88,10 +88,10 @@ def test_nonsense_is_refused() -> None:
     for ask in unknown:
         with pytest.raises(KeyError):
             ask()
-    path.remove_keys(7)  # gone already is fine
+    path.remove_keys(7)  # removing keys twice is no error
 
 
-def test_keys_of_one_peer_are_no_other_peers() -> None:
+def test_a_peer_cannot_use_the_keys_of_another_peer() -> None:
     path = NativePath()
     one, other = path.add_peer(), path.add_peer()
     path.add_keys(one, PathKeys(1, 1, KEY, KEY, True, 1.0), confirmed=True)
@@ -99,8 +99,8 @@ def test_keys_of_one_peer_are_no_other_peers() -> None:
         path.use_keys(other, 1)
 
 
-def test_thousands_of_keys_and_networks_come_and_go() -> None:
-    """The tables grow, and what was removed stays away."""
+def test_thousands_of_keys_and_networks_can_be_added_and_removed() -> None:
+    """The tables grow, and removed keys stay removed."""
     path = NativePath()
     peers = [path.add_peer() for _ in range(200)]
     for number in range(5000):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Cutting and joining frames, with scapy as the judge of headers and checksums."""
+"""A path cuts and joins frames; scapy judges the headers and checksums."""
 
 from struct import pack
 from typing import Any
@@ -16,14 +16,14 @@ from scapy.packet import Packet, Raw
 from fs_tunnel.dataplane.offload import MAX_JOINED, PLAIN, coalesce, segment
 from fs_tunnel.proto.errors import MalformedMessage
 
-BYTES = bytes(range(251)) * 300  # a period that is no power of two: what is misplaced shows
+BYTES = bytes(range(251)) * 300  # the period is no power of two, so misplaced bytes show
 TCPV4, TCPV6, UDP_L4, ECN = 1, 4, 5, 0x80
 NEEDS_CSUM = 1
 
 V4 = IP(src="10.0.0.1", dst="10.0.0.2", flags="DF", id=0xFFFE, ttl=63, tos=2)
 V6 = IPv6(src="fd00::1", dst="fd00::2", fl=7, hlim=63)
 OPTIONS = [("Timestamp", (1, 2)), ("NOP", None), ("NOP", None)]
-SEQUENCE = 2**32 - 1000  # wraps around
+SEQUENCE = 2**32 - 1000  # the stream's sequence numbers wrap around
 
 
 def header(
@@ -33,7 +33,7 @@ def header(
 
 
 def tcp_segments(ip: Packet, size: int, length: int, flags: str = "PA") -> list[bytes]:
-    """What a stream's packets are, each made by scapy alone."""
+    """Return a stream's packets as scapy alone makes them."""
     made = []
     for number, at in enumerate(range(0, length, size)):
         is_last = at + size >= length
@@ -61,7 +61,7 @@ def udp_segments(ip: Packet, size: int, length: int) -> list[bytes]:
 
 
 def super_tcp(ip: Packet, size: int, length: int, flags: str = "PA") -> bytes:
-    """A frame as the kernel hands it over, but for the checksums, which are to be made."""
+    """Return a frame as the kernel hands it over; the path must still complete the checksums."""
     transport = TCP(sport=1, dport=2, seq=SEQUENCE, ack=5, flags=flags, options=OPTIONS)
     kind = TCPV4 if isinstance(ip, IP) else TCPV6
     start = 20 if isinstance(ip, IP) else 40
@@ -88,7 +88,7 @@ def test_a_frame_without_offloads_is_its_packet() -> None:
 
 @FAMILIES
 @pytest.mark.parametrize("length", [0, 1, 2, 999])
-def test_a_checksum_that_was_left_to_us_is_completed(ip: Packet, length: int) -> None:
+def test_a_partial_checksum_is_completed(ip: Packet, length: int) -> None:
     (whole,) = tcp_segments(ip, 1000, length) or [bytes(ip / TCP(options=OPTIONS))]
     start = 20 if ip is V4 else 40
     pseudo = ip_pseudo_sum(whole, start, 6)
@@ -98,7 +98,7 @@ def test_a_checksum_that_was_left_to_us_is_completed(ip: Packet, length: int) ->
 
 @FAMILIES
 @pytest.mark.parametrize("size", range(1360, 1376))
-def test_a_stream_is_cut_as_scapy_would_write_it(ip: Packet, size: int) -> None:
+def test_a_stream_is_cut_into_the_packets_that_scapy_makes(ip: Packet, size: int) -> None:
     length = 4 * size + 5
     assert segment(super_tcp(ip, size, length)) == tcp_segments(ip, size, length)
     assert segment(super_udp(ip, size, length)) == udp_segments(ip, size, length)
@@ -106,13 +106,13 @@ def test_a_stream_is_cut_as_scapy_would_write_it(ip: Packet, size: int) -> None:
 
 @FAMILIES
 @pytest.mark.parametrize("length", [1, 999, 1000, 1001, 2000, 60000])
-def test_the_last_segment_is_what_is_left(ip: Packet, length: int) -> None:
+def test_the_last_segment_has_the_rest_of_the_bytes(ip: Packet, length: int) -> None:
     assert segment(super_tcp(ip, 1000, length)) == tcp_segments(ip, 1000, length)
     assert segment(super_udp(ip, 1000, length)) == udp_segments(ip, 1000, length)
 
 
 @FAMILIES
-def test_cwr_is_on_the_first_and_fin_on_the_last(ip: Packet) -> None:
+def test_the_first_segment_has_cwr_and_the_last_has_fin(ip: Packet) -> None:
     frame = bytearray(super_tcp(ip, 100, 250, "FPACE"))
     frame[1] |= ECN
     cut = segment(bytes(frame))
@@ -170,7 +170,7 @@ UDP_PACKET = super_udp(V6, 100, 250)[10:]
         header(0, 0, 0xFFFF, 0xFFFF) + TCP_PACKET,
     ],
 )
-def test_a_header_that_lies_is_refused(frame: bytes) -> None:
+def test_a_frame_with_a_wrong_header_is_refused(frame: bytes) -> None:
     with pytest.raises(MalformedMessage):
         segment(frame)
 
@@ -190,7 +190,7 @@ def test_a_header_that_lies_is_refused(frame: bytes) -> None:
     at=st.integers(0, 400),
     value=st.integers(0, 255),
 )
-def test_whatever_comes_is_cut_or_refused(head: bytes, packet: bytes, at: int, value: int) -> None:
+def test_any_frame_is_cut_or_refused(head: bytes, packet: bytes, at: int, value: int) -> None:
     changed = bytearray(head + packet)
     if changed:
         changed[at % len(changed)] = value
@@ -206,18 +206,18 @@ def test_whatever_comes_is_cut_or_refused(head: bytes, packet: bytes, at: int, v
 
 
 @FAMILIES
-def test_a_stream_in_a_row_is_one_frame(ip: Packet) -> None:
+def test_segments_of_one_stream_are_joined_into_one_frame(ip: Packet) -> None:
     (frame,) = coalesce(tcp_segments(ip, 100, 250))
     expected = super_tcp(ip, 100, 250)
     start = 20 if ip is V4 else 40
-    assert frame[2:4] == (start + 32).to_bytes(2, "little")  # the headers' length
+    assert frame[2:4] == (start + 32).to_bytes(2, "little")  # the length of the headers
     pseudo = ip_pseudo_sum(frame[10:], start, 6)
     assert frame[10 + start + 16 : 10 + start + 18] == pseudo
     assert without(frame, start, 16) == without(expected, start, 16)
 
 
 @FAMILIES
-def test_datagrams_in_a_row_are_one_frame_where_the_kernel_takes_it(ip: Packet) -> None:
+def test_datagrams_are_joined_only_if_the_kernel_takes_them_joined(ip: Packet) -> None:
     datagrams = udp_segments(ip, 100, 250)
     (frame,) = coalesce(datagrams)
     start = 20 if ip is V4 else 40
@@ -232,7 +232,7 @@ def test_datagrams_in_a_row_are_one_frame_where_the_kernel_takes_it(ip: Packet) 
     count=st.integers(1, 40),
     last=st.integers(1, 1400),
 )
-def test_what_was_joined_is_cut_into_the_same(
+def test_joined_packets_are_cut_into_the_same_packets(
     is_v4: bool, is_tcp: bool, size: int, count: int, last: int
 ) -> None:
     length = (count - 1) * size + min(last, size)
@@ -242,16 +242,16 @@ def test_what_was_joined_is_cut_into_the_same(
     assert segment(frame) == packets
 
 
-def test_no_frame_is_longer_than_a_packet_may_be() -> None:
+def test_a_joined_frame_is_no_longer_than_a_packet_may_be() -> None:
     packets = tcp_segments(V4, 1400, 47 * 1400 + 5)
     frames = coalesce(packets)
     assert all(len(frame) <= 10 + 65535 for frame in frames)
     assert [packet for frame in frames for packet in segment(frame)] == packets
-    # 65535 less the headers' 52 bytes are 46 segments of 1400, and something.
+    # Without the 52 bytes of headers, 65535 bytes hold 46 whole segments of 1400.
     assert [len(segment(frame)) for frame in frames] == [46, 2]
 
 
-def test_a_frame_has_at_most_so_many_packets() -> None:
+def test_at_most_max_joined_packets_are_in_a_frame() -> None:
     frames = coalesce(tcp_segments(V4, 1, MAX_JOINED + 2))
     assert [len(segment(frame)) for frame in frames] == [MAX_JOINED, 2]
 
@@ -335,7 +335,7 @@ def v6(**fields: Any) -> Packet:
         pytest.param(bytes(V4 / Raw(b"x")), bytes(V4 / Raw(b"x")), id="neither TCP nor UDP"),
     ],
 )
-def test_two_that_are_not_joined(one: bytes, other: bytes) -> None:
+def test_packets_that_differ_are_not_joined(one: bytes, other: bytes) -> None:
     assert coalesce([one, other]) == [PLAIN + one, PLAIN + other]
 
 
@@ -347,12 +347,12 @@ def test_two_that_are_not_joined(one: bytes, other: bytes) -> None:
         [udp(), udp(), udp(payload=b"short")],
     ],
 )
-def test_what_is_joined(packets: list[bytes]) -> None:
+def test_packets_that_follow_each_other_are_joined(packets: list[bytes]) -> None:
     (frame,) = coalesce(packets)
     assert [each[20:] for each in segment(frame)] == [each[20:] for each in packets]
 
 
-def test_another_flow_in_between_begins_anew() -> None:
+def test_a_packet_of_another_flow_ends_a_frame() -> None:
     packets = [tcp(), tcp(at=100), udp(), tcp(at=200), tcp(at=300)]
     frames = coalesce(packets)
     assert [len(segment(frame)) for frame in frames] == [2, 1, 2]
@@ -362,7 +362,7 @@ def test_another_flow_in_between_begins_anew() -> None:
 
 
 def ip_pseudo_sum(packet: bytes, start: int, protocol: int) -> bytes:
-    """The one's complement sum of the pseudo-header, word by word."""
+    """Compute the one's complement sum of the pseudo-header, word by word."""
     addresses = packet[12:20] if packet[0] >> 4 == 4 else packet[8:40]
     words = [int.from_bytes(addresses[i : i + 2], "big") for i in range(0, len(addresses), 2)]
     total = sum(words) + len(packet) - start + protocol
@@ -372,13 +372,13 @@ def ip_pseudo_sum(packet: bytes, start: int, protocol: int) -> bytes:
 
 
 def without(frame: bytes, start: int, offset: int) -> bytes:
-    """A frame without its headers' length, which is a hint, and its checksum."""
+    """Return a frame without its checksum and without the length of its headers, a mere hint."""
     at = 10 + start + offset
     return frame[:2] + frame[4:at] + frame[at + 2 :]
 
 
 def is_as_scapy_writes_it(packet: bytes) -> bool:
-    """Lengths and checksums are those that scapy gives to the same packet."""
+    """Tell whether lengths and checksums are those that scapy computes for the same packet."""
     parsed = (IP if packet[0] >> 4 == 4 else IPv6)(packet)
     if IP in parsed:
         del parsed[IP].len, parsed[IP].chksum

@@ -38,7 +38,7 @@ tcp_flags = st.sampled_from(["A", "A", "A", "PA", "FA", "S", "AC", "ACE"])
 
 @st.composite
 def flows(draw: st.DrawFn) -> list[bytes]:
-    """Packets of one flow in a row, most of them contiguous, some of them odd."""
+    """Draw packets of one flow; most of them are contiguous, and some are odd."""
     header, size = draw(ip_headers), draw(st.integers(1, 300))
     tcp, sequence = draw(st.booleans()), draw(st.integers(0, 2**32 - 1))
     options = draw(st.sampled_from([[], [("Timestamp", (1, 2)), ("NOP", None), ("NOP", None)]]))
@@ -75,8 +75,8 @@ def cut_natively(frame: bytes) -> list[bytes] | None:
 
 @given(st.lists(flows(), max_size=3).map(lambda each: list(chain.from_iterable(each))))
 @settings(max_examples=examples(400))
-def test_joining(packets: list[bytes]) -> None:
-    # As they come from the path: whole, and without padding.
+def test_the_native_path_joins_as_the_python_path_does(packets: list[bytes]) -> None:
+    # The path hands over only whole packets without padding.
     packets = [each for packet in packets for each in cut(offload.PLAIN + packet) or ()]
     frames = _native.coalesce(packets)
     assert frames == offload.coalesce(packets)
@@ -98,7 +98,7 @@ def test_joining(packets: list[bytes]) -> None:
 @example(bytes(IPv6() / TCP(flags="FPA") / PAYLOAD), 1, 0x84, 33, 40, 16)
 @example(bytes(IPv6() / UDP() / PAYLOAD), 1, 5, 1, 40, 6)
 @example(bytes(IPv6() / UDP() / b"x"), 1, 0, 0, 40, 6)
-def test_cutting(
+def test_the_native_path_cuts_as_the_python_path_does(
     packet: bytes, flags: int, gso_type: int, gso_size: int, start: int, offset: int
 ) -> None:
     header = b"".join(
@@ -115,7 +115,7 @@ def test_cutting(
     assert cut_natively(header + packet) == cut(header + packet)
 
 
-def test_every_segment_size() -> None:
+def test_both_paths_cut_alike_for_every_segment_size() -> None:
     for packet, kind in (
         (IP(flags="DF") / TCP(flags="PA") / PAYLOAD, 1),
         (IPv6() / TCP(flags="FA") / PAYLOAD, 4),
@@ -136,5 +136,5 @@ def test_every_segment_size() -> None:
 
 
 @given(st.binary(max_size=120))
-def test_anything(frame: bytes) -> None:
+def test_both_paths_treat_any_bytes_alike(frame: bytes) -> None:
     assert cut_natively(frame) == cut(frame)

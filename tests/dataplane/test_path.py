@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The packet path as the control plane and the pump see it: one test, one promise."""
+"""Each test is one promise that a packet path makes to the control plane and the pump."""
 
 from ipaddress import ip_network
 
@@ -79,7 +79,7 @@ def test_a_super_packet_crosses_in_segments(ends: Ends) -> None:
     assert [len(each) for each in bob.delivered()] == [1040, 1040, 540]
 
 
-def test_a_frame_that_lies_is_counted(ends: Ends) -> None:
+def test_a_frame_with_a_wrong_header_is_counted_and_not_sent(ends: Ends) -> None:
     alice, _ = ends
     alice.path.receive_frame(b"\1\1" + bytes(8) + packet(), NOW)
     alice.path.receive_frame(PLAIN[:5], NOW)
@@ -90,7 +90,7 @@ def test_a_frame_that_lies_is_counted(ends: Ends) -> None:
 # Refusals.
 
 
-def test_what_finds_no_way_out_is_counted(ends: Ends) -> None:
+def test_an_outbound_packet_that_cannot_leave_is_counted_by_reason(ends: Ends) -> None:
     alice, _ = ends
     assert alice.send(b"\x45") == []
     assert alice.send(bytes(IP(dst="10.9.9.9") / UDP())) == []
@@ -107,7 +107,7 @@ def test_what_finds_no_way_out_is_counted(ends: Ends) -> None:
     assert alice.events() == []
 
 
-def test_what_is_not_believed_is_counted_and_changes_nothing(ends: Ends) -> None:
+def test_an_invalid_datagram_is_counted_by_reason_and_changes_nothing(ends: Ends) -> None:
     alice, bob = ends
     (datagram,) = alice.send(packet())
     for refused_datagram in (
@@ -131,7 +131,7 @@ def test_what_is_not_believed_is_counted_and_changes_nothing(ends: Ends) -> None
     assert bob.path.activity(bob.peer) == (0.0, 0.0, 0.0, 0.0, False)
 
 
-def test_a_replay_is_refused_and_a_forged_one_is_a_forgery(ends: Ends) -> None:
+def test_a_replay_and_a_forged_replay_are_refused_for_their_own_reasons(ends: Ends) -> None:
     alice, bob = ends
     (datagram,) = alice.send(packet())
     bob.receive(datagram)
@@ -142,7 +142,7 @@ def test_a_replay_is_refused_and_a_forged_one_is_a_forgery(ends: Ends) -> None:
     assert bob.path.counters(bob.peer).rx_packets == 1
 
 
-def test_what_is_inside_must_be_a_packet_of_the_peers(ends: Ends) -> None:
+def test_an_inner_packet_must_be_valid_and_from_the_peers_networks(ends: Ends) -> None:
     alice, bob = ends
     for inner in (b"\x45" + bytes(15), packet(back=True)):
         datagram = alice.path.seal(alice.peer, inner, NOW)
@@ -158,18 +158,18 @@ def test_what_is_inside_must_be_a_packet_of_the_peers(ends: Ends) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\1", b"\1\0\0\0" + bytes(144), b"\5hello"])
-def test_what_is_no_transport_is_the_control_planes(ends: Ends, data: bytes) -> None:
+def test_a_message_other_than_transport_goes_to_the_control_plane(ends: Ends, data: bytes) -> None:
     alice, _ = ends
     alice.path.receive_datagram(data, ELSEWHERE, OURS, NOW)
     assert alice.events() == told(HandshakeReceived(data, ELSEWHERE, OURS))
     assert alice.events() == []
 
 
-def test_handshakes_wait_in_a_bounded_queue_and_come_in_portions(ends: Ends) -> None:
+def test_handshakes_wait_in_a_bounded_queue_and_are_taken_in_portions(ends: Ends) -> None:
     alice, _ = ends
     for number in range(MAX_QUEUED_HANDSHAKES + 10):
         alice.receive(b"\1" + number.to_bytes(2, "big"))
-    # The native path holds fewer of one source.
+    # The native path holds fewer messages of one source.
     queued = MAX_QUEUED_HANDSHAKES + 10 - alice.refused()["handshake_queue_full"]
     assert 64 <= queued <= MAX_QUEUED_HANDSHAKES
     assert alice.events(0) == told(HandshakesLost())
@@ -183,7 +183,7 @@ def test_handshakes_wait_in_a_bounded_queue_and_come_in_portions(ends: Ends) -> 
     )
 
 
-def test_a_packet_without_usable_keys_waits(ends: Ends) -> None:
+def test_a_packet_waits_if_there_are_no_usable_keys(ends: Ends) -> None:
     alice, _ = ends
     assert alice.send(packet(), NOW + 180) == []
     assert alice.path.seal(alice.peer, packet(), NOW + 180) is None
@@ -198,7 +198,7 @@ def test_a_packet_without_usable_keys_waits(ends: Ends) -> None:
     assert alice.used() == 0
 
 
-def test_the_initiator_asks_for_renewal_but_not_with_every_packet(ends: Ends) -> None:
+def test_the_initiator_wants_a_handshake_but_not_for_every_packet(ends: Ends) -> None:
     alice, bob = ends
     for end, back, wanted in ((alice, False, 2), (bob, True, 0)):
         end.send(packet(back=back), NOW + 119.9)
@@ -208,7 +208,7 @@ def test_the_initiator_asks_for_renewal_but_not_with_every_packet(ends: Ends) ->
         assert end.events() == told(HandshakeWanted(end.peer)) * wanted
 
 
-def test_an_initiator_that_only_receives_asks_once_for_each_session(ends: Ends) -> None:
+def test_an_initiator_that_only_receives_wants_one_handshake_for_each_session(ends: Ends) -> None:
     alice, bob = ends
     alice.path.add_keys(alice.peer, keys(2, is_alice=True), confirmed=True)
     bob.path.add_keys(bob.peer, keys(2, is_alice=False), confirmed=True)
@@ -232,11 +232,13 @@ def test_the_first_packet_confirms_a_session(ends: Ends) -> None:
     for _ in range(2):
         bob.receive(alice.sealed(packet()), source=ALICE)
     assert bob.events() == told(SessionConfirmed(bob.peer, 2), BecameActive(bob.peer))
-    # What proves that Alice has the keys lets Bob use them.
+    # Alice has proved that she has the keys, so Bob uses them.
     assert bob.send(packet(back=True))[0][4:8] == b"\2\0\0\0"
 
 
-def test_the_endpoint_follows_and_answers_leave_from_where_it_spoke_to(ends: Ends) -> None:
+def test_the_endpoint_follows_the_peer_and_answers_leave_from_the_address_it_sent_to(
+    ends: Ends,
+) -> None:
     alice, bob = ends
     (datagram,) = alice.send(packet())
     bob.path.receive_datagram(datagram, ELSEWHERE, OURS, NOW)
@@ -252,7 +254,7 @@ def test_the_endpoint_follows_and_answers_leave_from_where_it_spoke_to(ends: End
 # Time.
 
 
-def test_activity_is_when_packets_passed(ends: Ends) -> None:
+def test_activity_tells_when_packets_passed(ends: Ends) -> None:
     alice, bob = ends
     (first,), (second,) = alice.send(packet(), NOW + 1), alice.send(packet(), NOW + 2)
     assert alice.path.activity(alice.peer) == (NOW + 2, 0.0, NOW + 1, 0.0, False)
@@ -268,7 +270,7 @@ def test_activity_is_when_packets_passed(ends: Ends) -> None:
     assert alice.path.activity(alice.peer) == (NOW + 2, NOW + 6, 0.0, NOW + 6, False)
 
 
-def test_a_keepalive_answers_and_asks_for_no_answer(ends: Ends) -> None:
+def test_a_keepalive_is_an_answer_and_needs_none(ends: Ends) -> None:
     alice, bob = ends
     bob.receive(alice.sealed(packet(), NOW + 1), NOW + 1)
     keepalive = bob.path.seal(bob.peer, b"", NOW + 2)
@@ -281,7 +283,7 @@ def test_a_keepalive_answers_and_asks_for_no_answer(ends: Ends) -> None:
     assert alice.path.counters(alice.peer).rx_packets == 1
 
 
-def test_what_goes_beside_the_path_answers_too(ends: Ends) -> None:
+def test_messages_beside_the_path_count_as_answers_too(ends: Ends) -> None:
     alice, bob = ends
     bob.receive(alice.sealed(packet(), NOW + 1), NOW + 1)
     bob.path.note_sent(bob.peer, NOW + 2)
@@ -290,7 +292,7 @@ def test_what_goes_beside_the_path_answers_too(ends: Ends) -> None:
     assert alice.path.activity(alice.peer) == (NOW + 1, NOW + 2, 0.0, 0.0, False)
 
 
-def test_a_timer_that_fired_begins_with_the_next_data(ends: Ends) -> None:
+def test_a_timer_that_fired_begins_again_with_the_next_data(ends: Ends) -> None:
     alice, _ = ends
     alice.send(packet(), NOW + 1)
     alice.path.rearm(alice.peer)
@@ -299,7 +301,7 @@ def test_a_timer_that_fired_begins_with_the_next_data(ends: Ends) -> None:
     assert alice.path.activity(alice.peer).unanswered_sent == NOW + 2
 
 
-def test_it_tells_of_the_first_packet_after_a_silence(ends: Ends) -> None:
+def test_an_event_tells_of_the_first_packet_after_a_silence(ends: Ends) -> None:
     alice, bob = ends
     active = told(BecameActive(alice.peer))
     for _ in range(2):
@@ -319,7 +321,7 @@ def test_it_tells_of_the_first_packet_after_a_silence(ends: Ends) -> None:
 # Tables.
 
 
-def test_a_datagram_that_could_not_be_sent_is_uncounted(ends: Ends) -> None:
+def test_a_datagram_that_could_not_be_sent_is_taken_off_the_counters(ends: Ends) -> None:
     alice, _ = ends
     (datagram,) = alice.send(packet())
     alice.path.not_sent(alice.peer, len(datagram))
@@ -338,7 +340,7 @@ def test_a_removed_peer_leaves_nothing_behind(ends: Ends) -> None:
     assert alice.path.endpoint(number) == (None, None)
 
 
-def test_networks_change_hands(ends: Ends) -> None:
+def test_a_network_can_go_from_one_peer_to_another(ends: Ends) -> None:
     alice, _ = ends
     carol = alice.path.add_peer()
     alice.path.allow(ip_network("10.0.0.2/32"), carol)

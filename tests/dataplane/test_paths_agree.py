@@ -3,8 +3,8 @@
 
 """The native path and its twin do the same for any input.
 
-A machine plays the control plane, the TUN and the network for both at once.  Alice's side seals,
-and what she sealed is kept, so that it can be delivered to Bob late, twice, damaged or not at all.
+A state machine plays the control plane, the TUN and the network for both at once. Alice's side
+seals datagrams, and the machine keeps them. It delivers them to Bob late, twice, damaged or never.
 """
 
 from dataclasses import dataclass
@@ -58,14 +58,14 @@ OF_NO_PEER = (HandshakeReceived, HandshakesLost)
 
 @dataclass
 class Both:
-    """One end of a tunnel, twice."""
+    """One end of a tunnel as both implementations have it."""
 
     native: NativePath
     twin: Twin
-    peers: list[tuple[int, int]]  # numbers: the native one's, the twin's
+    peers: list[tuple[int, int]]  # each peer's number in the native path and in the twin
 
     def say(self, name: str, peer: tuple[int, int], *arguments: object) -> None:
-        """Call a method of both, and compare what they return."""
+        """Call a method of both paths, and check that they return the same."""
         native = getattr(self.native, name)(peer[0], *arguments)
         twin = getattr(self.twin, name)(peer[1], *arguments)
         assert native == twin, name
@@ -102,7 +102,7 @@ def inner_packets(draw: st.DrawFn) -> bytes:
 
 
 def super_frame(size: int, count: int, last: int) -> bytes:
-    """As the kernel hands over a TCP stream, from one address to another."""
+    """Make a frame of a TCP stream as the kernel hands it over."""
     payload = (PAYLOAD * 50)[: size * count + last]
     packet = bytes(IP(src="10.1.9.9", dst="10.1.2.3", flags="DF") / TCP(flags="PA") / payload)
     header = (1, 0, size, 20, 16)
@@ -110,7 +110,7 @@ def super_frame(size: int, count: int, last: int) -> bytes:
 
 
 class Agreement(RuleBasedStateMachine):
-    """Two ends; each of them is a native path and a twin."""
+    """Two ends of a tunnel; each of them is a native path and a twin."""
 
     datagrams: Bundle[list[bytes]] = Bundle("datagrams")
 
@@ -120,7 +120,7 @@ class Agreement(RuleBasedStateMachine):
         self.now = 1000.0
         self.indices = 0
         self.living: list[int] = []
-        # A tunnel that works; the rules disturb it.
+        # The tunnel works at first, and the rules disturb it.
         for at_bob in (False, True):
             for network in NETWORKS:
                 self.allow(at_bob, "1" in str(network), network)
@@ -262,7 +262,7 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(datagrams=datagrams, place=st.sampled_from([*PLACES[:1] * 5, *PLACES]))
     def deliver(self, datagrams: list[bytes], place: tuple[Endpoint, LocalAddress | None]) -> None:
-        """To the native path as GRO would, in one piece."""
+        """Deliver datagrams to the twin singly, and to the native path in one piece, like GRO."""
         for datagram in datagrams:
             self.bob.twin.receive_datagram(datagram, *place, self.now)
         if datagrams:
@@ -295,7 +295,7 @@ class Agreement(RuleBasedStateMachine):
         self.deliver([noise], place)
         self.deliver([b"\4\0\0\0" + noise], place)
 
-    # What must hold.
+    # What must hold always.
 
     @invariant()
     def they_agree(self) -> None:

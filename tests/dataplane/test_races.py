@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The C threads under ThreadSanitizer: no two of them race for the same memory.
+"""No two C threads race for the same memory; ThreadSanitizer is the judge.
 
-One provider with two packet threads serves clients that send and receive, roam and rekey, while its
-peers, limits and interface change.  Time runs fast for it, so that keys are renewed all along.
+A provider with two packet threads serves clients that send and receive, roam and rekey. Meanwhile
+its peers, limits and interface change. Its clock runs fast, so keys are renewed all the time.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ DATA = secrets.token_bytes(16 << 20)
 FAST = {"FS_WG_CLOCK_SCALE": "20"}
 STRANGER = KeyPair.generate().public
 
-# Two threads write one buffer, which the sanitizer sees in memset itself.
+# Two threads write one buffer, and the sanitizer sees it in memset itself.
 DEFECT = """
 import ctypes, threading
 memset, size = ctypes.CDLL(None).memset, 64 << 20
@@ -49,7 +49,7 @@ def sanitizer() -> str:
     ).stdout.strip()
 
 
-def test_a_race_would_be_seen() -> None:
+def test_the_sanitizer_sees_a_race() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DEFECT],
         env={"LD_PRELOAD": sanitizer(), "TSAN_OPTIONS": "halt_on_error=1"},
@@ -72,7 +72,7 @@ def engine(log: Path) -> Engine:
             "TSAN_OPTIONS": f"log_path={log}:exitcode=0",
             "FS_WG_DATAPLANE": "native",
             "FS_WG_THREADS": "2",
-            "FS_WG_SANDBOX": "off",  # the sanitizer's own threads and files
+            "FS_WG_SANDBOX": "off",  # it would forbid the sanitizer's own threads and files
             "PYTHONPATH": str(REPOSITORY),
             **FAST,
         },
@@ -81,7 +81,10 @@ def engine(log: Path) -> Engine:
 
 @contextlib.contextmanager
 def client(net: Pair, provider: Peer, number: int) -> Iterator[Peer]:
-    """One of several engines in one namespace, each with a port, and so a thread, of its own."""
+    """Start one of several engines in a namespace.
+
+    Each has a port of its own, so the provider serves it by a thread of its own.
+    """
     port = 40000 + number
     with running(FS, net.alice, (f"10.66.{number}.2/24",), port=port, env=FAST) as made:
         introduce(made, provider, (net.alice_v4, port), (net.bob_v4, 51820))
@@ -89,7 +92,7 @@ def client(net: Pair, provider: Peer, number: int) -> Iterator[Peer]:
 
 
 def exchange(provider: Peer, each: Peer) -> None:
-    """Both ways at once."""
+    """Transfer data in both directions at once."""
     address = each.v4.removesuffix("2") + "1"
     back = threading.Thread(target=transfer_tcp, args=(provider, each, each.v4, DATA))
     back.start()
@@ -98,7 +101,7 @@ def exchange(provider: Peer, each: Peer) -> None:
 
 
 def disturbances(net: Pair, provider: Peer, each: Peer) -> Iterator[Callable[[], object]]:
-    """The changes to the provider while it serves."""
+    """Yield changes to make at the provider while it serves."""
     key = PublicKey.from_base64(each.keys.public)
     ports = count(20000 + 1000 * int(each.v4.split(".")[2]))
 
@@ -120,7 +123,7 @@ def disturbances(net: Pair, provider: Peer, each: Peer) -> Iterator[Callable[[],
 
 
 @pytest.mark.netns
-def test_threads_share_nothing_unprotected(tmp_path: Path) -> None:
+def test_packet_threads_do_not_race(tmp_path: Path) -> None:
     addresses = tuple(f"10.66.{1 + number}.1/24" for number in range(CLIENTS))
     with (
         pair() as net,
@@ -133,7 +136,7 @@ def test_threads_share_nothing_unprotected(tmp_path: Path) -> None:
             for each in clients:
                 for disturb in disturbances(net, provider, each):
                     disturb()
-                    time.sleep(0.02)  # for the others
+                    time.sleep(0.02)  # the other threads run meanwhile
             for done in exchanges:
                 done.result()
         assert control.status(provider.ifname)["packet_path"]["threads"] == 2

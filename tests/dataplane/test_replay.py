@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The replay window against a model that remembers everything."""
+"""The replay window decides as a model does that remembers everything."""
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +12,7 @@ from fs_tunnel.proto.errors import ReplayDetected
 
 
 class Model:
-    """What RFC 6479 promises, without its ring."""
+    """A replay window with the promises of RFC 6479, but without its ring."""
 
     def __init__(self) -> None:
         self.seen: set[int] = set()
@@ -29,8 +29,8 @@ def accepts(window: ReplayWindow, counter: int) -> bool:
     return True
 
 
-# Steps from the latest counter, forwards and back, about every edge: a bit, a block, the window,
-# the ring, and far beyond. Counters drawn at large would hardly ever meet an edge.
+# Steps lead from the latest counter forwards and back to every edge: of a bit, a block, the window
+# and the ring, and far beyond. Counters from the whole range would hardly ever meet an edge.
 EDGES = (0, BLOCK_BITS, WINDOW - BLOCK_BITS, WINDOW, RING_BITS, 2 * RING_BITS, 2**40)
 steps = st.builds(
     lambda sign, edge, off: sign * edge + off,
@@ -42,7 +42,7 @@ steps = st.builds(
 
 @st.composite
 def sequences(draw: st.DrawFn) -> list[int]:
-    """Counters as they might arrive."""
+    """Draw a sequence of counters as they might arrive."""
     latest = draw(st.sampled_from((0, 5, 2**63)))
     sequence = [latest]
     for step in draw(st.lists(steps, max_size=60)):
@@ -57,7 +57,7 @@ counters = sequences()
 
 @given(counters)
 @example([5, RING_BITS + 6, RING_BITS + 5])
-def test_the_ring_is_the_model(sequence: list[int]) -> None:
+def test_the_window_accepts_what_the_model_accepts(sequence: list[int]) -> None:
     window, model = ReplayWindow(), Model()
     for counter in sequence:
         assert accepts(window, counter) is model.accepts(counter)
@@ -66,7 +66,7 @@ def test_the_ring_is_the_model(sequence: list[int]) -> None:
 
 
 @given(counters, steps)
-def test_checking_changes_nothing(sequence: list[int], step: int) -> None:
+def test_a_check_does_not_change_the_window(sequence: list[int], step: int) -> None:
     window, model = ReplayWindow(), Model()
     for each in sequence:
         accepts(window, each)
@@ -81,7 +81,7 @@ def test_checking_changes_nothing(sequence: list[int], step: int) -> None:
     assert accepts(window, counter) is model.accepts(counter)
 
 
-def test_a_jump_ahead_keeps_8128_behind_it() -> None:
+def test_the_window_reaches_8128_back_after_a_jump_ahead() -> None:
     window = ReplayWindow()
     window.update(0)
     window.update(9000)
@@ -93,7 +93,7 @@ def test_a_jump_ahead_keeps_8128_behind_it() -> None:
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 1000])
-def test_a_block_remembers_nothing_of_the_round_before(rounds: int) -> None:
+def test_a_block_of_the_ring_is_cleared_in_each_round(rounds: int) -> None:
     window = ReplayWindow()
     for counter in range(BLOCK_BITS):
         window.update(counter)
@@ -102,8 +102,8 @@ def test_a_block_remembers_nothing_of_the_round_before(rounds: int) -> None:
         window.update(counter)
 
 
-# How far the window reaches, as the Linux driver and wireguard-go have it: what one side of a
-# tunnel may still deliver, the other side must not refuse.
+# The window must reach as far as that of the Linux driver and wireguard-go. One side of a tunnel
+# must not refuse what the other side may still deliver.
 LIMIT = 8128 + 1
 REACH = [
     *[(0, True), (1, True), (1, False), (9, True), (8, True), (7, True), (7, False)],
@@ -114,7 +114,7 @@ REACH = [
 ]
 
 
-def test_the_reach_is_that_of_other_implementations() -> None:
+def test_the_window_reaches_as_far_as_that_of_other_implementations() -> None:
     window = ReplayWindow()
     for counter, fresh in REACH:
         assert accepts(window, counter) is fresh, counter

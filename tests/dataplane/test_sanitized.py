@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The C code once more, under AddressSanitizer and UndefinedBehaviorSanitizer, with each library.
+"""The C code runs again, under AddressSanitizer and UndefinedBehaviorSanitizer, with each library.
 
-A second build of the extension serves the tests of the packet path in a process of its own, and the
-fuzz targets replay their corpora.
+Another process runs the tests of the packet path with a second build of the extension. The fuzz
+targets replay their corpora.
 """
 
 import os
@@ -23,15 +23,15 @@ from tests.fuzz.native.build import (
     corpus,
 )
 
-# The 9th byte of a heap block of 8 bytes.
+# This writes the 9th byte of a heap block of 8 bytes.
 DEFECT = "import ctypes; c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n"
 DEFECT += "c.memset(ctypes.c_void_p(c.malloc(8)), 1, ctypes.c_size_t(9))"
 
 
 def sanitized(aead: str, *arguments: str, factor: str = "1") -> "subprocess.CompletedProcess[str]":
-    """Run Python with a sanitized extension, and what its sanitizers need.
+    """Run Python with a sanitized extension and the libraries of its sanitizers.
 
-    Properties have ``factor`` times the examples.
+    Property tests get ``factor`` times their examples.
     """
     libraries = [
         subprocess.run(
@@ -47,9 +47,9 @@ def sanitized(aead: str, *arguments: str, factor: str = "1") -> "subprocess.Comp
             "FS_TEST_EXAMPLES": factor,
             "FS_TEST_NATIVE": str(build_extension(aead)),
             "LD_PRELOAD": " ".join(libraries),
-            # The interpreter itself never frees all that it has.
+            # The interpreter itself never frees all of its memory.
             "ASAN_OPTIONS": "detect_leaks=0",
-            # Its own allocator would hide where one object ends.
+            # Python's own allocator would hide the end of an object.
             "PYTHONMALLOC": "malloc",
         },
         stdout=subprocess.PIPE,
@@ -69,12 +69,12 @@ def library(aead: str) -> str:
     "factor", ["0.1", pytest.param("1", marks=pytest.mark.long)], ids=["some", "all"]
 )
 @pytest.mark.parametrize("aead", LIBRARIES)
-def test_the_packet_path_under_sanitizers(aead: str, factor: str) -> None:
-    # Threads have a sanitizer of their own.
+def test_the_tests_of_the_packet_path_pass_under_sanitizers(aead: str, factor: str) -> None:
+    # The tests of races have a sanitizer of their own.
     others = (Path(__file__), Path(__file__).with_name("test_races.py"))
     tests = ["tests/dataplane", *(f"--ignore={each}" for each in others)]
-    # It is in a room already, and one process is slow enough.  The sanitizers stop a process that
-    # loads the hash library of the chains.
+    # This test has a room already, and one process is slow enough. The sanitizers stop a process
+    # that loads the hash library of the chains.
     without = ("no:cacheprovider", "no:tools.testing.plugin", "no:tests.market.chains")
     plain = ("-q", *(word for each in without for word in ("-p", each)))
     done = sanitized(library(aead), "-m", "pytest", *plain, *tests, factor=factor)
@@ -90,7 +90,7 @@ def test_the_build_under_test_is_the_sanitized_one(aead: str) -> None:
     assert done.stdout.split() == [str(build_extension(aead)), aead]
 
 
-def test_a_defect_would_be_seen() -> None:
+def test_the_sanitizer_sees_a_defect() -> None:
     done = sanitized("libcrypto", "-c", DEFECT)
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stdout

@@ -156,7 +156,7 @@ def goes_on(net: Network, fetching: Fetching) -> None:
 
 
 def bootstrap_dies(net: Network, bootstrap: FullNode) -> None:
-    """The bootstrap node is not needed any more: the other full nodes still hear all providers."""
+    """Without the first full node, which introduced them, the others still hear all providers."""
     bootstrap.kill()
     net.nodes.remove(bootstrap)
     died, started = time.time_ns() // 10**6, time.monotonic()

@@ -300,7 +300,7 @@ def amounts(data: bytes) -> None:
 
 
 def node_answer(data: bytes) -> None:
-    """What a chain's node answers is parsed, or refused, whatever is asked of it."""
+    """Any answer of a chain node is parsed or refused, whatever was asked."""
     try:
         check_depth_untrusted(data)
         answer = json.loads(data)

@@ -56,7 +56,7 @@ def scene(tmp_path: Path) -> Iterator[Served]:
 
 
 def serve_without_dnsmasq(scene: Served, *options: str) -> None:
-    """... which is covered up, for this command and what it starts."""
+    """Serve while dnsmasq is covered up, for this command and for all that it starts."""
     scene.provider.run(
         *("unshare", "--mount", "sh", "-c"),
         'mount --bind /dev/null /usr/sbin/dnsmasq && exec "$@"',

@@ -79,7 +79,7 @@ def test_a_transfer_goes_on_within_two_seconds(scene: Served) -> None:
 
 
 def test_a_download_is_not_reset_meanwhile(scene: Served) -> None:
-    """... though the server sends into the gap, where the provider's host must not answer."""
+    """The server sends on while the provider is down, and the provider's host must not answer."""
     with connect(scene, DOWNLOAD_PORT) as sock, sock.makefile() as lines:
         wait_until(endpoints_file(scene).exists, what="the client's endpoint is kept")
         kill_provider(scene)

@@ -92,7 +92,7 @@ def test_a_dead_engine_of_a_split_tunnel_is_cleaned_up_after(scene: Served) -> N
 
 
 def test_a_dead_engine_of_a_provider_is_cleaned_up_after(scene: Served) -> None:
-    """... when nobody has started it again for a while."""
+    """The helper cleans up if nobody starts the engine again for a while."""
     before = host_state(scene.provider)
     scene.serve("--wan", "wan")
     pid = helper_pid(scene, scene.name)

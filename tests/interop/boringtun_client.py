@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A process that fetches a page over wireguard-requests: BoringTun without root or TUN.
+"""Fetch a page over wireguard-requests, which is BoringTun without root and without a TUN.
 
-Reads its task as JSON from stdin, so that no key is on the command line; writes a line of JSON for
-each reply.
+The process reads its task as JSON from stdin, so no key is on the command line. It writes a line of
+JSON for each reply.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def fetch(tunnel: WgTunnel, host: str, port: int) -> bytes:
-    """The whole HTTP reply."""
+    """Return the whole HTTP reply."""
     connection = WireGuardSocket(tunnel)
     connection.settimeout(patience.seconds(30))
     connection.connect((host, port))

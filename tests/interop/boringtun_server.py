@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A process that serves WireGuard with mitmproxy_rs: BoringTun and a TCP stack, without a TUN.
+"""Serve WireGuard with mitmproxy_rs, which is BoringTun and a TCP stack, without a TUN.
 
-Reads its task as JSON from stdin, so that no key is on the command line; says ``ready``; echoes
-every TCP stream to any address inside the tunnel.
+The process reads its task as JSON from stdin, so no key is on the command line. It says ``ready``.
+Then it echoes every TCP stream, whatever address inside the tunnel the stream goes to.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Eve: a WireGuard peer that says whatever a test wants, written against the paper alone.
+"""Eve is a WireGuard peer that says whatever a test wants; she is written from the paper alone.
 
-Her handshakes come from noiseprotocol, her MACs from hashlib, her cookies from libsodium: nothing
-is shared with the engine under test, so that both can only agree by following the specification
-(WireGuard paper, section 5.4). With her own keys she is an honest but peculiar peer; without, she
-is an attacker.
+Her handshakes come from noiseprotocol, her MACs from hashlib, and her cookies from libsodium. She
+shares no code with the engine under test. So both agree only if both follow the specification
+(WireGuard paper, section 5.4). With keys that the server knows, Eve is an honest but peculiar peer.
+Without them she is an attacker.
 """
 
 import base64
@@ -31,14 +31,14 @@ TAI64N_BASE = (1 << 62) + 10
 
 
 class Cipher(Protocol):
-    """What noiseprotocol gives for each direction."""
+    """The cipher that noiseprotocol returns for each direction."""
 
     def encrypt(self, k: None, n: int, ad: bytes, plaintext: bytes) -> bytes: ...
     def decrypt(self, k: None, n: int, ad: bytes, ciphertext: bytes) -> bytes: ...
 
 
 class Identity:
-    """A static key and what it shares with the server: keys of initiations and cookies."""
+    """A static key and the server's public key; initiations and cookies are made from them."""
 
     def __init__(self, server_public: bytes, *, psk: bytes = bytes(32)) -> None:
         self._private = secrets.token_bytes(32)
@@ -48,7 +48,7 @@ class Identity:
 
     @property
     def public(self) -> str:
-        """In base64, as ``wg`` has it."""
+        """Return the public key in base64, as ``wg`` writes it."""
         return base64.b64encode(self._public).decode()
 
     def initiation(
@@ -58,10 +58,10 @@ class Identity:
         reserved: bytes = bytes(3),
         cookie: bytes | None = None,
     ) -> "Initiation":
-        """A first message that is valid in all but what is given.
+        """Make an initiation that is valid unless an argument spoils it.
 
-        ``at`` (unix seconds, by default now) is its stamp, ``reserved`` replaces the three zero
-        bytes, ``cookie`` makes a MAC2.
+        ``at`` is its timestamp in unix seconds; the default is the present time. ``reserved``
+        replaces the three zero bytes. ``cookie`` adds a MAC2.
         """
         noise = NoiseConnection.from_name(b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s")
         noise.set_prologue(b"WireGuard v1 zx2c4 Jason@zx2c4.com")
@@ -81,31 +81,31 @@ class Identity:
         self._psk = base64.b64decode(psk)
 
     def open_cookie(self, reply: bytes, to: "Initiation") -> bytes:
-        """The cookie in the server's reply to a message of ours (section 5.4.7)."""
+        """Open the cookie that the server sent in reply to our message (section 5.4.7)."""
         key = hashlib.blake2s(b"cookie--" + self.server_public).digest()
         return crypto_aead_xchacha20poly1305_ietf_decrypt(reply[32:], to.mac1, reply[8:32], key)
 
     def seal_cookie(self, cookie: bytes, message: bytes) -> bytes:
-        """Our cookie reply to an initiation that the server sent us."""
+        """Make our cookie reply to an initiation that the server sent us."""
         key = hashlib.blake2s(b"cookie--" + self._public).digest()
         nonce = secrets.token_bytes(24)
         sealed = crypto_aead_xchacha20poly1305_ietf_encrypt(cookie, mac1_of(message), nonce, key)
         return struct.pack("<I", COOKIE_REPLY) + message[4:8] + nonce + sealed
 
     def is_mac1_for_us(self, message: bytes) -> bool:
-        """Whether a handshake message carries the MAC1 that its receiver, us, demands."""
+        """Tell whether a handshake message carries the MAC1 that we, its receiver, demand."""
         key = hashlib.blake2s(b"mac1----" + self._public).digest()
         return mac1_of(message) == keyed_mac(key, message[:-32])
 
     @staticmethod
     def is_mac2_of(cookie: bytes, message: bytes) -> bool:
-        """Whether a handshake message proves that its sender knows ``cookie``."""
+        """Tell whether a handshake message proves that its sender knows ``cookie``."""
         return mac2_of(message) == keyed_mac(cookie, message[:-16])
 
 
 @dataclass
 class Initiation:
-    """A first message, and what is needed to read the answer."""
+    """An initiation, with the state that is needed to read the response."""
 
     noise: NoiseConnection
     index: int
@@ -120,12 +120,12 @@ class Initiation:
         return data[:4] == struct.pack("<I", RESPONSE) and len(data) == RESPONSE_BYTES and named
 
     def is_refused_by(self, data: bytes) -> bool:
-        """Whether ``data`` has the shape of a cookie reply to this message."""
+        """Tell whether ``data`` has the shape of a cookie reply to this message."""
         head = struct.pack("<II", COOKIE_REPLY, self.index)
         return data[:8] == head and len(data) == COOKIE_REPLY_BYTES
 
     def finish(self, response: bytes) -> "Session":
-        """The session that a response opens; InvalidTag if the response is not authentic."""
+        """Return the session that a response opens; raise InvalidTag if it is not authentic."""
         assert not self.noise.read_message(response[12:60]), "a response has no payload"
         protocol = self.noise.noise_protocol
         (remote_index,) = struct.unpack_from("<I", response, 4)
@@ -139,7 +139,7 @@ class Initiation:
 
 @dataclass
 class Session:
-    """Transport keys, used with the counters that a test chooses."""
+    """A session's transport keys; a test chooses the counters."""
 
     local_index: int
     remote_index: int
@@ -148,7 +148,7 @@ class Session:
     next_counter: int = 0
 
     def seal(self, inner: bytes, *, counter: int | None = None, index: int | None = None) -> bytes:
-        """A transport message around ``inner``, padded to 16 bytes; by default the next one."""
+        """Seal ``inner``, padded to 16 bytes; the default is the session's next counter."""
         if counter is None:
             counter, self.next_counter = self.next_counter, self.next_counter + 1
         head = struct.pack(
@@ -161,13 +161,13 @@ class Session:
         return data[:8] == struct.pack("<II", TRANSPORT, self.local_index)
 
     def open(self, message: bytes) -> bytes:
-        """The padded packet in a message of the server; InvalidTag if it is not authentic."""
+        """Return the padded packet in the server's message, or raise InvalidTag for a forgery."""
         (counter,) = struct.unpack_from("<Q", message, 8)
         return self.opener.decrypt(None, counter, b"", message[16:])
 
 
 def tai64n(unix_seconds: float) -> bytes:
-    """TAI64N of a unix time (big-endian seconds and nanoseconds)."""
+    """Convert a unix time to TAI64N: seconds and nanoseconds, big-endian."""
     seconds, fraction = divmod(unix_seconds, 1)
     return struct.pack(">QI", TAI64N_BASE + int(seconds), int(fraction * 10**9))
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Exchanges of alice and bob that most tests need."""
+"""Addresses and a TCP transfer that most tests of alice and bob use."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ BOB_INSIDE = ("10.66.0.2/24", "fd66::2/64")
 def transfer_tcp(client: Peer, server: Peer, address: str, data: bytes, *, port: int = 0) -> bytes:
     """Send ``data`` over TCP from the client's namespace and return what the server read.
 
-    With ``port`` 0, any will do.
+    If ``port`` is 0, the kernel chooses one.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     received = bytearray()

@@ -1,13 +1,17 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A client and a provider, each behind a NAT of its own, and servers of STUN in between.
+"""A client and a provider are each behind a NAT of their own; STUN servers are between them.
 
-Linux translates a source and keeps its port where that is free, so that a socket is seen at one
-endpoint by everybody, and lets in only whom it sent to ("steady"); with ``fully-random`` each
-destination sees another port ("symmetric").  A port that is forwarded lets in everybody ("open").
-Routers drop what nobody asked for, as those at home do: one that refuses it instead remembers it,
-and gives its own datagram another port.
+There are three kinds of NAT:
+
+- steady: Linux translates a source and keeps its port if that port is free. So everybody sees a
+  socket at one endpoint. Only an endpoint that the socket sent to can send back.
+- symmetric: with ``fully-random``, each destination sees another port.
+- open: a port is forwarded, so everybody can send to it.
+
+The routers drop unasked datagrams silently, as routers at home do. A router that refused such a
+datagram would remember it, and would give its own host's datagram another port.
 """
 
 import asyncio
@@ -63,7 +67,7 @@ def behind_nats(engine: Engine, client_nat: str, provider_nat: str) -> Iterator[
 def home(
     topology: Topology, internet: Namespace, role: str, nat: str, outside: str, inside: str
 ) -> Namespace:
-    """A host behind a router with this kind of NAT."""
+    """Make a host behind a router with this kind of NAT."""
     router, host = topology.namespace(f"{role[0]}nat"), topology.namespace(role)
     topology.link(router, "wan", [f"{outside}/24"], internet, f"p-{role}", [])
     internet.ip("link", "set", f"p-{role}", "master", "bridge")
@@ -94,7 +98,7 @@ def serve_stun(internet: Namespace) -> None:
 
 @asynccontextmanager
 async def linked(peer: Peer) -> AsyncIterator[EngineLink]:
-    """An agent's way to its engine, with its events heard."""
+    """Connect to an engine as its agent does, and listen to its events."""
     sockets = {}
     for use in ("control", "events"):
         sockets[use] = socket.socket(socket.AF_UNIX)

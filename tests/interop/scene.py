@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The stage of the wire tests: a server with the engine under test, and eve with sockets."""
+"""The scene of the wire tests: a server runs the engine under test, and eve has sockets."""
 
 import base64
 import contextlib
@@ -23,14 +23,14 @@ from tools.testing import patience
 
 SERVER_PORT = 51820
 SERVER_INSIDE = ("10.66.0.1/16", "fd66::1/64")
-# Deadline for an answer that must come, and what is granted to one that must not, after a later
-# message was answered already.
+# An answer that must come has this deadline.
 ANSWER_SECONDS = patience.seconds(10.0)
+# An answer that must not come gets this time, after a later message was answered already.
 STRAGGLER_SECONDS = 0.05
 
 
 class Line:
-    """A UDP socket of eve's towards the server, with what came back and was not asked for."""
+    """Eve's UDP socket towards the server; it keeps the datagrams that nobody expected."""
 
     def __init__(self, namespace: Namespace, address: str, server: tuple[str, int]) -> None:
         self.socket = namespace.udp_socket(address)
@@ -40,14 +40,14 @@ class Line:
 
     @property
     def name(self) -> str:
-        """Its own address and port, as ``wg`` shows an endpoint."""
+        """Return the socket's own address and port, as ``wg`` shows an endpoint."""
         return show_endpoint(*self.socket.getsockname()[:2])
 
     def send(self, data: bytes) -> None:
         self.socket.send(data)
 
     def expect(self, fits: Callable[[bytes], bool], *, what: str) -> bytes:
-        """The first datagram that fits; the others are kept in ``unexpected``."""
+        """Return the first datagram that fits, and keep the others in ``unexpected``."""
         deadline = time.monotonic() + ANSWER_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             data = self.receive(left)
@@ -58,12 +58,12 @@ class Line:
         raise AssertionError(f"no {what} came back; other datagrams: {len(self.unexpected)}")
 
     def receive(self, seconds: float) -> bytes | None:
-        """The next datagram, or None when none comes in time."""
+        """Return the next datagram, or None if none comes in time."""
         readable, _, _ = select.select([self.socket], [], [], max(0.0, seconds))
         return self.socket.recv(65535) if readable else None
 
     def drain(self, seconds: float) -> list[bytes]:
-        """All that arrives until the line is quiet for ``seconds``."""
+        """Return all datagrams that arrive until the line is quiet for ``seconds``."""
         found = []
         while (data := self.receive(seconds)) is not None:
             found.append(data)
@@ -71,7 +71,7 @@ class Line:
 
 
 class Eve:
-    """A peer of the server's: an identity, her addresses in the tunnel, and a line."""
+    """A peer of the server, with an identity, addresses in the tunnel, and a line."""
 
     def __init__(self, scene: "Scene", identity: Identity, inside: tuple[str, str], line: Line):
         self._scene, self.identity, self.line = scene, identity, line
@@ -90,7 +90,7 @@ class Eve:
         return self._scene.v6
 
     def shake_hands(self, *, line: Line | None = None, at: float | None = None) -> Session:
-        """A session with the server, confirmed by a keepalive, so that the server uses it too."""
+        """Open a session with the server; a keepalive confirms it, so that the server uses it."""
         over = line or self.line
         initiation = self.identity.initiation(at=at)
         over.send(initiation.message)
@@ -99,7 +99,7 @@ class Eve:
         return session
 
     def echo_request(self, *, data: bytes = b"", family: int = 4) -> bytes:
-        """A ping from her tunnel address to the server's, with an identifier of its own."""
+        """Make a ping from her tunnel address to the server's, with an identifier of its own."""
         number = secrets.randbits(16)
         if family == 4:
             return bytes(IP(src=self.v4, dst=self.server_v4) / ICMP(id=number) / data)
@@ -116,7 +116,7 @@ class Eve:
         return self.expect_pong(session, request, line=over)
 
     def expect_pong(self, session: Session, request: bytes, *, line: Line | None = None) -> bytes:
-        """The transport message that answers a ping sent before."""
+        """Return the transport message that answers an earlier ping."""
 
         def is_pong(message: bytes) -> bool:
             return session.is_for_us(message) and is_reply_to(session.open(message), request)
@@ -125,7 +125,7 @@ class Eve:
 
 
 class Scene:
-    """A server and its would-be peers. The server's TUN is captured: that is what was delivered."""
+    """A server and its would-be peers; a capture of the server's TUN shows what was delivered."""
 
     def __init__(self, server: Peer, eve_home: Namespace, server_address: str, address: str):
         self.server, self.eve_home, self.address = server, eve_home, address
@@ -139,13 +139,13 @@ class Scene:
         self._stack.close()
 
     def line(self, address: str | None = None, port: int = SERVER_PORT) -> Line:
-        """A new UDP socket of eve's, closed with the scene."""
+        """Open a new UDP socket for eve; it closes with the scene."""
         made = Line(self.eve_home, address or self.address, (self.server_address, port))
         self._stack.callback(made.socket.close)
         return made
 
     def eve(self, *, line: Line | None = None, psk: str | None = None, known: bool = True) -> Eve:
-        """A fresh identity, a peer of the server's unless ``known`` is False."""
+        """Make a fresh identity; the server knows it as a peer unless ``known`` is False."""
         high, low = divmod(next(self._numbers) + 1, 250)
         inside = f"10.66.{high}.{low + 2}", f"fd66::{high:x}:{low + 2:x}"
         identity = Identity(base64.b64decode(self.server.keys.public))
@@ -164,10 +164,10 @@ class Scene:
         return self.server.endpoint(eve.public)
 
     def assert_silence(self, line: Line) -> None:
-        """Nothing came back to ``line`` for what was sent so far.
+        """Check that the server answered nothing that was sent on ``line`` so far.
 
-        A stranger to what was sent shakes hands and pings on the same line afterwards; by the time
-        of her answers, the earlier messages have been dealt with.
+        A fresh peer then shakes hands and pings on the same line. Once the server answers her, it
+        has dealt with all earlier messages.
         """
         witness = self.eve(line=line)
         session = witness.shake_hands()
@@ -176,20 +176,20 @@ class Scene:
         assert line.unexpected + late == []
 
     def delivered(self, packet: bytes) -> int:
-        """How often a packet came out of the server's TUN."""
+        """Count how often a packet came out of the server's TUN."""
         return sum(not frame.outgoing and frame.data == packet for frame in self.inside.frames())
 
     def dropped_for(self, reason: str) -> int:
-        """How much our engine counts as dropped for a reason; 0 for one that does not count."""
+        """Return our engine's drops for a reason, or 0 for an engine that does not count."""
         return self.server.drops().get(reason, 0) if self.server.engine.is_ours else 0
 
     def dropped(self) -> int:
-        """How much our engine counts as dropped so far; 0 for one that does not count."""
+        """Return our engine's count of all drops, or 0 for an engine that does not count."""
         return sum(self.server.drops().values()) if self.server.engine.is_ours else 0
 
     @contextlib.contextmanager
     def counting_drops(self, expected: int) -> Iterator[None]:
-        """Our engine counts exactly ``expected`` drops, by reason, within the block."""
+        """Check that our engine counts exactly ``expected`` drops within the block."""
         before = self.dropped()
         yield
         if self.server.engine.is_ours:
@@ -198,7 +198,7 @@ class Scene:
 
 @contextlib.contextmanager
 def scene(engine: Engine, *, env: Mapping[str, str] | None = None) -> Iterator[Scene]:
-    """A server in a namespace, eve in another one."""
+    """Build a server in one namespace, and a home for eve in another."""
     with (
         pair() as net,
         running(engine, net.bob, SERVER_INSIDE, port=SERVER_PORT, env=env) as server,
@@ -208,7 +208,7 @@ def scene(engine: Engine, *, env: Mapping[str, str] | None = None) -> Iterator[S
 
 
 def is_reply_to(padded: bytes, request: bytes) -> bool:
-    """Whether an inner packet of the server answers an echo request of either family."""
+    """Tell whether the server's inner packet answers an echo request of either family."""
     if not padded or padded[0] >> 4 != request[0] >> 4:
         return False
     if padded[0] >> 4 == 4:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Two peers that are BoringTun underneath: a rootless client, and a server without a TUN.
+"""Our engine talks to two BoringTun peers: a rootless client, and a server without a TUN.
 
-Both are Python packages with a TCP stack of their own; they run as processes in a namespace.
+Both are Python packages with a TCP stack of their own. They run as processes in a namespace.
 """
 
 import hashlib
@@ -77,13 +77,13 @@ def test_a_server_without_a_tun_echoes_our_stream(engine: Engine) -> None:
         with boringtun_server(net.bob, net.bob_v4, keys, client.keys.public):
             client.add_peer(keys.public, allowed_ips=["10.66.0.0/24"], endpoint=(net.bob_v4, PORT))
             sent = secrets.token_bytes(PAGE_BYTES)
-            # Any address inside will do: the server answers for all of them.
+            # The server answers for every address inside, so the test may choose any.
             assert echo_of(client, ("10.66.0.2", 7), sent) == sent
             assert client.latest_handshake(keys.public) > 0
 
 
 def echo_of(client: Peer, server: tuple[str, int], data: bytes) -> bytes:
-    """Send ``data`` over TCP and read as much back."""
+    """Send ``data`` over TCP and return as many bytes as come back."""
     received = bytearray()
     with client.namespace.open_socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
         connection.settimeout(patience.seconds(30.0))
@@ -118,7 +118,7 @@ def boringtun_server(
 
 @contextmanager
 def web_server(namespace: Namespace, address: str, directory: Path) -> Iterator[None]:
-    """Python's HTTP server on an address of the namespace."""
+    """Run Python's HTTP server on an address of the namespace."""
     process = namespace.start(
         *(sys.executable, "-m", "http.server", str(WEB_PORT)),
         *("--bind", address, "--directory", str(directory)),

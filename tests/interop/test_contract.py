@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The command line and life of the engine, as scripts that drive wireguard-go rely on them."""
+"""The engine starts, stops and refuses as scripts that drive wireguard-go expect."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def home() -> Iterator[Namespace]:
 
 @pytest.fixture
 def ifname() -> Iterator[str]:
-    """A name for an interface; its sockets are gone when the test ends, even after a kill."""
+    """Yield a name for an interface, and remove its sockets afterwards, even after a kill."""
     name = unique_name("wg")
     yield name
     remove_sockets(name)
@@ -60,8 +60,10 @@ def test_the_command_returns_when_link_and_socket_exist(
     assert link_mtu(home, ifname) == 1420
 
 
-def test_the_daemon_lets_go_of_its_caller(engine: Engine, home: Namespace, ifname: str) -> None:
-    """Whoever reads the command's output sees its end, and the daemon does not pin a directory."""
+def test_the_daemon_keeps_neither_output_nor_directory_of_its_caller(
+    engine: Engine, home: Namespace, ifname: str
+) -> None:
+    """The reader of the command's output sees its end, and the daemon keeps no directory busy."""
     starter = home.start(
         *engine.argv, ifname, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/tmp"
     )
@@ -73,7 +75,9 @@ def test_the_daemon_lets_go_of_its_caller(engine: Engine, home: Namespace, ifnam
         assert os.getsid(daemon) != os.getsid(0)
 
 
-def test_foreground_stays(engine: Engine, home: Namespace, ifname: str) -> None:
+def test_an_engine_in_the_foreground_is_the_only_process(
+    engine: Engine, home: Namespace, ifname: str
+) -> None:
     process = home.start(*engine.argv, "-f", ifname)
     wait_for_start(home, ifname)
     assert process.poll() is None
@@ -92,14 +96,16 @@ def test_a_signal_removes_link_and_socket(
     assert not socket_of(ifname).exists()
 
 
-def test_it_ends_when_its_link_is_deleted(engine: Engine, home: Namespace, ifname: str) -> None:
+def test_the_engine_ends_if_its_link_is_deleted(
+    engine: Engine, home: Namespace, ifname: str
+) -> None:
     start_daemon(engine, home, ifname)
     home.ip("link", "delete", ifname)
     wait_until(lambda: not home.pids(), what="the engine ended")
     assert not socket_of(ifname).exists()
 
 
-def test_it_ends_when_its_link_is_deleted_elsewhere(
+def test_the_engine_ends_if_its_link_is_deleted_in_another_namespace(
     engine: Engine, home: Namespace, ifname: str
 ) -> None:
     with Topology() as topology:
@@ -111,15 +117,19 @@ def test_it_ends_when_its_link_is_deleted_elsewhere(
         wait_until(lambda: not home.pids(), what="the engine ended")
 
 
-def test_it_ends_when_its_socket_is_deleted(engine: Engine, home: Namespace, ifname: str) -> None:
+def test_the_engine_ends_if_its_socket_is_deleted(
+    engine: Engine, home: Namespace, ifname: str
+) -> None:
     start_daemon(engine, home, ifname)
     socket_of(ifname).unlink()
     wait_until(lambda: not home.pids(), what="the engine ended")
     assert not home.has_link(ifname)
 
 
-def test_after_a_kill_it_starts_again(our_engine: Engine, home: Namespace, ifname: str) -> None:
-    """The socket that a killed engine leaves behind is in nobody's way."""
+def test_an_engine_starts_again_after_a_kill(
+    our_engine: Engine, home: Namespace, ifname: str
+) -> None:
+    """A killed engine leaves its socket behind, and the next engine starts all the same."""
     for _ in range(2):
         start_daemon(our_engine, home, ifname)
         (daemon,) = home.pids()
@@ -145,20 +155,22 @@ def test_a_second_engine_of_the_same_name_is_refused(
 
 
 @pytest.mark.parametrize("name", ["", "sixteen-letters-", "a/b", "..", "a b"])
-def test_a_bad_name_is_refused_by_name(our_engine: Engine, home: Namespace, name: str) -> None:
+def test_a_bad_interface_name_is_refused(our_engine: Engine, home: Namespace, name: str) -> None:
     with pytest.raises(CommandFailed, match=r"ended with 2:") as refusal:
         home.run(*our_engine.argv, name)
     assert "Traceback" not in str(refusal.value)
 
 
-def test_without_privilege_it_says_what_to_do(our_engine: Engine, home: Namespace) -> None:
-    # Still root by name, who can read a checkout under /root.
+def test_an_engine_without_privileges_says_that_it_needs_root(
+    our_engine: Engine, home: Namespace
+) -> None:
+    # The process keeps root's user id, so it can read a checkout under /root.
     powerless = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
     with pytest.raises(CommandFailed, match=r"ended with 4:.*root"):
         home.run(*powerless, *our_engine.argv, unique_name("wg"))
 
 
-def test_a_busy_port_is_refused_and_the_old_one_kept(
+def test_a_busy_port_is_refused_and_the_engine_keeps_its_port(
     engine: Engine, home: Namespace, ifname: str
 ) -> None:
     start_daemon(engine, home, ifname)
@@ -199,11 +211,11 @@ def talking(engine: Engine) -> Iterator[tuple[Topology, Peer, Peer]]:
         yield net.topology, alice, bob
 
 
-def test_the_tun_moves_and_the_sockets_stay(engine: Engine) -> None:
+def test_the_tun_may_move_to_a_namespace_while_the_sockets_stay(engine: Engine) -> None:
     with talking(engine) as (topology, alice, bob):
         inner = topology.namespace("inner")
         alice.move_tun(inner)
-        alice.bring_up()  # moving a link takes its addresses and sets it down
+        alice.bring_up()  # a link that moves loses its addresses and goes down
         alice.ping(bob.v4)
         bob.ping(alice.v6)
         assert alice.home.pids() and not inner.pids()
@@ -212,10 +224,10 @@ def test_the_tun_moves_and_the_sockets_stay(engine: Engine) -> None:
         alice.ping(bob.v4, size=1200)
 
 
-def test_down_and_up_again_carries_on(engine: Engine) -> None:
+def test_a_tunnel_works_again_after_its_link_was_down(engine: Engine) -> None:
     with talking(engine) as (_, alice, bob):
         for _ in range(3):
-            time.sleep(0.03)  # bob drops initiations that follow each other at once
+            time.sleep(0.03)  # bob drops initiations that follow each other too fast
             alice.namespace.ip("link", "set", alice.ifname, "down")
             alice.namespace.ip("link", "set", alice.ifname, "up")
             alice.namespace.ip("address", "replace", "fd66::1/64", "dev", alice.ifname, "nodad")
@@ -223,8 +235,8 @@ def test_down_and_up_again_carries_on(engine: Engine) -> None:
             bob.ping(alice.v6)
 
 
-def test_a_removed_source_address_is_forgotten(our_engine: Engine) -> None:
-    """The session goes on, over v4 and v6. Debian's wireguard-go fails here."""
+def test_a_tunnel_survives_the_removal_of_its_source_address(our_engine: Engine) -> None:
+    """The session goes on, over IPv4 and IPv6. Debian's wireguard-go fails here."""
     with talking(our_engine) as (_, alice, bob):
         for address, replacement, prefix, far in (
             ("192.0.2.1", "192.0.2.10", 24, "192.0.2.2"),
@@ -239,8 +251,8 @@ def test_a_removed_source_address_is_forgotten(our_engine: Engine) -> None:
             assert bob.endpoint(alice.keys.public) == show_endpoint(replacement, PORT)
 
 
-def test_a_lost_link_outside_is_no_end(engine: Engine) -> None:
-    """Unreachable networks are survived, and traffic resumes."""
+def test_a_tunnel_survives_an_uplink_that_goes_down(engine: Engine) -> None:
+    """The engine survives an unreachable network, and traffic resumes afterwards."""
     with talking(engine) as (_, alice, bob):
         alice.home.ip("link", "set", "wire", "down")
         with pytest.raises(CommandFailed):
@@ -250,7 +262,7 @@ def test_a_lost_link_outside_is_no_end(engine: Engine) -> None:
 
 
 def test_no_descriptor_is_leaked(engine: Engine, home: Namespace, ifname: str) -> None:
-    """UAPI clients that come, misbehave and go leave nothing behind."""
+    """Clients of the UAPI socket come, misbehave and go; no descriptor of theirs stays open."""
     process = home.start(*engine.argv, "-f", ifname)
     wait_for_start(home, ifname)
     descriptors = Path(f"/proc/{process.pid}/fd")
@@ -275,7 +287,10 @@ def is_taken(namespace: Namespace, port: int) -> bool:
 
 
 def start_daemon(engine: Engine, namespace: Namespace, ifname: str) -> None:
-    """Start a daemon and hear from it: wireguard-go's is ready a moment after its parent."""
+    """Start a daemon and wait for its first answer.
+
+    The command of wireguard-go returns a moment before its daemon is ready.
+    """
     namespace.run(*engine.argv, ifname)
     run("wg", "show", ifname)
 

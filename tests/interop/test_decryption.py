@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Wireshark reads our traffic with our key log, and agrees with us about every message."""
+"""Wireshark decrypts our traffic with our key log, and finds the same messages in it."""
 
 import json
 import time
@@ -25,7 +25,7 @@ PORT = 51820
 def test_tshark_decrypts_with_our_key_log(
     our_engine: Engine, tmp_path: Path, initiator: str
 ) -> None:
-    """Both roles, and two sessions each, with and without a pre-shared key."""
+    """Each role has two sessions: one without a pre-shared key, and one with it."""
     key_log, pcap = tmp_path / "keys", tmp_path / "exchange.pcap"
     with (
         pair() as net,
@@ -39,7 +39,7 @@ def test_tshark_decrypts_with_our_key_log(
         psk = generate_psk()
         us.set_psk(them.keys.public, psk)
         them.set_psk(us.keys.public, psk)
-        time.sleep(0.03)  # initiations that follow each other at once are dropped
+        time.sleep(0.03)  # every implementation drops initiations that follow each other too fast
         near.forget_session(far.keys.public)
         near.ping(far.v6)
         wire.write_pcap(pcap)
@@ -53,7 +53,7 @@ def test_tshark_decrypts_with_our_key_log(
     inner = [packet["wg.inner"] for packet in transport]
     assert any("icmp" in each for each in inner) and any("icmpv6" in each for each in inner)
 
-    # The control: without the keys, nothing inside is seen.
+    # The control: without the keys, tshark sees nothing inside.
     assert not any(packet["wg.inner"] for packet in dissect(pcap, None))
 
 
@@ -68,7 +68,7 @@ def test_a_key_log_that_cannot_be_written_is_refused(our_engine: Engine, tmp_pat
 
 
 def dissect(pcap: Path, key_log: Path | None) -> Sequence[dict[str, Any]]:
-    """What tshark sees: the message type, and the protocols inside."""
+    """Return what tshark sees of each message: its type, and the protocols inside."""
     options = [] if key_log is None else ["-o", f"wg.keylog_file:{key_log}"]
     shown = run("tshark", "-r", str(pcap), "-Y", "wg", "-T", "json", *options)
     packets = []

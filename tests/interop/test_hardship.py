@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The kernel refuses a call, or a device goes away: the engine recovers, and never spins."""
+"""If the kernel refuses a call or a device goes away, the engine recovers and never spins."""
 
 import contextlib
 import os
@@ -59,7 +59,7 @@ def cpu_seconds(peer: Peer) -> float:
 
 
 def assert_rests(peer: Peer) -> None:
-    """A thread that spins takes all of a second; one that rests next to nothing."""
+    """Check that the engine does not spin; a thread that spins takes all of a second."""
     before = cpu_seconds(peer)
     time.sleep(1.0)
     assert cpu_seconds(peer) - before < 0.5
@@ -72,8 +72,8 @@ def packet_path(peer: Peer) -> dict[str, object]:
     return found
 
 
-def test_a_path_with_a_smaller_mtu_takes_fragments(our_engine: Engine) -> None:
-    """UDP_SEGMENT beyond a device's MTU fails where a plain datagram is fragmented."""
+def test_a_path_with_a_smaller_mtu_carries_fragments(our_engine: Engine) -> None:
+    """The kernel refuses UDP_SEGMENT beyond a device's MTU, but it fragments a plain datagram."""
     with tunnel(our_engine) as (net, alice, bob):
         for namespace in (net.alice, net.bob):
             namespace.ip("link", "set", "wire", "mtu", "1400")
@@ -85,13 +85,13 @@ def test_a_path_with_a_smaller_mtu_takes_fragments(our_engine: Engine) -> None:
             assert int(str(packet_path(alice)["gso_refused"])) > 0
 
 
-def test_a_full_socket_buffer_holds_the_tunnel_back(our_engine: Engine) -> None:
-    """Packets wait for a slow device without loss, and the other direction goes on."""
+def test_a_full_socket_buffer_delays_packets_and_loses_none(our_engine: Engine) -> None:
+    """Packets wait for a slow device without loss, while the other direction goes on."""
     with tunnel(our_engine) as (net, alice, bob):
         slow = ("root", "tbf", "rate", "20mbit", "burst", "10k", "limit", "100mb")
         net.alice.run("tc", "qdisc", "add", "dev", "wire", *slow)
         with net.alice.open_socket(socket.AF_INET, socket.SOCK_DGRAM) as blaster:
-            # More than the buffer of any socket holds.
+            # This is more than the buffer of any socket holds.
             for _ in range(12_000):
                 blaster.sendto(bytes(1300), (bob.v4, 9))
         assert_rests(alice)
@@ -101,8 +101,8 @@ def test_a_full_socket_buffer_holds_the_tunnel_back(our_engine: Engine) -> None:
         assert transfer_tcp(bob, alice, alice.v4, data) == data
 
 
-def test_an_address_that_was_removed(our_engine: Engine) -> None:
-    """No route leads to the peer for a while; with the address, the tunnel is back."""
+def test_the_tunnel_is_back_once_its_removed_address_is_back(our_engine: Engine) -> None:
+    """For a while no route leads to the peer; once the address is back, so is the tunnel."""
     with tunnel(our_engine) as (net, alice, bob):
         net.alice.ip("address", "del", f"{net.alice_v4}/24", "dev", "wire")
         assert not reaches(alice, bob)
@@ -112,7 +112,7 @@ def test_an_address_that_was_removed(our_engine: Engine) -> None:
         wait_until(lambda: reaches(alice, bob), what="a ping with the address")
 
 
-def test_a_wire_that_goes_down_and_up(our_engine: Engine) -> None:
+def test_the_tunnel_is_back_once_the_wire_is_up_again(our_engine: Engine) -> None:
     with tunnel(our_engine) as (net, alice, bob):
         net.alice.ip("link", "set", "wire", "down")
         assert not reaches(alice, bob)
@@ -122,7 +122,7 @@ def test_a_wire_that_goes_down_and_up(our_engine: Engine) -> None:
         wait_until(lambda: reaches(alice, bob), what="a ping over the wire")
 
 
-def test_a_wire_that_is_removed(our_engine: Engine) -> None:
+def test_the_tunnel_is_back_once_a_removed_wire_is_replaced(our_engine: Engine) -> None:
     with tunnel(our_engine) as (net, alice, bob):
         net.alice.ip("link", "del", "wire")
         assert not reaches(alice, bob)
@@ -135,7 +135,7 @@ def test_a_wire_that_is_removed(our_engine: Engine) -> None:
         wait_until(lambda: reaches(alice, bob), what="a ping over the other wire")
 
 
-def test_a_tun_that_goes_down_and_up(our_engine: Engine) -> None:
+def test_the_tunnel_is_back_once_the_tun_is_up_again(our_engine: Engine) -> None:
     with tunnel(our_engine) as (_, alice, bob):
         for _ in range(3):
             alice.namespace.ip("link", "set", alice.ifname, "down")
@@ -144,8 +144,8 @@ def test_a_tun_that_goes_down_and_up(our_engine: Engine) -> None:
             wait_until(lambda: reaches(alice, bob), what="a ping through the TUN")
 
 
-def test_a_tun_that_is_deleted_while_it_is_busy(our_engine: Engine) -> None:
-    """The engine ends by itself, and the other one rests."""
+def test_the_engine_ends_if_its_busy_tun_is_deleted(our_engine: Engine) -> None:
+    """The engine ends by itself, and the other engine does not spin."""
     with (
         tunnel(our_engine) as (_, alice, bob),
         alice.namespace.open_socket(socket.AF_INET, socket.SOCK_DGRAM) as blaster,
@@ -160,7 +160,7 @@ def test_a_tun_that_is_deleted_while_it_is_busy(our_engine: Engine) -> None:
         assert_rests(bob)
 
 
-def test_a_killed_engine_leaves_nothing_that_hinders_the_next(our_engine: Engine) -> None:
+def test_a_killed_engine_does_not_hinder_the_next_engine(our_engine: Engine) -> None:
     with tunnel(our_engine) as (net, alice, bob):
         assert alice.process is not None
         alice.process.kill()
@@ -173,7 +173,7 @@ def test_a_killed_engine_leaves_nothing_that_hinders_the_next(our_engine: Engine
 
 
 def test_several_threads_share_the_port() -> None:
-    """Each flow comes through, whichever thread has it; a port that is taken is still an error."""
+    """Each flow arrives, whichever thread carries it, and a taken port is still an error."""
     threads = {"FS_WG_THREADS": "3"}
     with (
         pair() as net,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Both engines call each other through their NATs, or the error says why that fails."""
+"""Both engines reach each other through their NATs, or the error says why they cannot."""
 
 import asyncio
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ SILENT = Endpoint("203.0.113.1", 9)
 
 
 async def punched(scene: Scene, gate: Gate | None = None) -> tuple[Endpoint | None, list[str]]:
-    """The endpoint through which the client reached its provider, and what the latter says."""
+    """Return the endpoint at which the client reached its provider, and what the provider said."""
     said: list[str] = []
     async with linked(scene.client) as near, linked(scene.provider) as far:
         meet = meeting(far, SERVERS, said.append)
@@ -57,7 +57,9 @@ async def punched(scene: Scene, gate: Gate | None = None) -> tuple[Endpoint | No
     ("client_nat", "provider_nat"),
     [("steady", "steady"), ("steady", "open"), ("symmetric", "open"), ("open", "symmetric")],
 )
-def test_a_ping_through_both_nats(our_engine: Engine, client_nat: str, provider_nat: str) -> None:
+def test_pings_pass_through_both_nats(
+    our_engine: Engine, client_nat: str, provider_nat: str
+) -> None:
     with behind_nats(our_engine, client_nat, provider_nat) as scene:
         endpoint, said = asyncio.run(punched(scene))
         assert endpoint is not None
@@ -65,7 +67,7 @@ def test_a_ping_through_both_nats(our_engine: Engine, client_nat: str, provider_
         assert (endpoint.port == PORT) == (provider_nat != "symmetric")
         scene.client.ping(scene.provider.v4, count=3)
         scene.provider.ping(scene.client.v6)
-        # The provider may still have called when its link was taken away.
+        # The provider may still be calling when its link is taken away.
         assert set(said) <= {"the engine ended"}
 
 
@@ -77,7 +79,7 @@ def test_a_ping_through_both_nats(our_engine: Engine, client_nat: str, provider_
         ("steady", "symmetric", "the provider's NAT is symmetric, and your NAT lets in only"),
     ],
 )
-def test_it_says_plainly_when_it_cannot(
+def test_the_error_says_which_nat_prevents_a_connection(
     our_engine: Engine, client_nat: str, provider_nat: str, verdict: str
 ) -> None:
     with behind_nats(our_engine, client_nat, provider_nat) as scene:
@@ -90,7 +92,9 @@ def test_it_says_plainly_when_it_cannot(
     ("nat", "mapping"),
     [("steady", Mapping.STEADY), ("symmetric", Mapping.SYMMETRIC), ("open", Mapping.STEADY)],
 )
-def test_servers_see_the_tunnels_own_socket(our_engine: Engine, nat: str, mapping: Mapping) -> None:
+def test_stun_servers_see_the_tunnels_own_socket(
+    our_engine: Engine, nat: str, mapping: Mapping
+) -> None:
     async def observe(scene: Scene) -> Whereabouts:
         async with linked(scene.client) as near:
             return await find_whereabouts(near, SERVERS)
@@ -102,7 +106,7 @@ def test_servers_see_the_tunnels_own_socket(our_engine: Engine, nat: str, mappin
         assert (seen.endpoints == (Endpoint(CLIENT_OUTSIDE, PORT),)) is (nat != "symmetric")
 
 
-def test_servers_that_are_silent_leave_it_unknown(our_engine: Engine) -> None:
+def test_the_kind_of_nat_is_unknown_if_stun_servers_are_silent(our_engine: Engine) -> None:
     async def observe(scene: Scene, servers: list[Endpoint]) -> Whereabouts:
         async with linked(scene.client) as near:
             return await find_whereabouts(near, servers)
@@ -115,7 +119,7 @@ def test_servers_that_are_silent_leave_it_unknown(our_engine: Engine) -> None:
 
 @dataclass
 class NftGate:
-    """The kill switch of a namespace, without a helper; remembers what it was asked for."""
+    """The kill switch of a namespace, without a helper; it remembers which endpoints it opened."""
 
     host: Namespace
     table: str
@@ -131,7 +135,7 @@ class NftGate:
             PermittedEndpoint(self.table, endpoint.ip, endpoint.port).undo()
 
 
-def test_the_kill_switch_opens_for_what_is_called_and_for_no_more(our_engine: Engine) -> None:
+def test_the_kill_switch_opens_only_for_endpoints_that_are_called(our_engine: Engine) -> None:
     with behind_nats(our_engine, "steady", "steady") as scene:
         client = scene.client
         client.wg("set", "fwmark", str(MARK))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The limits of a peer, set over the control socket and tested with real traffic."""
+"""Limits of a peer, set over the control socket, hold for real traffic."""
 
 import secrets
 import threading
@@ -27,7 +27,7 @@ Tunnel = tuple[Pair, Peer, Peer]
 
 @pytest.fixture
 def tunnel(our_engine: Engine) -> Iterator[Tunnel]:
-    """Alice uses what Bob provides; he limits her."""
+    """Connect Alice, the client, to Bob, the provider who limits her."""
     with (
         pair() as net,
         running(our_engine, net.alice, ALICE_INSIDE) as alice,
@@ -48,7 +48,7 @@ def credit_used(provider: Peer, client: Peer) -> int:
     return used
 
 
-def test_without_credit_only_the_gateway_is_reached_until_there_is_more(tunnel: Tunnel) -> None:
+def test_a_client_without_credit_reaches_only_the_gateway(tunnel: Tunnel) -> None:
     _, alice, bob = tunnel
     credit = credit_used(bob, alice) + len(DATA) // 2
     gateway = f"{bob.v4}:{GATEWAY_PORT}"
@@ -79,9 +79,9 @@ def test_without_credit_only_the_gateway_is_reached_until_there_is_more(tunnel: 
 
 
 @pytest.mark.parametrize("direction", ["rx_rate", "tx_rate"])
-def test_a_rate_bounds_what_passes(tunnel: Tunnel, direction: str) -> None:
+def test_a_transfer_is_not_faster_than_its_rate(tunnel: Tunnel, direction: str) -> None:
     _, alice, bob = tunnel
-    # So low that no machine is too slow to exceed it.
+    # The rate is so low that even a slow machine exceeds it.
     rate, burst = 1 << 20, 1 << 20
     data = DATA[: 3 << 20]
     limit(bob, alice, **{direction: rate})
@@ -94,7 +94,7 @@ def test_a_rate_bounds_what_passes(tunnel: Tunnel, direction: str) -> None:
     assert len(data) < burst + rate * seconds
 
 
-def test_limits_of_one_are_not_those_of_another(tunnel: Tunnel) -> None:
+def test_limits_of_a_peer_do_not_apply_to_another_peer(tunnel: Tunnel) -> None:
     _, alice, bob = tunnel
     stranger = PublicKey(secrets.token_bytes(32))
     bob.add_peer(stranger.to_base64(), allowed_ips=["10.66.0.9/32"])
@@ -103,7 +103,7 @@ def test_limits_of_one_are_not_those_of_another(tunnel: Tunnel) -> None:
     assert "no_credit" not in bob.drops()
 
 
-def test_who_watches_is_told_where_a_peer_went(tunnel: Tunnel) -> None:
+def test_an_event_tells_a_peers_new_endpoint(tunnel: Tunnel) -> None:
     net, alice, bob = tunnel
     with control.connect(bob.ifname) as connection:
         events = connection.events()

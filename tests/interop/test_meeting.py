@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A client buys through a relay, and meets its provider through both NATs."""
+"""A client buys through a relay, and then reaches its provider directly through both NATs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.netns
 async def host_in(
     home: Namespace, folder: Path, serve: Serve | None = None, *, is_full_node: bool = False
 ) -> AsyncIterator[Host]:
-    """A host whose network process is in a namespace, as its whole family is born there."""
+    """Start a host whose network process is in a namespace, because it is started from there."""
     listen = ("/ip4/0.0.0.0/tcp/4001",)
     settings = Settings(str(folder), NETWORK, listen, is_full_node=is_full_node)
     made = Host(settings, Program(), on_session=serve)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Sessions end and are replaced, for hours, on a clock that runs fast."""
+"""For hours of a fast clock, sessions end and new ones replace them."""
 
 import itertools
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.netns
 PORT = 51820
 
 
-def test_hours_of_rekeys_lose_nothing(our_engine: Engine) -> None:
-    """Two hours of both peers' clocks: a fresh session every two minutes, no ping lost."""
+def test_hours_of_rekeys_lose_no_packet(our_engine: Engine) -> None:
+    """In two hours of both peers' clocks, each two minutes bring a session, and no ping is lost."""
     scale, seconds = 400.0, 18
     env = {"FS_WG_CLOCK_SCALE": str(scale)}
     with (
@@ -36,8 +36,8 @@ def test_hours_of_rekeys_lose_nothing(our_engine: Engine) -> None:
         assert_sessions_are_fresh(wire)
 
 
-def test_repeated_rekeys_with_the_reference(our_engine: Engine) -> None:
-    """Our clock runs fast, wireguard-go's does not: all rekeys are ours."""
+def test_wireguard_go_follows_our_repeated_rekeys(our_engine: Engine) -> None:
+    """Our clock runs fast and wireguard-go's does not, so our side starts every rekey."""
     scale, seconds = 60.0, 12
     with (
         pair() as net,
@@ -54,8 +54,8 @@ def test_repeated_rekeys_with_the_reference(our_engine: Engine) -> None:
         assert them.latest_handshake(us.keys.public) > first
 
 
-def test_an_idle_tunnel_falls_silent_and_wakes(our_engine: Engine) -> None:
-    """Without data, keys are erased after a while and nothing is sent; data brings new ones."""
+def test_an_idle_tunnel_is_silent_until_data_comes(our_engine: Engine) -> None:
+    """Without data, both sides erase their keys and send nothing; data brings new keys."""
     scale = 400.0
     env = {"FS_WG_CLOCK_SCALE": str(scale)}
     with (
@@ -68,7 +68,7 @@ def test_an_idle_tunnel_falls_silent_and_wakes(our_engine: Engine) -> None:
         alice.ping(bob.v4)
         alice.namespace.run("sleep", str(3 * 180 / scale + 0.3))
         before = len(wire.udp())
-        alice.namespace.run("sleep", "1")  # over six minutes of theirs
+        alice.namespace.run("sleep", "1")  # more than six minutes of the engines' clocks
         assert len(wire.udp()) == before
         handshakes = len(responses(wire))
         bob.ping(alice.v4)
@@ -85,13 +85,13 @@ def test_a_persistent_keepalive_holds_the_path_open(our_engine: Engine) -> None:
     ):
         introduce(us, them, None, (net.bob_v4, PORT))
         us.wg("set", "peer", them.keys.public, "persistent-keepalive", "25")
-        # Also the first of them, without any packet of ours.
+        # Even the first keepalive comes without any packet of ours.
         wait_until(lambda: len(keepalives(wire)) >= 3, what="keepalives")
         assert them.latest_handshake(us.keys.public) > 0
 
 
 def ping_for(peer: Peer, address: str, seconds: float) -> None:
-    """Ping every 20 ms for some seconds; all but a hundredth are answered."""
+    """Ping every 20 ms for some seconds, and check that at most one in a hundred is lost."""
     count = int(seconds * 50)
     shown = peer.namespace.run(
         *("ping", "-n", "-q", "-i", "0.02", "-c", str(count), "-w", str(int(seconds * 2)), address)
@@ -105,12 +105,12 @@ def responses(wire: Capture) -> list[bytes]:
 
 
 def keepalives(wire: Capture) -> list[bytes]:
-    """Transport messages without content that left here."""
+    """Return the empty transport messages that left this side."""
     return [each.payload for each in wire.udp() if each.outgoing and len(each.payload) == 32]
 
 
 def assert_sessions_are_fresh(wire: Capture) -> None:
-    """Every session has indices of its own, and starts to count at zero."""
+    """Check that every session has an index of its own and starts to count at zero."""
     indices = [message[4:8] for message in responses(wire)]
     assert len(set(indices)) == len(indices)
     transport = [each.payload for each in wire.udp() if each.payload[:1] == b"\x04"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Peers move: the address, port, family, NAT or quality of their network changes."""
+"""Peers follow each other when an address, a port, a family, a NAT or a network changes."""
 
 import hashlib
 import secrets
@@ -30,14 +30,14 @@ PORT = 51820
 
 @pytest.fixture(params=["we-roam", "they-roam"])
 def engines(request: pytest.FixtureRequest, engine: Engine) -> tuple[Engine, Engine]:
-    """The engine of the client that moves, and of the server that follows."""
+    """Return the engine of the client that moves and of the server that follows."""
     ours_moves = request.param == "we-roam"
     return (engine, WIREGUARD_GO) if ours_moves else (WIREGUARD_GO, engine)
 
 
 @contextmanager
 def roamer_and_follower(engines: tuple[Engine, Engine]) -> Iterator[tuple[Pair, Peer, Peer]]:
-    """Alice knows where bob is; bob learns where alice is."""
+    """Connect alice, who knows where bob is, to bob, who learns where alice is."""
     with (
         pair() as net,
         running(engines[0], net.alice, ALICE_INSIDE) as alice,
@@ -100,7 +100,7 @@ def test_a_rebound_nat_is_followed(engines: tuple[Engine, Engine]) -> None:
 
 
 def test_a_stream_survives_a_bad_network(engine: Engine) -> None:
-    """Loss, repetition, reordering and delay: TCP inside makes a whole of it."""
+    """The network loses, repeats, reorders and delays; TCP inside the tunnel arrives whole."""
     with (
         triangle() as net,
         running(engine, net.client, ALICE_INSIDE) as client,
@@ -120,7 +120,7 @@ def test_a_stream_survives_a_bad_network(engine: Engine) -> None:
         assert all(counts[f"up_{what}"] for what in ("dropped", "repeated", "reordered"))
 
 
-def test_a_lost_handshake_is_tried_again(engine: Engine) -> None:
+def test_a_lost_initiation_is_sent_again(engine: Engine) -> None:
     with (
         triangle() as net,
         running(engine, net.client, ALICE_INSIDE) as client,
@@ -135,8 +135,8 @@ def test_a_lost_handshake_is_tried_again(engine: Engine) -> None:
         assert network.status().counts["up_dropped"] == 1
 
 
-def test_replies_leave_from_the_address_that_was_asked(engine: Engine) -> None:
-    """... and from another one when that address is removed."""
+def test_replies_leave_from_the_address_that_the_peer_sent_to(engine: Engine) -> None:
+    """If that address is removed, replies leave from another one."""
     second = "192.0.2.200"
     with (
         pair() as net,
@@ -146,7 +146,7 @@ def test_replies_leave_from_the_address_that_was_asked(engine: Engine) -> None:
         add_addresses(net.bob, "wire", [f"{second}/24"])
         introduce(alice, bob, None, (second, PORT))
         alice.ping(bob.v4)
-        # Alice's endpoint for bob is where his answers come from.
+        # Alice's endpoint for bob is the address that his answers come from.
         assert alice.endpoint(bob.keys.public) == show_endpoint(second, PORT)
         bob.ping(alice.v4)
         assert alice.endpoint(bob.keys.public) == show_endpoint(second, PORT)

@@ -22,7 +22,7 @@ TRANSFER_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Tunnel:
-    """Alice runs the engine under test, bob the reference."""
+    """Alice runs the engine under test, and bob runs the reference."""
 
     net: Pair
     alice: Peer
@@ -45,7 +45,7 @@ def tunnel(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Tunnel]:
 
 
 @pytest.mark.parametrize("initiator", ["ours", "theirs"])
-def test_ping_and_handshake_either_way(tunnel: Tunnel, initiator: str) -> None:
+def test_either_side_can_start_the_handshake_and_ping(tunnel: Tunnel, initiator: str) -> None:
     near, far = (tunnel.alice, tunnel.bob)
     if initiator == "theirs":
         near, far = far, near
@@ -60,7 +60,7 @@ def test_ping_and_handshake_either_way(tunnel: Tunnel, initiator: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 1000, 1372, 1373, 4000])
 def test_ping_of_any_size_is_answered(tunnel: Tunnel, size: int) -> None:
-    """Around the padding's steps, the MTU (1420 less 48), and beyond, in fragments."""
+    """Sizes lie around the steps of padding, around the MTU (1420 less 48), and beyond it."""
     tunnel.alice.ping(tunnel.bob.v4, size=size)
     tunnel.bob.ping(tunnel.alice.v6, size=size)
 
@@ -90,7 +90,7 @@ def test_transfer_counters_agree_at_both_ends(tunnel: Tunnel) -> None:
             at_alice.received - before[0].received,
         )
 
-    # An IPv4 header, ICMP's and 1000 bytes, padded to 16, with WireGuard's header and tag.
+    # Headers of IPv4 and ICMP and 1000 bytes are padded to 16; WireGuard adds its header and tag.
     each = (20 + 8 + 1000 + 15) // 16 * 16 + 32
     wait_until(lambda: counted() == (20 * each,) * 4, what="equal counters")
 

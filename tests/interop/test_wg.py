@@ -31,7 +31,7 @@ def peer(engine: Engine) -> Iterator[Peer]:
         yield made
 
 
-def test_show_names_what_was_set(peer: Peer) -> None:
+def test_show_shows_every_setting(peer: Peer) -> None:
     bob, psk = KeyPair.generate(), generate_psk()
     peer.add_peer(
         bob.public,
@@ -69,11 +69,11 @@ def test_settings_are_changed_and_removed_one_by_one(peer: Peer) -> None:
     peer.wg("set", "private-key", "/dev/null")
     assert peer.wg("show", "public-key").strip() == "(none)"
     peer.remove_peer(bob)
-    peer.remove_peer(bob)  # twice is fine
+    peer.remove_peer(bob)  # removing a peer twice is no error
     assert peer.peers() == set()
 
 
-def test_allowed_ips_are_masked_and_belong_to_the_last_taker(peer: Peer) -> None:
+def test_allowed_ips_are_masked_and_belong_to_the_last_peer_that_got_them(peer: Peer) -> None:
     bob, eve = KeyPair.generate().public, KeyPair.generate().public
     peer.add_peer(bob, allowed_ips=["10.1.2.3/8", "fd66:1::1/32", "0.0.0.0/0", "::/0"])
     assert allowed_ips(peer) == {
@@ -86,7 +86,7 @@ def test_allowed_ips_are_masked_and_belong_to_the_last_taker(peer: Peer) -> None
     }
 
 
-def test_showconf_is_what_setconf_takes(peer: Peer, tmp_path: Path) -> None:
+def test_setconf_restores_what_showconf_wrote(peer: Peer, tmp_path: Path) -> None:
     bob, eve = KeyPair.generate().public, KeyPair.generate().public
     peer.add_peer(
         bob, allowed_ips=["10.66.0.2/32", "fd66::2/128"], endpoint=("192.0.2.2", 7), keepalive=9
@@ -106,7 +106,7 @@ def test_showconf_is_what_setconf_takes(peer: Peer, tmp_path: Path) -> None:
     assert sorted(peer.wg("show", "dump").splitlines()) == sorted(dump.splitlines())
 
 
-def test_addconf_adds(peer: Peer, tmp_path: Path) -> None:
+def test_addconf_adds_a_peer_and_keeps_the_others(peer: Peer, tmp_path: Path) -> None:
     bob, eve = KeyPair.generate().public, KeyPair.generate().public
     peer.add_peer(bob, allowed_ips=["10.66.0.2/32"])
     addition = f"[Peer]\nPublicKey = {eve}\nAllowedIPs = 10.66.0.3/32\n"
@@ -114,7 +114,7 @@ def test_addconf_adds(peer: Peer, tmp_path: Path) -> None:
     assert peer.peers() == {bob, eve}
 
 
-def test_syncconf_leaves_sessions_alone(engine: Engine, tmp_path: Path) -> None:
+def test_syncconf_keeps_the_sessions_of_unchanged_peers(engine: Engine, tmp_path: Path) -> None:
     with (
         pair() as net,
         running(engine, net.alice, ALICE_INSIDE) as alice,
@@ -129,10 +129,10 @@ def test_syncconf_leaves_sessions_alone(engine: Engine, tmp_path: Path) -> None:
         alice.wg("syncconf", secret_file(tmp_path / "sync.conf", wanted))
         assert alice.peers() == {bob.keys.public, dave}
         assert alice.transfer(bob.keys.public) == before
-        bob.ping(alice.v4)  # bob knows where alice is only from the session
+        bob.ping(alice.v4)  # bob knows alice's address only from the session
 
 
-def test_large_configurations_arrive_whole(peer: Peer, tmp_path: Path) -> None:
+def test_a_large_configuration_is_set_and_shown_completely(peer: Peer, tmp_path: Path) -> None:
     keys = [KeyPair.generate().public for _ in range(40)]
     lines = []
     for number, key in enumerate(keys):
@@ -163,14 +163,14 @@ def test_a_change_of_the_private_key_ends_sessions(engine: Engine) -> None:
         assert bob.latest_handshake(changed.public) > 0
 
 
-def test_a_peer_with_our_own_key_is_not_kept(peer: Peer) -> None:
+def test_a_peer_is_removed_if_its_key_becomes_our_own(peer: Peer) -> None:
     other = KeyPair.generate()
     peer.add_peer(other.public, allowed_ips=["10.66.0.2/32"])
     peer.wg("set", "private-key", "/dev/stdin", stdin=other.private)
     assert peer.peers() == set()
 
 
-def test_a_fwmark_is_on_what_leaves(our_engine: Engine) -> None:
+def test_datagrams_leave_with_the_fwmark(our_engine: Engine) -> None:
     with (
         pair() as net,
         running(our_engine, net.alice, ALICE_INSIDE) as alice,

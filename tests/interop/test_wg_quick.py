@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Debian's ``wg-quick``, told to use our engine, brings tunnels up and down."""
+"""Debian's ``wg-quick`` brings tunnels up and down with our engine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ PORT = 51820
 
 @contextmanager
 def provider() -> Iterator[tuple[Triangle, Peer]]:
-    """A provider that forwards to the web, and does not know its client yet."""
+    """Start a provider that forwards to the web and does not know its client yet."""
     with (
         make_triangle() as net,
         running(WIREGUARD_GO, net.provider, BOB_INSIDE) as server,
@@ -51,7 +51,7 @@ def provider() -> Iterator[tuple[Triangle, Peer]]:
 
 
 class Quick:
-    """A configuration file, and wg-quick on it inside a namespace."""
+    """A configuration file; a call runs wg-quick on it inside a namespace."""
 
     def __init__(self, namespace: Namespace, engine: Engine, directory: Path) -> None:
         self._namespace = namespace
@@ -85,7 +85,9 @@ def configuration(
     )
 
 
-def test_up_carries_traffic_and_down_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
+def test_traffic_passes_after_up_and_nothing_is_left_after_down(
+    engine: Engine, tmp_path: Path
+) -> None:
     with provider() as (net, server):
         keys, quick = KeyPair.generate(), Quick(net.client, engine, tmp_path)
         server.add_peer(keys.public, allowed_ips=["10.66.0.1/32", "fd66::1/128"])
@@ -104,7 +106,7 @@ def test_up_carries_traffic_and_down_leaves_nothing(engine: Engine, tmp_path: Pa
             assert state(net.client) == before
 
 
-def test_a_full_tunnel_takes_everything(engine: Engine, tmp_path: Path) -> None:
+def test_all_traffic_goes_through_a_full_tunnel(engine: Engine, tmp_path: Path) -> None:
     with provider() as (net, server):
         keys, quick = KeyPair.generate(), Quick(net.client, engine, tmp_path)
         server.add_peer(keys.public, allowed_ips=["10.66.0.1/32", "fd66::1/128"])
@@ -121,12 +123,12 @@ def test_a_full_tunnel_takes_everything(engine: Engine, tmp_path: Path) -> None:
 
             quick("down")
             assert state(net.client) == before
-            # The control: the same ping without the tunnel is seen.
+            # The control: without the tunnel, the capture sees the same ping.
             net.client.run("ping", "-n", "-c", "1", "-w", "15", net.web_v4)
             assert any(is_ping(packet) for packet in clear.packets())
 
 
-def test_hooks_mtu_port_and_saving(engine: Engine, tmp_path: Path) -> None:
+def test_hooks_mtu_listen_port_and_save_config_work(engine: Engine, tmp_path: Path) -> None:
     """``SaveConfig`` writes what ``wg showconf`` says of our engine."""
     with provider() as (net, server):
         keys, quick = KeyPair.generate(), Quick(net.client, engine, tmp_path)
@@ -149,7 +151,7 @@ def test_hooks_mtu_port_and_saving(engine: Engine, tmp_path: Path) -> None:
         quick("down")
 
 
-def test_a_failed_up_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
+def test_a_failed_up_leaves_no_change(engine: Engine, tmp_path: Path) -> None:
     with provider() as (net, server):
         keys, quick = KeyPair.generate(), Quick(net.client, engine, tmp_path)
         before = state(net.client)
@@ -162,7 +164,7 @@ def test_a_failed_up_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
 
 
 def state(namespace: Namespace) -> str:
-    """Links, addresses, routes and rules of both families."""
+    """Return the addresses, routes and rules of both families, and the firewall's ruleset."""
     parts = [namespace.ip("-o", "address", "show")]
     for family in ("-4", "-6"):
         parts += [
@@ -174,7 +176,7 @@ def state(namespace: Namespace) -> str:
 
 
 def is_ping(packet: bytes) -> bool:
-    """An echo request of either family."""
+    """Tell whether a packet is an echo request of either family."""
     v4 = packet[:1] == b"\x45" and packet[9] == 1 and packet[20] == 8
     v6 = packet[:1] == b"\x60" and packet[6] == 58 and packet[40] == 128
     return v4 or v6

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Attacks on the wire, and mistakes that other implementations have made."""
+"""The server resists attacks on the wire, and mistakes that other implementations have made."""
 
 import secrets
 import time
@@ -27,7 +27,7 @@ TEN_YEARS = 10 * 365 * 86400.0
 
 @pytest.fixture(scope="module")
 def scene(engine: Engine) -> Iterator[Scene]:
-    """For attacks that leave the server as it was."""
+    """Share one server among attacks that leave it as it was."""
     with make_scene(engine) as made:
         yield made
 
@@ -36,7 +36,7 @@ def scene(engine: Engine) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("kind", [INITIATION, TRANSPORT, 0xFF])
-def test_an_oversized_datagram_hurts_nobody(scene: Scene, kind: int) -> None:
+def test_an_oversized_datagram_does_no_harm(scene: Scene, kind: int) -> None:
     eve = scene.eve()
     session = eve.shake_hands()
     largest = 65535 - 20 - 8
@@ -47,7 +47,7 @@ def test_an_oversized_datagram_hurts_nobody(scene: Scene, kind: int) -> None:
     eve.ping(session)
 
 
-def test_an_authentic_packet_of_the_largest_size_hurts_nobody(scene: Scene) -> None:
+def test_an_authentic_packet_of_the_largest_size_does_no_harm(scene: Scene) -> None:
     eve = scene.eve()
     session = eve.shake_hands()
     room = 65535 - 20 - 8 - 32
@@ -63,7 +63,7 @@ def test_an_authentic_packet_of_the_largest_size_hurts_nobody(scene: Scene) -> N
 
 
 def test_a_more_specific_prefix_of_another_peer_wins(scene: Scene) -> None:
-    """Both ways: eve may not send from it, and what goes to it does not go to her."""
+    """Eve may not send from the other peer's address, and packets to it do not go to her."""
     eve, alice = scene.eve(), scene.eve()
     scene.server.add_peer(eve.public, allowed_ips=["10.66.200.0/24", f"{eve.v4}/32"])
     scene.server.add_peer(alice.public, allowed_ips=["10.66.200.7/32", f"{alice.v4}/32"])
@@ -96,10 +96,10 @@ def test_an_address_given_to_another_peer_is_taken_from_the_first(scene: Scene) 
 # Keys and clocks.
 
 
-def test_a_clock_in_the_future_is_recoverable(scene: Scene) -> None:
-    """CVE-2021-46873: adding the peer again lets the honest clock in.
+def test_a_peer_with_a_timestamp_in_the_future_recovers_if_added_again(scene: Scene) -> None:
+    """CVE-2021-46873: one handshake with a stamp far ahead locks an honest clock out.
 
-    One handshake stamped far ahead has shut it out.
+    The peer can shake hands again once somebody removes and adds it.
     """
     eve = scene.eve()
     eve.shake_hands(at=time.time() + TEN_YEARS)
@@ -122,7 +122,7 @@ def test_a_changed_psk_takes_effect(scene: Scene) -> None:
     eve.ping(eve.shake_hands())
 
 
-def test_a_removed_peer_is_gone_at_once(scene: Scene) -> None:
+def test_a_removed_peer_gets_no_answer(scene: Scene) -> None:
     eve = scene.eve()
     session = eve.shake_hands()
     eve.ping(session)
@@ -139,7 +139,7 @@ def test_a_removed_peer_is_gone_at_once(scene: Scene) -> None:
 
 
 def test_a_cookie_reply_does_not_move_the_endpoint(engine: Engine) -> None:
-    """... and is heeded: the next initiation carries a MAC2."""
+    """The server still heeds the cookie: its next initiation carries a MAC2."""
     env = {"FS_WG_CLOCK_SCALE": "20"} if engine.is_ours else {}
     with make_scene(engine, env=env) as scene:
         eve, elsewhere = scene.eve(), scene.line()
@@ -155,7 +155,7 @@ def test_a_cookie_reply_does_not_move_the_endpoint(engine: Engine) -> None:
         elsewhere.send(eve.identity.seal_cookie(cookie, first))
         second = None
         while second is None:
-            # Asked all the time: a retry could lead it back to where we are.
+            # The test asks all the time, because a retry could move the endpoint back to us.
             assert scene.endpoint(eve) == eve.line.name
             second = eve.line.receive(0.02)
         assert is_initiation(second)
@@ -182,8 +182,8 @@ def test_a_forged_cookie_reply_is_not_heeded(our_engine: Engine) -> None:
 # Ages, on a clock that runs fast.
 
 
-def test_one_keepalive_answers_data_and_none_a_keepalive(our_engine: Engine) -> None:
-    """Otherwise two peers would keep each other awake for ever."""
+def test_data_is_answered_by_one_keepalive_and_a_keepalive_by_none(our_engine: Engine) -> None:
+    """If a keepalive were answered, two peers would keep each other awake for ever."""
     with make_scene(our_engine, env={"FS_WG_CLOCK_SCALE": "50"}) as scene:
         eve = scene.eve()
         session = eve.shake_hands()
@@ -193,11 +193,12 @@ def test_one_keepalive_answers_data_and_none_a_keepalive(our_engine: Engine) -> 
         assert session.open(keepalive) == b""
         for _ in range(3):
             eve.line.send(session.seal(b""))
-            assert eve.line.drain(0.4) == []  # 20 s of the server's, twice what it waits for
+            # This takes 20 s of the server's clock, twice its delay before a keepalive.
+            assert eve.line.drain(0.4) == []
 
 
-def test_a_session_past_its_age_is_neither_accepted_nor_used(our_engine: Engine) -> None:
-    """REJECT_AFTER_TIME, enforced on both ways."""
+def test_a_session_that_is_too_old_neither_receives_nor_sends(our_engine: Engine) -> None:
+    """The server enforces REJECT_AFTER_TIME in both directions."""
     scale = 100.0
     with make_scene(our_engine, env={"FS_WG_CLOCK_SCALE": str(scale)}) as scene:
         eve = scene.eve()

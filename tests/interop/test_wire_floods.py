@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Floods of handshakes: the server asks for cookies, limits each source, and goes on serving."""
+"""Under a flood of handshakes, the server asks for cookies, limits each source and serves on."""
 
 import contextlib
 import threading
@@ -26,14 +26,17 @@ SECOND_ADDRESS, FLOODER_ADDRESS = "192.0.2.66", "192.0.2.67"
 
 @pytest.fixture
 def scene(engine: Engine) -> Iterator[Scene]:
-    """A server of its own for each test: a flood is felt for a while."""
+    """Start a server for each test, because a server feels a flood for a while."""
     with make_scene(engine) as made:
         add_addresses(made.eve_home, "wire", [f"{SECOND_ADDRESS}/24", f"{FLOODER_ADDRESS}/24"])
         yield made
 
 
 def test_20000_copies_of_one_initiation_get_one_response(scene: Scene) -> None:
-    """... and cookie replies; a peer with a session is served meanwhile, and anyone afterwards."""
+    """The other copies get cookie replies.
+
+    Meanwhile a peer with a session is served, and afterwards anyone is.
+    """
     alice = scene.eve()
     session = alice.shake_hands()
     eve = scene.eve()
@@ -68,8 +71,8 @@ def test_a_cookie_is_bound_to_address_and_port(scene: Scene) -> None:
         assert own.is_answered_by(answer_under_load(eve.line, own))
 
 
-def test_handshakes_are_limited_by_source_and_not_in_total(scene: Scene) -> None:
-    """One who proves its address and asks too often is ignored; another is still answered."""
+def test_handshakes_are_limited_for_each_source(scene: Scene) -> None:
+    """The server ignores a peer that proves its address but asks too often, and answers others."""
     greedy, modest = scene.eve(), scene.eve(line=scene.line(SECOND_ADDRESS))
     with flood(scene):
         cookie = ask_for_cookie(greedy)
@@ -85,12 +88,12 @@ def test_handshakes_are_limited_by_source_and_not_in_total(scene: Scene) -> None
 
         wait_until(is_limited, what="the greedy one is limited")
         ping_in_a_crowd(modest, shake_hands_under_load(modest, before_each_try=ask_greedily))
-    # The copies that were not limited were replays of the first.
+    # All copies that passed the limit were replays of the first.
     assert len(list(filter(initiation.is_answered_by, greedy.line.drain(0)))) <= 1
 
 
 def wait_until_quiet(wire: Capture, port: int) -> list[bytes]:
-    """What the server sent to a port, once it has stopped sending there."""
+    """Wait until the server stops sending to a port, and return what it sent there."""
     sent: list[bytes] = []
     while True:
         time.sleep(0.3)
@@ -102,7 +105,7 @@ def wait_until_quiet(wire: Capture, port: int) -> list[bytes]:
 
 @contextlib.contextmanager
 def flood(scene: Scene) -> Iterator[None]:
-    """Keep the server under load with one replayed initiation from a host of its own."""
+    """Keep the server under load: another host replays one initiation all the time."""
     flooder = scene.eve(line=scene.line(FLOODER_ADDRESS))
     message = flooder.identity.initiation().message
     stop = threading.Event()
@@ -124,7 +127,7 @@ def flood(scene: Scene) -> Iterator[None]:
 def answer_under_load(
     line: Line, initiation: Initiation, before_each_try: Callable[[], None] = lambda: None
 ) -> bytes:
-    """Send an initiation until it is answered: in a crowd, many are lost before they are read."""
+    """Send an initiation until it is answered; a server under load loses many unread."""
     deadline = time.monotonic() + 15.0
     while time.monotonic() < deadline:
         before_each_try()
@@ -136,10 +139,10 @@ def answer_under_load(
 
 
 def refuse_under_load(line: Line, make: Callable[[], Initiation]) -> tuple[bytes, Initiation]:
-    """The cookie reply to an initiation, and that initiation.
+    """Return a cookie reply and the initiation that it refuses.
 
-    Cookies keep a flood out of the queue, so that a second later the server finds itself no
-    longer under load: until the queue has filled again, it answers anyone.
+    Cookies keep a flood out of the queue, so a second later the server is not under load any more.
+    Until its queue is full again, it answers anyone.
     """
     for _ in range(20):
         initiation = make()
@@ -161,12 +164,12 @@ def ping_in_a_crowd(eve: Eve, session: Session) -> None:
 
 
 def ask_for_cookie(eve: Eve) -> bytes:
-    """The cookie of a server under load."""
+    """Return the cookie that a server under load demands."""
     return eve.identity.open_cookie(*refuse_under_load(eve.line, eve.identity.initiation))
 
 
 def shake_hands_under_load(eve: Eve, before_each_try: Callable[[], None] = lambda: None) -> Session:
-    """Shake hands as a real peer would: with a cookie when one is asked for."""
+    """Shake hands as a real peer would: use a cookie if the server asks for one."""
     initiation = eve.identity.initiation()
     reply = answer_under_load(eve.line, initiation, before_each_try)
     if initiation.is_refused_by(reply):

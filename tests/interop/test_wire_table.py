@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The answers of an engine on the wire, row by row, to a peer that shares no code with it."""
+"""An engine answers a peer that shares no code with it; each test is a row of the protocol."""
 
 import itertools
 import secrets
@@ -34,7 +34,7 @@ from tests.netns.peers import Engine, generate_psk
 
 pytestmark = pytest.mark.netns
 
-# Initiations of one peer that are closer together than this are dropped by every implementation.
+# Every implementation drops a peer's initiations that are closer together than this.
 FLOOD_INTERVAL = 0.03
 
 
@@ -68,7 +68,7 @@ def test_a_valid_initiation_gets_one_response(scene: Scene) -> None:
 
 
 def test_a_preshared_key_is_part_of_the_handshake(scene: Scene) -> None:
-    eve = scene.eve(psk=generate_psk())  # which she does not know
+    eve = scene.eve(psk=generate_psk())  # Eve does not know this key.
     initiation = eve.identity.initiation()
     eve.line.send(initiation.message)
     response = eve.line.expect(initiation.is_answered_by, what="response")
@@ -91,7 +91,7 @@ def unknown_static_key(eve: Eve) -> bytes:
 
 
 def message_of(kind: int, size: int) -> Callable[[Eve], bytes]:
-    """A message of a type, random but for a valid MAC1, so that only its length may be wrong."""
+    """Return a builder of random messages with a valid MAC1, so only the length may be wrong."""
 
     def build(eve: Eve) -> bytes:
         body = struct.pack("<I", kind) + secrets.token_bytes(max(0, size - 36))
@@ -137,7 +137,7 @@ SILENT_INPUTS: dict[str, Callable[[Eve], bytes]] = {
 
 
 @pytest.mark.parametrize("build", SILENT_INPUTS.values(), ids=SILENT_INPUTS.keys())
-def test_what_is_not_valid_meets_silence(scene: Scene, build: Callable[[Eve], bytes]) -> None:
+def test_an_invalid_message_gets_no_answer(scene: Scene, build: Callable[[Eve], bytes]) -> None:
     eve = scene.eve()
     with scene.counting_drops(1):
         eve.line.send(build(eve))
@@ -145,7 +145,7 @@ def test_what_is_not_valid_meets_silence(scene: Scene, build: Callable[[Eve], by
     assert scene.endpoint(eve) == "(none)"
 
 
-def test_a_replayed_or_older_initiation_meets_silence(scene: Scene) -> None:
+def test_a_replayed_or_older_initiation_gets_no_answer(scene: Scene) -> None:
     eve = scene.eve()
     moment = time.time()
     first = eve.identity.initiation(at=moment)
@@ -158,7 +158,7 @@ def test_a_replayed_or_older_initiation_meets_silence(scene: Scene) -> None:
             scene.assert_silence(eve.line)
 
     time.sleep(FLOOD_INTERVAL)
-    eve.ping(session)  # neither hurt the session
+    eve.ping(session)  # neither message hurt the session
     later = eve.identity.initiation(at=moment + 10)
     eve.line.send(later.message)
     eve.line.expect(later.is_answered_by, what="response to a newer initiation")
@@ -176,7 +176,7 @@ def test_a_replayed_initiation_does_not_move_the_endpoint(scene: Scene) -> None:
 
 
 def test_session_indices_are_random(scene: Scene) -> None:
-    """Sixteen draws of 32 bits: neither equal, nor near each other, nor in one half."""
+    """Sixteen indices of 32 bits are different, unevenly spaced and widely spread."""
     indices = sorted(scene.eve().shake_hands().remote_index for _ in range(16))
     gaps = [high - low for low, high in itertools.pairwise(indices)]
     assert min(gaps) > 0
@@ -200,7 +200,7 @@ def test_a_replayed_packet_is_delivered_once(scene: Scene) -> None:
     assert scene.delivered(request) == 1
 
 
-def test_the_replay_window_reaches_8128_back(scene: Scene) -> None:
+def test_the_replay_window_reaches_8128_packets_back(scene: Scene) -> None:
     eve = scene.eve()
     session = eve.shake_hands()
     head = 9000
@@ -287,14 +287,14 @@ def test_an_authentic_but_bad_packet_is_dropped(
     assert len(arrived) == 2, "only the witnesses' pings"
 
 
-def test_a_forged_packet_is_dropped_and_moves_nothing(scene: Scene) -> None:
+def test_a_forged_packet_is_dropped_and_does_not_move_the_endpoint(scene: Scene) -> None:
     eve, elsewhere = scene.eve(), scene.line()
     session = eve.shake_hands()
     request = eve.echo_request()
     message = session.seal(request)
     flipped = [bytearray(message) for _ in range(3)]
     for forged, position in zip(flipped, (8, 16, -1), strict=True):
-        forged[position] ^= 1  # the counter, the ciphertext, the tag
+        forged[position] ^= 1  # flips a bit of the counter, of the ciphertext or of the tag
     unknown = session.seal(request, index=session.remote_index ^ 1)
     with scene.counting_drops(4):
         for datagram in (*map(bytes, flipped), unknown):
@@ -304,14 +304,14 @@ def test_a_forged_packet_is_dropped_and_moves_nothing(scene: Scene) -> None:
     assert scene.endpoint(eve) == eve.line.name
 
     eve.line.send(message)
-    eve.expect_pong(session, request)  # a forgery did not use up the counter
+    eve.expect_pong(session, request)  # no forgery used up the counter
 
 
 def test_an_authentic_packet_from_elsewhere_moves_the_endpoint(scene: Scene) -> None:
     eve, elsewhere = scene.eve(), scene.line()
     session = eve.shake_hands()
     eve.ping(session)
-    eve.ping(session, line=elsewhere)  # and the answer comes to the other port
+    eve.ping(session, line=elsewhere)  # the answer comes to the other port
     assert scene.endpoint(eve) == elsewhere.name
     assert eve.line.drain(0) == []
 
@@ -329,7 +329,7 @@ def test_a_keepalive_is_not_answered(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 5, 20, 21, 500, 1391, 1392])
-def test_packets_are_padded_with_zeroes_but_not_past_the_mtu(scene: Scene, size: int) -> None:
+def test_packets_are_padded_with_zeroes_up_to_the_mtu(scene: Scene, size: int) -> None:
     mtu, headers = 1420, 20 + 8
     eve = scene.eve()
     session = eve.shake_hands()
@@ -340,7 +340,7 @@ def test_packets_are_padded_with_zeroes_but_not_past_the_mtu(scene: Scene, size:
 
 
 def test_an_older_session_still_receives_after_a_rekey(scene: Scene) -> None:
-    """What was on its way under the previous keys arrives; the one before that is gone."""
+    """A packet under the previous keys still arrives; a packet under older keys does not."""
     eve = scene.eve()
     sessions = []
     for _ in range(3):
@@ -351,7 +351,7 @@ def test_an_older_session_still_receives_after_a_rekey(scene: Scene) -> None:
     lost, late = eve.echo_request(), eve.echo_request()
     eve.line.send(oldest.seal(lost))
     eve.line.send(previous.seal(late))
-    eve.expect_pong(current, late)  # answered under the current keys
+    eve.expect_pong(current, late)  # the server answers under the current keys
     assert (scene.delivered(lost), scene.delivered(late)) == (0, 1)
 
 

@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""``python -m tests.leaks.hole NAME ADDRESS PORT SECONDS``: permits it until its input ends."""
+"""Permit a negotiation with one endpoint until the input ends.
+
+python -m tests.leaks.hole NAME ADDRESS PORT SECONDS
+"""
 
 import sys
 

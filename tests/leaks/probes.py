@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Probes: the ways in which an application, or an attacker, may try to bypass the tunnel."""
+"""A probe is one way in which an application, or an attacker, may try to bypass the tunnel."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ from tests.netns.topology import Namespace
 
 UPLINK = "wire"
 SAID = b"may nobody outside read this"
-# Nobody has these addresses; packets to them leave the client all the same.
+# No host has these addresses, but packets to them leave the client all the same.
 FAR_V4, FAR_V6 = "203.0.113.77", "2001:db8:77::77"
 _OTHER_V4 = "203.0.113.78"
 _ICMP_ECHO = b"\x08\x00" + bytes(6)
@@ -27,17 +27,17 @@ Send = Callable[[Namespace], None]
 
 @dataclass(frozen=True)
 class Probe:
-    """One way out: ``port`` is 0 if the protocol has none."""
+    """One way out of the client; ``port`` is 0 if the protocol has no ports."""
 
     name: str
     send: Send
     protocol: int
     destination: str
     port: int = 0
-    from_box: bool = False  # from a namespace that the client routes for
+    from_box: bool = False  # the packet comes from a namespace that the client routes for
 
     def is_in(self, packet: Packet) -> bool:
-        """Whether a captured packet is this probe's."""
+        """Tell whether a captured packet belongs to this probe."""
         layer = packet.getlayer(IP) or packet.getlayer(IPv6)
         if layer is None or layer.dst != self.destination:
             return False
@@ -91,7 +91,7 @@ TCP_, UDP_ = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 
 
 def probes(gateway: str, own: str) -> list[Probe]:
-    """All of them; ``gateway`` is the client's neighbour and its provider, ``own`` its address."""
+    """Return all probes for a client with the neighbour ``gateway`` and the address ``own``."""
     group, broadcast = "224.0.0.251", "255.255.255.255"
     return [
         Probe("TCP", tcp(FAR_V4, 80), TCP_, FAR_V4, 80),

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A client on its uplink, watched; behind it a box that it routes for.
+"""A capture watches a client's uplink; behind the client is a box that it routes for.
 
 box  172.30.0.2 --- 172.30.0.1  client  198.51.100.2 (wire) --- 198.51.100.1  provider --- web
 """
@@ -26,22 +26,22 @@ from tests.netns.topology import Namespace, add_addresses, python_module, run
 from tests.netns.waiting import wait_until
 
 GATEWAY_V4, GATEWAY_V6 = "198.51.100.1", "2001:db8:3::1"
-ENDPOINTS = {(GATEWAY_V4, 51820), (GATEWAY_V6, 51999)}  # of the provider, and of one more
+ENDPOINTS = {(GATEWAY_V4, 51820), (GATEWAY_V6, 51999)}  # the provider's endpoint, and another one
 NETWORK_V4, NETWORK_V6 = "198.51.100.", "2001:db8:3::"
 OTHER = "anything else"
-# RFC 4861 and DHCP: what a host needs to be on its link at all.
+# A host needs these messages of RFC 4861, and DHCP, to be on its link at all.
 _NEIGHBOUR_DISCOVERY = range(133, 138)
 _DHCP_PORTS = {67, 547}
-_SETTLING = 0.3  # seconds in which a delayed packet would leave
+_SETTLING = 0.3  # seconds; a delayed packet would leave within them
 
 
 @dataclass
 class Watched:
-    """The scene, and all packets that have left the client."""
+    """The scene; it counts the packets that leave the client."""
 
     served: Served
     box: Namespace
-    host: str = "2"  # the last part of its addresses
+    host: str = "2"  # the last part of the client's addresses
     more: list[Probe] = field(default_factory=list)
 
     @property
@@ -70,14 +70,14 @@ class Watched:
             home.ip("route", "replace", "default", "via", gateway, "dev", UPLINK)
 
     def engine(self) -> int:
-        """The process of the client's engine."""
+        """Return the process id of the client's engine."""
         said = self.served.fs_tunnel(self.home, "status", "--json", self.served.client.conf)
         return int(json.loads(said.out)["tunnels"][0]["pid"])
 
     def seen(self, sent: Callable[[], None] | None = None) -> Counter[str]:
-        """Send every probe, and count what of each left in the clear; OTHER is what is no probe.
+        """Send every probe, and count the packets of each that left in the clear.
 
-        ``sent`` sends them in another way.
+        Packets that belong to no probe count as OTHER. ``sent`` sends the probes in another way.
         """
         with Capture(self.home, UPLINK) as uplink:
             (sent or self._send)()
@@ -94,14 +94,14 @@ class Watched:
 
     def _send(self) -> None:
         for probe in self.probes:
-            with contextlib.suppress(OSError):  # refusal is an answer
+            with contextlib.suppress(OSError):  # a refusal to send is a result, too
                 probe.send(self.box if probe.from_box else self.home)
 
     def send_by(self, *place: str) -> None:
-        """Let a program that ``run`` starts send all probes but the box's."""
+        """Let a program that ``run`` starts send all probes except the box's."""
         own = NETWORK_V4 + self.host
         sender = python_module("tests.leaks.send")
-        # Not by ip netns exec, which hides cgroups.
+        # This is no work for ip netns exec, because it hides cgroups.
         run(
             *("nsenter", f"--net={self.home.path}", *self.served.command("run", *place)),
             *("--", *sender, GATEWAY_V4, own),
@@ -112,7 +112,7 @@ class Watched:
         expect_ok(self.served.fs_tunnel(self.home, "lockdown", *arguments))
 
     def seen_all(self, *, but: Probe | None = None) -> Counter[str]:
-        """As ``seen``, in a state in which every probe must leave, or every one but one."""
+        """Count as ``seen`` does, until every probe has left; the probe ``but`` need not leave."""
         total: Counter[str] = Counter()
 
         def every_one() -> bool:
@@ -125,7 +125,7 @@ class Watched:
 
 @contextlib.contextmanager
 def watched(folder: Path) -> Iterator[Watched]:
-    """Build the scene; no tunnel is up yet."""
+    """Build the scene without any tunnel."""
     with served(folder) as scene:
         client, topology = scene.client.namespace, scene.topology
         add_addresses(client, UPLINK, [f"{NETWORK_V6}2/64"])
@@ -151,7 +151,7 @@ def _parse(frame: bytes) -> Packet | None:
 
 
 def _belongs_outside(packet: Packet) -> bool:
-    """Whether a packet is the tunnel's own datagram, or keeps the link alive."""
+    """Tell whether a packet is the tunnel's own datagram, or keeps the link alive."""
     if UDP in packet:
         datagram = packet[UDP]
         is_wireguard = (packet.dst, datagram.dport) in ENDPOINTS

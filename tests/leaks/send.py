@@ -15,7 +15,7 @@ from tests.netns.topology import Namespace
 
 
 class Here(Namespace):
-    """Where we are, without a name."""
+    """The namespace of this process; it needs no name."""
 
     def open_socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
         return socket.socket(family, kind, protocol)
@@ -24,5 +24,5 @@ class Here(Namespace):
 if __name__ == "__main__":
     for probe in probes(*sys.argv[1:]):
         if not probe.from_box:
-            with contextlib.suppress(OSError):  # refusal is an answer
+            with contextlib.suppress(OSError):  # a refusal to send is a result, too
                 probe.send(Here(""))

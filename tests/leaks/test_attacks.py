@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Attacks on a full tunnel, by an attacker on the uplink or a user without rights.
+"""A full tunnel resists attackers on the uplink and users without rights.
 
-Each has its control, in which it succeeds.
+Each attack has a control in which it succeeds.
 """
 
 import subprocess
@@ -41,8 +41,8 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
         yield made
 
 
-def test_a_socket_without_powers_does_not_reach_the_endpoint(scene: Watched) -> None:
-    """TunnelCrack, CVE-2023-36673: packets to the server's address may not leave in the clear."""
+def test_a_user_without_rights_does_not_reach_the_endpoint_in_the_clear(scene: Watched) -> None:
+    """TunnelCrack, CVE-2023-36673: no packet to the server's address leaves in the clear."""
 
     def leaves() -> set[int]:
         with Capture(scene.home, UPLINK) as uplink:
@@ -62,8 +62,8 @@ def test_a_socket_without_powers_does_not_reach_the_endpoint(scene: Watched) -> 
     assert leaves() == set()
 
 
-def test_a_network_that_claims_the_destinations_range(scene: Watched) -> None:
-    """TunnelCrack, CVE-2023-36672: to the host, the destination looks like a neighbour."""
+def test_a_network_that_claims_the_destinations_range_gets_no_packet(scene: Watched) -> None:
+    """TunnelCrack, CVE-2023-36672: the destination looks like a neighbour to the host."""
     scene.home.ip("address", "add", "203.0.113.50/24", "dev", UPLINK)
     there = ("lladdr", "02:00:00:00:00:77", "dev", UPLINK)
     scene.home.ip("neighbour", "add", FAR_V4, *there)
@@ -76,8 +76,8 @@ def test_a_network_that_claims_the_destinations_range(scene: Watched) -> None:
         ), "it went through the tunnel"
 
 
-def test_nobody_hears_by_arp_which_address_the_tunnel_has(scene: Watched) -> None:
-    """CVE-2019-14899, its first step."""
+def test_the_host_does_not_answer_arp_for_the_tunnels_address(scene: Watched) -> None:
+    """The first step of CVE-2019-14899 is to ask by ARP for the tunnel's address."""
     scene.up()
     tunnels = scene.served.client.v4
 

@@ -3,9 +3,9 @@
 
 """Between ``up`` and ``down``, nothing leaves a client in the clear, even if a part fails.
 
-Each column of the table that these tests print is a state, each row a way out, each cell how many
-packets were seen on the uplink.  The columns without a tunnel are the control: there every probe
-must be seen.
+The test prints a table. Each column is a state and each row is a way out. Each cell tells how many
+packets the capture saw on the uplink. The columns without a tunnel are the control: in them the
+capture must see every probe.
 """
 
 import os
@@ -110,7 +110,7 @@ def test_nothing_leaves_in_the_clear(scene: Watched, capsys: pytest.CaptureFixtu
 
 @contextmanager
 def uploading(scene: Watched) -> Iterator[None]:
-    """A transfer into the tunnel, in full swing."""
+    """Upload through the tunnel; the transfer runs when the block begins."""
     scene.served.web.start("ncat", "--listen", "--keep-open", "--recv-only", "7007")
     with Capture(scene.served.provider, scene.served.name) as tunnel:
         sending = f"exec ncat --send-only {WEB_V4} 7007 </dev/zero"

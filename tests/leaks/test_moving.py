@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A tunnel moves to another provider: if any process dies at any step, nothing leaves."""
+"""A tunnel moves to another provider; nothing leaves, even if the mover dies at any step."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
 
 
 def places(scene: Watched) -> list[str]:
-    """The client's file for its provider, and a file for another in which all values differ."""
+    """Return the client's file, and a file for another provider in which three values differ."""
     client = scene.served.client
     here = client.conf.read_text()
     there = re.sub(r"(?m)^PublicKey = .*", f"PublicKey = {KeyPair.generate().public}", here)
@@ -54,7 +54,7 @@ def engine_of(scene: Watched) -> tuple[int, str]:
 
 
 @strides
-def test_nothing_leaves_at_any_step_of_a_move(scene: Watched, stride: int) -> None:
+def test_nothing_leaves_if_the_mover_dies_at_any_step(scene: Watched, stride: int) -> None:
     before = host_state(scene.home)
     here, there = places(scene)
     scene.up()
@@ -77,7 +77,7 @@ def test_nothing_leaves_at_any_step_of_a_move(scene: Watched, stride: int) -> No
     assert host_state(scene.home) == before
 
 
-def test_what_is_down_is_not_moved(scene: Watched) -> None:
+def test_a_tunnel_that_is_down_is_not_moved(scene: Watched) -> None:
     before = host_state(scene.home)
     here, _ = places(scene)
     assert move(scene, here, 0) != 0

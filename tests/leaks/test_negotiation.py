@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A dead tunnel looks for another provider: its agent reaches that provider, and nobody else.
+"""A dead tunnel looks for another provider; its agent reaches that provider and nobody else.
 
-What passes needs the tunnel's mark, which takes CAP_NET_ADMIN, and goes to one TCP endpoint; the
-probes are sent by root, so that no other user can get further.
+A packet passes only if it has the tunnel's mark and goes to one TCP endpoint. The mark needs
+CAP_NET_ADMIN. Root sends the probes, so no other user can get further than they do.
 """
 
 import socket
@@ -32,7 +32,7 @@ _TRY_TO_MARK = "import socket; socket.socket().setsockopt(socket.SOL_SOCKET, soc
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Watched]:
-    """A tunnel whose provider never existed, and a listener for the negotiation."""
+    """Bring up a tunnel whose provider does not exist, and start listeners for the negotiation."""
     with watched(tmp_path) as made:
         for port in (PORT, OTHER_PORT):
             made.served.provider.start("ncat", "--listen", "--keep-open", str(port))
@@ -49,7 +49,7 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
 def negotiating(
     scene: Watched, address: str, seconds: int = 20
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Make the hole in a process, as the mover does, and yield that process."""
+    """Open the hole in another process, as the mover does, and yield that process."""
     arguments = (scene.served.client.name, address, str(PORT), str(seconds))
     process = scene.home.start(
         *python_module("tests.leaks.hole"),
@@ -79,9 +79,11 @@ def reaches(scene: Watched, address: str, port: int = PORT, *, marked: bool = Tr
 
 
 @pytest.mark.parametrize("address", [GATEWAY_V4, GATEWAY_V6])
-def test_one_endpoint_is_reached_and_nothing_else_leaves(scene: Watched, address: str) -> None:
+def test_a_negotiation_reaches_one_endpoint_and_nothing_else_leaves(
+    scene: Watched, address: str
+) -> None:
     assert not reaches(scene, address)
-    # The same endpoint without the mark, and bound to the uplink, is one probe more.
+    # Two more probes go to the same endpoint: without the mark, and bound to the uplink.
     scene.more += [
         Probe("the endpoint", tcp(address, PORT), TCP_, address, PORT),
         Probe("the endpoint, bound", tcp(address, PORT, device="wire"), TCP_, address, PORT),
@@ -101,7 +103,7 @@ def test_one_endpoint_is_reached_and_nothing_else_leaves(scene: Watched, address
     assert not scene.seen()
 
 
-def test_what_is_left_by_a_crash_closes_by_itself_and_is_undone(scene: Watched) -> None:
+def test_the_hole_of_a_killed_mover_closes_by_itself_and_down_removes_it(scene: Watched) -> None:
     with negotiating(scene, GATEWAY_V4, seconds=3) as process:
         assert reaches(scene, GATEWAY_V4)
         process.kill()
@@ -113,7 +115,7 @@ def test_what_is_left_by_a_crash_closes_by_itself_and_is_undone(scene: Watched) 
     assert table_of(scene.served.client.name) not in scene.home.run("nft", "list", "tables")
 
 
-def test_a_connection_that_was_made_ends_with_its_time(scene: Watched) -> None:
+def test_a_connection_of_the_negotiation_ends_when_its_time_is_over(scene: Watched) -> None:
     with negotiating(scene, GATEWAY_V4), scene.home.entered():
         sock = connect_marked(GATEWAY_V4, PORT, mark(scene), 1.0)
     with sock:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Options that open a part of a tunnel, each with the part that must stay closed."""
+"""Some options open a part of a tunnel; the rest must stay closed."""
 
 import os
 import secrets
@@ -29,7 +29,7 @@ SSH_PORT = 2222
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Watched]:
-    """The provider serves; the uplink is a private network, too."""
+    """Let the provider serve, and make the uplink a private network, too."""
     with watched(tmp_path) as made:
         made.served.serve("--wan", "wan")
         add_addresses(made.home, UPLINK, [f"{LAN_OWN}/24"])
@@ -47,13 +47,13 @@ def names(seen: dict[str, int]) -> set[str]:
 
 
 def probes(seen: dict[str, int]) -> set[str]:
-    """A scene in which all other traffic may leave, too."""
+    """Return the names of the probes that were seen; other traffic may leave, too."""
     return set(seen) - {OTHER}
 
 
-def test_a_lan_is_left_open_if_it_is_private_and_here(scene: Watched) -> None:
+def test_allow_lan_opens_only_private_networks_on_the_link(scene: Watched) -> None:
     here, far_away, dns = udp_probe(LAN_GATEWAY), udp_probe("10.1.2.3"), udp_probe(LAN_GATEWAY, 53)
-    public = udp_probe(GATEWAY_V4, 9003)  # TunnelCrack: a network that claims a public range
+    public = udp_probe(GATEWAY_V4, 9003)  # TunnelCrack: the network claims a public range
     scene.more = [here, far_away, dns, public]
     assert names(scene.seen()) >= {each.name for each in scene.more}
 
@@ -67,14 +67,14 @@ def test_a_lan_is_left_open_if_it_is_private_and_here(scene: Watched) -> None:
     assert names(scene.seen()) == set()
 
 
-def test_an_excluded_network_is_left_open_and_no_other(scene: Watched) -> None:
+def test_exclude_opens_only_the_excluded_network(scene: Watched) -> None:
     excluded = udp_probe("203.0.113.99")
     scene.more = [excluded, udp_probe("203.0.113.98"), udp_probe("203.0.113.99", 53)]
     scene.up("--exclude", "203.0.113.99/32")
     assert names(scene.seen()) == {excluded.name}
 
 
-def test_only_what_was_named_goes_through_the_tunnel_and_nowhere_else(scene: Watched) -> None:
+def test_with_only_the_named_network_never_leaves_outside_the_tunnel(scene: Watched) -> None:
     free, chosen = udp_probe("203.0.113.98"), udp_probe("203.0.113.99")
     scene.more = [free, chosen]
     everything = probes(scene.seen_all())
@@ -104,7 +104,7 @@ def connects(source: Namespace, port: int) -> bool:
             return False
 
 
-def test_who_may_come_in_can_and_nobody_else(scene: Watched) -> None:
+def test_allow_inbound_admits_only_the_named_source_and_port(scene: Watched) -> None:
     outside = scene.served.provider
     for port in (SSH_PORT, 8080):
         scene.home.start("ncat", "--listen", "--keep-open", "--exec", "/bin/cat", str(port))
@@ -119,7 +119,7 @@ def test_who_may_come_in_can_and_nobody_else(scene: Watched) -> None:
     assert not connects(outside, SSH_PORT)
 
 
-def test_who_came_by_ssh_is_not_cut_off(scene: Watched) -> None:
+def test_up_refuses_to_cut_off_a_user_who_came_by_ssh(scene: Watched) -> None:
     client = scene.served.client
     ssh = {"SSH_CONNECTION": f"198.51.100.1 40000 198.51.100.2 {SSH_PORT}"}
 
@@ -146,12 +146,12 @@ def is_reset(packet: Packet) -> bool:
     return TCP in packet and "R" in packet[TCP].flags
 
 
-def test_nobody_on_the_uplink_learns_the_tunnels_address(scene: Watched) -> None:
-    """CVE-2019-14899: the answer to a packet for it would tell."""
+def test_a_packet_to_the_tunnels_address_gets_no_answer_on_the_uplink(scene: Watched) -> None:
+    """CVE-2019-14899: an answer to a packet for the tunnel's address would betray it."""
 
     def is_answered() -> bool:
         inside, gateway = scene.served.client.v4, scene.served.provider
-        ping(gateway, LAN_OWN)  # so that it knows the way
+        ping(gateway, LAN_OWN)  # the gateway learns the client's link address
         with Capture(scene.home, UPLINK) as uplink:
             syn_ack = TCP(sport=80, dport=40000, flags="SA", seq=secrets.randbits(32))
             with gateway.open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
@@ -170,8 +170,8 @@ def ping(source: Namespace, destination: str) -> None:
     source.start("ping", "-n", "-c", "1", "-W", "1", destination).wait()
 
 
-def test_a_route_that_came_by_dhcp_leads_nowhere_else(scene: Watched) -> None:
-    """TunnelVision, CVE-2024-3661."""
+def test_a_more_specific_route_leads_no_packet_outside(scene: Watched) -> None:
+    """TunnelVision, CVE-2024-3661: a DHCP server adds a more specific route."""
     probe = udp_probe(FAR_V4, 9007)
     scene.more = [probe]
     scene.home.ip("route", "add", "203.0.113.0/24", "via", GATEWAY_V4)
@@ -193,7 +193,7 @@ def test_a_route_that_came_by_dhcp_leads_nowhere_else(scene: Watched) -> None:
         (["--allow-inbound", "10.0.0.0/8:0"], "is no such place"),
     ],
 )
-def test_options_that_make_no_sense_together_are_refused(
+def test_options_that_contradict_each_other_are_refused(
     scene: Watched, options: list[str], said: str
 ) -> None:
     done = scene.served.fs_tunnel(scene.home, "up", *options, scene.served.client.conf)

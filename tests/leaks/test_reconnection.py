@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A tunnel that was cut off carries traffic again by itself, and TCP connections survive.
+"""After an interruption a tunnel carries traffic again by itself, and TCP connections survive.
 
-The program promises the deadline: two seconds after the link is back.
+The program promises that this takes at most two seconds after the link is back.
 """
 
 import os
@@ -39,7 +39,7 @@ def scene(tmp_path: Path) -> Iterator[Watched]:
 
 @contextmanager
 def conversation(scene: Watched) -> Iterator[Callable[[], None]]:
-    """A TCP connection through the tunnel; calling what it yields says something, and hears it."""
+    """Open a TCP connection through the tunnel, and yield a function that waits for an echo."""
 
     def open_one() -> socket.socket | None:
         sock = scene.home.open_socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -69,7 +69,7 @@ def assert_in_time(speak: Callable[[], None]) -> None:
     assert time.monotonic() - began < PROMISED
 
 
-def test_another_address_on_the_uplink(scene: Watched) -> None:
+def test_a_connection_goes_on_after_the_uplinks_address_changed(scene: Watched) -> None:
     with conversation(scene) as speak:
         scene.move("3")
         assert_in_time(speak)
@@ -77,7 +77,7 @@ def test_another_address_on_the_uplink(scene: Watched) -> None:
         assert_in_time(speak)
 
 
-def test_an_uplink_that_was_gone(scene: Watched) -> None:
+def test_a_connection_goes_on_after_the_uplink_was_down(scene: Watched) -> None:
     with conversation(scene) as speak:
         scene.home.ip("link", "set", UPLINK, "down")
         time.sleep(1.0)
@@ -92,7 +92,7 @@ def test_an_uplink_that_was_gone(scene: Watched) -> None:
         assert_in_time(speak)
 
 
-def test_an_engine_that_was_suspended(scene: Watched) -> None:
+def test_a_connection_goes_on_after_the_engine_was_suspended(scene: Watched) -> None:
     engine = scene.engine()
     with conversation(scene) as speak:
         os.kill(engine, signal.SIGSTOP)

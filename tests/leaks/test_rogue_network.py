@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A network that lies about routes: DHCP and router advertisements of real daemons.
+"""A network lies about routes, by the DHCP and the router advertisements of real daemons.
 
-The client believes each lie, as the control shows.  Traffic of the tunnel stays in it.
+The client believes each lie, as the control shows. Traffic of the tunnel still stays in it.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ from tests.netns.waiting import wait_until
 
 pytestmark = pytest.mark.netns
 
-# What a DHCP client does with option 121, RFC 3442.
+# A DHCP client runs this script for option 121 (RFC 3442).
 SCRIPT = """#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip address replace "$ip/$mask" dev "$interface"
@@ -51,7 +51,7 @@ def ask_for_lease(scene: Watched, folder: Path) -> None:
 
 
 def offer_leases(scene: Watched, folder: Path) -> None:
-    """TunnelVision: more specific routes than the tunnel's, by option 121."""
+    """Offer routes that are more specific than the tunnel's, by option 121 (TunnelVision)."""
     scene.served.provider.start(
         *("dnsmasq", "--no-daemon", "--port=0", "--conf-file=/dev/null", "--user=root"),
         *("--interface=lan2", "--bind-interfaces", f"--dhcp-leasefile={folder / 'leases'}"),
@@ -60,7 +60,7 @@ def offer_leases(scene: Watched, folder: Path) -> None:
     )
 
 
-def test_routes_that_come_by_dhcp(scene: Watched, tmp_path: Path) -> None:
+def test_routes_from_a_dhcp_server_lead_no_packet_outside(scene: Watched, tmp_path: Path) -> None:
     home = scene.home
     offer_leases(scene, tmp_path)
     scene.up()
@@ -75,7 +75,9 @@ def test_routes_that_come_by_dhcp(scene: Watched, tmp_path: Path) -> None:
     assert scene.seen_all()["UDP"], "the control: they are in force"
 
 
-def test_routes_that_come_by_router_advertisements(scene: Watched, tmp_path: Path) -> None:
+def test_routes_from_router_advertisements_lead_no_packet_outside(
+    scene: Watched, tmp_path: Path
+) -> None:
     home, provider = scene.home, scene.served.provider
     conf = tmp_path / "radvd.conf"
     conf.write_text(

@@ -1,4 +1,4 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Networks made of namespaces, for tests that run as root."""
+"""Tests that run as root build their networks from these namespaces, links and engines."""

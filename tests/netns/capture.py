@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Capturing on a link, without the race of a sniffer that has not started yet.
+"""Capture the frames of a link, without the race of a sniffer that has not started yet.
 
-The packet socket is bound when the constructor returns, so that nothing sent later is missed, and
-a full buffer is an error instead of a gap. The kernel queues a frame here while it passes the link:
-whoever has seen the effect of a packet finds the packet in the next reading. A test that shows
-that something did not pass therefore sends another packet after it and waits for that one.
+The packet socket is bound when the constructor returns, so a capture misses nothing that is sent
+later. A full buffer is an error instead of a gap. The kernel queues a frame here while the frame
+passes the link. So a test that has seen the effect of a packet finds the packet in its next
+reading. To show that something did not pass, a test sends another packet after it and waits for
+that one.
 """
 
 import socket
@@ -32,7 +33,7 @@ _ARPHRD_NONE = 65534
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame as it passed: ``data`` starts at the Ethernet header, or at IP on a TUN."""
+    """One frame of a link; ``data`` starts at the Ethernet header, or at the IP header on a TUN."""
 
     time_ns: int
     outgoing: bool
@@ -41,7 +42,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class UdpDatagram:
-    """A UDP datagram cut out of a frame."""
+    """The UDP datagram of a frame."""
 
     source: tuple[str, int]
     destination: tuple[str, int]
@@ -50,7 +51,7 @@ class UdpDatagram:
 
 
 class Capture:
-    """All frames of a link between construction and :meth:`close`, in both directions."""
+    """A capture of all frames of a link in both directions, from construction to :meth:`close`."""
 
     def __init__(self, namespace: Namespace, ifname: str) -> None:
         self._frames: list[Frame] = []
@@ -74,28 +75,28 @@ class Capture:
         self.close()
 
     def frames(self) -> list[Frame]:
-        """Every frame since the start, up to this call."""
+        """Return every frame from the start up to this call."""
         self._drain()
         return list(self._frames)
 
     def packets(self) -> list[bytes]:
-        """Every IP packet since the start, without link headers."""
+        """Return every IP packet from the start, without link headers."""
         return [_ip_of(frame, raw=self._raw_ip) for frame in self.frames() if frame.data]
 
     def udp(self) -> list[UdpDatagram]:
-        """Every UDP datagram since the start (unfragmented, without extension headers)."""
+        """Return every UDP datagram from the start that is whole and has no extension header."""
         found = [_udp_of(frame, raw=self._raw_ip) for frame in self.frames()]
         return [datagram for datagram in found if datagram is not None]
 
     def write_pcap(self, path: Path) -> Path:
-        """Write what was captured as a pcap file that tshark and tcpdump read."""
+        """Write the captured frames as a pcap file that tshark and tcpdump read."""
         frames = self.frames()
         linktype = _LINKTYPE_RAW if self._raw_ip else _LINKTYPE_ETHERNET
         path.write_bytes(_pcap(frames, linktype))
         return path
 
     def wait_for(self, condition: Callable[[UdpDatagram], bool], *, what: str) -> UdpDatagram:
-        """The first UDP datagram that fits; AssertionError naming ``what`` at the deadline."""
+        """Return the first UDP datagram that fits; after the deadline, an error names ``what``."""
         found = wait_until(lambda: [each for each in self.udp() if condition(each)], what=what)
         return found[0]
 
@@ -145,7 +146,7 @@ def _udp_of(frame: Frame, *, raw: bool) -> UdpDatagram | None:
 
 
 def _pcap(frames: Sequence[Frame], linktype: int) -> bytes:
-    """The classic pcap format with nanosecond stamps (draft-ietf-opsawg-pcap, section 4)."""
+    """Encode frames as classic pcap with nanosecond stamps (draft-ietf-opsawg-pcap, section 4)."""
     parts = [struct.pack("=IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, linktype)]
     for frame in frames:
         seconds, nanoseconds = divmod(frame.time_ns, 10**9)

@@ -6,7 +6,7 @@
 python -m tests.netns.confined UNIT COMMAND...
 
 Capabilities, system calls, address families, namespaces, executable memory and new privileges are
-as the unit says; what it says of the file system is not done.
+as the unit says. The unit's settings for the file system are not applied.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ _LAST_CAPABILITY = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
 
 def settings(unit: Path) -> dict[str, list[str]]:
-    """What the unit says, each name with its values in their order."""
+    """Read the unit's settings: each name with its values in their order."""
     said: dict[str, list[str]] = {}
     for line in unit.read_text().splitlines():
         name, equals, value = line.partition("=")
@@ -43,7 +43,7 @@ def settings(unit: Path) -> dict[str, list[str]]:
 
 
 def allowed_calls(lines: list[str]) -> set[str]:
-    """systemd.exec(5): a list of what may be made, which each line adds to or takes from."""
+    """Return the allowed system calls; each line adds or removes some (systemd.exec(5))."""
     calls: set[str] = set()
     for line in lines:
         is_removal = line.startswith("~")
@@ -63,7 +63,7 @@ def _expand(word: str) -> set[str]:
 
 
 def confine(unit: Path) -> None:
-    """Give up all that the unit does not leave, for good."""
+    """Give up for good every right that the unit does not grant."""
     said = settings(unit)
     kept = {each.removeprefix("CAP_") for each in " ".join(said["CapabilityBoundingSet"]).split()}
     for number in range(_LAST_CAPABILITY + 1):
@@ -102,7 +102,8 @@ def _filter(calls: set[str], families: list[int]) -> None:
     for family in families:
         rule(_ALLOW, "socket", Compare(0, _EQUAL, family))
     rule(_ALLOW, "clone", Compare(0, _MASKED_EQUAL, _NAMESPACES, 0))
-    rule(_ERRNO | errno.ENOSYS, "clone3")  # as systemd: its flags lie where no filter sees them
+    # systemd does so, too, because no filter can read the flags of this call.
+    rule(_ERRNO | errno.ENOSYS, "clone3")
     assert library.seccomp_load(context) == 0
     library.seccomp_release(context)
 

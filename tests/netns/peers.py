@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""WireGuard engines under test, each on a TUN of its own, driven by the real ``wg`` and ``ip``."""
+"""Start WireGuard engines, each on a TUN of its own; the real ``wg`` and ``ip`` drive them."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ CONTROL_DIR = Path("/run/fs-tunnel")
 class Engine:
     """A program with wireguard-go's command line: ``PROGRAM [-f] IFNAME``.
 
-    ``is_ours`` tells whether it has the extras of fs-wg: scaled clock, key log, drop counters.
+    If ``is_ours``, it has the extras of fs-wg: a scaled clock, a key log and drop counters.
     """
 
     name: str
@@ -42,7 +42,7 @@ WIREGUARD_GO = Engine("wireguard-go", ("/usr/bin/wireguard-go",), is_ours=False)
 
 
 def script_for(engine: Engine, directory: Path) -> Path:
-    """An executable that starts ``engine``, for those who want a program and no arguments."""
+    """Write an executable that starts ``engine``, for callers that take no arguments."""
     script = directory / engine.name
     environment = [f"{name}={value}" for name, value in engine.env.items()]
     command = shlex.join(["env", *environment, *engine.argv])
@@ -53,7 +53,7 @@ def script_for(engine: Engine, directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A base64 key pair made by ``wg``; the private half never reaches an argv or a repr."""
+    """A base64 key pair that ``wg`` made; the private key never reaches an argv or a repr."""
 
     private: str = field(repr=False)
     public: str
@@ -76,7 +76,7 @@ class Transfer:
 
 @dataclass(eq=False)
 class Peer:
-    """One running engine. ``home`` holds its UDP sockets, ``namespace`` its TUN."""
+    """A running engine; ``home`` holds its UDP sockets, and ``namespace`` holds its TUN."""
 
     engine: Engine
     home: Namespace
@@ -99,7 +99,7 @@ class Peer:
         return UAPI_DIR / f"{self.ifname}.sock"
 
     def wg(self, *arguments: str, stdin: str | None = None) -> str:
-        """``wg set IFNAME …``: name the verb, the interface is put in."""
+        """Run ``wg VERB IFNAME …``; the caller gives the verb, and this adds the interface."""
         verb, *rest = arguments
         return run("wg", verb, self.ifname, *rest, stdin=stdin)
 
@@ -112,7 +112,7 @@ class Peer:
         psk: str | None = None,
         keepalive: int | None = None,
     ) -> None:
-        """Add a peer, or change the one that is there (its pre-shared key too, when given)."""
+        """Add a peer, or change the peer that exists; a pre-shared key is changed only if given."""
         arguments = ["peer", public]
         if psk is not None:
             arguments += ["preshared-key", "/dev/stdin"]
@@ -126,11 +126,11 @@ class Peer:
         self.wg("set", "peer", public, "remove")
 
     def set_psk(self, public: str, psk: str) -> None:
-        """Change a peer's pre-shared key; the running session stays."""
+        """Change a peer's pre-shared key; a running session stays."""
         self.wg("set", "peer", public, "preshared-key", "/dev/stdin", stdin=psk)
 
     def forget_session(self, public: str) -> None:
-        """Remove a peer and add it as it was, so that the next packet needs a handshake."""
+        """Remove a peer and add it again, so that the next packet needs a handshake."""
         dumped = (line.split("\t") for line in self.wg("show", "dump").splitlines()[1:])
         settings = next(row for row in dumped if row[0] == public)
         _, psk, endpoint, allowed_ips, *_ = settings
@@ -146,7 +146,7 @@ class Peer:
         return int(self.wg("show", "listen-port"))
 
     def latest_handshake(self, public: str) -> int:
-        """Unix seconds of the last handshake with a peer; 0 for none."""
+        """Return the unix time of the last handshake with a peer, or 0 if there was none."""
         return int(self._column("latest-handshakes")[public][0])
 
     def transfer(self, public: str) -> Transfer:
@@ -154,19 +154,19 @@ class Peer:
         return Transfer(int(received), int(sent))
 
     def endpoint(self, public: str) -> str:
-        """The peer's current endpoint as ``wg`` shows it, ``(none)`` if none is known."""
+        """Return the peer's endpoint as ``wg`` shows it; it is ``(none)`` if none is known."""
         return self._column("endpoints")[public][0]
 
     def peers(self) -> set[str]:
         return set(self.wg("show", "peers").split())
 
     def ping(self, address: str, *, count: int = 1, size: int = 56) -> None:
-        """Ping from the TUN's namespace; CommandFailed unless ``count`` replies come in time."""
+        """Ping from the TUN's namespace; raise CommandFailed if ``count`` replies do not come."""
         argv = ("ping", "-n", "-q", "-i", "0.01", "-c", str(count), "-w", "15", "-s", str(size))
         self.namespace.run(*argv, address)
 
     def uapi_request(self, request: str) -> str:
-        """One exchange over the UAPI socket, without ``wg`` in between."""
+        """Send a request over the UAPI socket, without ``wg``, and return the reply."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(patience.seconds(10.0))
             client.connect(str(self.uapi))
@@ -176,24 +176,24 @@ class Peer:
                 return reply.read()
 
     def drops(self) -> dict[str, int]:
-        """How many datagrams and packets the engine refused, by reason. Ours only."""
+        """Return how many datagrams and packets our engine refused, by reason."""
         status = control_request(self.ifname, {"op": "status"})
         drops = status["drops"]
         assert isinstance(drops, dict)
         return {str(reason): int(count) for reason, count in drops.items()}
 
     def alive(self) -> bool:
-        """Whether the engine's process runs, the UAPI socket answers and the TUN exists."""
+        """Tell whether the engine's process runs and its UAPI socket and TUN exist."""
         runs = self.process is None or self.process.poll() is None
         return runs and self.uapi.is_socket() and self.namespace.has_link(self.ifname)
 
     def move_tun(self, namespace: Namespace) -> None:
-        """Put the TUN into another namespace; the UDP sockets stay at home."""
+        """Move the TUN into another namespace; the UDP sockets stay at home."""
         self.namespace.ip("link", "set", self.ifname, "netns", namespace.name)
         self.namespace = namespace
 
     def bring_up(self) -> None:
-        """Give the TUN its addresses and set it up."""
+        """Give the TUN its addresses and bring it up."""
         add_addresses(self.namespace, self.ifname, self.addresses)
         self.namespace.ip("link", "set", self.ifname, "up")
 
@@ -215,8 +215,8 @@ def running(
 ) -> Iterator[Peer]:
     """Start an engine in the foreground, give it a key, a port and addresses; stop it at the end.
 
-    The address networks become routes to the TUN. ``tun_namespace`` receives the TUN before it is
-    configured, as netns setups do.
+    The networks of the addresses become routes to the TUN. If there is a ``tun_namespace``, the TUN
+    moves there before it is configured.
     """
     ifname = unique_name(namespace.name[:4])
     process = namespace.start(*engine.argv, "-f", ifname, env={**engine.env, **(env or {})})
@@ -250,14 +250,14 @@ def introduce(
     *,
     psk: str | None = None,
 ) -> None:
-    """Make two engines peers for all of each other's addresses; an endpoint may stay unknown."""
+    """Make two engines peers for each other's addresses; None leaves an endpoint unknown."""
     for near, far, outside in ((alice, bob, bob_outside), (bob, alice, alice_outside)):
         hosts = [f"{a.partition('/')[0]}/{128 if ':' in a else 32}" for a in far.addresses]
         near.add_peer(far.keys.public, allowed_ips=hosts, endpoint=outside, psk=psk)
 
 
 def stop_process(process: subprocess.Popen[bytes], *, seconds: float = 10.0) -> None:
-    """End a process politely, then by force."""
+    """End a process by SIGTERM, and then by force."""
     process.terminate()
     try:
         process.wait(seconds)
@@ -267,7 +267,7 @@ def stop_process(process: subprocess.Popen[bytes], *, seconds: float = 10.0) -> 
 
 
 def remove_sockets(ifname: str) -> None:
-    """Remove what a killed engine leaves behind."""
+    """Remove the sockets that a killed engine leaves behind."""
     (UAPI_DIR / f"{ifname}.sock").unlink(missing_ok=True)
     control_socket(ifname).unlink(missing_ok=True)
 
@@ -286,7 +286,7 @@ def parse_endpoint(text: str) -> tuple[str, int]:
 
 
 def control_request(ifname: str, request: Mapping[str, object]) -> dict[str, object]:
-    """One exchange over our engine's control socket: a JSON line each way."""
+    """Send a JSON line over our engine's control socket, and return its answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
         control.settimeout(patience.seconds(10.0))
         control.connect(str(control_socket(ifname)))

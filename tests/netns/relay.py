@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A UDP relay that behaves like a bad network: it loses, delays, reorders, repeats and rebinds.
+"""A UDP relay behaves like a bad network: it loses, delays, reorders, repeats and rebinds.
 
-It stands in for netem, and for a NAT: the target sees datagrams from the relay's own ports, one for
-each client, and ``rebind`` changes them. It runs as a process in a namespace and obeys JSON lines
-on its stdin, answering each with one line; it ends with its stdin. Choices come from a seeded
-generator, so that a run can be repeated as far as the arrival of datagrams can.
+It takes the place of netem and of a NAT. The target sees each client at a port of the relay's own,
+and ``rebind`` changes these ports. The relay runs as a process in a namespace. It obeys JSON lines
+on its stdin, answers each with one line, and ends with its stdin. A seeded generator makes its
+choices. So a run can be repeated as far as the arrival of datagrams can.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ from tests.netns.topology import Namespace, python_module
 Address = tuple[str, int]
 
 UP, DOWN = "up", "down"
-# How much later than its neighbours a reordered datagram leaves.
+# A reordered datagram leaves this much later than its neighbours.
 HELD_SECONDS = 0.03
 
 
 @dataclass
 class Impairment:
-    """Probabilities between 0 and 1, and a delay in seconds for every datagram."""
+    """The probability of each fault, from 0 to 1, and a delay in seconds for every datagram."""
 
     loss: float = 0.0
     repeat: float = 0.0
@@ -47,14 +47,14 @@ class Impairment:
 
 @dataclass(frozen=True)
 class RelayStatus:
-    """Counts by direction (``up`` is to the target), and the ports that the target sees."""
+    """Counts by direction, and the ports that the target sees; ``up`` is towards the target."""
 
     counts: dict[str, int]
     upstream_ports: list[int]
 
 
 class Relay:
-    """The test's handle on a relay in ``namespace`` that forwards ``listen`` to ``target``."""
+    """A test's handle on a relay that forwards ``listen`` to ``target`` in ``namespace``."""
 
     def __init__(
         self, namespace: Namespace, *, listen: Address, target: Address, seed: int = 0
@@ -86,18 +86,18 @@ class Relay:
         reorder: float = 0.0,
         delay: float = 0.0,
     ) -> None:
-        """Replace the impairment of both directions; without arguments, heal the network."""
+        """Replace the faults of both directions; without arguments, heal the network."""
         wanted = Impairment(loss, repeat, reorder, delay)
         self._ask("impair", **asdict(wanted))
 
     def drop_next(self, count: int, *, direction: str, message_type: int | None = None) -> None:
-        """Drop the next datagrams of a direction, or the next of one WireGuard message type."""
+        """Drop the next datagrams of a direction, or only those of a WireGuard message type."""
         self._ask("drop_next", count=count, direction=direction, message_type=message_type)
 
     def rebind(self, address: str | None = None) -> None:
-        """Continue from a fresh port, as a NAT that forgot its mapping; optionally a new address.
+        """Go on from a fresh port, and ``address`` if given, as a NAT that forgot its mapping does.
 
-        What arrives at the old port from then on is lost.
+        Datagrams that arrive at the old port from then on are lost.
         """
         self._ask("rebind", address=address)
 
@@ -106,7 +106,7 @@ class Relay:
         return RelayStatus(answer["counts"], answer["upstream_ports"])
 
     def close(self) -> None:
-        """End the process; the topology would too."""
+        """End the process before its topology does."""
         stop_process(self._process)
 
     def _ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Relay:
 
 @dataclass(eq=False)
 class _Flow:
-    """One client: its address, and the socket that the target sees it as."""
+    """A client's address, and the socket from which the target hears this client."""
 
     client: Address
     upstream: socket.socket
@@ -139,7 +139,7 @@ class _Drop:
 
 
 class _Forwarder:
-    """The relay's process: one thread that waits for sockets, the control and due datagrams."""
+    """The relay's process; one thread waits for sockets, for orders and for due datagrams."""
 
     def __init__(self, listen: Address, target: Address, seed: int) -> None:
         self._target = target
@@ -176,7 +176,7 @@ class _Forwarder:
 
     def _from_target(self, client: Address) -> None:
         flow = self._flows[client]
-        # The target's "port unreachable" arrives as an error on the connected socket.
+        # If the target's port is closed, the connected socket reports an error.
         with contextlib.suppress(ConnectionRefusedError):
             self._impair(DOWN, flow.upstream.recv(65535), flow)
 
@@ -201,7 +201,7 @@ class _Forwarder:
 
     def _forward(self, direction: str, data: bytes, flow: _Flow) -> None:
         self._counts[f"{direction}_forwarded"] += 1
-        # A target or client that is not there (any more) is a network's everyday loss.
+        # If a target or client is gone, its datagrams are lost as in any network.
         with contextlib.suppress(OSError):
             if direction == UP:
                 flow.upstream.send(data)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The real systemd-resolved and a D-Bus of its own, within a namespace; the host's stay alone.
+"""Run the real systemd-resolved and a D-Bus for it in a namespace; the host's own are not touched.
 
-resolved gets a /run/systemd, an /etc/passwd and an /etc/group that only it sees.
+This systemd-resolved gets a /run/systemd, an /etc/passwd and an /etc/group that only it sees.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ _BUS = """\
 </busconfig>
 """
 _USER = "systemd-resolve"
-# Both have to know the user that resolved becomes.
+# Both programs must know the user that systemd-resolved becomes.
 _START_BUS = """
 set -e
 mount --bind "$1/passwd" /etc/passwd
@@ -66,7 +66,7 @@ exec "$2"
 
 @dataclass(frozen=True)
 class Bus:
-    """A D-Bus that takes itself for the system's."""
+    """A D-Bus that plays the system's bus in a namespace."""
 
     where: Namespace
     path: Path
@@ -90,7 +90,7 @@ class Bus:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A resolved that answers in ``where`` on STUB."""
+    """A systemd-resolved that answers on STUB in the namespace ``where``."""
 
     where: Namespace
     bus: Bus
@@ -104,7 +104,7 @@ class Resolved:
             )
 
     def link(self, ifname: str) -> dict[str, Any]:
-        """The properties that resolved has of an interface: values by name."""
+        """Return the properties that systemd-resolved has of an interface, by name."""
         (path,) = self.call("GetLink", "i", self.index(ifname))
         address = DBusAddress(path, _NAME, f"{_NAME}.Link")
         with self.bus.connection() as connection:
@@ -117,7 +117,7 @@ class Resolved:
             return socket.if_nametoindex(ifname)
 
     def ask(self, name: str) -> str | None:
-        """The address that the host's programs get for a name; None if they get none."""
+        """Return the address that the host's programs get for a name, or None if they get none."""
         with self.where.udp_socket("127.0.0.1", seconds=3.0) as sock:
             sock.sendto(bytes(DNS(rd=1, qd=DNSQR(qname=name))), (STUB, 53))
             try:
@@ -129,8 +129,8 @@ class Resolved:
 
 @contextlib.contextmanager
 def bus(where: Namespace, folder: Path) -> Iterator[Bus]:
-    """A bus without any service; it ends with the namespace."""
-    # resolved, which is not root, may enter this directory as well.
+    """Start a bus without any service; it ends with the namespace."""
+    # systemd-resolved, which is not root, must enter this directory, too.
     with tempfile.TemporaryDirectory(prefix="fs-bus-") as public:
         Path(public).chmod(0o755)
         path = Path(public) / "socket"
@@ -145,7 +145,7 @@ def bus(where: Namespace, folder: Path) -> Iterator[Bus]:
 
 @contextlib.contextmanager
 def resolved(where: Namespace, folder: Path) -> Iterator[Resolved]:
-    """A resolved that answers; it ends with the namespace."""
+    """Start a systemd-resolved and wait until it answers; it ends with the namespace."""
     executable = program("/lib/systemd/systemd-resolved")
     with bus(where, folder) as made:
         where.start(

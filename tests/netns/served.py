@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A provider with two clients and a web server, driven by the commands that a user types.
+"""A provider, two clients and a web server run the commands that a user types.
 
 client  198.51.100.2 --- 198.51.100.1   provider   203.0.113.10 (wan) --- 203.0.113.20  web
 other   198.51.100.130 - 198.51.100.129
@@ -31,7 +31,7 @@ _names = itertools.count(1)
 
 @dataclass(frozen=True)
 class Finished:
-    """The result of a command."""
+    """The exit code and the output of a command that ended."""
 
     code: int
     out: str
@@ -40,7 +40,7 @@ class Finished:
 
 @dataclass(eq=False)
 class Client:
-    """One customer: its namespace, its file, and its addresses inside the tunnel."""
+    """A client, with its namespace, its file and its addresses inside the tunnel."""
 
     namespace: Namespace
     conf: Path
@@ -55,7 +55,7 @@ class Client:
 
 @dataclass(eq=False)
 class Served:
-    """The scene; nothing is up yet."""
+    """The scene, in which no tunnel is up at first."""
 
     topology: Topology
     provider: Namespace
@@ -86,7 +86,7 @@ class Served:
         env: Mapping[str, str] | None = None,
         is_forked: bool = True,
     ) -> Finished:
-        """Run ``fs-tunnel`` to its end, whatever its exit code; see ``commands.fs_tunnel``."""
+        """Run ``fs-tunnel`` to its end, whatever its exit code is; see ``commands.fs_tunnel``."""
         done = commands.fs_tunnel(
             *arguments,
             module=module,
@@ -100,13 +100,13 @@ class Served:
         return [sys.executable, "-m", module, *map(str, arguments)]
 
     def serve(self, *options: str) -> None:
-        """``fs-tunnel serve``, and it must succeed."""
+        """Run ``fs-tunnel serve``, which must succeed."""
         expect_ok(self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf))
 
     def serve_apart(self, *options: str) -> None:
-        """As ``serve``, as on a host of its own, whose journals the clients' commands do not see.
+        """Serve as on another host: the clients' commands do not see the provider's journals.
 
-        Only then is a parameter that both change restored in the client.
+        Only then do the clients restore a kernel parameter that both sides change.
         """
         expect_ok(
             self.fs_tunnel(self.provider, "serve", *LAB, *options, self.conf, env=self._apart)
@@ -120,7 +120,7 @@ class Served:
         return {"FS_TUNNEL_STATE_DIR": str(self.folder / "provider")}
 
     def up(self, client: Client | None = None, *options: str) -> None:
-        """``fs-tunnel up``, and it must succeed."""
+        """Run ``fs-tunnel up``, which must succeed."""
         client = client or self.client
         expect_ok(self.fs_tunnel(client.namespace, "up", *options, client.conf))
 
@@ -128,7 +128,7 @@ class Served:
         expect_ok(self.fs_tunnel(where, "down", conf))
 
     def refused(self, name: str) -> int:
-        """How many packets the provider's firewall counted under ``name``."""
+        """Return how many packets the provider's firewall counted under ``name``."""
         listed = json.loads(self.provider.run("nft", "-j", "list", "counters"))
         counters = [each["counter"] for each in listed["nftables"] if "counter" in each]
         return sum(int(each["packets"]) for each in counters if each["name"] == name)
@@ -136,7 +136,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[Served]:
-    """Build the scene; whatever was started in it ends with it."""
+    """Build the scene; every process in it ends with it."""
     with Topology() as topology:
         provider, web = topology.namespace("prov"), topology.namespace("web")
         topology.link(
@@ -163,7 +163,7 @@ def served(folder: Path) -> Iterator[Served]:
                 for line in (
                     "[Peer]",
                     f"PublicKey = {each.keys.public}",
-                    # Wider than the tunnel's network: what the firewall's anti-spoofing is for.
+                    # They are wider than the tunnel's network, so the firewall must stop spoofing.
                     f"AllowedIPs = {each.v4}/32, {each.v6}/128, 10.77.{each.v4[-1]}.0/24",
                 )
             ),
@@ -173,7 +173,7 @@ def served(folder: Path) -> Iterator[Served]:
 
 
 def settle(*namespaces: Namespace) -> None:
-    """Link-local addresses come by themselves, some time after a link does: wait for them."""
+    """Wait for the link-local addresses, which appear by themselves some time after a link."""
 
     def is_settled() -> bool:
         return not any("tentative" in each.ip("-6", "address") for each in namespaces)
@@ -182,7 +182,7 @@ def settle(*namespaces: Namespace) -> None:
 
 
 def ping(where: Namespace, address: str) -> None:
-    """CommandFailed if nobody answers."""
+    """Ping an address, and raise CommandFailed if nobody answers."""
     where.run("ping", "-n", "-c", "1", "-w", "10", address)
 
 
@@ -211,7 +211,7 @@ def _client(
 
 
 def client_lines(client: Client, provider_key: str, provider_outside: str) -> Sequence[str]:
-    """The file of a client whose whole traffic goes through the provider."""
+    """Return the file of a client that sends all its traffic through the provider."""
     return (
         "[Interface]",
         f"PrivateKey = {client.keys.private}",
@@ -233,12 +233,12 @@ def expect_ok(finished: Finished) -> None:
     assert finished.code == 0, finished
 
 
-# Secrets that the kernel draws: when a program first listens with TCP Fast Open; for each TUN.
+# The kernel draws these secrets: one for TCP Fast Open, and one for each TUN.
 _DRAWN = ("tcp_fastopen_key", "stable_secret")
 
 
 def host_state(where: Namespace) -> str:
-    """All that a tunnel may change: what must be the same before and after."""
+    """Return all of the host that a tunnel may change; it must be the same before and after."""
     commands = (
         ("nft", "--stateless", "list", "ruleset"),
         ("ip", "rule"),

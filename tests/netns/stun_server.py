@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A full node's STUN server on each of these addresses: ``python -m tests.netns.stun_server IP …``.
+"""Run a full node's STUN server on each of some addresses; a line of output says that it serves.
 
-A line on its output says that it serves.
+python -m tests.netns.stun_server IP...
 """
 
 import asyncio

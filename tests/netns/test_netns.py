@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The library itself: its networks exist, work as documented, and are gone afterwards."""
+"""The networks of this folder exist, work as documented, and are gone afterwards."""
 
 import subprocess
 from pathlib import Path
@@ -28,12 +28,12 @@ def test_teardown_removes_namespaces_and_daemons_after_an_error() -> None:
     assert alice.name not in run("ip", "netns", "list")
 
 
-def test_a_failed_command_says_what_it_was() -> None:
+def test_the_error_of_a_failed_command_names_the_command() -> None:
     with Topology() as topology, pytest.raises(CommandFailed, match=r"ip route get 192\.0\.2\.1"):
         topology.namespace("alice").run("ip", "route", "get", "192.0.2.1")
 
 
-def test_triangle_routes_and_translates() -> None:
+def test_the_triangles_router_routes_and_translates() -> None:
     with triangle() as net:
         for address in (net.web_v4, net.provider_v6, net.attacker_v4):
             net.client.run("ping", "-n", "-c", "1", "-w", "10", address)
@@ -45,7 +45,7 @@ def test_triangle_routes_and_translates() -> None:
             assert web.recvfrom(100)[1][0] == net.router_wan_v4
 
 
-def test_capture_sees_both_directions_and_writes_a_pcap(tmp_path: Path) -> None:
+def test_a_capture_sees_both_directions_and_writes_a_pcap(tmp_path: Path) -> None:
     with pair() as net, Capture(net.alice, "wire") as capture:
         with (
             net.alice.udp_socket(net.alice_v6, 1000) as alice,
@@ -64,7 +64,7 @@ def test_capture_sees_both_directions_and_writes_a_pcap(tmp_path: Path) -> None:
     assert "2001:db8::1.1000 > 2001:db8::2.2000: UDP, length 6" in shown
 
 
-def test_relay_impairs_as_told() -> None:
+def test_a_relay_impairs_traffic_as_ordered() -> None:
     with (
         pair() as net,
         net.bob.udp_socket(net.bob_v4, 2000) as bob,
@@ -107,14 +107,14 @@ def test_relay_impairs_as_told() -> None:
         assert alice.recv(100) == b"arrives"
 
 
-def test_relay_ends_with_its_control_channel() -> None:
+def test_a_relay_ends_when_its_handle_closes() -> None:
     with pair() as net:
         relay = Relay(net.alice, listen=(net.alice_v4, 1000), target=(net.bob_v4, 2000))
         relay.close()
         wait_until(lambda: not net.alice.pids(), what="the relay ended")
 
 
-def test_processes_started_inside_see_the_namespace() -> None:
+def test_a_process_that_starts_inside_sees_the_namespace() -> None:
     with pair() as net:
         shown = net.alice.start("ip", "-o", "link", "show", "wire", stdout=subprocess.PIPE)
         output, _ = shown.communicate(timeout=patience.seconds(20))

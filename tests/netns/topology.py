@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Namespaces, links, addresses and routes that exist for one ``with`` block.
+"""Make namespaces, links, addresses and routes for one ``with`` block.
 
-Everything is named by the test that makes it, lives in namespaces of its own, and is gone when the
-block ends: processes first (by pid), then the namespaces, which take links, routes and rules along.
+Every name belongs to one test process, and everything is in namespaces of its own. All of it is
+gone when the block ends. Processes end first, by pid. Then the namespaces go, and their links,
+routes and rules with them.
 """
 
 import contextlib
@@ -36,16 +37,16 @@ _numbers = itertools.count(1)
 
 
 class CommandFailed(AssertionError):
-    """A command of the test network ended with another status than 0."""
+    """A command of the test network ended with a status other than 0."""
 
 
 def python_module(name: str) -> list[str]:
-    """The command that runs a module of the repository, whatever directory it is called from."""
+    """Return a command that runs a module of the repository from any directory."""
     return ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", name]
 
 
 def unique_name(role: str) -> str:
-    """A link or namespace name that no other test process uses, at most 15 characters."""
+    """Return a name for a link or namespace, of at most 15 characters, that is used only once."""
     return f"{role[:5]}{os.getpid():x}{next(_numbers):x}"
 
 
@@ -55,7 +56,7 @@ def run(
     env: Mapping[str, str] | None = None,
     seconds: float = COMMAND_SECONDS,
 ) -> str:
-    """Run a command to its end and return its stdout; CommandFailed with its stderr otherwise."""
+    """Run a command and return its stdout; if it fails, raise CommandFailed with its stderr."""
     done = subprocess.run(
         argv,
         input="" if stdin is None else stdin,
@@ -74,7 +75,7 @@ def run(
 
 @dataclass(eq=False)
 class Namespace:
-    """A network namespace. :class:`Topology` makes it, and also removes it."""
+    """A network namespace; :class:`Topology` makes it and removes it."""
 
     name: str
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -86,11 +87,11 @@ class Namespace:
         env: Mapping[str, str] | None = None,
         seconds: float = COMMAND_SECONDS,
     ) -> str:
-        """Run a command inside to its end; see :func:`run`."""
+        """Run a command inside the namespace; see :func:`run`."""
         return run(*self._inside(argv), stdin=stdin, env=env, seconds=seconds)
 
     def ip(self, *arguments: str) -> str:
-        """``ip`` on this namespace's links, addresses, routes and rules."""
+        """Run ``ip`` on this namespace's links, addresses, routes and rules."""
         return run("ip", "-n", self.name, *arguments)
 
     def start(
@@ -102,9 +103,9 @@ class Namespace:
         stdout: int | IO[bytes] = subprocess.DEVNULL,
         stderr: int | IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a process inside; it is killed at the latest when the topology ends.
+        """Start a process inside the namespace; it ends with the topology at the latest.
 
-        ``ip netns exec`` replaces itself by the command, so that the pid is the command's own.
+        ``ip netns exec`` replaces itself by the command, so the pid is the command's own.
         """
         process = subprocess.Popen(
             self._inside(argv),
@@ -119,7 +120,7 @@ class Namespace:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Put the calling thread into the namespace; sockets opened inside stay there."""
+        """Put the calling thread into the namespace; a socket that it opens there stays there."""
         with open("/proc/thread-self/ns/net", "rb") as home, open(self.path, "rb") as target:
             _setns(target.fileno())
             try:
@@ -128,12 +129,12 @@ class Namespace:
                 _setns(home.fileno())
 
     def open_socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket of this namespace in the test's own process."""
+        """Open a socket of this namespace in the test's own process."""
         with self.entered():
             return socket.socket(family, kind, protocol)
 
     def udp_socket(self, address: str, port: int = 0, *, seconds: float = 5.0) -> socket.socket:
-        """A UDP socket bound to ``address`` (v4 or v6), with ``seconds`` as its timeout."""
+        """Open a UDP socket that is bound to ``address`` and has ``seconds`` as its timeout."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         made = self.open_socket(family, socket.SOCK_DGRAM)
         try:
@@ -149,11 +150,11 @@ class Namespace:
         return Path("/run/netns", self.name)
 
     def pids(self) -> list[int]:
-        """The processes inside, including daemons that left their parents."""
+        """Return the processes inside, including daemons that left their parents."""
         return [int(pid) for pid in run("ip", "netns", "pids", self.name).split()]
 
     def sysctl(self, key: str, value: int | str) -> None:
-        """Set a ``net.*`` sysctl, its name with slashes: ``net/ipv4/ip_forward``."""
+        """Set a ``net.*`` sysctl; the name has slashes, as in ``net/ipv4/ip_forward``."""
         with self.entered():
             Path("/proc/sys", key).write_text(str(value))
 
@@ -162,7 +163,7 @@ class Namespace:
             return ifname in (name for _, name in socket.if_nameindex())
 
     def stop_processes(self) -> None:
-        """End whatever runs inside, politely and then by force, and wait until it is gone."""
+        """End all processes inside, by SIGTERM and then by force, and wait until they are gone."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in self.pids():
                 with contextlib.suppress(ProcessLookupError):
@@ -174,13 +175,13 @@ class Namespace:
             process.wait(COMMAND_SECONDS)
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
-                    # A pipe to a process that is gone cannot be flushed.
+                    # Nobody can flush a pipe to a process that is gone.
                     with contextlib.suppress(BrokenPipeError):
                         stream.close()
         wait_until(lambda: not self.pids(), what=f"{self.name} is empty of processes")
 
     def _reap(self) -> bool:
-        """Whether something still runs inside, dead children of ours apart."""
+        """Reap our dead children, and tell whether anything still runs inside."""
         for process in self._processes:
             process.poll()
         return bool(self.pids())
@@ -190,7 +191,7 @@ class Namespace:
 
 
 class Topology:
-    """A set of namespaces; leaving the ``with`` block removes them, whatever happened inside."""
+    """A set of namespaces; the end of the ``with`` block removes them, whatever happened in it."""
 
     def __init__(self) -> None:
         self._namespaces: list[Namespace] = []
@@ -212,7 +213,7 @@ class Topology:
                 stack.callback(namespace.stop_processes)
 
     def namespace(self, role: str) -> Namespace:
-        """Make a namespace with loopback up and IPv6 addresses usable at once (no DAD)."""
+        """Make a namespace with loopback up; its IPv6 addresses are usable at once (no DAD)."""
         made = Namespace(unique_name(role))
         run("ip", "netns", "add", made.name)
         self._namespaces.append(made)
@@ -231,7 +232,7 @@ class Topology:
         right_name: str,
         right_addresses: Sequence[str],
     ) -> None:
-        """Join two namespaces by a veth pair, with addresses such as ``192.0.2.1/24``."""
+        """Join two namespaces by a veth pair with addresses such as ``192.0.2.1/24``."""
         run(
             *("ip", "link", "add", left_name, "netns", left.name, "type", "veth"),
             *("peer", "name", right_name, "netns", right.name),
@@ -245,7 +246,7 @@ class Topology:
 
 
 def add_addresses(namespace: Namespace, ifname: str, addresses: Sequence[str]) -> None:
-    """Give a link its addresses; v6 without duplicate address detection."""
+    """Give a link its addresses, without detection of duplicates for IPv6."""
     for address in addresses:
         nodad = ["nodad"] if ip_interface(address).version == 6 else []
         namespace.ip("address", "add", address, "dev", ifname, *nodad)
@@ -253,7 +254,7 @@ def add_addresses(namespace: Namespace, ifname: str, addresses: Sequence[str]) -
 
 @dataclass(frozen=True)
 class Pair:
-    """Alice and bob on one wire, each with a v4 and a v6 address; the link is ``wire`` in both."""
+    """Alice and bob on one wire, with addresses of both families; the link is ``wire`` for both."""
 
     topology: Topology
     alice: Namespace
@@ -266,7 +267,7 @@ class Pair:
 
 @contextlib.contextmanager
 def pair() -> Iterator[Pair]:
-    """Alice and bob joined by a wire."""
+    """Join alice and bob by a wire."""
     with Topology() as topology:
         made = Pair(topology, topology.namespace("alice"), topology.namespace("bob"))
         topology.link(
@@ -278,11 +279,11 @@ def pair() -> Iterator[Pair]:
 
 @dataclass(frozen=True)
 class Triangle:
-    """A client on a LAN behind a router; provider, web server and attacker share the other side.
+    """A client is on a LAN behind a router; provider, web server and attacker share the other side.
 
-    Links: ``lan`` in client and router, ``wan`` in router (a bridge), provider, web and attacker.
-    The router does not know the LAN's addresses from outside unless packets are its replies, when
-    it translates (``nat=True``).
+    The link is ``lan`` in client and router. It is ``wan`` in router, provider, web and attacker;
+    the router's is a bridge. If the router translates (``nat=True``), only replies come in to the
+    LAN.
     """
 
     topology: Topology
@@ -307,7 +308,7 @@ class Triangle:
 
 @contextlib.contextmanager
 def triangle(*, nat: bool = True) -> Iterator[Triangle]:
-    """Client - router - (provider, web, attacker), routed for v4 and v6, v4 optionally NATed."""
+    """Build the triangle with routes for both families; if ``nat``, the router translates IPv4."""
     with Topology() as topology:
         made = Triangle(
             topology,
@@ -345,7 +346,7 @@ def triangle(*, nat: bool = True) -> Iterator[Triangle]:
 
 
 def add_masquerade(router: Namespace, ifname: str, *, v6: bool = False) -> None:
-    """Translate the sources of what leaves ``router`` by ``ifname``, v4 and at will v6."""
+    """Translate the sources of packets that leave ``router`` by ``ifname``; IPv6 only if ``v6``."""
     families = ["ip", "ip6"] if v6 else ["ip"]
     tables = (
         f"table {family} nat {{\n"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Waiting for something to become true, with a deadline and a reason when it does not."""
+"""Wait for a condition until a deadline, and give a reason if it never holds."""
 
 import time
 from collections.abc import Callable
@@ -16,10 +16,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.4  # seconds
 def wait_until(
     condition: Callable[[], T], *, what: str, seconds: float = 20.0, every: float | None = None
 ) -> T:
-    """Return the first true value of ``condition``; AssertionError names ``what`` at the deadline.
+    """Return the first true value of ``condition``; at the deadline, AssertionError names ``what``.
 
-    ``seconds`` are those of a quiet machine. They bound failures alone: a passing test leaves at
-    once. The pauses between two looks grow, so that a long wait costs little; ``every`` sets them.
+    ``seconds`` are those of a quiet machine. They bound failures alone, as a passing test goes on
+    at once. The pauses between two looks grow, so a long wait costs little. ``every`` fixes them.
     """
     pause = every or _FIRST_PAUSE
     seconds = patience.seconds(seconds)

@@ -14,7 +14,7 @@ from fs_tunnel.observe.redaction import Redactor
 
 REDACTOR = Redactor(bytes(32), ["vpn.customer.example", "customer.example"])
 KEYS = st.binary(min_size=32, max_size=32)
-# Neither of a network that is everybody's, nor so short that it stands in any text.
+# No address is of a network that everybody has, or so short that any text contains it.
 ADDRESSES_V4 = st.integers(0x0B000001, 0x637FFFFF).map(IPv4Address)
 ADDRESSES_V6 = st.integers(1 << 124, (1 << 127) - 1).map(IPv6Address)
 

@@ -3,37 +3,27 @@
 
 """The device as its peers see it: one test, one promise of WireGuard."""
 
-from ipaddress import IPv4Address, ip_network
-
 import pytest
 
 from fs_tunnel.proto.constants import (
     LOADED_ABOVE_QUEUED,
-    MAX_HANDSHAKE_ATTEMPTS,
     MAX_STAGED_PACKETS,
-    REJECT_AFTER_MESSAGES,
 )
 from fs_tunnel.proto.crypto import public_key
 from fs_tunnel.proto.switch import KeyLogEntry
 from fs_wire.errors import FlowShieldError
-from fs_wire.types import Endpoint, PresharedKey, PrivateKey
-from tests.proto.world import WALL_START_NS, Datagram, World, ipv4_packet, types
-
-INITIATION, RESPONSE, COOKIE_REPLY, TRANSPORT = 1, 2, 3, 4
-ELSEWHERE = Endpoint("203.0.113.9", 4242)
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def connected(world: World) -> World:
-    world.handshake()
-    world.history.clear()
-    return world
-
+from fs_wire.types import PresharedKey, PrivateKey
+from tests.proto.world import (
+    COOKIE_REPLY,
+    ELSEWHERE,
+    INITIATION,
+    RESPONSE,
+    TRANSPORT,
+    WALL_START_NS,
+    Datagram,
+    World,
+    types,
+)
 
 # The handshake.
 
@@ -155,265 +145,6 @@ def test_session_indices_are_random(world: World) -> None:
         world.advance(10)
     assert len(seen) == 4
     assert not {bytes([n, 0, 0, 0]) for n in range(16)} & seen
-
-
-# Timers: WireGuard paper, section 6.
-
-
-def test_the_initiator_rekeys_after_120_s_of_sending(connected: World) -> None:
-    connected.advance(119, honest=True)
-    connected.send(connected.alice, b"early")
-    connected.settle()
-    assert INITIATION not in types(connected.history)
-    connected.advance(1.5, honest=True)
-    connected.send(connected.alice, b"late")
-    assert types(connected.wire) == [TRANSPORT, INITIATION]
-
-
-def test_the_responder_does_not_rekey_at_120_s(connected: World) -> None:
-    connected.advance(121)
-    connected.send(connected.bob, b"x")
-    assert types(connected.wire) == [TRANSPORT]
-
-
-def test_an_initiator_that_only_receives_rekeys_at_165_s(connected: World) -> None:
-    connected.advance(166)
-    connected.send(connected.bob, b"x")
-    connected.settle()
-    assert INITIATION in types(connected.history)
-
-
-def test_a_key_of_180_s_is_refused(connected: World) -> None:
-    connected.send(connected.alice, b"late")
-    late = connected.wire.pop()
-    connected.advance(180)
-    connected.arrive(late)
-    assert connected.bob.received == []
-    assert connected.bob.device.drops["session_expired"] == 1
-    connected.wire.clear()
-    connected.send(connected.bob, b"x")
-    assert types(connected.wire) == [INITIATION]
-
-
-def test_hours_of_traffic_renew_keys_without_losing_a_packet(world: World) -> None:
-    sent = []
-    for _ in range(4 * 3600 // 10):
-        sent.append(world.send(world.alice, b"tick"))
-        world.settle()
-        world.advance(10, honest=True)
-    assert world.bob.received == sent
-    # A new session every 120 s, or at the first packet after it.
-    assert types(world.history).count(RESPONSE) == pytest.approx(4 * 3600 / 120, abs=3)
-
-
-def test_an_unanswered_initiation_is_repeated_for_90_s(world: World) -> None:
-    world.send(world.alice, b"anybody there?")
-    world.advance(300)
-    count = types(world.history).count(INITIATION)
-    assert count == 1 + MAX_HANDSHAKE_ATTEMPTS == 19
-    assert world.alice.device.drops["handshake_gave_up"] == 1
-    world.send(world.alice, b"once more")
-    assert types(world.history).count(INITIATION) == count + 1
-
-
-def test_retries_are_5_s_apart_and_jittered(world: World) -> None:
-    world.send(world.alice, b"x")
-    moments = []
-    for _ in range(5):
-        due = world.alice.device.next_timer()
-        assert due is not None
-        moments.append(due - world.now)
-        world.advance(due - world.now)
-    assert all(5.0 <= gap < 5.334 for gap in moments)
-    assert len(set(moments)) > 1
-
-
-def test_received_data_is_acknowledged_within_10_s_and_once(connected: World) -> None:
-    connected.advance(1)
-    connected.send(connected.alice, b"x")
-    connected.settle()
-    connected.history.clear()
-    connected.advance(9.9, honest=True)
-    assert connected.history == []
-    connected.advance(0.2, honest=True)
-    assert [len(each.data) for each in connected.history] == [32]
-    # No ping-pong: a keepalive is not answered by a keepalive.
-    connected.advance(60, honest=True)
-    assert len(connected.history) == 1
-
-
-def test_an_answer_takes_the_place_of_the_keepalive(connected: World) -> None:
-    connected.advance(1)
-    connected.send(connected.alice, b"question")
-    connected.settle()
-    connected.send(connected.bob, b"answer")
-    connected.settle()
-    connected.history.clear()
-    connected.advance(20, honest=True)
-    assert [each.source for each in connected.history] == [connected.alice.endpoint]
-
-
-def test_silence_after_sending_makes_a_new_handshake_after_15_s(connected: World) -> None:
-    connected.send(connected.alice, b"x")
-    connected.wire.clear()
-    connected.advance(14.9)
-    assert INITIATION not in types(connected.history)
-    connected.advance(0.5)
-    assert INITIATION in types(connected.history)
-
-
-def test_keys_are_erased_after_540_s(connected: World) -> None:
-    connected.wire.clear()
-    assert len(connected.alice.device._switch.indices) == 1
-    connected.advance(541)
-    connected.wire.clear()
-    assert len(connected.alice.device._switch.indices) == 0
-    assert connected.alice.device.next_timer() is None
-
-
-def test_persistent_keepalive_opens_the_path_and_keeps_it(world: World) -> None:
-    world.alice.peer.set_persistent_keepalive(25, world.now)
-    world.collect()
-    world.settle()
-    assert types(world.history) == [INITIATION, RESPONSE, TRANSPORT]
-    world.history.clear()
-    world.advance(101, honest=True)
-    assert types(world.history) == [TRANSPORT] * 4
-    world.alice.peer.set_persistent_keepalive(0, world.now)
-    world.history.clear()
-    world.advance(100, honest=True)
-    assert world.history == []
-
-
-def test_messages_run_out_before_the_counter_does(connected: World) -> None:
-    alice = connected.alice
-    (session,) = alice.path._sessions.values()
-    session.keypair.sending_counter = REJECT_AFTER_MESSAGES - 1
-    connected.advance(10)
-    packet = connected.send(connected.alice, b"the last one")
-    assert types(connected.wire) == [TRANSPORT, INITIATION]
-    connected.wire.pop()
-    connected.settle()
-    assert connected.bob.received == [packet]
-    connected.send(connected.alice, b"one too many")
-    assert TRANSPORT not in types(connected.wire)
-
-
-# Transport.
-
-
-def test_a_packet_is_padded_to_16_but_not_past_the_mtu(connected: World) -> None:
-    device = connected.alice.device
-    device.mtu = 1420
-    for payload, padded in [(0, 32), (12, 32), (13, 48), (1389, 1420), (1400, 1420)]:
-        packet = connected.send(connected.alice, bytes(payload))
-        assert len(connected.wire.pop().data) == 32 + max(padded, len(packet))
-
-
-def test_padding_is_removed(connected: World) -> None:
-    packets = [connected.send(connected.alice, bytes(n)) for n in range(33)]
-    connected.settle()
-    assert connected.bob.received == packets
-
-
-def test_a_replayed_or_flipped_packet_is_dropped_and_counted(connected: World) -> None:
-    connected.send(connected.alice, b"once")
-    (datagram,) = connected.wire
-    connected.settle()
-    connected.arrive(datagram)
-    flipped = bytearray(datagram.data)
-    flipped[8] += 1  # a counter not seen before
-    connected.arrive(Datagram(bytes(flipped), datagram.source, datagram.destination))
-    assert len(connected.bob.received) == 1
-    assert connected.bob.device.drops == {"replayed": 1, "not_authentic": 1}
-
-
-def test_only_a_peers_own_addresses_come_out(connected: World) -> None:
-    lie = ipv4_packet(connected.bob.inner, connected.bob.inner, b"I am you")
-    connected.alice.peer.send_packet(lie, connected.now)
-    connected.collect()
-    connected.settle()
-    assert connected.bob.received == []
-    assert connected.bob.device.drops["source_not_allowed"] == 1
-
-
-@pytest.mark.parametrize("inner", [b"\x45" + bytes(7), b"\x00" * 40, b"\x60" + bytes(30)])
-def test_a_packet_that_lies_about_itself_is_dropped(connected: World, inner: bytes) -> None:
-    connected.alice.peer.send_packet(inner, connected.now)
-    connected.collect()
-    connected.settle()
-    assert connected.bob.received == []
-    assert connected.bob.device.drops["inner_malformed"] == 1
-
-
-def test_the_more_specific_prefix_of_another_peer_wins(connected: World) -> None:
-    device = connected.alice.device
-    device.allow(connected.alice.peer, ip_network("0.0.0.0/0"))
-    carol = device.add_peer(World(1).alice.device.public_key)  # type: ignore[arg-type]
-    device.allow(carol, ip_network("10.9.0.0/16"))
-    packet = ipv4_packet(connected.alice.inner, IPv4Address("10.9.1.1"), b"")
-    connected.alice.receive_packet(packet, connected.now)
-    assert device.drops["no_endpoint"] == 1  # Carol has none: the packet was hers
-
-
-# Roaming.
-
-
-def test_the_endpoint_follows_an_authentic_packet(connected: World) -> None:
-    connected.send(connected.alice, b"from a new place")
-    datagram = connected.wire.pop()
-    connected.arrive(Datagram(datagram.data, ELSEWHERE, datagram.destination))
-    assert connected.bob.peer.endpoint == ELSEWHERE
-
-
-def test_the_endpoint_stays_for_what_is_not_authentic(connected: World) -> None:
-    connected.send(connected.alice, b"x")
-    datagram = connected.wire.pop()
-    connected.arrive(datagram)
-    for data in [datagram.data, datagram.data[:-1] + b"\0", b"hello"]:
-        connected.arrive(Datagram(data, ELSEWHERE, connected.bob.endpoint))
-    assert connected.bob.peer.endpoint == connected.alice.endpoint
-    assert sum(connected.bob.device.drops.values()) == 3
-
-
-def test_the_endpoint_follows_an_authentic_packet_that_is_dropped(connected: World) -> None:
-    """WireGuard's netns.sh checks it: where a packet comes from is told by its tag alone."""
-    lie = ipv4_packet(connected.bob.inner, connected.bob.inner, b"")
-    connected.alice.peer.send_packet(lie, connected.now)
-    connected.collect()
-    connected.arrive(Datagram(connected.wire.pop().data, ELSEWHERE, connected.bob.endpoint))
-    assert connected.bob.device.drops["source_not_allowed"] == 1
-    assert connected.bob.peer.endpoint == ELSEWHERE
-
-
-def test_staged_packets_go_to_where_the_confirmation_came_from(world: World) -> None:
-    """Bob waits for a session; Alice moves between her initiation and her first packet."""
-    world.alice.peer.initiate_handshake(world.now)
-    world.collect()
-    world.arrive(world.wire.pop())
-    packet = world.send(world.bob, b"waits")
-    world.arrive(world.wire.pop(0))
-    confirmation = world.wire.pop()
-    world.arrive(Datagram(confirmation.data, ELSEWHERE, confirmation.destination))
-    assert [each.destination for each in world.wire] == [ELSEWHERE]
-    world.arrive(Datagram(world.wire.pop().data, world.bob.endpoint, world.alice.endpoint))
-    assert world.alice.received == [packet]
-
-
-def test_where_both_were_lured_away_retries_lead_back(connected: World) -> None:
-    """Eve forwards one packet each way, and leaves: both would talk to her for ever."""
-    for side in connected.sides:
-        connected.send(side, b"x")
-        datagram = connected.wire.pop()
-        connected.arrive(Datagram(datagram.data, ELSEWHERE, side.other.endpoint))
-    assert {side.peer.endpoint for side in connected.sides} == {ELSEWHERE}
-    connected.wire.clear()
-    connected.send(connected.alice, b"anybody?")
-    connected.advance(21, honest=True)
-    assert connected.alice.peer.endpoint == connected.bob.endpoint
-    packet = connected.send(connected.alice, b"there you are")
-    connected.settle()
-    assert connected.bob.received[-1] == packet
 
 
 # Load.

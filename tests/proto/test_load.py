@@ -5,29 +5,14 @@
 
 from ipaddress import IPv4Address, ip_network
 
-import pytest
-
 from fs_tunnel.proto.constants import LOADED_ABOVE_QUEUED, LOADED_FOR, MAX_QUEUED_HANDSHAKES
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.messages import CookieReply, Initiation, parse_untrusted
 from fs_tunnel.proto.ratelimit import BURST
 from fs_wire.types import Endpoint, PrivateKey, PublicKey
-from tests.proto.world import Datagram, World, ipv4_packet, types
+from tests.proto.world import INITIATION, Datagram, World, ipv4_packet, types
 
-INITIATION, COOKIE_REPLY = 1, 3
 EVE = Endpoint("198.51.100.66", 6666)
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def connected(world: World) -> World:
-    world.handshake()
-    world.history.clear()
-    return world
 
 
 def eves_macs(world: World) -> CookieGenerator:

@@ -5,30 +5,24 @@
 
 import os
 
-import pytest
-
 from fs_tunnel.proto.cookie import CookieGenerator
 from fs_tunnel.proto.messages import Initiation, Response
 from fs_tunnel.proto.noise import NoiseIKpsk2, StaticKeys
 from fs_tunnel.proto.path import EndpointMoved, LocalAddress
 from fs_wire.types import Endpoint, PublicKey
-from tests.proto.world import Datagram, Side, World, ipv4_packet, types
+from tests.proto.world import (
+    ELSEWHERE,
+    INITIATION,
+    RESPONSE,
+    TRANSPORT,
+    Datagram,
+    Side,
+    World,
+    ipv4_packet,
+    types,
+)
 
-INITIATION, RESPONSE, TRANSPORT = 1, 2, 4
-ELSEWHERE = Endpoint("203.0.113.9", 4242)
 NEVER_ANSWERED = 200.0  # seconds: after these, an initiator has given up
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def connected(world: World) -> World:
-    world.handshake()
-    world.history.clear()
-    return world
 
 
 def indices(side: Side) -> int:
@@ -44,7 +38,7 @@ def said_by(world: World, side: Side) -> list[int]:
     return types([each for each in world.history if each.source == side.endpoint])
 
 
-# Who is believed.
+# Whom a peer believes.
 
 
 def test_an_initiation_in_alices_name_moves_nobody(connected: World) -> None:

@@ -20,6 +20,8 @@ from fs_tunnel.proto.path import LocalAddress, Outgoing
 from fs_tunnel.proto.peer import Peer
 from fs_wire.types import Endpoint, PrivateKey
 
+INITIATION, RESPONSE, COOKIE_REPLY, TRANSPORT = 1, 2, 3, 4
+ELSEWHERE = Endpoint("203.0.113.9", 4242)
 START = 1_000_000.0
 WALL_START_NS = 1_700_000_000 * 10**9
 
@@ -174,7 +176,7 @@ def ipv4_packet(source: IPv4Address, destination: IPv4Address, payload: bytes) -
 
 
 def types(datagrams: list[Datagram]) -> list[int]:
-    """The message types, in order: 1 initiation, 2 response, 3 cookie reply, 4 transport."""
+    """The message types, in order."""
     return [datagram.type for datagram in datagrams]
 
 

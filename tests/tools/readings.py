@@ -3,8 +3,8 @@
 
 """Readings that nobody measured, and what is said of them."""
 
-from tools.bench import targets
 from tools.bench.figures import Reading
+from tools.bench.report import targets
 
 
 def readings(peer: str, figure: str, *values: float, scene: str = "on") -> list[Reading]:

@@ -19,18 +19,9 @@ from fs_tunnel.engine import pumps
 from tests.interop.eve import COOKIE_REPLY, RESPONSE, Initiation
 from tests.netns.topology import REPOSITORY, run
 from tests.tools.readings import readings, results
-from tools.bench import (
-    __main__,
-    fairness,
-    figures,
-    handshakes,
-    peers,
-    scenes,
-    sections,
-    small,
-    speed,
-)
+from tools.bench import __main__, figures, peers, scenes, sections
 from tools.bench.figures import Reading
+from tools.bench.traffic import fairness, handshakes, small, speed
 from tools.testing import patience
 
 

@@ -10,13 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.tools.readings import readings, results
-from tools.bench import (
-    __main__,
-    misses,
-    plot,
-    report,
-    targets,
-)
+from tools.bench import __main__
+from tools.bench.report import misses, plot, report, targets
 
 # Targets.
 

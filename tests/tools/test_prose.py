@@ -247,6 +247,12 @@ def test_help_names_its_verb_and_option() -> None:
     assert any(each.words.startswith("--json: ") for each in said)
 
 
+def test_tests_are_read_and_packages_of_npm_are_not() -> None:
+    places = {each.place for each in texts.all_texts(lambda place: place.startswith("tests/net/"))}
+    assert "tests/net/world.py" in places
+    assert not any("node_modules" in each for each in places)
+
+
 def test_what_is_clean_stays_clean(capsys: pytest.CaptureFixture[str]) -> None:
     assert prose.main([]) == 0, capsys.readouterr().out
 

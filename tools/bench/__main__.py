@@ -18,9 +18,11 @@ from types import FrameType
 
 from fs_wire.errors import FlowShieldError
 from tests.netns.topology import REPOSITORY
-from tools.bench import machine, peers, report, scenes, small
+from tools.bench import machine, peers, scenes
 from tools.bench.figures import FIGURES, Reading
+from tools.bench.report import report
 from tools.bench.sections import SECTIONS, Measurement, Settings, plan
+from tools.bench.traffic import small
 
 DEFAULT_REPORT = Path("build/bench.json")
 DOCUMENT = REPOSITORY / "docs/benchmarks.md"

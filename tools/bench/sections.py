@@ -8,25 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tools.bench import (
-    api,
-    fairness,
-    fullnodes,
-    gas,
-    growth,
-    guards,
-    handshakes,
-    many,
-    network,
-    network_visible,
-    paid,
-    sessions,
-    speed,
-    start,
-    vouchers,
-)
 from tools.bench.figures import Sample
+from tools.bench.market import gas, paid, sessions, vouchers
+from tools.bench.network import api, fullnodes, heartbeats, visible
 from tools.bench.peers import OURS, Vpn, WireGuard
+from tools.bench.traffic import fairness, growth, guards, handshakes, many, speed, start
 
 Measure = Callable[[Path], Sample]
 _NO_PROGRAM = Path()
@@ -166,8 +152,8 @@ def _gas(settings: Settings, run: int) -> Iterator[Measurement]:
 
 def _network(settings: Settings, run: int) -> Iterator[Measurement]:
     if any(vpn.name == OURS for vpn in settings.engines):
-        yield Measurement("network", "on", OURS, run, network.measure)
-        yield Measurement("network", "on", OURS, run, network_visible.measure)
+        yield Measurement("network", "on", OURS, run, heartbeats.measure)
+        yield Measurement("network", "on", OURS, run, visible.measure)
 
 
 def _fullnodes(settings: Settings, run: int) -> Iterator[Measurement]:

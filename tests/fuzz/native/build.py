@@ -90,7 +90,7 @@ def _alone(built: Path) -> Iterator[None]:
 
 
 def _digest() -> str:
-    """Of all that goes in, so that what is built is built once."""
+    """Return a digest of all sources, so that the same sources are built once."""
     digest = hashlib.sha256()
     for each in sorted([*NATIVE.iterdir(), *HERE.glob("*.[ch]"), Path(__file__)]):
         digest.update(each.read_bytes())

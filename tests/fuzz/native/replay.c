@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 
-/* Runs a fuzz target over the files named, where there is no libFuzzer. */
+/* Runs a fuzz target over the named files, without libFuzzer. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

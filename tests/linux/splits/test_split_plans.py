@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The changes of ``run`` and their order; tests/cli/test_run.py tests their effect."""
+"""The changes of ``run`` and their order; tests/cli/run tests their effect."""
 
 from pathlib import Path
 

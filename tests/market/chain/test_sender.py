@@ -4,40 +4,19 @@
 """Transactions are sent once, whatever the chain node and the chain do."""
 
 import asyncio
-import json
-import sqlite3
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from fs_market.chain import transactions
 from fs_market.chain.contracts import Erc20
 from fs_market.chain.deploy import Deployed
-from fs_market.chain.fees import GWEI, FeePolicy
-from fs_market.chain.sender import Patience
-from fs_market.chain.transactions import Call, Entry, Outcome
-from fs_market.core.wire.ethereum import keccak
-from fs_market.errors import ChainError, Displaced, FeeTooHigh, Reverted, StillPending
-from fs_market.journal import Journal
+from fs_market.chain.transactions import Call, Outcome
+from fs_market.errors import ChainError, Displaced, Reverted, StillPending
 from fs_market.money.wallet import Wallet
+from tests.market.chain.sending import BRIEF, REFUSED, entries, signed
 from tests.market.chains import Dev
 from tests.market.nodes import ANVIL_CHAIN_ID, Anvil, between
 from tests.market.parties import new_wallet, party, until
-
-HASTY = Patience(poll=0.01, replace_after=0.05, give_up_after=30.0)
-BRIEF = Patience(poll=0.01, replace_after=1000.0, give_up_after=0.2)
-
-
-def entries(journal: Path) -> list[tuple[str, int, str | None, int]]:
-    """Return intent, nonce, outcome and attempts of every transaction in a journal."""
-    with sqlite3.connect(journal) as db:
-        rows = db.execute(
-            "SELECT intent, nonce, outcome, (SELECT count(*) FROM attempts WHERE tx = id)"
-            " FROM transactions ORDER BY nonce"
-        ).fetchall()
-    db.close()
-    return rows
 
 
 def test_an_intent_is_carried_out_once(node: Anvil, alice: Wallet, tmp_path: Path) -> None:
@@ -130,180 +109,6 @@ def test_a_node_that_dies_is_waited_for_and_nothing_is_sent_twice(
 
     asyncio.run(run())
     assert node.nonce(alice.address) == 1
-
-
-def test_a_stuck_transaction_is_replaced_under_its_nonce(
-    node: Anvil, alice: Wallet, tmp_path: Path
-) -> None:
-    bob = new_wallet().address
-
-    async def run() -> None:
-        async with party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j", patience=HASTY) as us:
-            node.automine(is_on=False)
-            waiting = asyncio.create_task(us.sender.carry_out("pay", Call(bob, value=5)))
-            await signed(us.journal, alice, 3)
-            fees = [each.fees for each in await attempts(us.journal, alice)]
-            assert all(
-                after.limit * 10 >= before.limit * 11 and after.tip * 10 >= before.tip * 11
-                for before, after in pairwise(fees)
-            )
-            node.mine()
-            await waiting
-            assert await us.chain.balance(bob) == 5
-
-    asyncio.run(run())
-    node.mine(3)
-    assert node.nonce(alice.address) == 1
-    assert [entry[2] for entry in entries(tmp_path / "j")] == [Outcome.SUCCEEDED]
-
-
-async def attempts(journal: Journal, wallet: Wallet) -> tuple[transactions.Signed, ...]:
-    found: list[Entry] = await journal.do(lambda db: transactions.unfinished(db, wallet.address))
-    return found[0].attempts if found else ()
-
-
-async def signed(journal: Journal, wallet: Wallet, count: int) -> None:
-    async def are_there() -> bool:
-        return len(await attempts(journal, wallet)) >= count
-
-    await until(are_there)
-
-
-async def mined(node: Anvil, wallet: Wallet) -> None:
-    async def is_there() -> bool:
-        return node.nonce(wallet.address) > 0
-
-    await until(is_there)
-
-
-def test_an_earlier_attempt_may_be_the_one_that_is_mined(
-    node: Anvil, alice: Wallet, tmp_path: Path
-) -> None:
-    """The chain node never got the replacement: the first attempt is mined and found."""
-    bob = new_wallet().address
-
-    async def run() -> None:
-        with between(node.url) as faulty:
-            async with party(
-                faulty.url, ANVIL_CHAIN_ID, alice, tmp_path / "j", patience=HASTY
-            ) as us:
-                node.automine(is_on=False)
-                faulty.fault = lambda method, count: (
-                    REFUSED if method == "eth_sendRawTransaction" and count > 1 else None
-                )
-                waiting = asyncio.create_task(us.sender.carry_out("pay", Call(bob, value=5)))
-                await signed(us.journal, alice, 2)
-                node.mine()
-                await waiting
-                assert await us.chain.balance(bob) == 5
-
-    asyncio.run(run())
-    assert node.nonce(alice.address) == 1
-
-
-REFUSED = '{"jsonrpc": "2.0", "id": 0, "error": {"code": -32000, "message": "no"}}'
-
-
-def test_the_cap_on_fees_holds_for_replacements(node: Anvil, alice: Wallet, tmp_path: Path) -> None:
-    bob = new_wallet().address
-    fees = FeePolicy(cap=3 * GWEI, min_tip=GWEI // 10, max_tip=GWEI)
-
-    async def run() -> None:
-        async with party(
-            *(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j"),
-            patience=Patience(poll=0.01, replace_after=0.02, give_up_after=1.0),
-            fees=fees,
-        ) as us:
-            node.automine(is_on=False)
-            with pytest.raises(StillPending):
-                await us.sender.carry_out("pay", Call(bob, value=5))
-            offered = [each.fees for each in await attempts(us.journal, alice)]
-            assert len(offered) > 1
-            assert all(each.limit <= fees.cap for each in offered)
-
-    asyncio.run(run())
-
-
-def test_a_dear_chain_is_refused_before_anything_is_signed(
-    node: Anvil, alice: Wallet, tmp_path: Path
-) -> None:
-    node.rpc("anvil_setNextBlockBaseFeePerGas", hex(500 * GWEI))
-    node.mine()
-
-    async def run() -> None:
-        async with party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j") as us:
-            with pytest.raises(FeeTooHigh, match="wait, or raise max_fee_gwei"):
-                await us.sender.carry_out("pay", Call(new_wallet().address, value=5))
-
-    asyncio.run(run())
-    assert entries(tmp_path / "j") == []
-
-
-def test_a_reorganisation_sends_it_once_more(node: Anvil, alice: Wallet, tmp_path: Path) -> None:
-    """It was mined, reverted and forgotten before it was final; only the journal has it."""
-    bob = new_wallet().address
-
-    async def run() -> None:
-        async with party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j", confirmations=3) as us:
-            before = node.snapshot()
-            waiting = asyncio.create_task(us.sender.carry_out("pay", Call(bob, value=5)))
-            await mined(node, alice)
-            node.automine(is_on=False)
-            node.take_back_to(before)
-            node.mine(2)
-            await asyncio.sleep(0.1)
-            assert not waiting.done()
-            node.mine(3)
-            receipt = await waiting
-            block = await us.chain.block(receipt.block_number)
-            assert block is not None
-            assert block.hash == receipt.block_hash
-            assert await us.chain.balance(bob) == 5
-
-    asyncio.run(run())
-    assert node.nonce(alice.address) == 1
-
-
-def test_a_receipt_of_a_block_that_is_gone_is_not_believed(
-    node: Anvil, alice: Wallet, tmp_path: Path
-) -> None:
-    gone, lies = "0x" + "ee" * 32, 0
-
-    async def run() -> None:
-        with between(node.url) as stale:
-
-            def lie(method: str, _count: int) -> str | None:
-                nonlocal lies
-                if method != "eth_getTransactionReceipt" or lies == 3:
-                    return None
-                lies += 1
-                sent = keccak(bytes.fromhex(stale.sent[0][2:]))
-                receipt = node.rpc(method, "0x" + sent.hex()) | {"blockHash": gone}
-                return json.dumps({"jsonrpc": "2.0", "id": 0, "result": receipt})
-
-            stale.fault = lie
-            async with party(stale.url, ANVIL_CHAIN_ID, alice, tmp_path / "j") as us:
-                receipt = await us.sender.carry_out("pay", Call(new_wallet().address, value=5))
-                assert receipt.block_hash.hex() != gone[2:]
-
-    asyncio.run(run())
-    assert lies == 3
-
-
-def test_nothing_is_done_before_it_is_final(node: Anvil, alice: Wallet, tmp_path: Path) -> None:
-    async def run() -> None:
-        async with party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j", confirmations=4) as us:
-            waiting = asyncio.create_task(
-                us.sender.carry_out("pay", Call(new_wallet().address, value=5))
-            )
-            await mined(node, alice)
-            node.mine(2)
-            await asyncio.sleep(0.1)
-            assert not waiting.done()
-            node.mine()
-            await waiting
-
-    asyncio.run(run())
 
 
 def test_a_foreign_transaction_takes_the_nonce(node: Anvil, alice: Wallet, tmp_path: Path) -> None:

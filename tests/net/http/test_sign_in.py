@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who may see the orders of an account."""
+"""Only the holder of an account's key can sign in to it and see its orders."""
 
 import asyncio
 import os

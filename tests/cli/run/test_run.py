@@ -1,17 +1,14 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""``run``: a program inside of a tunnel, or outside of it, and nobody else in either place."""
+"""``run``: a program inside of a tunnel, or outside of it; nobody else is in either place."""
 
 import contextlib
 import os
-import pty
-import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,90 +16,29 @@ import pytest
 from fs_tunnel.linux.firewall.kill_switch import outside_mark
 from fs_tunnel.linux.routing import inner_namespace
 from fs_tunnel.linux.splits import cgroup
+from tests.cli.run.running import (
+    NEIGHBOUR,
+    NOBODY,
+    PING,
+    WAITING,
+    finish,
+    fs_run,
+    inside,
+    outside,
+    start,
+)
+from tests.lifecycles import rewrite
 from tests.netns.capture import Capture
 from tests.netns.served import (
     WEB_V4,
     WEB_V6,
-    Finished,
     Served,
     host_state,
-    served,
-    settle,
-    write_private,
 )
 from tests.netns.topology import run as run_program
 from tests.netns.waiting import wait_until
-from tests.walks import strides
-from tools.testing import commands, patience
 
 pytestmark = pytest.mark.netns
-
-NOBODY = 65534
-NEIGHBOUR = "198.51.100.1"
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path) as made:
-        settle(made.client.namespace)
-        made.serve_apart("--wan", "wan")
-        yield made
-        assert not inner_namespace.path_of(made.client.name).exists()
-        assert not cgroup.group(made.client.name).exists()
-
-
-@pytest.fixture
-def etc(scene: Served) -> Iterator[Path]:
-    """The client's /etc/resolv.conf, for commands but run, which has its own."""
-    folder = Path("/etc/netns") / scene.client.namespace.name
-    folder.mkdir(parents=True)
-    (folder / "resolv.conf").write_text("nameserver 127.0.0.53\nnameserver 192.0.2.53\n")
-    yield folder
-    (folder / "resolv.conf").unlink()
-    folder.rmdir()
-
-
-def command(scene: Served, *arguments: str, module: str = "fs_tunnel.cli.main") -> list[str]:
-    """Not by ``ip netns exec``, which hides cgroups, and whose mounts are its own."""
-    where = scene.client.namespace
-    return ["nsenter", f"--net={where.path}", *scene.command(*arguments, module=module)]
-
-
-def start(scene: Served, *arguments: str) -> subprocess.Popen[str]:
-    """Until the program has said something."""
-    process = subprocess.Popen(
-        command(scene, "run", *arguments),
-        env={**os.environ, **scene.env},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline()
-    return process
-
-
-def finish(process: subprocess.Popen[str]) -> int:
-    process.communicate("\n", timeout=patience.seconds(30))
-    return process.returncode
-
-
-def fs_run(scene: Served, *arguments: str, module: str = "fs_tunnel.cli.main") -> Finished:
-    place = scene.client.namespace.path
-    done = commands.fs_tunnel(*arguments, module=module, env=scene.env, network=str(place))
-    return Finished(done.returncode, done.stdout, done.stderr)
-
-
-def inside(scene: Served, *program: str) -> Finished:
-    return fs_run(scene, "run", "--inside", scene.client.name, "--", *program)
-
-
-def outside(scene: Served, *program: str) -> Finished:
-    return fs_run(scene, "run", "--outside", scene.client.name, "--", *program)
-
-
-PING = ("ping", "-n", "-q", "-c", "1", "-W", "2")
-WAITING = ("sh", "-c", "echo here; read line")
 
 
 # Inside.
@@ -128,8 +64,7 @@ def test_inside_a_split_tunnel_there_is_no_other_way_out(
     scene: Served, allowed: str, options: tuple[str, ...]
 ) -> None:
     """Neither by a route of the host's, nor to the host itself."""
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("0.0.0.0/0, ::/0", allowed))
+    rewrite(scene.client.conf, "0.0.0.0/0, ::/0", allowed)
     scene.up(None, *options)
     home = scene.client.namespace
     assert home.start(*PING, NEIGHBOUR, stdout=subprocess.DEVNULL).wait() == 0, "the control"
@@ -201,8 +136,7 @@ def expect_down(scene: Served) -> None:
 
 
 def test_inside_names_are_asked_of_the_tunnels_resolver(scene: Served, etc: Path) -> None:
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("[Peer]", "DNS = 10.66.0.1, example.org\n[Peer]"))
+    rewrite(scene.client.conf, "[Peer]", "DNS = 10.66.0.1, example.org\n[Peer]")
     scene.up()
     said = inside(scene, "cat", "/etc/resolv.conf", "/etc/nsswitch.conf")
     assert said.out.startswith("nameserver 10.66.0.1\nsearch example.org\n")
@@ -286,133 +220,8 @@ def test_down_leaves_who_was_outside_where_all_are(scene: Served) -> None:
 
 
 def test_a_split_tunnel_has_no_outside(scene: Served) -> None:
-    text = scene.client.conf.read_text()
-    write_private(scene.client.conf, text.replace("0.0.0.0/0, ::/0", "203.0.113.0/24"))
+    rewrite(scene.client.conf, "0.0.0.0/0, ::/0", "203.0.113.0/24")
     scene.up()
     said = outside(scene, "true")
     assert said.code == 2
     assert "is no full tunnel" in said.err
-
-
-# The program.
-
-
-@pytest.mark.parametrize("place", ["--inside", "--outside"])
-def test_it_is_the_users_own(scene: Served, place: str) -> None:
-    scene.up()
-    groups = ("sh", "-c", "id -u; id -G; echo $HOME; exit 9")
-    done = fs_run(scene, "run", place, "--user", "nobody", "--", *groups)
-    assert (done.code, done.out) == (9, f"{NOBODY}\n{NOBODY}\n/nonexistent\n")
-    called = subprocess.run(
-        ["setpriv", "--groups=7", *command(scene, "run", place, "--", *groups)],
-        env={**os.environ, **scene.env, "SUDO_UID": str(NOBODY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert called.stdout == done.out, "none of the groups of who started it is left"
-    assert fs_run(scene, "run", place, "--user", "no-such-user", "--", "true").code == 2
-    assert fs_run(scene, "run", place, "--", "no-such-program").code == 127
-    assert fs_run(scene, "run", place, "--", "/").code == 126
-    assert fs_run(scene, "run", place, "--", "sh", "-c", "kill -9 $$").code == 137
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_is_passed_on(scene: Served, number: signal.Signals) -> None:
-    scene.up()
-    name = number.name.removeprefix("SIG")
-    script = f"trap 'exit 5' {name}; echo ready; while :; do sleep 0.05; done"
-    process = start(scene, "--inside", "--", "sh", "-c", script)
-    process.send_signal(number)
-    process.wait(patience.seconds(20))
-    assert process.returncode == 5
-    process.communicate()
-
-
-def test_it_has_the_terminal(scene: Served) -> None:
-    """Ctrl-C reaches it once, and the namespace is gone all the same."""
-    scene.up()
-    script = "trap 'n=$((n+1)); echo caught $n' INT; tty; read a; read b; echo end"
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe(  # noqa: S606
-            "nsenter",
-            command(scene, "run", "--inside", "--", "sh", "-c", script),
-            {**os.environ, **scene.env},
-        )
-    said = read_until(terminal, b"/dev/pts")
-    os.write(terminal, b"\x03")
-    said += read_until(terminal, b"caught 1")
-    os.write(terminal, b"\n\n")
-    said += read_until(terminal, b"end")
-    assert b"caught 2" not in said
-    os.waitpid(pid, 0)
-    os.close(terminal)
-
-
-def read_until(terminal: int, wanted: bytes) -> bytes:
-    said = b""
-    while wanted not in said:
-        assert select.select([terminal], [], [], 20)[0], said
-        said += os.read(terminal, 1000)
-    return said
-
-
-# Crashes.
-
-
-@strides
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("place", ["--inside", "--outside"])
-def test_a_crash_at_any_step_is_cleaned_up(
-    scene: Served, place: str, moment: str, stride: int
-) -> None:
-    home = scene.client.namespace
-    scene.up()
-    expected = host_state(home)
-    for step in range(1, 40, stride):
-        arguments = (str(step), moment, "run", place, "--", "true")
-        if fs_run(scene, *arguments, module="tests.crash_at").code != -signal.SIGKILL:
-            break
-        assert inside(scene, *PING, WEB_V4).code == 0
-        assert fs_run(scene, "cleanup").code == 0
-        assert host_state(home) == expected, step
-    assert step > (12 if place == "--inside" else 7)
-
-
-def test_what_a_killed_command_left_is_cleaned_up_once_it_is_unused(scene: Served) -> None:
-    scene.up()
-    expected = host_state(scene.client.namespace)
-    process = start(scene, "--inside", "--", *WAITING)
-    (child,) = inner_namespace.processes(scene.client.name)
-    process.kill()
-    process.communicate()
-    assert fs_run(scene, "cleanup").code == 0
-    namespace = inner_namespace.path_of(scene.client.name)
-    if Path(f"/proc/{child}").exists():
-        os.kill(child, signal.SIGKILL)
-    wait_until(lambda: not list(inner_namespace.processes(scene.client.name)), what="it is empty")
-    assert fs_run(scene, "cleanup").code == 0
-    assert not namespace.exists()
-    assert host_state(scene.client.namespace) == expected
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (("run", "--inside", "--outside", "--", "true"), 2, "choose --inside or --outside"),
-        (("run", "--", "true"), 2, "choose --inside or --outside"),
-        (("run", "--inside"), 2, "after --"),
-        (("run", "--inside", "--"), 2, "after --"),
-        (("run", "--inside", "--dns", "x", "--", "true"), 2, "'x' is no address"),
-        (("run", "--inside", "nothing", "--", "true"), 3, "nothing is not up"),
-        (("run", "--inside", "--", "true"), 3, "no tunnel is up"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(
-    scene: Served, arguments: tuple[str, ...], code: int, said: str
-) -> None:
-    done = fs_run(scene, *arguments)
-    assert done.code == code
-    assert said in done.err
-    assert done.err.count("\n") == 1

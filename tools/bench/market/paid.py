@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.e2e.market import NAME, PROVIDER, SOLD, WEB, Market, market
 from tests.netns.peers import KeyPair
 from tests.netns.topology import run
-from tools.bench import speed
 from tools.bench.figures import Sample
+from tools.bench.traffic import speed
 
 _PRICE = "0.05"  # whole tokens for a GiB, so that the budget lasts
 _TURNS = 4

@@ -6,10 +6,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tools.bench import misses, plot
 from tools.bench.figures import FIGURES, TABLES, Reading, median, values
+from tools.bench.report import misses, plot
+from tools.bench.report.targets import Verdict, judge
 from tools.bench.scenes import MEANINGS
-from tools.bench.targets import Verdict, judge
 from tools.terminal import table
 
 PLOTTED = ("there", "back", "four", "small", "round_trip", "round_trip_p99", "cpu")

@@ -6,10 +6,11 @@
 import time
 from pathlib import Path
 
-from tools.bench import machine, speed
+from tools.bench import machine
 from tools.bench.figures import Sample
 from tools.bench.peers import Tunnel, Vpn
 from tools.bench.scenes import wired
+from tools.bench.traffic import speed
 
 _PARTS = 10
 

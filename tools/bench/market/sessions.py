@@ -31,7 +31,7 @@ from fs_market.core.wire.messages import (
 from fs_market.core.wire.signatures import SigningKey
 from fs_wire.types import PublicKey
 from tools.bench.figures import Sample, percentile
-from tools.bench.market_terms import DOMAIN, PAYEE, PAYER
+from tools.bench.market.terms import DOMAIN, PAYEE, PAYER
 
 _M = TypeVar("_M")
 _FAR = 2**40  # seconds since the epoch
@@ -44,7 +44,7 @@ _IN_TIME = 1.0  # seconds until the next voucher is due
 def measure(folder: Path, *, count: int, seconds: float) -> Sample:
     """Run ``count`` clients; raises AssertionError if a session is lost."""
     agent = subprocess.Popen(
-        [sys.executable, "-m", "tools.bench.agent_under_load", str(folder)],
+        [sys.executable, "-m", "tools.bench.market.agent_under_load", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -78,7 +78,7 @@ async def _arrived(folder: Path, full: FullNode, parts: list[list[bytes]]) -> tu
         address = (await host.info())["addresses"][0]
         before = resident(host.pid)
         peers = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tools.bench.network_peers", address, str(said)),
+            *(sys.executable, "-m", "tools.bench.network.senders", address, str(said)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

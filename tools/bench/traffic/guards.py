@@ -21,10 +21,10 @@ from fs_tunnel.linux.journal.plans import FIRST_MARK
 from fs_tunnel.linux.routing.links import LINK_GROUP
 from fs_wire.types import Endpoint
 from tests.netns.topology import Pair
-from tools.bench import small, speed
 from tools.bench.figures import Sample
 from tools.bench.peers import ALICE, Tunnel, WireGuard
 from tools.bench.scenes import wired
+from tools.bench.traffic import small, speed
 
 TURNS = 4
 

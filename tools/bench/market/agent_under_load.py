@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: FlowShield contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""``python -m tools.bench.agent_under_load FOLDER``: a provider's agent with a simulated engine.
+"""A provider's agent with a simulated engine: ``python -m`` this module, and a folder.
 
 Sockets, signatures and the journal on disk are real. The agent prints its port. When its input
 ends, it prints the processor time that it used.
@@ -25,7 +25,7 @@ from fs_market.session.provider_agent import ProviderAgent
 from fs_market.session.provider_sessions import Lodging
 from fs_wire.types import Endpoint, PublicKey
 from tests.market.played import PlayedChain, PlayedEngine
-from tools.bench.market_terms import DEPOSIT, DOMAIN, NODE, PAYEE, PRICE, TOKEN
+from tools.bench.market.terms import DEPOSIT, DOMAIN, NODE, PAYEE, PRICE, TOKEN
 
 _MIB = 1 << 20
 _PLACES = 8192

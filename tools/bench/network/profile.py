@@ -3,7 +3,7 @@
 
 """Profile the network process while it carries heartbeats: a table of functions.
 
-Run it as ``python -m tools.bench.network_profile``. It shows which part of the figure "carried"
+Run it as ``python -m tools.bench.network.profile``. It shows which part of the figure "carried"
 py-libp2p takes, which is written in Python throughout.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.net.world import NOW, Provider
-from tools.bench import network
+from tools.bench.network import heartbeats
 
 _ROWS = 12
 _RUNNER = """
@@ -34,10 +34,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out, runner = Path(folder, "stats"), Path(folder, "runner.py")
         runner.write_text(_RUNNER.format(out=str(out)))
-        network.PEERS = 30
-        providers = [Provider(number) for number in range(1, 30 * network.EACH + 1)]
+        heartbeats.PEERS = 30
+        providers = [Provider(number) for number in range(1, 30 * heartbeats.EACH + 1)]
         said = [each.heartbeat(NOW).raw for each in providers]
-        parts = [said[first : first + network.EACH] for first in range(0, len(said), network.EACH)]
+        parts = [
+            said[first : first + heartbeats.EACH] for first in range(0, len(said), heartbeats.EACH)
+        ]
         start = asyncio.create_subprocess_exec
 
         async def profiled(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
@@ -46,7 +48,7 @@ def main() -> None:
             return await start(*arguments, **options)
 
         asyncio.create_subprocess_exec = profiled  # type: ignore[assignment]
-        asyncio.run(network._arrived(Path(folder), network.FullNode(providers), parts))
+        asyncio.run(heartbeats._arrived(Path(folder), heartbeats.FullNode(providers), parts))
         print(table(pstats.Stats(str(out))))
 
 

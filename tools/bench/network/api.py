@@ -44,7 +44,10 @@ def _node() -> Iterator[str]:
     """Start a full node and yield its URL; it has the first core alone if there are two."""
     first = min(os.sched_getaffinity(0))
     with subprocess.Popen(
-        ["taskset", "-c", str(first), sys.executable, "-m", "tools.bench.api_node", str(PROVIDERS)],
+        [
+            *("taskset", "-c", str(first)),
+            *(sys.executable, "-m", "tools.bench.network.api_node", str(PROVIDERS)),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Sequence
 
 from tools.bench.figures import FIGURES, Reading, median
-from tools.bench.targets import Verdict
+from tools.bench.report.targets import Verdict
 
 BARE = "veth"  # the wire without a tunnel
 

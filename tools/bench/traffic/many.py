@@ -13,10 +13,11 @@ from fs_wire.types import Endpoint, PublicKey
 from fs_wire.uapi_client import UapiClient
 from tests.netns.peers import running
 from tests.netns.topology import Topology
-from tools.bench import machine, speed
+from tools.bench import machine
 from tools.bench.figures import Sample
 from tools.bench.peers import Tunnel, WireGuard
 from tools.bench.scenes import wired
+from tools.bench.traffic import speed
 
 
 def measure_load(vpn: WireGuard, _: Path, *, count: int) -> Sample:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from tests.netns.topology import CommandFailed, Namespace
 from tests.netns.waiting import wait_until
-from tools.bench import machine, small
+from tools.bench import machine
 from tools.bench.figures import GIB, Sample, percentile
 from tools.bench.peers import Vpn
 from tools.bench.scenes import listens, wired
+from tools.bench.traffic import small
 
 IPERF_PORT = 5201
 _PING_GAP = 0.005

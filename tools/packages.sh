@@ -77,10 +77,10 @@ sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' 
         die "$python lacks its C headers; install the python3-dev package that belongs to it"
 }
 
-# make_venv FOLDER: with what builds an sdist, so that nothing is fetched to build with.
+# make_venv FOLDER: with what builds each sdist of the lock, so that nothing is fetched to build with.
 make_venv() {
     "$python" -m venv --clear "$1"
-    pip_install "$1" --require-hashes -r <(locked setuptools wheel packaging)
+    pip_install "$1" --require-hashes -r <(locked setuptools wheel packaging poetry-core)
 }
 
 # pip_install VENV ARGUMENTS...: the packages named, and none besides.

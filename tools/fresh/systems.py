@@ -34,8 +34,7 @@ class System:
     keyring_package: str
 
 
-_DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def _debian(number: int, suite: str) -> System:
@@ -47,7 +46,7 @@ def _debian(number: int, suite: str) -> System:
         components=("main",),
         pockets=("-updates",),
         script="sid",
-        keyring=_DEBIAN_KEYRING,
+        keyring=DEBIAN_KEYRING,
         keyring_package="debian-archive-keyring",
     )
 
@@ -60,7 +59,7 @@ _UBUNTU = System(
     components=("main", "universe"),
     pockets=("-updates", "-security"),
     script="gutsy",
-    keyring=_UBUNTU_KEYRING,
+    keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
     keyring_package="ubuntu-keyring",
 )
 
@@ -124,12 +123,13 @@ def apt_lines(system: System, mirror: str, sources: Sequence[Source], codename: 
     return [f"deb {uri} {suite} {components}" for suite, uri in sorted(suites.items())]
 
 
-def debootstrap(system: System, mirror: str, root: Path) -> list[str]:
+def debootstrap(system: System, mirror: str, keyring: Path, root: Path) -> list[str]:
     """Return the command that makes the system in a folder."""
     include = ["--include=ca-certificates"] if mirror.startswith("https:") else []
     script = system.suite if (SCRIPTS / system.suite).exists() else system.script
     return [
         *("debootstrap", "--variant=minbase", "--force-check-gpg", *include),
+        f"--keyring={keyring}",
         f"--components={','.join(system.components)}",
         *(system.suite, str(root), mirror, script),
     ]

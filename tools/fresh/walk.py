@@ -15,8 +15,9 @@ from typing import IO
 
 from tools.fresh import systems
 from tools.fresh.bare import NAMESERVER, BareSystem, NotUp, Seen, booted, contained
+from tools.fresh.keyrings import keyring_of
 from tools.fresh.report import Outcome, Result
-from tools.fresh.systems import System
+from tools.fresh.systems import SYSTEMS, System
 from tools.terminal import Progress
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,14 +47,16 @@ class Plan:
 def walk(system: System, plan: Plan) -> Result:
     """Make the system, and run the commands in it."""
     result = Result(system.title)
-    if not system.keyring.exists():
+    debian = systems.mirror_of(SYSTEMS["debian13"], plan.mirrors, plan.sources, plan.codename)
+    keyring = keyring_of(system, debian, plan.logs / "keyrings")
+    if keyring is None:
         result.missing = f"no {system.keyring.name}; apt-get install {system.keyring_package}"
         return result
     path = plan.logs / f"{system.name}.log"
     with path.open("wb") as log, _root_folder(system, plan) as root:
         steps = _Steps(system, path, result)
         try:
-            if _make(system, plan, root, log, steps):
+            if _make(system, plan, keyring, root, log, steps):
                 with booted(root, log) as bare:
                     _run(bare, plan, steps)
         except NotUp as error:
@@ -86,9 +89,11 @@ class _Steps:
         return outcome.status != 0
 
 
-def _make(system: System, plan: Plan, root: Path, log: IO[bytes], steps: _Steps) -> bool:
+def _make(
+    system: System, plan: Plan, keyring: Path, root: Path, log: IO[bytes], steps: _Steps
+) -> bool:
     mirror = systems.mirror_of(system, plan.mirrors, plan.sources, plan.codename)
-    command = systems.debootstrap(system, mirror, root)
+    command = systems.debootstrap(system, mirror, keyring, root)
     outcome = steps.do("debootstrap", partial(contained, command, log))
     if outcome.status != 0:
         steps.result.missing = systems.why_missing(steps.log.read_text(errors="replace")) or ""

@@ -52,6 +52,7 @@ missing_apt_packages() {
     while read -r name command; do
         command -v "${command//[()]/}" >/dev/null || wanted+=("$name")
     done < <(sed -e 's/#.*//' -e "s/ \\[$(dpkg --print-architecture)\\]//" \
+        -e "/<!$(distribution)>/d" -e 's/ <!.*>//' \
         -e '/^[[:space:]]*$/d' -e '/\[/d' "${lists[@]/%/.txt}" | sort -u)
     if [[ $python == /usr/bin/* ]]; then
         version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
@@ -66,6 +67,12 @@ missing_apt_packages() {
         [[ -n ${installed[$name]:-} ]] || echo "$name"
     done
 }
+
+distribution() (
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    echo "$ID"
+)
 
 check_build_tools() {
     command -v cc >/dev/null || command -v gcc >/dev/null ||

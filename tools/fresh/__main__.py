@@ -19,6 +19,7 @@ from tools.fresh.systems import SYSTEMS, System
 from tools.fresh.walk import REPOSITORY, Plan, walk
 
 COMMANDS = ("demo", "test")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NO_ROOT, INTERRUPTED = 4, 130
 _FOLDER = Path("/var/tmp")  # noqa: S108 - a folder of our own is made in it
 LOGS = REPOSITORY / "build" / "fresh"
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = sorted({package for tool, package in PROGRAMS.items() if not shutil.which(tool)})
     if missing:
         return _refuse(f"something is missing here; run: apt-get install {' '.join(missing)}", 1)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, _interrupt)
     LOGS.mkdir(parents=True, exist_ok=True)
     plan = _plan(options)
@@ -118,6 +119,9 @@ def _refuse(why: str, status: int) -> int:
 
 
 def _interrupt(*_: object) -> NoReturn:
+    """Interrupt once; cleaning up is not to be interrupted."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -3,6 +3,7 @@
 
 """One system, from nothing to the last line of the last command."""
 
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,7 +98,9 @@ def _make(
     outcome = steps.do("debootstrap", partial(contained, command, log))
     if outcome.status != 0:
         steps.result.missing = systems.why_missing(steps.log.read_text(errors="replace")) or ""
-        return bool(not steps.result.missing and not steps.break_off(outcome, "debootstrap"))
+        if not steps.result.missing:
+            steps.break_off(outcome, "debootstrap")
+        return False
     used = mirror or _mirror_in(root)
     lines = systems.apt_lines(system, used, plan.sources, plan.codename)
     bundle = root / _BUNDLE
@@ -136,8 +139,8 @@ def _run(bare: BareSystem, plan: Plan, steps: _Steps) -> None:
     if steps.break_off(steps.do("clone", partial(bare.run, clone, user=user)), "git clone"):
         return
     for name in plan.commands:
-        args = f" PYTEST_ARGS='{plan.test_args}'" if name == "test" and plan.test_args else ""
-        command = f"cd flowshield && {prefix}make {name}{args}"
+        args = [f"PYTEST_ARGS={plan.test_args}"] if name == "test" and plan.test_args else []
+        command = f"cd flowshield && {prefix}{shlex.join(['make', name, *args])}"
         step = partial(bare.run, command, user=user)
         steps.result.outcomes[name] = steps.do(f"make {name}", step)
 

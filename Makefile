@@ -4,11 +4,11 @@
 # Every target runs the set-up first. `make` without a target lists all targets.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup install uninstall demo pictures test test-long steady lint format contracts artefacts mutate bench soak fuzz lock clean
+.PHONY: help setup install uninstall demo pictures test test-long fresh steady lint format contracts artefacts mutate bench soak fuzz lock clean
 
 PYTHON ?=
 BIN := .venv/bin
-SHELL_FILES := tools/setup tools/packages.sh tools/contracts tools/headers tools/install .ci/run
+SHELL_FILES := tools/setup tools/packages.sh tools/contracts tools/headers tools/install tools/fresh/init.sh .ci/run
 SETUP = @PYTHON="$(PYTHON)" tools/setup
 
 help: ## list all targets
@@ -36,12 +36,17 @@ test: ## run all tests but the long walks; tests with network namespaces need ro
 	@tools/contracts install
 	@$(BIN)/python -m pytest -q -rs --durations=20 $(PYTEST_ARGS)
 
-test-long: ## run the long walks: every step of a crash with every verb, long fuzzing (an hour)
-	$(SETUP) test
+test-long: ## run the long walks: each step of a crash, long fuzzing, bare systems (two hours)
+	$(SETUP) test fresh
 	@tools/contracts install
 	@$(BIN)/python -m pytest -q -rs --durations=20 -m long $(PYTEST_ARGS)
 	@FS_TEST_EXAMPLES=10 $(BIN)/python -m pytest -q -rs --durations=20 \
 		$(addprefix tests/,dataplane fuzz market/core net/core net/fullnode proto wire)
+	@$(BIN)/python -m tools.fresh --allow-missing $(FRESH_ARGS)
+
+fresh: ## run make demo and make test on bare systems; FRESH_ARGS=--help (root)
+	$(SETUP) fresh
+	@$(BIN)/python -m tools.fresh $(FRESH_ARGS)
 
 RUNS ?= 10
 steady: ## run all tests RUNS (10) times beside a busy load; logs in build/steady (root)

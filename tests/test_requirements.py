@@ -6,6 +6,7 @@
 import configparser
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ TARGETS = {
     "test": ("install", "demo", "test"),
     "lint": ("install", "lint"),
     "bench": ("install", "demo", "bench"),
+    "fresh": ("install", "fresh"),
 }
 
 
@@ -74,7 +76,7 @@ def test_the_lock_has_what_the_package_asks_for() -> None:
 def listed(*names: str) -> list[str]:
     """The packages of these lists."""
     text = "".join((APT / f"{name}.txt").read_text() for name in names)
-    return re.sub(r"#.*|\[\w+\]|\(\w+\)", "", text).split()
+    return re.sub(r"#.*|\[\w+\]|<!\w+>|\(\w+\)", "", text).split()
 
 
 @pytest.mark.parametrize("name", ["install", "demo"])
@@ -120,6 +122,33 @@ def test_no_target_lists_a_package_twice(target: str) -> None:
 )
 def test_what_is_heavy_comes_only_with_what_needs_it(package: str, targets: set[str]) -> None:
     assert {each for each, lists in TARGETS.items() if package in listed(*lists)} == targets
+
+
+_BARE = """
+. tools/packages.sh
+distribution() { echo "$0"; }
+dpkg() { echo amd64; }
+dpkg-query() { :; }
+python=/opt/python
+missing_apt_packages install demo
+"""
+
+
+@pytest.mark.parametrize(
+    ("distribution", "left_out"),
+    [("debian", set()), ("ubuntu", {"chromium", "chromium-sandbox"})],
+)
+def test_a_bare_system_gets_what_its_distribution_has(
+    distribution: str, left_out: set[str]
+) -> None:
+    said = subprocess.run(
+        ["bash", "-ec", _BARE, distribution],
+        cwd=REQUIREMENTS.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(said.stdout.split()) == set(listed("install", "demo")) - left_out
 
 
 def test_what_is_unpacked_is_not_installed() -> None:

@@ -34,7 +34,6 @@ from tools.stage import Interrupts, Stage, StepFailed, stage
 from tools.terminal import Progress, table
 
 TOOLS = {
-    "chromium": "chromium",
     "ip": "iproute2",
     "nft": "nftables",
     "ping": "iputils-ping",
@@ -273,8 +272,11 @@ def _settle(built: Stage, settings: Path, token: Token, said: str, ours: dict[st
 
 
 def _take_picture(built: Stage) -> tuple[str, str]:
+    what = "picture of the full node's page"
+    if shutil.which("chromium") is None:  # Ubuntu has no package of it
+        return (what, "none, since Chromium is not installed")
     network.take_picture(built.internet, built.folder, built.environment(), PICTURE)
-    return ("picture of the full node's page", str(PICTURE.relative_to(place.REPOSITORY)))
+    return (what, str(PICTURE.relative_to(place.REPOSITORY)))
 
 
 def _fetch_page(built: Stage) -> tuple[str, str]:

@@ -52,6 +52,7 @@ missing_apt_packages() {
     while read -r name command; do
         command -v "${command//[()]/}" >/dev/null || wanted+=("$name")
     done < <(sed -e 's/#.*//' -e "s/ \\[$(dpkg --print-architecture)\\]//" \
+        -e "/<!$(distribution)>/d" -e 's/ <!.*>//' \
         -e '/^[[:space:]]*$/d' -e '/\[/d' "${lists[@]/%/.txt}" | sort -u)
     if [[ $python == /usr/bin/* ]]; then
         version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
@@ -67,6 +68,12 @@ missing_apt_packages() {
     done
 }
 
+distribution() (
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    echo "$ID"
+)
+
 check_build_tools() {
     command -v cc >/dev/null || command -v gcc >/dev/null ||
         die "no C compiler, which python-pytun needs; install gcc and libc6-dev"
@@ -77,10 +84,10 @@ sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' 
         die "$python lacks its C headers; install the python3-dev package that belongs to it"
 }
 
-# make_venv FOLDER: with what builds an sdist, so that nothing is fetched to build with.
+# make_venv FOLDER: with what builds each sdist of the lock, so that nothing is fetched to build with.
 make_venv() {
     "$python" -m venv --clear "$1"
-    pip_install "$1" --require-hashes -r <(locked setuptools wheel packaging)
+    pip_install "$1" --require-hashes -r <(locked setuptools wheel packaging poetry-core)
 }
 
 # pip_install VENV ARGUMENTS...: the packages named, and none besides.

@@ -3,7 +3,7 @@
 
 """From a wallet to the first client: stake, entry, serve; then parts of the network die.
 
-Every kind of process of the program takes part. So the program lies in folders that only root can
+Every kind of process of the program takes part. So the program is in folders that only root can
 enter, as in root's own home.
 """
 

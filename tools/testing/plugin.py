@@ -17,8 +17,8 @@ from tools.testing import machine, parts, room
 from tools.testing.crew import Crew, Played, cgroups
 from tools.testing.scenes import divide, remember, remembered
 
-COMPUTED = room.REPOSITORY / "build" / "scenes.tsv"  # of the last run: computed, passed, scene
-FAILED = room.REPOSITORY / "build" / "failed.txt"  # of this run, as it goes
+COMPUTED = "build/scenes.tsv"  # of the last run: computed, passed, scene
+FAILED = "build/failed.txt"  # of this run, as it goes
 DURATIONS = room.REPOSITORY / "tests" / "durations.json"
 _PLAYED = pytest.StashKey[list[Played]]()
 _TOLD = 20
@@ -67,14 +67,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for category in ("passed", "failed", "error")
         for report in terminalreporter.stats.get(category, [])
     ]
-    _tell_of_processors(terminalreporter, terminalreporter.config.stash.get(_PLAYED, []))
+    _tell_of_processors(terminalreporter, terminalreporter.config)
     for line in parts.lines(reports):
         terminalreporter.write_line(line)
 
 
-def _tell_of_processors(terminal: pytest.TerminalReporter, played: list[Played]) -> None:
+def _tell_of_processors(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Which scenes compute most: with two cores, that is what a run's length comes down to."""
-    COMPUTED.write_text(
+    played = config.stash.get(_PLAYED, [])
+    (config.rootpath / COMPUTED).write_text(
         "".join(f"{each.computed:.2f}\t{each.seconds:.2f}\t{each.scene.name}\n" for each in played)
     )
     total = sum(each.computed for each in played)
@@ -89,8 +90,9 @@ def _play(session: pytest.Session, cgroup: Path | None) -> None:
     gc.collect()
     gc.freeze()
     seconds: dict[str, float] = {}
-    FAILED.parent.mkdir(exist_ok=True)
-    FAILED.write_text("")
+    failed = session.config.rootpath / FAILED
+    failed.parent.mkdir(exist_ok=True)
+    failed.write_text("")
     try:
         with Crew(session.config, session.config.option.crew, cgroup) as crew:
             for played in crew.play(scenes):
@@ -111,7 +113,7 @@ def _report(item: pytest.Item, played: Played, seconds: dict[str, float]) -> Non
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _reports(item, played):
         if report.failed:
-            with FAILED.open("a") as file:
+            with (item.config.rootpath / FAILED).open("a") as file:
                 file.write(f"== {report.nodeid} ({report.when})\n{report.longreprtext}\n")
         seconds[item.nodeid] = seconds.get(item.nodeid, 0.0) + report.duration
         item.ihook.pytest_runtest_logreport(report=report)

@@ -11,7 +11,6 @@ stays as it is.
 
 import os
 
-_VARIABLE = "FS_TUNNEL_PATIENCE"
 _LEAST, _MOST = 1.0, 60.0
 
 
@@ -24,7 +23,7 @@ def _factor_untrusted(text: str) -> float:
     return factor if _LEAST <= factor <= _MOST else _LEAST
 
 
-_FACTOR = _factor_untrusted(os.environ.get(_VARIABLE, ""))
+_FACTOR = _factor_untrusted(os.environ.get("FS_TUNNEL_PATIENCE", ""))
 
 
 def patient(seconds: float) -> float:

@@ -75,7 +75,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _tell_of_processors(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Which scenes compute most: with two cores, that is what a run's length comes down to."""
     played = config.stash.get(_PLAYED, [])
-    (config.rootpath / COMPUTED).write_text(
+    computed = config.rootpath / COMPUTED
+    computed.parent.mkdir(exist_ok=True)
+    computed.write_text(
         "".join(f"{each.computed:.2f}\t{each.seconds:.2f}\t{each.scene.name}\n" for each in played)
     )
     total = sum(each.computed for each in played)

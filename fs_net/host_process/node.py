@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import trio
 from libp2p.abc import INetConn, INetwork, INotifee
+from libp2p.host.exceptions import StreamFailure
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
@@ -244,15 +245,15 @@ class Node:
 
     @asynccontextmanager
     async def _in_time(self, peer: bytes, deadline: float) -> AsyncIterator[None]:
-        """Give the block so many seconds; then raise TooSlowError, and close the connections.
+        """Give the block so many seconds, and close the connections if it fails in this way.
 
         A call that is given up may leave half a frame behind, or the peer may be gone without a
-        word. The next dial would find a connection that is of no use.
+        word, or it opens no stream any more. The next dial would find the same useless connection.
         """
         try:
             with trio.fail_after(deadline):
                 yield
-        except trio.TooSlowError:
+        except (trio.TooSlowError, StreamFailure):
             await self.disconnect(peer)
             raise
 

@@ -98,7 +98,7 @@ def test_who_stops_paying_is_cut_off_within_a_window_and_comes_back(scene: Marke
     end(scene)
 
 
-@pytest.mark.parametrize("side", [NAME, SOLD])
+@pytest.mark.parametrize("side", [NAME, SOLD], ids=["client", "provider"])
 @pytest.mark.parametrize("moment", ["idle", "busy", "closing", "leaving"])
 def test_whoever_is_killed_the_books_agree(scene: Market, side: str, moment: str) -> None:
     """Kill while little or much passes; before the end, or with nobody left to end it."""

@@ -65,10 +65,17 @@ async def echo_reversed(session: Session) -> None:
     await session.close()
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    async with asyncio.timeout(patience.seconds(seconds)):
-        while not condition():  # noqa: ASYNC110 - other processes give no event
-            await asyncio.sleep(0.02)
+async def eventually(
+    condition: Callable[[], object], seconds: float = 30, *, node: ProviderNode | None = None
+) -> None:
+    """Wait for a condition; if it does not come true, tell how ``node`` stands."""
+    try:
+        async with asyncio.timeout(patience.seconds(seconds)):
+            while not condition():  # noqa: ASYNC110 - other processes give no event
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        standing = node and (node.standing, await node.host.info())
+        raise AssertionError(f"not in time; the provider: {standing}") from None
 
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -117,12 +124,14 @@ def test_another_full_node_takes_over_and_a_dead_process_is_replaced(tmp_path: P
                 await eventually(lambda: alice.heartbeats and carol.heartbeats, 60)
                 await dying.aclose()
                 heard = carol.heartbeats
-                await eventually(lambda: node.standing.connected == 1)
-                await eventually(lambda: carol.heartbeats > heard)
+                await eventually(lambda: node.standing.connected == 1, node=node)
+                await eventually(lambda: carol.heartbeats > heard, node=node)
                 assert node.host.pid is not None
                 os.kill(node.host.pid, signal.SIGKILL)
                 heard = carol.heartbeats
-                await eventually(lambda: node.host.starts == 2 and carol.heartbeats > heard + 1)
+                await eventually(
+                    lambda: node.host.starts == 2 and carol.heartbeats > heard + 1, node=node
+                )
                 assert node.standing.failure == ""
 
     play(main)

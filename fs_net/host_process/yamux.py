@@ -5,6 +5,9 @@
 
 py-libp2p only logs if a peer exceeds its window. It also keeps the data of a reset stream for
 another minute. So one connection could fill a gigabyte in seconds.
+
+py-libp2p also lets a deadline end a write between its encryption and its sending. Noise counts the
+messages, so the peer could read nothing of that connection any more.
 """
 
 import trio
@@ -12,6 +15,9 @@ from libp2p.stream_muxer import muxer_multistream
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
+from fs_wire.patience import patient
+
+_WRITTEN_WITHIN = patient(10.0)  # s; a peer that takes longer for one frame does not read
 MOST_HELD = 1 << 20  # bytes of one connection that wait to be read
 
 
@@ -25,11 +31,24 @@ def bound_yamux() -> None:
 
 
 class TooMuchHeld(trio.TooSlowError):
-    """The peer sent more than is read; Yamux passes no other kind of error on."""
+    """One side sent more than the other reads; Yamux passes no other kind of error on."""
 
 
 class BoundedYamux(Yamux):
-    """Ends a connection on which too much waits, and drops data that nobody will read."""
+    """Ends a connection on which too much waits, and drops data that nobody will read.
+
+    A frame is written whole, even if who wrote it has given up; or the connection ends.
+    """
+
+    async def _write_frame(self, data: bytes) -> None:
+        async with self._write_lock:
+            with trio.move_on_after(_WRITTEN_WITHIN) as writing:
+                writing.shield = True
+                await self.secured_conn.write(data)
+            if writing.cancelled_caught:
+                await self.secured_conn.close()
+                raise TooMuchHeld("the peer does not read")
+        await trio.lowlevel.checkpoint()
 
     async def _read_data_body(self, length: int) -> bytes:
         if sum(map(len, self.stream_buffers.values())) + length > MOST_HELD:

@@ -79,8 +79,7 @@ class ProviderNode:
         self.host = Host(settings, handlers or Deaf(), launcher, on_session=on_session)
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_gone = False
-        self._starts = 0  # of network processes that the core knows of
+        self._process = 0  # the number of the network process that the core knows of; 0: none
         self._failure = "the network process is being started"
 
     @property
@@ -110,12 +109,12 @@ class ProviderNode:
                 self._failure = str(error)
                 log.warning("%s", error)
             await asyncio.sleep(_START_AGAIN)
-        self._starts, self._failure = self.host.starts, ""
+        self._process, self._failure = self.host.starts, ""
 
     async def _turn(self) -> None:
         self._woken.clear()
-        # It may have been replaced between two calls, and none of them failed.
-        if self._is_gone or self._starts != self.host.starts:
+        # It may also have been replaced between two calls, and none of them failed.
+        if self._process != self.host.starts:
             await self._wait_for_another()
         now = _now()
         self._core.offer(*self._offer(key_of(self.host.peer)))
@@ -134,8 +133,7 @@ class ProviderNode:
         self._forget_tasks()
         with contextlib.suppress(HostGone):
             await self.host.wait_ready()
-            self._is_gone, self._failure = False, ""
-            self._starts = self.host.starts
+            self._process, self._failure = self.host.starts, ""
             self._core.restarted(_now())
 
     def _begin(self, actions: list[Action]) -> None:
@@ -158,7 +156,7 @@ class ProviderNode:
         try:
             await self._carry_out(action)
         except HostGone:
-            self._is_gone = True
+            self._process = 0
         except (NetError, ValueError) as error:
             log.info("%s: %s", type(action).__name__, error)
             self._note_failure(action)

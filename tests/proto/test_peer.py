@@ -38,7 +38,7 @@ def said_by(world: World, side: Side) -> list[int]:
     return types([each for each in world.history if each.source == side.endpoint])
 
 
-# Whom a peer believes.
+# Which packets a peer believes.
 
 
 def test_an_initiation_in_alices_name_moves_nobody(connected: World) -> None:

@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from tools.cgroup import cgroup
+
 # Until the new one is mounted, /proc shows the ids that this machine sees.
 _PLAIN_INIT = """read -r id _ </proc/self/stat
 mount -t proc proc /proc && printf '%s\\nup\\n' "$id" >&"$0" && exec "$@"
@@ -83,7 +85,7 @@ class BareSystem:
 def booted(root: Path, log: IO[bytes]) -> Iterator[BareSystem]:
     """Start a system from its root folder; at the end nothing of it runs or is mounted."""
     with ExitStack() as stack:
-        group = stack.enter_context(_control_group())
+        group = stack.enter_context(cgroup("fresh"))
         reading, writing = os.pipe()
         argv = [
             *(*_in_group(group), *_CONTAINED, *_SYSTEM),
@@ -146,22 +148,6 @@ def _network(first: int, log: IO[bytes]) -> Iterator[None]:
             if not ready.read():
                 raise NotUp("slirp4netns did not start")
         yield
-
-
-@contextmanager
-def _control_group() -> Iterator[Path]:
-    """A control group that holds those of the system, and that ends with them."""
-    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    trees = [Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"]
-    if not trees:
-        raise NotUp("this machine has no cgroup2 mounted; mount -t cgroup2 none /sys/fs/cgroup")
-    group = trees[0] / f"fresh-{os.getpid()}"
-    group.mkdir()
-    try:
-        yield group
-    finally:
-        for folder, _, _ in os.walk(group, topdown=False):
-            Path(folder).rmdir()
 
 
 def _in_group(group: Path) -> tuple[str, ...]:

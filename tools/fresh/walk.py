@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO
 
+from tools.cgroup import NoCgroup
 from tools.fresh import systems
 from tools.fresh.bare import NAMESERVER, BareSystem, NotUp, Seen, booted, contained
 from tools.fresh.keyrings import keyring_of
@@ -60,7 +61,7 @@ def walk(system: System, plan: Plan) -> Result:
             if _make(system, plan, keyring, root, log, steps):
                 with booted(root, log) as bare:
                     _run(bare, plan, steps)
-        except NotUp as error:
+        except (NotUp, NoCgroup) as error:
             result.broken = f"the system did not come up: {error}; see {path}"
     return result
 

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tools.cgroup import NoCgroup, cgroup
 from tools.testing import commands, room
 from tools.testing.keeper import Keeper
 from tools.testing.pressure import Pressure
@@ -208,16 +209,8 @@ def cgroups() -> contextlib.AbstractContextManager[Path | None]:
 
 @contextlib.contextmanager
 def _cgroups() -> Iterator[Path]:
-    mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
-    places = [Path(place) for _, place, kind, *_ in mounts if kind == "cgroup2"]
-    if not places:
-        raise pytest.UsageError("tests need cgroup2; run: mount -t cgroup2 none /sys/fs/cgroup")
-    made = places[0] / f"tests-{os.getpid()}"
-    made.mkdir()
     try:
-        yield made
-    finally:
-        for each in sorted(made.rglob("*"), reverse=True):
-            if each.is_dir():
-                each.rmdir()
-        made.rmdir()
+        with cgroup("tests") as made:
+            yield made
+    except NoCgroup as error:
+        raise pytest.UsageError(str(error)) from None

@@ -17,8 +17,8 @@ from tools.testing import machine, parts, room
 from tools.testing.crew import Crew, Played, cgroups
 from tools.testing.scenes import divide, remember, remembered
 
-COMPUTED = "build/scenes.tsv"  # of the last run: computed, passed, scene
-FAILED = "build/failed.txt"  # of this run, as it goes
+COMPUTED = "scenes.tsv"  # of the last run: computed, passed, scene
+FAILED = "failed.txt"  # of this run, as it goes
 DURATIONS = room.REPOSITORY / "tests" / "durations.json"
 _PLAYED = pytest.StashKey[list[Played]]()
 _TOLD = 20
@@ -75,9 +75,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _tell_of_processors(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Which scenes compute most: with two cores, that is what a run's length comes down to."""
     played = config.stash.get(_PLAYED, [])
-    computed = config.rootpath / COMPUTED
-    computed.parent.mkdir(exist_ok=True)
-    computed.write_text(
+    _in_build(config, COMPUTED).write_text(
         "".join(f"{each.computed:.2f}\t{each.seconds:.2f}\t{each.scene.name}\n" for each in played)
     )
     total = sum(each.computed for each in played)
@@ -86,15 +84,19 @@ def _tell_of_processors(terminal: pytest.TerminalReporter, config: pytest.Config
         terminal.write_line(f"{each.computed:7.1f} s of {each.seconds:7.1f} s  {each.scene.name}")
 
 
+def _in_build(config: pytest.Config, name: str) -> Path:
+    folder = config.rootpath / "build"
+    folder.mkdir(exist_ok=True)
+    return folder / name
+
+
 def _play(session: pytest.Session, cgroup: Path | None) -> None:
     scenes = divide(session.items, remembered(DURATIONS))
     # What is there stays shared with all forks: no collector writes to it.
     gc.collect()
     gc.freeze()
     seconds: dict[str, float] = {}
-    failed = session.config.rootpath / FAILED
-    failed.parent.mkdir(exist_ok=True)
-    failed.write_text("")
+    _in_build(session.config, FAILED).write_text("")
     try:
         with Crew(session.config, session.config.option.crew, cgroup) as crew:
             for played in crew.play(scenes):
@@ -115,7 +117,7 @@ def _report(item: pytest.Item, played: Played, seconds: dict[str, float]) -> Non
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _reports(item, played):
         if report.failed:
-            with (item.config.rootpath / FAILED).open("a") as file:
+            with _in_build(item.config, FAILED).open("a") as file:
                 file.write(f"== {report.nodeid} ({report.when})\n{report.longreprtext}\n")
         seconds[item.nodeid] = seconds.get(item.nodeid, 0.0) + report.duration
         item.ihook.pytest_runtest_logreport(report=report)

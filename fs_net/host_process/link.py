@@ -11,9 +11,11 @@ from typing import Any
 import trio
 
 from fs_net.bridge import Kind, Unpacker, pack
+from fs_wire.failure import describe
 
 _QUEUE = 4096  # frames that wait for the program
 _READ = _BATCH = 65536  # bytes
+_MAX_CAUSES = 4
 
 Method = Callable[..., Awaitable[Any]]
 
@@ -77,7 +79,7 @@ class Link:
         try:
             answer = pack(Kind.RESULT, number, await methods[name](*arguments))
         except Exception as error:  # noqa: BLE001 - any exception of libp2p is a failed call
-            answer = pack(Kind.FAILURE, number, f"{type(error).__name__}: {error}"[:500])
+            answer = pack(Kind.FAILURE, number, _with_causes(error))
         await self._to_send.send(answer)
 
     async def _send_all(self) -> None:
@@ -89,3 +91,13 @@ class Link:
                 except trio.WouldBlock:
                     break
             await self._stream.send_all(bytes(frames))
+
+
+def _with_causes(error: BaseException) -> str:
+    """Describe an error and what caused it: libp2p's own words often name the step alone."""
+    texts = []
+    each: BaseException | None = error
+    while each is not None and len(texts) < _MAX_CAUSES:
+        texts.append(describe(each))
+        each = each.__cause__
+    return ", because of ".join(texts)

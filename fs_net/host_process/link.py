@@ -95,7 +95,7 @@ class Link:
 
 def _with_causes(error: BaseException) -> str:
     """Describe an error and what caused it: libp2p's own words often name the step alone."""
-    texts = []
+    texts: list[str] = []
     each: BaseException | None = error
     while each is not None and len(texts) < _MAX_CAUSES:
         texts.append(describe(each))

@@ -23,6 +23,9 @@ from fs_net.bridge import Settings
 from fs_net.host_process import identity
 from fs_net.host_process.local import dialable
 from fs_net.host_process.yamux import BoundedYamux, bound_yamux
+from fs_wire.patience import patient
+
+_NEGOTIATED_WITHIN = patient(10.0)  # s for both sides to agree on a stream's protocol
 
 
 def make_host(settings: Settings, folder: Path, peers: PeerStore) -> BasicHost:
@@ -47,7 +50,8 @@ def make_host(settings: Settings, folder: Path, peers: PeerStore) -> BasicHost:
                 min_connections=0,
                 low_watermark=0,
                 high_watermark=most,
-                inbound_stream_protocol_negotiation_timeout=10,
+                inbound_stream_protocol_negotiation_timeout=_NEGOTIATED_WITHIN,
+                outbound_stream_protocol_negotiation_timeout=_NEGOTIATED_WITHIN,
             ),
             resource_manager=ResourceManager(
                 limits=ResourceLimits(

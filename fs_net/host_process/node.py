@@ -22,12 +22,12 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from fs_net.bridge import Decision, Settings
-from fs_net.host_process import guards, identity
+from fs_net.host_process import gossip, guards, identity
 from fs_net.host_process.dht import Dht
 from fs_net.host_process.dht_service import FULL_NODES
 from fs_net.host_process.door import Door
 from fs_net.host_process.gate import ClientGate
-from fs_net.host_process.guards import GuardedPubsub
+from fs_net.host_process.gossip import GuardedPubsub
 from fs_net.host_process.link import Link, Method
 from fs_net.host_process.local import find_local_peers
 from fs_net.host_process.making import make_host
@@ -63,7 +63,7 @@ class Node:
         guards.guard_streams(self.host, self.caught)
         guards.bound_quic()
         self.door = Door(self.host, settings.max_per_source)
-        self.router = guards.gossip_router()
+        self.router = gossip.gossip_router()
         self.gossip = GuardedPubsub(self.host, self.router, self._judge)
         self.streams = Streams(self.host, self._on_message, self._on_question)
         self.sessions = Sessions(self.host, self._on_session)
@@ -373,8 +373,10 @@ class _Watcher(INotifee):
             await self._node.disconnect(peer.to_bytes())
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
+        peer = cast(SwarmConn, conn).muxed_conn.peer_id
         self._node.door.forget(conn)
-        self._node.streams.forget(cast(SwarmConn, conn).muxed_conn.peer_id)
+        self._node.streams.forget(peer)
+        self._node.gossip.renew(peer)
 
     async def opened_stream(self, network: INetwork, stream: Any) -> None: ...
 

@@ -9,6 +9,7 @@ bound what a peer may send, how long it may take, and how many streams it may ho
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import trio
 from libp2p.abc import IHost, INetStream
@@ -74,8 +75,10 @@ class Streams:
         return answer
 
     def forget(self, peer: ID) -> None:
-        """Forget the stream to a peer that is gone."""
-        self._outgoing.pop(peer, None)
+        """Forget the stream to a peer if the stream's connection has ended."""
+        stream: Any = self._outgoing.get(peer)
+        if stream is not None and stream.muxed_conn.is_closed:
+            del self._outgoing[peer]
 
     def _bounded(
         self, protocol: TProtocol, handle: Callable[[INetStream], Awaitable[None]]

@@ -12,6 +12,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.utils import encode_varint_prefixed
 
 from fs_net.host_process import guards
+from fs_net.host_process.gossip import GuardedPubsub
 from fs_net.host_process.node import Node
 from tests.net.host.stage import Eve, Stage, program_of, rpc, run, survives
 
@@ -53,7 +54,7 @@ def without_stream_guard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_push_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards.GuardedPubsub, "push_msg", Pubsub.push_msg)
+    monkeypatch.setattr(GuardedPubsub, "push_msg", Pubsub.push_msg)
 
 
 CASES: dict[str, tuple[Attack, Callable[[pytest.MonkeyPatch], None]]] = {

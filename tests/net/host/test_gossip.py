@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.score import PeerScorer, ScoreParams, TopicScoreParams
 
 from fs_net.bridge import Decision
-from fs_net.host_process import guards, node
-from fs_net.host_process.guards import GRAYLIST
+from fs_net.host_process import gossip, node
+from fs_net.host_process.gossip import GRAYLIST
 from fs_net.host_process.node import Node
 from tests.net.host.stage import (
     TOPIC,
@@ -32,14 +33,14 @@ from tools.testing import patience
 
 def with_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
     """Make routers as before, except for one setting."""
-    make = guards.gossip_router
+    make = gossip.gossip_router
 
     def router() -> GossipSub:
         made = make()
         setattr(made, name, value)
         return made
 
-    monkeypatch.setattr(guards, "gossip_router", router)
+    monkeypatch.setattr(gossip, "gossip_router", router)
 
 
 def heartbeat_interval(folder: Path) -> float:
@@ -207,3 +208,41 @@ def test_a_forged_message_is_not_even_judged(tmp_path: Path) -> None:
             return program_of(victim).gossip
 
     assert run(lambda: trio.run(main)) == [b"good"]
+
+
+def test_peers_hear_each_other_when_one_of_two_connections_ends(tmp_path: Path) -> None:
+    """The older one ends, on which each said that it subscribes, as after a break."""
+
+    async def main() -> list[int]:
+        stage = Stage(tmp_path)
+        alice, bob = stage.node(), stage.node()
+        async with alice.running(), bob.running():
+            await meshed(alice, bob)
+            network: Any = bob.host.get_network()
+            (old,) = network.get_connections(alice.host.get_id())
+            await network.dial_addr(
+                bob.host.get_peerstore().addrs(alice.host.get_id())[0], alice.host.get_id()
+            )
+            await old.close()
+            return [await hears(bob, alice), await hears(alice, bob)]
+
+    assert run(lambda: trio.run(main)) == [True, True]
+
+
+async def hears(hearer: Node, speaker: Node) -> bool:
+    """Whether what the speaker publishes arrives, once it has a mesh with the hearer."""
+    messages = program_of(hearer).gossip
+    if not await eventually(lambda: said_to(hearer.host.get_id(), speaker)):
+        return False
+    await speaker.publish(TOPIC, b"hello from " + speaker.host.get_id().to_bytes())
+    return await eventually(lambda: messages)
+
+
+def said_to(peer: ID, speaker: Node) -> bool:
+    """Whether the speaker has a stream to a peer that is open, and the peer in its mesh."""
+    stream: Any = speaker.gossip.peers.get(peer)
+    return (
+        stream is not None
+        and not stream.muxed_conn.is_closed
+        and peer in speaker.router.mesh[TOPIC]
+    )

@@ -3,6 +3,11 @@
 
 """An error that nobody expected, as a line that passes from a process to whoever started it."""
 
+import errno
+
+# The errors of a connection that a firewall of this host rejects, as lockdown does.
+REJECTED = frozenset({errno.EHOSTUNREACH, errno.EPERM, errno.EACCES})
+
 _MOST = 300  # characters
 
 

@@ -22,6 +22,7 @@ from fs_market.chain.answers import check_depth_untrusted, data_in_message_untru
 from fs_market.chain.reverts import explain
 from fs_market.errors import MalformedAnswer, NodeRefused, NodeUnreachable, Reverted
 from fs_wire.errors import UsageError
+from fs_wire.failure import REJECTED
 
 _MAX_ANSWER = 32 << 20  # bytes
 _CODE_REVERTED = 3  # of geth, and of chain nodes that follow it
@@ -116,6 +117,8 @@ def _describe(error: Exception) -> str:
     match error:
         case aiohttp.ClientResponseError():
             return f"answers with HTTP status {error.status}, which no chain node does"
+        case aiohttp.ClientConnectorError() if error.os_error.errno in REJECTED:
+            return "cannot be reached from this host (see fs-tunnel lockdown status)"
         case aiohttp.ClientConnectorError():
             return "cannot be reached"
         case TimeoutError():

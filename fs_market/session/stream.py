@@ -17,6 +17,7 @@ from fs_market.core.wire.framing import Unframer, frame
 from fs_market.core.wire.messages import Message, parse_untrusted, serialize
 from fs_market.errors import MarketError
 from fs_market.ports import Duplex, Route
+from fs_wire.failure import REJECTED
 from fs_wire.patience import patient
 
 _MOST_AT_ONCE = 8192  # bytes in one read: two messages of the largest size
@@ -146,11 +147,21 @@ async def ask_untrusted(route: Route, question: Message, within: float) -> Messa
             stream.abort()
 
 
-def no_answer(route: Route, error: Exception) -> MarketError:
+def no_answer(route: Route, error: OSError) -> MarketError:
     """Return the error for a provider that does not answer."""
+    match error:
+        case ConnectionRefusedError():
+            why = "the connection was refused"
+        case TimeoutError():
+            why = "no answer in time"
+        case ConnectionResetError():
+            why = "the other side hung up"
+        case OSError() if error.errno in REJECTED:
+            why = "this host has no way there; see fs-tunnel lockdown status"
+        case _:
+            why = "it cannot be reached"
     return MarketError(
-        f"no provider answers at {route} ({error or 'no answer'}); "
-        "check the address, or choose another provider"
+        f"no provider answers at {route} ({why}); check the address, or choose another provider"
     )
 
 

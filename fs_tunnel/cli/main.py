@@ -6,6 +6,7 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 privilege, 130 interrupted.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -20,6 +21,8 @@ from fs_tunnel.observe import logs
 from fs_wire.errors import FlowShieldError
 
 log = logging.getLogger(__name__)
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # A verb is the attribute NAME of the module fs_tunnel.cli.NAME, which is imported when it is used.
 VERBS = {
@@ -119,6 +122,8 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("FS_TUNNEL_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _fail(f"nothing can be written ({error.strerror}); make room, and run it again", 1)
         # Of an OSError the reason is told; other messages might quote a secret.
         reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         kind = type(error).__name__

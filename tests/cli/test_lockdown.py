@@ -35,6 +35,14 @@ def tables(scene: Watched) -> list[str]:
 
 
 LOCKDOWN = "flowshield_lockdown"
+MARKET = f"""
+[chain]
+rpc = "http://{WEB_V4}:8545"
+id = 1
+[contracts]
+token = "0x{"1" * 40}"
+channels = "0x{"2" * 40}"
+"""
 
 
 def kill_switch(scene: Watched) -> str:
@@ -103,6 +111,12 @@ def test_status_tells(scene: Watched) -> None:
     scene.lockdown("on", "--allow-lan")
     assert state() == {"on": True, "allow_lan": True, "blocking": True, "lifted": False}
     assert "lockdown is on, private networks apart: nothing leaves" in told("status")
+    settings = scene.served.folder / "market.toml"
+    settings.write_text(MARKET)
+    asked = scene.served.fs_tunnel(
+        scene.home, "market", "quote", f"{WEB_V4}:4700", "--settings", settings
+    )
+    assert (asked.code, "see fs-tunnel lockdown status" in asked.err) == (1, True)
     scene.up()
     assert state() == {"on": True, "allow_lan": True, "blocking": False, "lifted": True}
     assert "a full tunnel is up" in told("status")

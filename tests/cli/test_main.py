@@ -116,6 +116,21 @@ def test_of_an_operating_systems_error_the_reason_is_told(call: Call) -> None:
     assert QUOTED not in said
 
 
+def test_a_full_disk_is_no_defect() -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "fs_tunnel.cli.main", "genkey"],
+        stdout=os.open("/dev/full", os.O_WRONLY),
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 1
+    assert made.stderr == (
+        "fs-tunnel: error: nothing can be written (No space left on device); "
+        "make room, and run it again\n"
+    )
+
+
 def test_the_debug_switch_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     def verb() -> None:
         monkeypatch.setenv("FS_TUNNEL_DEBUG", "1")

@@ -6,11 +6,15 @@
 A transaction gets its nonce and its signature and goes to the journal before it is sent.  The
 sender sends it again, byte for byte, if the chain node does not answer, or if a reorganisation
 takes it out of the chain. It replaces a stuck transaction under the same nonce with a higher fee.
-After a crash ``resume`` goes on from the journal.
+
+A chain mines the transactions of an account in the order of their nonces. So one that a chain node
+forgot, or that a process left behind, would keep all later ones waiting. Whoever waits for any
+transaction of the account therefore also pursues the earlier ones that nobody here waits for.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +41,7 @@ log = logging.getLogger(__name__)
 
 # A chain node that lags behind may know the nonce but not the receipt, so one look is not enough.
 _LOOKS_UNTIL_DISPLACED = 3
+_TENDED = 16  # earlier transactions at a time
 _GAS_MARGIN = (6, 5)  # of the estimate: state may change until the transaction is mined
 _ETHER = 10**18
 
@@ -96,6 +101,9 @@ class Sender:
         # Transactions reach the chain in the order of their nonces: some chain nodes refuse one
         # that is ahead.
         self._lock = asyncio.Lock()
+        self._awaited: set[int] = set()  # the entries that somebody here waits for
+        self._orphans: dict[int, _Pursuit] = {}  # unfinished ones that nobody here waits for
+        self._tended_at = -math.inf
 
     @property
     def account(self) -> Address:
@@ -123,11 +131,12 @@ class Sender:
     async def finish_all(self) -> None:
         """Resume, and wait until each transaction has ended; then raise the first failure."""
         failures: list[ChainError] = []
-        for entry in await self.resume():
-            try:
-                await self._finish(entry)
-            except ChainError as error:
-                failures.append(error)
+        endings = [self._finish(entry) for entry in await self.resume()]
+        for ending in await asyncio.gather(*endings, return_exceptions=True):
+            if isinstance(ending, ChainError):
+                failures.append(ending)
+            elif isinstance(ending, BaseException):
+                raise ending
         if failures:
             raise failures[0]
 
@@ -159,9 +168,21 @@ class Sender:
         )
 
     async def _finish(self, entry: Entry) -> Receipt:
+        self._awaited.add(entry.id)
+        try:
+            receipt = await self._wait(entry)
+        finally:
+            self._awaited.discard(entry.id)
+        if self._orphans:  # the earlier ones are final, too
+            self._tended_at = -math.inf
+            await self._tend()
+        return receipt
+
+    async def _wait(self, entry: Entry) -> Receipt:
         pursuit = _Pursuit(entry, started := self._clock())
         while True:
             try:
+                await self._tend()
                 receipt = await self._pursue(pursuit)
             except NodeUnreachable as error:
                 log.info("%s: %s", entry.intent, error)
@@ -174,6 +195,25 @@ class Sender:
                     "repeat the command to go on waiting; nothing is paid twice"
                 )
             await asyncio.sleep(self._patience.poll)
+
+    async def _tend(self) -> None:
+        """Pursue what nobody here waits for, once in a while; write down what has ended."""
+        if self._clock() - self._tended_at < self._patience.poll:
+            return
+        self._tended_at = self._clock()
+        waiting = await self._journal.do(lambda db: transactions.unfinished(db, self.account))
+        orphans = [entry for entry in waiting if entry.id not in self._awaited]
+        self._orphans = {
+            entry.id: self._orphans.get(entry.id) or _Pursuit(entry, self._tended_at)
+            for entry in orphans[:_TENDED]
+        }
+        for pursuit in list(self._orphans.values()):
+            try:
+                receipt = await self._pursue(pursuit)
+                if receipt is not None:
+                    await self._record(pursuit.entry, receipt)
+            except (Displaced, Reverted) as error:  # whoever repeats the intent decides again
+                log.warning("%s", error)
 
     async def _pursue(self, pursuit: _Pursuit) -> Receipt | None:
         """Look once; send or replace the transaction if it is in no block.

@@ -160,9 +160,9 @@ def reserve(
 
 
 def add_attempt(db: sqlite3.Connection, number: int, signed: Signed) -> None:
-    """Write down a signed transaction before it is sent."""
+    """Write down a signed transaction before it is sent; another process may have made the same."""
     db.execute(
-        "INSERT INTO attempts (hash, tx, raw, fee_limit, tip) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO attempts (hash, tx, raw, fee_limit, tip) VALUES (?, ?, ?, ?, ?)",
         (signed.hash, number, signed.raw, signed.fees.limit, signed.fees.tip),
     )
 

@@ -104,6 +104,7 @@ class Seller:
             )
             await agent.resume()
             servers = await self._listen(agent)
+            resuming = asyncio.create_task(settler.resume())
             settling = asyncio.create_task(_settle(settler, agent, cost, wanted))
             telling = asyncio.create_task(keep_telling(lambda: self._describe(agent, token)))
             serving = asyncio.create_task(agent.run())
@@ -126,7 +127,7 @@ class Seller:
                 for server in servers:
                     server.close()
                 agent.hang_up()
-                for each in (serving, settling, telling, ending, announcing):
+                for each in (serving, resuming, settling, telling, ending, announcing):
                     each.cancel()
 
     def _config(self, token: Token, min_deposit: int) -> ProviderConfig:

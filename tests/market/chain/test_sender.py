@@ -156,6 +156,31 @@ def test_resume_sends_what_a_crash_left(node: Anvil, alice: Wallet, tmp_path: Pa
     asyncio.run(run())
 
 
+def test_a_transaction_that_the_node_forgot_keeps_no_later_one_waiting(
+    node: Anvil, alice: Wallet, tmp_path: Path
+) -> None:
+    """Another process sends the earlier one again, and writes down how it ended."""
+    bob = new_wallet().address
+
+    async def run() -> None:
+        node.automine(is_on=False)
+        async with party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j", patience=BRIEF) as us:
+            for name in ("one", "two"):
+                with pytest.raises(StillPending):
+                    await us.sender.carry_out(name, Call(bob, value=5))
+        node.rpc("anvil_dropAllTransactions")
+        node.automine(is_on=True)
+        async with party(node.url, ANVIL_CHAIN_ID, alice, tmp_path / "j") as us:
+            await us.sender.carry_out("three", Call(bob, value=5))
+            assert await us.chain.balance(bob) == 15
+            assert await us.sender.resume() == []
+
+    asyncio.run(run())
+    assert entries(tmp_path / "j") == [
+        (name, nonce, Outcome.SUCCEEDED, 1) for nonce, name in enumerate(("one", "two", "three"))
+    ]
+
+
 def test_who_cannot_pay_for_gas_is_told(node: Anvil, tmp_path: Path) -> None:
     poor = new_wallet()
     node.fund(poor.address, 10)

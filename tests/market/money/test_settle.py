@@ -21,9 +21,21 @@ from fs_market.errors import NodeRefused
 from fs_market.money import voucher_book
 from fs_market.money.settle import Action, SettlementPolicy, Settler, decide
 from fs_market.money.wallet import Wallet
+from tests.market.chain.sending import entries
 from tests.market.chains import Dev
-from tests.market.nodes import rpc
-from tests.market.parties import WINDOW, Party, keep, new_wallet, open_channel, party, voucher
+from tests.market.nodes import ANVIL_CHAIN_ID, Anvil, rpc
+from tests.market.parties import (
+    FAR,
+    WINDOW,
+    Party,
+    deployed,
+    keep,
+    new_wallet,
+    open_channel,
+    party,
+    until,
+    voucher,
+)
 
 POLICY = SettlementPolicy(threshold=1000, fee_share=Fraction(1, 10), margin=60)
 NOW, LATER = 10_000, 20_000
@@ -59,10 +71,12 @@ def decided(
             decided(20_000, claimed=10_000),
             Action.WAIT,
         ),  # a channel never pays more than its deposit
-        (decided(5, fee=4, now=LATER - 60), Action.CLOSE),  # the last chance
+        (decided(5, fee=4, now=LATER - 60), Action.REDEEM),  # the last chance, but it goes on
+        (decided(5, fee=4, now=LATER - 60, is_over=True), Action.CLOSE),
         (decided(5, fee=5, now=LATER - 60), Action.WAIT),  # gas costs as much as the claim brings
         (decided(5, fee=4, now=LATER - 61), Action.WAIT),
-        (decided(5, fee=4, closes_at=NOW + 60), Action.CLOSE),  # the payer requested to close
+        (decided(5, fee=4, closes_at=NOW + 60), Action.REDEEM),  # the payer requested to close
+        (decided(5, fee=4, closes_at=NOW + 60, is_over=True), Action.CLOSE),
         (decided(5, fee=4, closes_at=NOW + 61), Action.WAIT),
         (decided(5, fee=4, now=LATER + 1000), Action.CLOSE),  # late, but not yet taken back
     ],
@@ -187,7 +201,7 @@ def test_notice_by_the_payer_is_answered_in_time(dev: Dev, tmp_path: Path) -> No
             policy = SettlementPolicy(threshold=10**6, margin=600)
             for now, expected in (
                 (status.closes_at - WINDOW, Action.WAIT),
-                (status.closes_at - 600, Action.CLOSE),
+                (status.closes_at - 600, Action.REDEEM),
             ):
                 settler = Settler(
                     us.journal, channels, us.sender, policy, clock=partial(float, now)
@@ -196,6 +210,45 @@ def test_notice_by_the_payer_is_answered_in_time(dev: Dev, tmp_path: Path) -> No
             assert await channels.balance_of(payee.address) == 5
 
     asyncio.run(run())
+
+
+def test_many_channels_are_settled_in_the_time_of_one(node: Anvil, tmp_path: Path) -> None:
+    """All claims are sent before the first one is final, the most urgent one first."""
+    count, confirmations = 5, 4
+    rich, payee = new_wallet(), new_wallet()
+    for each in (rich, payee):
+        node.fund(each.address)
+
+    async def run() -> None:
+        contracts = await deployed(node.url, ANVIL_CHAIN_ID, rich, tmp_path / "deployer")
+        async with (
+            party(node.url, ANVIL_CHAIN_ID, rich, tmp_path / "payer") as payer,
+            party(
+                *(node.url, ANVIL_CHAIN_ID, payee, tmp_path / "payee"), confirmations=confirmations
+            ) as us,
+        ):
+            for number in range(count):
+                terms, key = await open_channel(
+                    payer, payee, contracts, 1000, expires_at=FAR - number
+                )
+                signed = voucher(ANVIL_CHAIN_ID, contracts, terms, key, 100 + number)
+                await keep(us.journal, terms, signed)
+            channels = Channels(us.chain, contracts.channels)
+            settler = Settler(us.journal, channels, us.sender, SettlementPolicy(threshold=1))
+            node.automine(is_on=False)
+            settling = asyncio.create_task(settler.settle_due(0))
+
+            async def all_wait() -> bool:
+                return bool(int(node.rpc("txpool_status")["pending"], 16) == count)
+
+            await until(all_wait)
+            node.mine(confirmations)
+            assert set((await settling).values()) == {Action.REDEEM}
+            assert await channels.balance_of(payee.address) == sum(range(100, 100 + count))
+
+    asyncio.run(run())
+    promised = [int(intent.rpartition(":")[2]) for intent, *_ in entries(tmp_path / "payee")]
+    assert promised == list(reversed(range(100, 100 + count)))
 
 
 def test_a_payer_takes_back_what_nobody_claims(dev: Dev, tmp_path: Path) -> None:

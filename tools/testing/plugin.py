@@ -9,6 +9,7 @@ For root, the machine is compared before and after, and a difference is a failur
 import gc
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ DURATIONS = room.REPOSITORY / "tests" / "durations.json"
 _PLAYED = pytest.StashKey[list[Played]]()
 _TOLD = 20
 _EACH_CORE = 5  # scenes at once: most of their time is waiting
+# What commands import only when they use it: each forked command would take a sixth of a second.
+_LATE = ("pyroute2", "fs_market.chain.abi", "Crypto.Cipher._mode_ctr")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,6 +95,8 @@ def _in_build(config: pytest.Config, name: str) -> Path:
 
 def _play(session: pytest.Session, cgroup: Path | None) -> None:
     scenes = divide(session.items, remembered(DURATIONS))
+    for each in _LATE:
+        import_module(each)
     # What is there stays shared with all forks: no collector writes to it.
     gc.collect()
     gc.freeze()

@@ -21,7 +21,7 @@ from tests.netns.served import (
     ping,
 )
 from tests.netns.topology import CommandFailed
-from tests.walks import strides
+from tests.walks import at_length, pairs_at_length, strides
 from tools.testing import patience
 
 pytestmark = pytest.mark.netns
@@ -85,8 +85,13 @@ def test_serve_undoes_what_a_crash_left(scene: Served) -> None:
 
 
 @strides
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("verb", ["up", "serve"])
+@pytest.mark.parametrize(
+    ("verb", "moment"),
+    [
+        *(("up", "before"), ("serve", "after")),
+        *pairs_at_length(("up", "after"), ("serve", "before")),
+    ],
+)
 def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
     scene: Served, verb: str, moment: str, stride: int
 ) -> None:
@@ -108,7 +113,7 @@ def test_whatever_step_of_the_way_up_is_killed_down_cleans_up(
 
 
 @strides
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", ["after", *at_length("before")])
 def test_whatever_step_of_the_way_down_is_killed_down_goes_on(
     scene: Served, moment: str, stride: int
 ) -> None:
@@ -126,7 +131,7 @@ def test_whatever_step_of_the_way_down_is_killed_down_goes_on(
 
 
 @strides
-@pytest.mark.parametrize("moment", ["undo-before", "undo-after"])
+@pytest.mark.parametrize("moment", ["undo-before", *at_length("undo-after")])
 def test_a_helper_that_is_killed_while_it_undoes_leaves_the_rest_to_down(
     scene: Served, moment: str, stride: int
 ) -> None:

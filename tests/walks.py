@@ -9,12 +9,26 @@
 import os
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 # For a test that kills something at each step of it: how far apart the steps are.
 strides = pytest.mark.parametrize(
     "stride",
-    [pytest.param(4, id="some"), pytest.param(1, id="each", marks=pytest.mark.long)],
+    [pytest.param(7, id="some"), pytest.param(1, id="each", marks=pytest.mark.long)],
 )
+
+long = pytest.mark.long
+
+
+def at_length(*values: object) -> list[ParameterSet]:
+    """Values of a parameter that only ``make test-long`` tries."""
+    return [pytest.param(value, marks=long) for value in values]
+
+
+def pairs_at_length(*pairs: tuple[object, object]) -> list[ParameterSet]:
+    """Pairs of values of two parameters that only ``make test-long`` tries."""
+    return [pytest.param(*pair, marks=long) for pair in pairs]
+
 
 _FACTOR = float(os.environ.get("FS_TEST_EXAMPLES", "1"))
 

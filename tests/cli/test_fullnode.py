@@ -37,6 +37,7 @@ from tests.net.fullnode.databases import postgresql
 from tests.net.fullnode.scene import as_batch
 from tests.net.test_host import Program
 from tests.net.world import HOUR, Provider
+from tests.walks import at_length
 from tools.testing import patience
 
 PROGRAM = Path(sys.executable).parent / "fs-tunnel"
@@ -186,7 +187,7 @@ def found(market: Market, folder: Path, said: dict[str, Any], *deliver: bytes) -
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", *at_length("postgresql")])
 def test_what_it_gathers_is_found_also_after_a_restart(
     database: str, market: Market, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -28,6 +28,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import Namespace
 from tests.netns.waiting import wait_until
+from tests.walks import at_length
 from tools.testing import patience
 
 pytestmark = pytest.mark.netns
@@ -138,7 +139,10 @@ def host_of(scene: Served, use: str) -> Host:
     return Host(scene, scene.client.namespace, scene.client.conf)
 
 
-@pytest.mark.parametrize("use", USES)
+_CHIEF = "full", "run --inside", "serve"
+
+
+@pytest.mark.parametrize("use", [*_CHIEF, *at_length(*sorted(USES.keys() - set(_CHIEF)))])
 def test_all_is_as_before(scene: Served, use: str) -> None:
     host = host_of(scene, use)
     before = host.state()

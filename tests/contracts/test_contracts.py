@@ -9,7 +9,13 @@ import subprocess
 
 import pytest
 
+from tests.walks import examples
 from tools.testing.room import REPOSITORY
+
+RUNS = {
+    "FOUNDRY_FUZZ_RUNS": str(examples(128)),
+    "FOUNDRY_INVARIANT_RUNS": str(examples(12)),
+}
 
 
 def test_forge_is_content_and_nothing_else_was_forgotten() -> None:
@@ -21,6 +27,7 @@ def test_forge_is_content_and_nothing_else_was_forgotten() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, **RUNS},
         check=False,
     )
     print(done.stdout)

@@ -35,6 +35,7 @@ from tests.netns.capture import Capture
 from tests.netns.served import expect_ok, host_state
 from tests.netns.topology import Topology, unique_name
 from tests.netns.waiting import wait_until
+from tests.walks import long
 
 MIB = 1 << 20
 FULL_NODES = ("203.0.113.1", "203.0.113.2")
@@ -231,6 +232,7 @@ def assert_nothing_stays(scene: Market, at_first: str) -> None:
     assert host_state(scene.client) == at_first
 
 
+@long
 def test_a_port_that_is_forwarded_needs_no_meeting() -> None:
     with behind_nats("symmetric", "open") as (scene, full_nodes):
         with Capture(scene.client, "lan") as uplink:

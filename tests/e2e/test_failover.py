@@ -21,6 +21,7 @@ from tests.e2e.uplink import left
 from tests.netns.capture import Capture
 from tests.netns.topology import Namespace, unique_name
 from tests.netns.waiting import wait_until
+from tests.walks import long
 
 pytestmark = pytest.mark.netns
 
@@ -121,6 +122,7 @@ def test_the_tunnel_moves_to_who_stands_by_and_nothing_leaks(
     assert failover(made)["waiting"] == [f"{SECOND}:{SALES}"]
     fetching = made.fetching(200 * MIB)
     wait_until(lambda: fetching.done > 4 * MIB, what="bytes come")
+    wait_until(lambda: int(made.money(NAME)["paid"]["units"]), what="they are paid")
     with Capture(made.client, "eth0") as uplink:
         kill_provider(made)
         at_first = made.money(NAME)
@@ -236,6 +238,7 @@ def test_a_provider_that_comes_back_is_kept_where_nobody_else_answers(
         made.internet.ip("link", "set", "next", "up")
 
 
+@long
 def test_whoever_is_killed_half_way_the_tunnel_moves(scene: tuple[Market, Namespace]) -> None:
     made, _ = scene
     made.up("--provider", f"{SECOND}:{SALES}")

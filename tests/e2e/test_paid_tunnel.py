@@ -7,12 +7,14 @@ import json
 import os
 import re
 import signal
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.market import NAME, PROVIDER, SALES, SOLD, WINDOW, Market
 from tests.netns.waiting import wait_until
+from tests.walks import pairs_at_length
 
 GIB, MIB = 1 << 30, 1 << 20
 PER_GIB = 10 * 10**6
@@ -98,8 +100,14 @@ def test_who_stops_paying_is_cut_off_within_a_window_and_comes_back(scene: Marke
     end(scene)
 
 
-@pytest.mark.parametrize("side", [NAME, SOLD], ids=["client", "provider"])
-@pytest.mark.parametrize("moment", ["idle", "busy", "closing", "leaving"])
+@pytest.mark.parametrize(
+    ("side", "moment"),
+    [
+        *((NAME, "busy"), (SOLD, "busy"), (NAME, "leaving")),
+        *pairs_at_length((SOLD, "leaving"), *product((NAME, SOLD), ("idle", "closing"))),
+    ],
+    ids=lambda each: {NAME: "client", SOLD: "provider"}.get(each, each),
+)
 def test_whoever_is_killed_the_books_agree(scene: Market, side: str, moment: str) -> None:
     """Kill while little or much passes; before the end, or with nobody left to end it."""
     scene.serve()

@@ -114,5 +114,5 @@ class Eve(RuleBasedStateMachine):
         self.nothing_is_forged_or_delivered_twice()
 
 
-Eve.TestCase.settings = settings(max_examples=examples(400), stateful_step_count=40)
+Eve.TestCase.settings = settings(max_examples=examples(120), stateful_step_count=40)
 TestEve = Eve.TestCase

@@ -117,7 +117,7 @@ steps = st.lists(
 # see: more than a needless keepalive does not come of it.
 @patch.object(PeerTimers, "take_repeat", lambda _: False)
 @given(schedule=steps, keepalive=st.sampled_from([0, 0, 4, 25]))
-@settings(max_examples=examples(400))
+@settings(max_examples=examples(120))
 def test_what_is_said_is_what_a_close_look_would_say(schedule: list[Step], keepalive: int) -> None:
     assert conversation(schedule, keepalive, closely=False) == conversation(
         schedule, keepalive, closely=True

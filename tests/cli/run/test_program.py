@@ -16,7 +16,7 @@ from fs_tunnel.linux.routing import inner_namespace
 from tests.cli.run.running import NOBODY, PING, WAITING, command, fs_run, inside, start
 from tests.netns.served import WEB_V4, Served, host_state
 from tests.netns.waiting import wait_until
-from tests.walks import strides
+from tests.walks import pairs_at_length, strides
 from tools.testing import patience
 
 pytestmark = pytest.mark.netns
@@ -87,8 +87,13 @@ def read_until(terminal: int, wanted: bytes) -> bytes:
 
 
 @strides
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("place", ["--inside", "--outside"])
+@pytest.mark.parametrize(
+    ("place", "moment"),
+    [
+        *(("--inside", "after"), ("--outside", "before")),
+        *pairs_at_length(("--inside", "before"), ("--outside", "after")),
+    ],
+)
 def test_a_crash_at_any_step_is_cleaned_up(
     scene: Served, place: str, moment: str, stride: int
 ) -> None:

@@ -37,6 +37,7 @@ from tests.netns.served import (
 )
 from tests.netns.topology import run as run_program
 from tests.netns.waiting import wait_until
+from tests.walks import at_length
 
 pytestmark = pytest.mark.netns
 
@@ -193,7 +194,9 @@ def as_nobody(namespace: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("options", [(), ("--no-kill-switch",), ("--only", "198.51.100.1/32")])
+@pytest.mark.parametrize(
+    "options", [("--only", "198.51.100.1/32"), *at_length((), ("--no-kill-switch",))]
+)
 def test_outside_with_whatever_keeps_the_rest_in(scene: Served, options: tuple[str, ...]) -> None:
     home = scene.client.namespace
     scene.up(None, *options)

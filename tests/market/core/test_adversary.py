@@ -279,7 +279,7 @@ class LyingAlice(Market):
 
 
 for machine in (Honest, LyingBob, LyingAlice):
-    machine.TestCase.settings = settings(max_examples=examples(250), stateful_step_count=40)
+    machine.TestCase.settings = settings(max_examples=examples(80), stateful_step_count=40)
 TestHonest = Honest.TestCase
 TestLyingBob = LyingBob.TestCase
 TestLyingAlice = LyingAlice.TestCase

@@ -24,6 +24,7 @@ from fs_net.host_process.dht import RecordValidator
 from fs_net.host_process.dht_service import FULL_NODES
 from tests.net.host.stage import Stage, address_of, eventually, run
 from tests.net.world import NETWORK, NOW, Provider
+from tests.walks import long
 
 
 def key_of(provider: Provider) -> bytes:
@@ -151,6 +152,7 @@ def test_a_dead_peer_costs_no_more_than_the_deadline(tmp_path: Path) -> None:
     assert put_beside_a_dead_peer(tmp_path, 1.0) < 2.5
 
 
+@long
 def test_it_would_cost_much_more(tmp_path: Path) -> None:
     assert put_beside_a_dead_peer(tmp_path, 5.0) > 2.5
 

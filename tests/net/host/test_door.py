@@ -16,6 +16,7 @@ from fs_net.core.sources import source_of
 from fs_net.host_process.door import Door
 from fs_net.host_process.node import Node
 from tests.net.host.stage import Stage, address_of, eve, eventually, run
+from tests.walks import long
 from tools.testing import patience
 
 
@@ -45,6 +46,7 @@ def test_who_left_makes_room(tmp_path: Path) -> None:
     assert accepted(tmp_path, 4, 6) == 6
 
 
+@long
 def test_the_library_alone_would_accept_nobody_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, peer_o
 from tests.net.host.sybils import approach, sybils
 from tests.net.host.test_dht import key_of, name_of
 from tests.net.world import Provider
+from tests.walks import long
 from tools.testing import patience
 
 COUNT, SILENT = 24, 2  # more than the 20 that a lookup keeps
@@ -68,11 +69,13 @@ def found_among_sybils(folder: Path) -> tuple[bytes | None, bytes]:
     return run(lambda: trio.run(main)), bob.record().raw
 
 
+@long
 def test_a_record_is_found_among_ids_ground_next_to_its_name(tmp_path: Path) -> None:
     found, said = found_among_sybils(tmp_path)
     assert found == said
 
 
+@long
 def test_the_closest_alone_would_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nobody(self: Dht, name: str, speak: object) -> None: ...
 
@@ -116,6 +119,7 @@ def test_silent_streams_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.Monk
     assert found_beside_silent_streams(tmp_path, 14) == Provider(1).record().raw
 
 
+@long
 def test_a_dozen_would_do_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GuardedDht, "handle_stream", KadDHT.handle_stream)
     monkeypatch.setattr(dht_service, "_STREAMS", 12)

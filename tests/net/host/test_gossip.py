@@ -28,6 +28,7 @@ from tests.net.host.stage import (
     rpc,
     run,
 )
+from tests.walks import long
 from tools.testing import patience
 
 
@@ -61,6 +62,7 @@ def test_gossip_keeps_its_pace(tmp_path: Path) -> None:
     assert heartbeat_interval(tmp_path) == 1
 
 
+@long
 def test_adaptive_gossip_would_slow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_setting(monkeypatch, "adaptive_gossip_enabled", True)
     assert heartbeat_interval(tmp_path) >= 30
@@ -89,11 +91,13 @@ def test_a_burst_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert arrived(tmp_path, 120) == 120
 
 
+@long
 def test_without_a_pace_queues_overflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "_PACE", 0)
     assert arrived(tmp_path, 120) < 120
 
 
+@long
 def test_spam_protection_would_drop_our_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +170,7 @@ def test_nothing_is_kept_for_providers(tmp_path: Path) -> None:
     assert kept_for_who_does_not_subscribe(tmp_path) == 0
 
 
+@long
 def test_the_usual_queue_would_keep_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_setting(monkeypatch, "_pending_messages", defaultdict(list))
     assert kept_for_who_does_not_subscribe(tmp_path) > 0

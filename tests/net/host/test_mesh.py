@@ -26,6 +26,7 @@ from tests.net.host.stage import (
     program_of,
     run,
 )
+from tests.walks import long
 
 CROWD = 20  # more than a mesh holds
 ASKS = encode_varint_prefixed(
@@ -81,6 +82,7 @@ def test_who_was_chosen_has_a_place_in_a_crowd(tmp_path: Path) -> None:
     assert heard == [b"batch"]
 
 
+@long
 def test_who_was_chosen_is_not_pruned_and_would_be(tmp_path: Path) -> None:
     def scene() -> None:
         router = Stage(tmp_path).node().router

@@ -14,6 +14,7 @@ from multiaddr import Multiaddr
 from fs_net.host_process import node as node_module
 from fs_net.host_process.peers import MOST, STRANGERS
 from tests.net.host.stage import TOPIC, Stage, address_of, eve, eventually, run
+from tests.walks import long
 
 CROWD = [ID(number.to_bytes(34, "big")) for number in range(1, MOST + 2)]
 
@@ -50,6 +51,7 @@ def test_a_crowd_is_forgotten_and_nobody_else(tmp_path: Path) -> None:
     assert STRANGERS <= count <= MOST
 
 
+@long
 def test_the_library_would_forget_who_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

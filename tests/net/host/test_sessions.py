@@ -22,6 +22,7 @@ from fs_net.host_process import guards, sessions
 from fs_net.host_process.node import Node
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, program_of, run
+from tests.walks import at_length
 from tools.testing import patience
 
 PROTOCOL = sessions.SESSION
@@ -140,7 +141,7 @@ def test_nothing_is_read_that_the_program_does_not_ask_for(tmp_path: Path) -> No
     assert play(tmp_path, scene) <= WINDOW + 1024  # plus the bytes of negotiation
 
 
-@pytest.mark.parametrize("is_guarded", [True, False])
+@pytest.mark.parametrize("is_guarded", [True, *at_length(False)])
 def test_quic_cuts_off_who_sends_what_nobody_reads(
     is_guarded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,7 +216,7 @@ _HOUSE = House(*fair(12))
     st.sampled_from([f"{BASE}/providers", f"{BASE}/statistics/history", f"{BASE}/events", "/"]),
     st.lists(st.tuples(_NAMES, _VALUES), min_size=1, max_size=6) | st.binary(max_size=60),
 )
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(80))
 def test_no_query_makes_a_defect(path: str, query: list[tuple[str, str]] | bytes) -> None:
     if path.endswith("events"):
         query = [("provider", "0x"), *(query if isinstance(query, list) else [])]

@@ -17,6 +17,7 @@ from tests.net.http.fair import Book, Fair, fair, orders_of
 from tests.net.http.stage import needed, served
 from tests.net.http.wallets import personal_sign, wallet
 from tests.net.world import Provider
+from tests.walks import pairs_at_length
 from tools.browser import DESKTOP, PHONE, Browser, browser
 from tools.testing import patience
 from tools.world_map import PACKAGES
@@ -86,8 +87,14 @@ def pages(scene: Scene) -> list[str]:
     return ["/", "/?country=DE&max_per_gib=0.001", f"/providers/{detail}", "/network", "/orders"]
 
 
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("size", "is_dark"),
+    [
+        *((DESKTOP, False), (PHONE, True)),
+        *pairs_at_length((DESKTOP, True), (PHONE, False)),
+    ],
+    ids=["desktop-light", "phone-dark", "desktop-dark", "phone-light"],
+)
 def test_axe_finds_nothing(
     chromium: Browser, scene: Scene, axe: str, size: tuple[int, int], is_dark: bool
 ) -> None:

@@ -8,6 +8,7 @@ Each refusal has its control: the same destination answers where the firewall is
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,25 @@ pytestmark = pytest.mark.netns
 REFUSED = r"No route to host|Permission denied|unreachable"
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path) as made:
+@contextmanager
+def selling(folder: Path) -> Iterator[Served]:
+    with served(folder) as made:
         made.serve("--wan", "wan")
         made.up()
+        yield made
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Served]:
+    """For a test that changes how the provider serves, or its firewall."""
+    with selling(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """For tests that only try what a client may do."""
+    with selling(tmp_path_factory.mktemp("shared")) as made:
         yield made
 
 
@@ -55,9 +70,9 @@ def connect(where: Namespace, address: str, port: int, *, seconds: float = 5) ->
 
 
 @pytest.mark.parametrize("address", [WEB_V4, WEB_V6])
-def test_a_client_reaches_the_internet(scene: Served, address: str) -> None:
-    with listen(scene.web, address, 8080) as server:
-        connect(scene.client.namespace, address, 8080)
+def test_a_client_reaches_the_internet(shared: Served, address: str) -> None:
+    with listen(shared.web, address, 8080) as server:
+        connect(shared.client.namespace, address, 8080)
         accepted, (seen_as, *_) = server.accept()
         accepted.close()
     # Translated: nobody outside sees the client's own address.
@@ -67,44 +82,44 @@ def test_a_client_reaches_the_internet(scene: Served, address: str) -> None:
 PRIVATE = "169.254.169.254", "10.9.9.9", "192.168.7.7", "172.16.0.9", "100.64.0.9", "fd99::9"
 
 
-def test_private_destinations_are_refused_and_counted(scene: Served) -> None:
+def test_private_destinations_are_refused_and_counted(shared: Served) -> None:
     for each in PRIVATE:
-        add_addresses(scene.web, "wan", [f"{each}/{128 if ':' in each else 32}"])
+        add_addresses(shared.web, "wan", [f"{each}/{128 if ':' in each else 32}"])
     for each in PRIVATE:
-        is_refused_and_counted(scene, each)
+        is_refused_and_counted(shared, each)
 
 
-def is_refused_and_counted(scene: Served, address: str) -> None:
-    with listen(scene.web, address, 80) as server:
-        connect(scene.provider, address, 80)  # the control: the provider itself gets there
+def is_refused_and_counted(shared: Served, address: str) -> None:
+    with listen(shared.web, address, 80) as server:
+        connect(shared.provider, address, 80)  # the control: the provider itself gets there
         server.accept()[0].close()
         server.settimeout(0.2)
-        before = scene.refused("denied_destination")
+        before = shared.refused("denied_destination")
         with pytest.raises(OSError, match=REFUSED):
-            connect(scene.client.namespace, address, 80)
-        assert scene.refused("denied_destination") > before
+            connect(shared.client.namespace, address, 80)
+        assert shared.refused("denied_destination") > before
         with pytest.raises(TimeoutError):
             server.accept()
 
 
-def test_another_client_is_out_of_reach(scene: Served) -> None:
-    scene.up(scene.other)
-    with listen(scene.other.namespace, scene.other.v4, 8080):
-        scene.other.namespace.run("ping", "-c", "1", "-w", "5", GATEWAY_V4)  # it is there
+def test_another_client_is_out_of_reach(shared: Served) -> None:
+    shared.up(shared.other)
+    with listen(shared.other.namespace, shared.other.v4, 8080):
+        shared.other.namespace.run("ping", "-c", "1", "-w", "5", GATEWAY_V4)  # it is there
         with pytest.raises(CommandFailed):
-            scene.client.namespace.run("ping", "-c", "1", "-W", "1", scene.other.v4)
+            shared.client.namespace.run("ping", "-c", "1", "-W", "1", shared.other.v4)
         with pytest.raises(OSError, match="timed out"):
-            connect(scene.client.namespace, scene.other.v4, 8080, seconds=1)
-    assert scene.refused("client_to_client") > 0
+            connect(shared.client.namespace, shared.other.v4, 8080, seconds=1)
+    assert shared.refused("client_to_client") > 0
 
 
-def test_port_25_is_reset_and_submission_is_open(scene: Served) -> None:
-    with listen(scene.web, WEB_V4, 25), listen(scene.web, WEB_V4, 587):
-        connect(scene.provider, WEB_V4, 25)
+def test_port_25_is_reset_and_submission_is_open(shared: Served) -> None:
+    with listen(shared.web, WEB_V4, 25), listen(shared.web, WEB_V4, 587):
+        connect(shared.provider, WEB_V4, 25)
         with pytest.raises(ConnectionRefusedError):
-            connect(scene.client.namespace, WEB_V4, 25)
-        connect(scene.client.namespace, WEB_V4, 587)
-    assert scene.refused("smtp") == 1
+            connect(shared.client.namespace, WEB_V4, 25)
+        connect(shared.client.namespace, WEB_V4, 587)
+    assert shared.refused("smtp") == 1
 
 
 def test_port_25_can_be_allowed(scene: Served) -> None:
@@ -113,34 +128,34 @@ def test_port_25_can_be_allowed(scene: Served) -> None:
         connect(scene.client.namespace, WEB_V4, 25)
 
 
-def test_a_source_outside_the_tunnels_network_is_dropped(scene: Served) -> None:
+def test_a_source_outside_the_tunnels_network_is_dropped(shared: Served) -> None:
     # The peer's AllowedIPs admit 10.77.2.0/24, as a careless provider's might.
-    client = scene.client.namespace
-    add_addresses(client, scene.client.name, ["10.77.2.1/32"])
+    client = shared.client.namespace
+    add_addresses(client, shared.client.name, ["10.77.2.1/32"])
     with pytest.raises(CommandFailed):
         client.run("ping", "-c", "1", "-W", "1", "-I", "10.77.2.1", WEB_V4)
-    assert scene.refused("spoofed") > 0
-    client.run("ping", "-c", "1", "-w", "5", "-I", scene.client.v4, WEB_V4)
+    assert shared.refused("spoofed") > 0
+    client.run("ping", "-c", "1", "-w", "5", "-I", shared.client.v4, WEB_V4)
 
 
 @pytest.mark.parametrize("address", [GATEWAY_V4, PROVIDER_WAN_V4])
-def test_the_providers_own_services_are_out_of_reach(scene: Served, address: str) -> None:
-    with listen(scene.provider, "0.0.0.0", 8080):
-        connect(scene.provider, address, 8080)
+def test_the_providers_own_services_are_out_of_reach(shared: Served, address: str) -> None:
+    with listen(shared.provider, "0.0.0.0", 8080):
+        connect(shared.provider, address, 8080)
         with pytest.raises(OSError, match=REFUSED):
-            connect(scene.client.namespace, address, 8080)
-    assert scene.refused("gateway") > 0
-    scene.client.namespace.run("ping", "-c", "1", "-w", "5", GATEWAY_V4)
+            connect(shared.client.namespace, address, 8080)
+    assert shared.refused("gateway") > 0
+    shared.client.namespace.run("ping", "-c", "1", "-w", "5", GATEWAY_V4)
 
 
-def test_nobody_outside_opens_a_connection_to_a_client(scene: Served) -> None:
-    scene.web.ip("route", "add", "10.66.0.0/24", "via", PROVIDER_WAN_V4)
+def test_nobody_outside_opens_a_connection_to_a_client(shared: Served) -> None:
+    shared.web.ip("route", "add", "10.66.0.0/24", "via", PROVIDER_WAN_V4)
     with (
-        listen(scene.client.namespace, scene.client.v4, 8080),
+        listen(shared.client.namespace, shared.client.v4, 8080),
         pytest.raises(OSError, match="timed out"),
     ):
-        connect(scene.web, scene.client.v4, 8080, seconds=1)
-    assert scene.refused("unsolicited") > 0
+        connect(shared.web, shared.client.v4, 8080, seconds=1)
+    assert shared.refused("unsolicited") > 0
 
 
 def test_a_clients_connections_are_limited(scene: Served) -> None:
@@ -161,9 +176,9 @@ def test_a_clients_connections_are_limited(scene: Served) -> None:
     assert scene.refused("too_many_flows") >= 15
 
 
-def test_segments_are_clamped_to_the_tunnels_mtu(scene: Served) -> None:
-    with listen(scene.web, WEB_V4, 8080) as server:
-        connect(scene.client.namespace, WEB_V4, 8080)
+def test_segments_are_clamped_to_the_tunnels_mtu(shared: Served) -> None:
+    with listen(shared.web, WEB_V4, 8080) as server:
+        connect(shared.client.namespace, WEB_V4, 8080)
         accepted, _ = server.accept()
         with accepted:
             mss = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)

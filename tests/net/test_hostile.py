@@ -26,7 +26,7 @@ from multiaddr import Multiaddr
 
 from fs_net.core.batch import Outbox, topic
 from fs_net.core.matching import Wishes
-from fs_net.core.questions import Deliver, Find, Found, parse_untrusted, serialize
+from fs_net.core.questions import Deliver, Find, Found, serialize
 from fs_net.core.records import SignedContent, network_id
 from fs_net.fullnode.node import FullNode
 from fs_net.host_process.dht import name_of
@@ -34,7 +34,7 @@ from fs_net.host_process.dht_service import FULL_NODES
 from fs_net.host_process.guards import dht_protocol
 from fs_net.host_process.streams import MESSAGES, QUESTION
 from tests.net.fullnode.scene import as_batch
-from tests.net.fullnode.test_node import address_of, full_node, provider_host
+from tests.net.fullnode.test_node import address_of, answer_of, full_node, provider_host
 from tests.net.host.stage import MESHSUB, Eve, eve, eventually, rpc, run
 from tests.net.world import HOUR, NETWORK, NOW, Chain, Provider, resident
 from tools.testing import patience
@@ -232,8 +232,7 @@ def test_an_attack_moves_nothing(attack: Attack, tmp_path: Path) -> None:
 
 async def still_serves(folder: Path, node: FullNode, target: Target) -> None:
     async with provider_host(folder / "alice") as alice:
-        await alice.connect(await address_of(node))
-        found = parse_untrusted(await alice.ask(node.host.peer, serialize(Find.of(Wishes()))))
+        found = await answer_of(node, alice, Find.of(Wishes()))
         assert isinstance(found, Found)
         assert [each.record for each in found.hits] == [target.latest.raw]
         key = bytes(target.bob.keys.node.verify_key)

@@ -24,7 +24,6 @@ from fs_net.core.questions import (
     Find,
     Found,
     Message,
-    parse_untrusted,
     serialize,
 )
 from fs_net.core.reconcile import Snapshot
@@ -32,7 +31,14 @@ from fs_net.core.records import ID_LEN
 from fs_net.fullnode.node import FullNode
 from fs_net.host_process.streams import QUESTION
 from tests.net.fullnode.scene import as_batch, as_batches, world
-from tests.net.fullnode.test_node import address_of, full_node, known, play, provider_host
+from tests.net.fullnode.test_node import (
+    address_of,
+    answer_of,
+    full_node,
+    known,
+    play,
+    provider_host,
+)
 from tests.net.host.stage import eve, run
 from tests.net.world import NOW, Provider, resident
 
@@ -113,9 +119,7 @@ def test_an_attack_moves_nothing(name: str, tmp_path: Path) -> None:
             assert max(grown) < GROWTH
             assert {each.raw for each in node.gatherer.index.records} == records
             assert known(node) == {each.address for each in providers}
-            await alice.connect(address)
-            question = serialize(Find.of(Wishes(min_free_slots=0)))
-            answer = parse_untrusted(await alice.ask(node.host.peer, question))
+            answer = await answer_of(node, alice, Find.of(Wishes(min_free_slots=0)))
             assert isinstance(answer, Found)
             assert answer.total == HELD
 

@@ -4,6 +4,7 @@
 """Full nodes on loopback: all learn what one hears, even after a partition."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -14,7 +15,16 @@ from typing import Any
 from fs_net.bridge import Settings
 from fs_net.core import batch
 from fs_net.core.matching import Wishes
-from fs_net.core.questions import Deliver, Delivered, Find, Found, parse_untrusted, serialize
+from fs_net.core.questions import (
+    Deliver,
+    Delivered,
+    Find,
+    Found,
+    Message,
+    parse_untrusted,
+    serialize,
+)
+from fs_net.errors import HostFailed, HostTimeout
 from fs_net.fullnode.node import FullNode, Pace
 from fs_net.fullnode.store import Store, parse_url
 from fs_net.host import Host
@@ -61,6 +71,15 @@ async def provider_host(folder: Path) -> AsyncIterator[Host]:
         yield host
     finally:
         await host.close()
+
+
+async def answer_of(node: FullNode, host: Host, question: Message) -> Message:
+    """Ask as real peers do, who dial and ask again if no answer comes; the scene has a deadline."""
+    while True:
+        with contextlib.suppress(HostFailed, HostTimeout):
+            await host.connect(await address_of(node))
+            return parse_untrusted(await host.ask(node.host.peer, serialize(question)))
+        await asyncio.sleep(0.1)
 
 
 async def address_of(node: FullNode) -> str:

@@ -12,6 +12,9 @@ from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import ValidationError
 from libp2p.host.basic_host import BasicHost
+from libp2p.host.exceptions import StreamFailure
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
@@ -26,6 +29,7 @@ MAX_GOSSIP = 64 * 1024  # bytes of an RPC: a batch, and room for control message
 _GOSSIP_RATE, _GOSSIP_BURST = 50.0, 200.0  # messages a second of one peer
 _MAX_JUDGED = 64  # messages that wait for a decision
 GRAYLIST = -100.0
+_UNKNOWN = "protocols not supported"  # libp2p's words for a peer that does not gossip
 
 Judge = Callable[[bytes, str, bytes], Awaitable[Decision]]
 
@@ -61,6 +65,18 @@ class GuardedPubsub(Pubsub):
             self._read[peer].remove(stream)
             if not self._read[peer]:
                 del self._read[peer]
+
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        """Open a stream as Pubsub does, and let it try again after any failure but a refusal.
+
+        By itself, Pubsub gives a peer up for good if both do not agree on a protocol in time.
+        """
+        try:
+            await super()._handle_new_peer(peer_id)
+        except (StreamFailure, StreamError) as error:
+            if _UNKNOWN in str(error.__cause__):
+                raise
+            raise SwarmException("a stream for gossip could not be opened") from error
 
     def renew(self, peer: ID) -> None:
         """Open a new stream to a peer if the connection of the last one has ended.

@@ -12,7 +12,6 @@ from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import trio
-from libp2p.abc import INetConn, INetwork, INotifee
 from libp2p.host.exceptions import StreamFailure
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
@@ -35,6 +34,7 @@ from fs_net.host_process.peers import Peers
 from fs_net.host_process.relay import Relay
 from fs_net.host_process.sessions import Sessions
 from fs_net.host_process.streams import Streams
+from fs_net.host_process.watcher import Watcher
 from fs_wire.patience import patient
 
 _BAN = 600.0  # s
@@ -76,10 +76,11 @@ class Node:
             network.connection_gate = ClientGate((*settings.bootstrap, *settings.named))
         self._banned: dict[ID, float] = {}
         self._pace = trio.Lock()
+        self._works: trio.Nursery  # since ``running`` was entered
         self._listed: list[bytes] = []  # the keys of calls to ``list_keys`` so far
         self._dials: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
         self._found: set[ID] = set()  # peers in the local network
-        self.host.get_network().register_notifee(_Watcher(self))
+        self.host.get_network().register_notifee(Watcher(self._joined, self._left))
 
     @property
     def methods(self) -> dict[str, Method]:
@@ -117,7 +118,7 @@ class Node:
                 await stack.enter_async_context(background_trio_service(cast(Any, service)))
             await self.gossip.wait_until_ready()
             await self.relay.start(stack)
-            nursery = await stack.enter_async_context(trio.open_nursery())
+            nursery = self._works = await stack.enter_async_context(trio.open_nursery())
             if self._settings.is_full_node:
                 # Only full nodes form the mesh; providers never subscribe.
                 for topic in self._settings.topics:
@@ -167,8 +168,20 @@ class Node:
         return peer.peer_id.to_bytes()
 
     async def disconnect(self, peer: bytes) -> None:
+        """Close all connections of a peer; what takes longer goes on without the caller."""
+        closed = trio.Event()
+
+        async def close() -> None:
+            try:
+                await self.host.disconnect(ID(peer))
+            except Exception as error:  # noqa: BLE001 - libp2p passes on any error of its transports
+                self.caught[f"disconnect: {type(error).__name__}"] += 1
+            closed.set()
+
+        # A close that is cancelled half-way tells nobody that the connection has ended.
+        self._works.start_soon(close)
         with trio.move_on_after(_JUDGEMENT):
-            await self.host.disconnect(ID(peer))
+            await closed.wait()
 
     async def ban(self, peer: bytes) -> None:
         """Close all connections of a peer, and refuse new ones for ten minutes."""
@@ -343,6 +356,19 @@ class Node:
                     await self._dial(peer)
             await trio.sleep(_BOOTSTRAP)
 
+    async def _joined(self, conn: SwarmConn) -> None:
+        """Refuse a banned peer, or one too many of its source."""
+        if not self.door.admits(conn):
+            await conn.close()
+        elif self.is_banned(conn.muxed_conn.peer_id):
+            await self.disconnect(conn.muxed_conn.peer_id.to_bytes())
+
+    async def _left(self, conn: SwarmConn) -> None:
+        peer = conn.muxed_conn.peer_id
+        self.door.forget(conn)
+        self.streams.forget(peer)
+        self.gossip.renew(peer)
+
     def remember(self) -> None:
         """Save the addresses of connected peers."""
         store, peers = self.host.get_peerstore(), []
@@ -357,34 +383,6 @@ class Node:
         yield self.host.get_id()
         yield from self.host.get_connected_peers()
         yield from self.dht.service.routing_table.get_peer_ids()
-
-
-class _Watcher(INotifee):
-    """Refuses banned peers, and forgets peers that are gone."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    async def connected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
-        peer = cast(SwarmConn, conn).muxed_conn.peer_id
-        if not self._node.door.admits(conn):
-            await conn.close()
-        elif self._node.is_banned(peer):
-            await self._node.disconnect(peer.to_bytes())
-
-    async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
-        peer = cast(SwarmConn, conn).muxed_conn.peer_id
-        self._node.door.forget(conn)
-        self._node.streams.forget(peer)
-        self._node.gossip.renew(peer)
-
-    async def opened_stream(self, network: INetwork, stream: Any) -> None: ...
-
-    async def closed_stream(self, network: INetwork, stream: Any) -> None: ...
-
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
-
-    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
 
 def _with_peer(address: Multiaddr, peer: ID) -> str:

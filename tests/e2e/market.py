@@ -180,7 +180,7 @@ class Market:
         target = self.folder / "fetched.bin"
         target.unlink(missing_ok=True)
         process = self.client.start(
-            *("curl", "-sS", "--max-time", "100", "-o", str(target)),
+            *("curl", "-sS", "--max-time", f"{patience.seconds(100):g}", "-o", str(target)),
             *("-r", f"0-{count - 1}", *options, f"http://{WEB}/{name}"),
         )
         return Fetching(process, target, count)
@@ -188,7 +188,16 @@ class Market:
     def fetch(self, count: int) -> int:
         """Download so many bytes through the tunnel; return how many came."""
         done = self.client.run(
-            *("curl", "-sS", "--max-time", "60", "-o", "/dev/null", "-w", "%{size_download}"),
+            *(
+                "curl",
+                "-sS",
+                "--max-time",
+                f"{patience.seconds(60):g}",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{size_download}",
+            ),
             *("-r", f"0-{count - 1}", f"http://{WEB}/file.bin"),
         )
         return int(done)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.host.exceptions import StreamFailure
 from libp2p.peer.id import ID
+from libp2p.protocol_muxer.exceptions import MultiselectClientError
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.score import PeerScorer, ScoreParams, TopicScoreParams
 
@@ -18,6 +20,7 @@ from fs_net.host_process import gossip, node
 from fs_net.host_process.gossip import GRAYLIST
 from fs_net.host_process.node import Node
 from tests.net.host.stage import (
+    MESHSUB,
     TOPIC,
     Stage,
     address_of,
@@ -232,6 +235,49 @@ def test_peers_hear_each_other_when_one_of_two_connections_ends(tmp_path: Path) 
             return [await hears(bob, alice), await hears(alice, bob)]
 
     assert run(lambda: trio.run(main)) == [True, True]
+
+
+def test_a_stream_that_fails_once_is_opened_again(tmp_path: Path) -> None:
+    """Pubsub by itself gives a peer up if the two do not agree on a protocol in time."""
+
+    async def main() -> bool:
+        stage = Stage(tmp_path)
+        alice, bob = stage.node(), stage.node()
+        host: Any = alice.host
+        opened, failures = host.new_stream, iter(["response timed out after 10s", "reset"])
+
+        async def new_stream(peer: ID, protocols: Any) -> Any:
+            if MESHSUB in protocols and (why := next(failures, None)):
+                raise StreamFailure("failed to open a stream") from MultiselectClientError(why)
+            return await opened(peer, protocols)
+
+        host.new_stream = new_stream
+        async with alice.running(), bob.running():
+            await meshed(alice, bob)
+            return await hears(bob, alice)
+
+    assert run(lambda: trio.run(main))
+
+
+def test_who_does_not_gossip_is_not_asked_again(tmp_path: Path) -> None:
+    async def main() -> int:
+        alice = Stage(tmp_path).node()
+        host: Any = alice.host
+        opened = host.new_stream
+        asked: list[str] = []
+
+        async def new_stream(peer: ID, protocols: Any) -> Any:
+            asked.extend(each for each in protocols if each == MESHSUB)
+            return await opened(peer, protocols)
+
+        host.new_stream = new_stream
+        async with alice.running(), eve() as mute:
+            await mute.meet(alice)
+            assert await eventually(lambda: asked)
+            await trio.sleep(1)  # the first pauses between two attempts are shorter
+            return len(asked)
+
+    assert run(lambda: trio.run(main)) == 1
 
 
 async def hears(hearer: Node, speaker: Node) -> bool:

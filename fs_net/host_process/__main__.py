@@ -18,7 +18,7 @@ import trio
 
 from fs_net.bridge import Kind, Settings, pack
 from fs_net.host_process.link import Link
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from fs_wire.failure import describe
 
 _GRACE = 3.0  # s to close everything, because libp2p may hang
@@ -36,7 +36,7 @@ async def run(descriptor: int) -> None:
     settings = Settings.from_value(first[2])
     resource.setrlimit(resource.RLIMIT_DATA, (settings.max_memory, settings.max_memory))
     try:
-        node = Node(settings, link)
+        node = NetworkPeer(settings, link)
         async with node.running():
             await stream.send_all(pack(Kind.TELL, "ready", [await node.info()]))
             await link.serve(node.methods)

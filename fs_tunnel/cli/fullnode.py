@@ -145,7 +145,7 @@ def _taken(folder: Path) -> Iterator[None]:
 async def _run(plan: _Plan) -> signal.Signals:
     """To the end; the signal that asked for it."""
     # It brings SQLAlchemy, which no other verb needs.
-    from fs_net.fullnode.node import FullNode  # noqa: PLC0415
+    from fs_net.fullnode.full_node import FullNode  # noqa: PLC0415
     from fs_net.fullnode.store import Store, parse_url  # noqa: PLC0415
 
     market = plan.market

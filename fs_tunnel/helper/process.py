@@ -17,7 +17,6 @@ from fs_tunnel.helper.service import run
 from fs_tunnel.helper.settings import parse_settings_untrusted
 from fs_tunnel.leftovers import End
 from fs_tunnel.linux.daemon import daemon, system_log
-from fs_tunnel.linux.routing import links
 from fs_tunnel.observe import logs
 from fs_tunnel.privileges import require_net_admin
 from fs_wire.errors import FlowShieldError, UsageError
@@ -48,7 +47,6 @@ def main() -> None:
         program="fs-tunnel",
         tunnel=name,
     )
-    links.load()
     with daemon(_PROGRAM) as ready:
         end = run(name, settings, ready=ready, endings=_ENDINGS, is_daemon=True)
     if end in (End.CLOSED, End.UNDONE):

@@ -29,6 +29,7 @@ from fs_tunnel.helper.supervisor import Supervisor
 from fs_tunnel.leftovers import End
 from fs_tunnel.linux.journal.journal import Journal
 from fs_tunnel.linux.journal.state import helper_alone
+from fs_tunnel.linux.routing import links
 from fs_wire import control
 from fs_wire.errors import FlowShieldError, SystemChangeError, UsageError
 from fs_wire.unix_socket import listen_privately, peer_uid
@@ -42,6 +43,7 @@ _LOOK_EVERY = 0.1  # seconds
 _TAKE_OVER = 2.0  # seconds to wait for another helper to end
 _MAX_CONNECTIONS = 16
 _IDLE = 10.0  # seconds for which a connection may be silent
+_SETTLED = 5.0  # seconds until a helper loads what it needs to clean up without the program's files
 
 
 def run(
@@ -104,6 +106,8 @@ class _Helper:
             server = await asyncio.start_unix_server(
                 self._converse, sock=listener, limit=protocol.MAX_REQUEST_BYTES
             )
+            # It takes a sixth of a second, for which no caller is to wait.
+            loading = asyncio.get_running_loop().call_later(_SETTLED, links.load)
             try:
                 self._configure(self._settings)
                 ready()
@@ -113,6 +117,7 @@ class _Helper:
                     if end is not End.STARTED:
                         return end
             finally:
+                loading.cancel()
                 server.close()
                 for each in self._connections:
                     each.close()

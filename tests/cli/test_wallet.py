@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,15 @@ def on_terminal(scene: Scene, answer: bytes) -> tuple[int, str]:
 )
 def test_what_cannot_be_is_refused(scene: Scene, words: list[str], code: int, message: str) -> None:
     assert message.lower() in refused(scene.money(*words), code).lower()
+
+
+@pytest.mark.parametrize("contract", ["token", "channels"])
+def test_tokens_are_not_withdrawn_to_where_nobody_can_spend_them(
+    scene: Scene, contract: str
+) -> None:
+    address = tomllib.loads(Path(scene.told["settings"]).read_text())["contracts"][contract]
+    done = scene.money("withdraw", "1", "FST", "--to", address, "--yes")
+    assert "is a contract of the market" in refused(done, 2)
 
 
 def test_create_show_and_no_second_one(scene: Scene, tmp_path: Path) -> None:

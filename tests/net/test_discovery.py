@@ -20,8 +20,8 @@ from fs_net.core.matching import Order, Wishes
 from fs_net.core.records import sign
 from fs_net.discovery import Search
 from fs_net.errors import NetError, Reason
-from fs_net.fullnode.node import FullNode as RealFullNode
-from fs_net.fullnode.node import Pace
+from fs_net.fullnode.full_node import FullNode as RealFullNode
+from fs_net.fullnode.full_node import Pace
 from fs_net.fullnode.store import Store, parse_url
 from fs_net.host import Host
 from fs_net.ports import Listing

@@ -28,7 +28,7 @@ from fs_net.core.batch import Outbox, topic
 from fs_net.core.matching import Wishes
 from fs_net.core.questions import Deliver, Find, Found, serialize
 from fs_net.core.records import SignedContent, network_id
-from fs_net.fullnode.node import FullNode
+from fs_net.fullnode.full_node import FullNode
 from fs_net.host_process.dht import name_of
 from fs_net.host_process.dht_service import FULL_NODES
 from fs_net.host_process.guards import dht_protocol

@@ -14,9 +14,9 @@ from fs_net.fullnode.http import schemas, shield
 from fs_net.fullnode.http.answers import Answer
 from fs_net.fullnode.http.describe import parse_address
 from fs_net.fullnode.http.events import MAX_WATCHED
-from fs_net.fullnode.http.node import JSON, Node, json_answer, page_links
 from fs_net.fullnode.http.problems import MEDIA_TYPE, Problem
 from fs_net.fullnode.http.query import Search, Span
+from fs_net.fullnode.http.site import JSON, Site, json_answer, page_links
 
 PREFIX = "/api/v1"
 MAX_ORDERS = 500
@@ -37,24 +37,24 @@ class Watch(BaseModel):
     provider: tuple[str, ...] = Field(default=(), max_length=MAX_WATCHED)
 
 
-def router(node: Node) -> APIRouter:
+def router(site: Site) -> APIRouter:
     """All paths below ``/api/v1``."""
     api = APIRouter(prefix=PREFIX, responses=_PROBLEMS)
-    _add_providers(api, node)
-    _add_network(api, node)
-    _add_account(api, node)
+    _add_providers(api, site)
+    _add_network(api, site)
+    _add_account(api, site)
     return api
 
 
-def _add_providers(api: APIRouter, node: Node) -> None:
-    catalogue, describer = node.catalogue, node.describer
+def _add_providers(api: APIRouter, site: Site) -> None:
+    catalogue, describer = site.catalogue, site.describer
 
     @api.get("/providers", response_model=schemas.ProviderPage, tags=["providers"])
     async def providers(request: Request, search: Annotated[ListSearch, Query()]) -> Response:
         """Providers that match, the best first. Their facts come from what they signed."""
 
         async def make() -> Answer:
-            found = await node.matches(search)
+            found = await site.matches(search)
             rows = found[search.skip : search.skip + search.limit]
             said = schemas.ProviderPage(
                 total=len(found),
@@ -63,46 +63,46 @@ def _add_providers(api: APIRouter, node: Node) -> None:
             )
             return json_answer(said, page_links(f"{PREFIX}/providers", search, len(found)))
 
-        return await node.answer(request, search, make)
+        return await site.answer(request, search, make)
 
     @api.get("/providers/{address}", response_model=schemas.ProviderDetail, tags=["providers"])
     async def provider(request: Request, address: str) -> Response:
         """Everything that is known about one provider, and what it signed."""
-        view = node.view(address)
+        view = site.view(address)
 
         async def make() -> Answer:
             return json_answer(describer.provider(view))
 
-        return await node.answer(request, ("provider", view.candidate.provider), make)
+        return await site.answer(request, ("provider", view.candidate.provider), make)
 
     @api.get(
         "/providers/{address}/uptime", response_model=schemas.UptimeHistory, tags=["providers"]
     )
     async def uptime(request: Request, address: str, span: Annotated[Span, Query()]) -> Response:
         """The share of the time in which heartbeats of the provider were heard."""
-        provider = node.view(address).candidate.provider
+        provider = site.view(address).candidate.provider
 
         async def make() -> Answer:
-            points = await catalogue.uptime(provider, span.since(node.now()), span.step)
+            points = await catalogue.uptime(provider, span.since(site.now()), span.step)
             return json_answer(describer.uptime(points, span.step))
 
-        return await node.answer(request, ("uptime", provider, span), make)
+        return await site.answer(request, ("uptime", provider, span), make)
 
     @api.get("/providers/{address}/prices", response_model=schemas.PriceHistory, tags=["providers"])
     async def prices(request: Request, address: str, span: Annotated[Span, Query()]) -> Response:
         """The prices of the provider over time."""
-        provider = node.view(address).candidate.provider
+        provider = site.view(address).candidate.provider
 
         async def make() -> Answer:
             return json_answer(
-                describer.prices(await catalogue.prices(provider, span.since(node.now())))
+                describer.prices(await catalogue.prices(provider, span.since(site.now())))
             )
 
-        return await node.answer(request, ("prices", provider, span), make)
+        return await site.answer(request, ("prices", provider, span), make)
 
 
-def _add_network(api: APIRouter, node: Node) -> None:
-    catalogue, describer = node.catalogue, node.describer
+def _add_network(api: APIRouter, site: Site) -> None:
+    catalogue, describer = site.catalogue, site.describer
 
     @api.get("/statistics", response_model=schemas.Network, tags=["network"])
     async def statistics(request: Request) -> Response:
@@ -111,17 +111,17 @@ def _add_network(api: APIRouter, node: Node) -> None:
         async def make() -> Answer:
             return json_answer(describer.statistics(catalogue.statistics()))
 
-        return await node.answer(request, "statistics", make)
+        return await site.answer(request, "statistics", make)
 
     @api.get("/statistics/history", response_model=schemas.NetworkHistory, tags=["network"])
     async def history(request: Request, span: Annotated[Span, Query()]) -> Response:
         """The network over time."""
 
         async def make() -> Answer:
-            moments = await catalogue.history(span.since(node.now()), span.step)
+            moments = await catalogue.history(span.since(site.now()), span.step)
             return json_answer(describer.history(moments, span.step))
 
-        return await node.answer(request, ("history", span), make)
+        return await site.answer(request, ("history", span), make)
 
     @api.get(
         "/events",
@@ -140,7 +140,7 @@ def _add_network(api: APIRouter, node: Node) -> None:
         if None in addresses:
             raise Problem(422, "provider: not an address; copy 0x and 40 hexadecimal digits")
         wanted = frozenset(each for each in addresses if each is not None)
-        stream = node.events.listen(
+        stream = site.events.listen(
             source_of(shield.visitor(request)),
             request.headers.get("last-event-id", ""),
             wanted or None,
@@ -152,19 +152,19 @@ def _add_network(api: APIRouter, node: Node) -> None:
         )
 
 
-def _add_account(api: APIRouter, node: Node) -> None:
+def _add_account(api: APIRouter, site: Site) -> None:
     @api.get("/sign-in", response_model=schemas.SignInMessage, tags=["account"])
     async def ask(request: Request, address: Annotated[str, Query(max_length=64)]) -> Response:
         """The message that a wallet signs to see its orders (EIP-4361)."""
-        said = schemas.SignInMessage(message=node.message(request, address))
+        said = schemas.SignInMessage(message=site.message(request, address))
         return Response(said.model_dump_json(), headers=_PRIVATE, media_type=JSON)
 
     @api.post("/sign-in", response_model=schemas.SignedIn, tags=["account"])
     async def sign_in(request: Request, proof: schemas.SignInProof) -> Response:
         """Send the signed message; the answer sets a cookie."""
         response = Response(headers=_PRIVATE, media_type=JSON)
-        account = node.open_session(request, response, proof.message, proof.signature)
-        said = schemas.SignedIn(account=node.describer.orders(account, (), 0).account)
+        account = site.open_session(request, response, proof.message, proof.signature)
+        said = schemas.SignedIn(account=site.describer.orders(account, (), 0).account)
         response.body = said.model_dump_json().encode()
         response.headers["Content-Length"] = str(len(response.body))
         return response
@@ -173,22 +173,22 @@ def _add_account(api: APIRouter, node: Node) -> None:
     async def sign_out(request: Request) -> Response:
         """End the session."""
         response = Response(status_code=204, headers=_PRIVATE)
-        node.close_session(request, response)
+        site.close_session(request, response)
         return response
 
-    if node.orders is None:
+    if site.orders is None:
         return
-    orders_of = node.orders.of
+    orders_of = site.orders.of
 
     @api.get("/orders", response_model=schemas.AccountOrders, tags=["account"])
     async def orders(request: Request) -> Response:
         """The channels of the account that signed in, as they are on the chain."""
-        account = node.account(request)
+        account = site.account(request)
         if account is None:
             raise Problem(
                 401, f"sign in first: GET {PREFIX}/sign-in?address=0x…, sign, and POST it"
             )
-        said = node.describer.orders(account, await orders_of(account), MAX_ORDERS)
+        said = site.describer.orders(account, await orders_of(account), MAX_ORDERS)
         return Response(said.model_dump_json(), headers=_PRIVATE, media_type=JSON)
 
 

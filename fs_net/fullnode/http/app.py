@@ -15,11 +15,11 @@ from starlette.types import ASGIApp
 
 from fs_net.fullnode.catalogue import Catalogue, Orders, Token
 from fs_net.fullnode.http import api, shield, web
-from fs_net.fullnode.http.node import Node
 from fs_net.fullnode.http.problems import Problem
 from fs_net.fullnode.http.settings import ServerSettings
 from fs_net.fullnode.http.shield import Shield
 from fs_net.fullnode.http.sign_in import Recover
+from fs_net.fullnode.http.site import Site
 
 
 def create_app(
@@ -34,11 +34,11 @@ def create_app(
 
     ``orders`` is None if the full node follows no chain. Then nobody can sign in.
     """
-    node = Node(catalogue, orders, token, recover, settings, now)
+    site = Site(catalogue, orders, token, recover, settings, now)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        telling = asyncio.create_task(node.events.run())
+        telling = asyncio.create_task(site.events.run())
         try:
             yield
         finally:
@@ -56,8 +56,8 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.include_router(api.router(node))
-    pages = web.Pages(node)
+    app.include_router(api.router(site))
+    pages = web.Pages(site)
     app.include_router(pages.router())
     app.mount("/static", web.static())
 
@@ -82,7 +82,7 @@ def create_app(
     async def on_defect(request: Request, _: Exception) -> Response:
         return await tell(request, Problem(500, _REMEDIES[500]))
 
-    return Shield(app, node.visitors)
+    return Shield(app, site.visitors)
 
 
 _REMEDIES = {

@@ -20,9 +20,9 @@ from fs_net.core.matching import Order, best_weights
 from fs_net.fullnode.http import describe, plots, rows
 from fs_net.fullnode.http.answers import Answer
 from fs_net.fullnode.http.countries import MAP_HEIGHT, MAP_WIDTH, countries
-from fs_net.fullnode.http.node import Node, page_links, url
 from fs_net.fullnode.http.problems import Problem
 from fs_net.fullnode.http.query import Search, Span
+from fs_net.fullnode.http.site import Site, page_links, url
 
 _HTML = "text/html; charset=utf-8"
 _MANY = ("country", "service", "port")  # parameters that may be repeated
@@ -36,8 +36,8 @@ _MAX_ORDERS = 200
 class Pages:
     """The page of a full node."""
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._templates = Environment(
             loader=PackageLoader("fs_net.fullnode.http", "pages"),
             autoescape=True,
@@ -46,9 +46,9 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals |= {
-            "token": node.token,
+            "token": site.token,
             "plots": plots,
-            "has_orders": node.orders is not None,
+            "has_orders": site.orders is not None,
         }
 
     def router(self) -> APIRouter:
@@ -57,7 +57,7 @@ class Pages:
         router.get("/")(self._list)
         router.get("/providers/{address}")(self._provider)
         router.get("/network")(self._network)
-        if self._node.orders is not None:
+        if self._site.orders is not None:
             router.get("/orders")(self._orders)
             router.post("/orders/sign-in")(self._sign_in)
             router.post("/orders/sign-out")(self._sign_out)
@@ -70,42 +70,42 @@ class Pages:
 
     async def _list(self, request: Request) -> Response:
         search = page_search(request.query_params)
-        node = self._node
+        site = self._site
 
         async def make() -> Answer:
-            found, now = await node.matches(search), node.catalogue.statistics()
+            found, now = await site.matches(search), site.catalogue.statistics()
             shown = found[search.skip : search.skip + search.limit]
             return self._page(
                 "providers.html",
                 search=search,
-                statistics=rows.summary(now, node.token),
+                statistics=rows.summary(now, site.token),
                 circles=rows.circles(now, search.country),
                 map_size=(MAP_WIDTH, MAP_HEIGHT),
                 choices=rows.choices(now, search),
                 orders=tuple(Order),
                 order_url=lambda order: url("/", search, order=Order(order), skip=0),
                 country_url=lambda code: url("/", search, country=(code,), skip=0) + "#list",
-                rows=rows.rows(shown, node.token),
+                rows=rows.rows(shown, site.token),
                 total=len(found),
                 links={relation: link for link, relation in page_links("/", search, len(found))},
-                command=rows.discovery_command(search, shown, node.token) if shown else "",
+                command=rows.discovery_command(search, shown, site.token) if shown else "",
                 names=countries(),
             )
 
-        return await node.answer(request, ("page", search), make)
+        return await site.answer(request, ("page", search), make)
 
     async def _provider(self, request: Request, address: str) -> Response:
-        node = self._node
-        view = node.view(address)
+        site = self._site
+        view = site.view(address)
         provider = view.candidate.provider
 
         async def make() -> Answer:
-            now, catalogue = node.now(), node.catalogue
+            now, catalogue = site.now(), site.catalogue
             since = _SPAN.since(now)
             uptime = await catalogue.uptime(provider, since, _SPAN.step)
             prices = await catalogue.prices(provider, since)
-            (row,) = rows.rows([rows.alone(view.candidate)], node.token)
-            said = node.describer.provider(view)
+            (row,) = rows.rows([rows.alone(view.candidate)], site.token)
+            said = site.describer.provider(view)
             return self._page(
                 "provider.html",
                 row=row,
@@ -115,62 +115,62 @@ class Pages:
                 step=_SPAN.step,
                 uptime=uptime,
                 gib_prices=[(max(each.start, since), each.per_gib) for each in prices],
-                price_table=node.describer.prices(prices).prices[::-1],
+                price_table=site.describer.prices(prices).prices[::-1],
                 reasons=await self._reasons(provider),
                 command=rows.command(row),
                 # A WireGuard app cannot punch holes, so the provider must be reachable.
                 prepay_command=rows.prepay_command(row) if said.sales else "",
             )
 
-        return await node.answer(request, ("page", provider), make)
+        return await site.answer(request, ("page", provider), make)
 
     async def _network(self, request: Request) -> Response:
-        node = self._node
+        site = self._site
 
         async def make() -> Answer:
-            now = node.now()
-            found = node.catalogue.statistics()
-            moments = await node.catalogue.history(_SPAN.since(now), _SPAN.step)
+            now = site.now()
+            found = site.catalogue.statistics()
+            moments = await site.catalogue.history(_SPAN.since(now), _SPAN.step)
             return self._page(
                 "network.html",
-                statistics=rows.summary(found, node.token),
+                statistics=rows.summary(found, site.token),
                 countries=rows.country_bars(found),
                 moments=moments,
                 now=now,
-                curves=rows.curves(moments, node.token),
+                curves=rows.curves(moments, site.token),
             )
 
-        return await node.answer(request, "network page", make)
+        return await site.answer(request, "network page", make)
 
     async def _orders(self, request: Request) -> Response:
-        node = self._node
-        account = node.account(request)
+        site = self._site
+        account = site.account(request)
         said, columns = None, []
-        if account is not None and node.orders is not None:
-            found = await node.orders.of(account)
-            said = node.describer.orders(account, found, _MAX_ORDERS)
+        if account is not None and site.orders is not None:
+            found = await site.orders.of(account)
+            said = site.describer.orders(account, found, _MAX_ORDERS)
             columns = [
-                rows.aligned([amount(each) for each in found[:_MAX_ORDERS]], node.token)
+                rows.aligned([amount(each) for each in found[:_MAX_ORDERS]], site.token)
                 for amount in (attrgetter("deposit"), attrgetter("claimed"), attrgetter("refunded"))
             ]
-        body = self._render("orders.html", said=said, columns=columns, site=node.settings.site)
+        body = self._render("orders.html", said=said, columns=columns, site=site.settings.site)
         return Response(body, headers=_PRIVATE, media_type=_HTML)
 
     async def _sign_in(self, request: Request) -> Response:
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
         message, signature = _split_proof(form.get("proof", [""])[0])
         response = RedirectResponse("/orders", 303, headers=_PRIVATE)
-        self._node.open_session(request, response, message, signature)
+        self._site.open_session(request, response, message, signature)
         return response
 
     async def _sign_out(self, request: Request) -> Response:
         response = RedirectResponse("/orders", 303, headers=_PRIVATE)
-        self._node.close_session(request, response)
+        self._site.close_session(request, response)
         return response
 
     async def _reasons(self, provider: bytes) -> list[tuple[str, int, float]]:
         """Return the parts of its score among all providers: weights and shares, in percent."""
-        found = await self._node.matches(Search())
+        found = await self._site.matches(Search())
         mine = next((each for each in found if each.candidate.provider == provider), None)
         if mine is None:
             return []

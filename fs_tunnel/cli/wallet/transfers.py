@@ -41,6 +41,9 @@ async def move(
         units = market.token.parse(text).units
         if units == 0:
             raise UsageError(f"{text} is nothing; name an amount above 0")
+        names = market.settings
+        if to and to in (names.token, names.channels, names.stakes, names.registry):
+            raise UsageError(f"{to} is a contract of the market, which could not spend the tokens")
         said = market.token.format(units)
         where = "into the contract" if kind == "deposit" else f"to {to or account}"
         questions.ask(

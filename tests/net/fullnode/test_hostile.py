@@ -28,7 +28,7 @@ from fs_net.core.questions import (
 )
 from fs_net.core.reconcile import Snapshot
 from fs_net.core.records import ID_LEN
-from fs_net.fullnode.node import FullNode
+from fs_net.fullnode.full_node import FullNode
 from fs_net.host_process.streams import QUESTION
 from tests.net.fullnode.scene import as_batch, as_batches, world
 from tests.net.fullnode.test_node import (

@@ -25,7 +25,7 @@ from fs_net.core.questions import (
     serialize,
 )
 from fs_net.errors import HostFailed, HostTimeout
-from fs_net.fullnode.node import FullNode, Pace
+from fs_net.fullnode.full_node import FullNode, Pace
 from fs_net.fullnode.store import Store, parse_url
 from fs_net.host import Host
 from tests.net.fullnode.scene import as_batch, world

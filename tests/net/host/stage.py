@@ -29,7 +29,7 @@ from multiaddr import Multiaddr
 
 from fs_net.bridge import Decision, Settings
 from fs_net.host_process.link import Link
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from tests.net.world import NETWORK
 from tools.testing import patience
 
@@ -79,7 +79,7 @@ class Stage:
         max_connections: int = 100,
         max_per_source: int = 100,
         named: tuple[str, ...] = (),
-    ) -> Node:
+    ) -> NetworkPeer:
         self._count += 1
         settings = Settings(
             folder=str(self._folder / str(self._count)),
@@ -91,20 +91,20 @@ class Stage:
             max_per_source=max_per_source,
             named=named,
         )
-        return Node(settings, Program())
+        return NetworkPeer(settings, Program())
 
 
-def program_of(node: Node) -> Program:
+def program_of(node: NetworkPeer) -> Program:
     link = node._link
     assert isinstance(link, Program)
     return link
 
 
-def address_of(node: Node) -> str:
+def address_of(node: NetworkPeer) -> str:
     return str(node.host.get_addrs()[0])
 
 
-def peer_of(node: Node) -> PeerInfo:
+def peer_of(node: NetworkPeer) -> PeerInfo:
     return info_from_p2p_addr(Multiaddr(address_of(node)))
 
 
@@ -115,11 +115,11 @@ class Eve:
         self.host, self._topic = host, topic
         self.id = host.get_id()
 
-    async def meet(self, victim: Node) -> ID:
+    async def meet(self, victim: NetworkPeer) -> ID:
         await self.host.connect(peer_of(victim))
         return victim.host.get_id()
 
-    async def open(self, victim: Node, protocol: str = MESHSUB) -> INetStream:
+    async def open(self, victim: NetworkPeer, protocol: str = MESHSUB) -> INetStream:
         return await self.host.new_stream(await self.meet(victim), [TProtocol(protocol)])
 
     async def say(self, peer: ID, protocol: TProtocol, data: bytes, *, close: bool = True) -> None:
@@ -167,7 +167,7 @@ async def eventually(condition: Callable[[], Any], seconds: float = 10) -> bool:
     return bool(condition())
 
 
-async def meshed(*nodes: Node) -> None:
+async def meshed(*nodes: NetworkPeer) -> None:
     """Connect all to the first, and wait until they form a mesh."""
     for node in nodes[1:]:
         await node.connect(address_of(nodes[0]), 10)
@@ -176,7 +176,7 @@ async def meshed(*nodes: Node) -> None:
         assert await eventually(partial(mesh.get, TOPIC)), "no mesh"
 
 
-async def is_alive(victim: Node) -> bool:
+async def is_alive(victim: NetworkPeer) -> bool:
     """Return whether it still serves an honest peer."""
     async with eve() as alice:
         stream = await alice.open(victim, "/flowshield/question/1")
@@ -185,7 +185,7 @@ async def is_alive(victim: Node) -> bool:
             return await stream.read(8) == len(b"gnip").to_bytes(4, "big") + b"gnip"
 
 
-def survives(victim: Node, attack: Callable[[Node, Eve], Awaitable[None]]) -> bool:
+def survives(victim: NetworkPeer, attack: Callable[[NetworkPeer, Eve], Awaitable[None]]) -> bool:
     """Return whether the peer serves others after the attack; call it within ``run``."""
 
     async def main() -> bool:

@@ -18,7 +18,7 @@ from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from multiaddr import Multiaddr
 
 from fs_net.host_process import making
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import LOOPBACK, Stage, eve, eventually, is_alive, peer_of, run
 from tools.testing import patience
@@ -27,7 +27,7 @@ PART = 200_000  # bytes on a stream, within its window
 HEAD = b"\x13/multistream/1.0.0\n"
 
 
-def held(victim: Node) -> int:
+def held(victim: NetworkPeer) -> int:
     """Return the number of bytes that wait to be read."""
     network: Any = victim.host.get_network()
     return sum(
@@ -38,7 +38,7 @@ def held(victim: Node) -> int:
     )
 
 
-def sample(victim: Node, most: list[int]) -> Iterator[None]:
+def sample(victim: NetworkPeer, most: list[int]) -> Iterator[None]:
     while True:
         most[0] = max(most[0], held(victim))
         yield

@@ -13,33 +13,33 @@ from libp2p.utils import encode_varint_prefixed
 
 from fs_net.host_process import guards
 from fs_net.host_process.gossip import GuardedPubsub
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from tests.net.host.stage import Eve, Stage, program_of, rpc, run, survives
 
-Attack = Callable[[Node, Eve], Awaitable[None]]
+Attack = Callable[[NetworkPeer, Eve], Awaitable[None]]
 
 
-async def malformed_protobuf(victim: Node, eve: Eve) -> None:
+async def malformed_protobuf(victim: NetworkPeer, eve: Eve) -> None:
     stream = await eve.open(victim)
     await stream.write(encode_varint_prefixed(b"\xff\xff\xff\xff"))
     await trio.sleep(0.3)
 
 
-async def bad_public_key(victim: Node, eve: Eve) -> None:
+async def bad_public_key(victim: NetworkPeer, eve: Eve) -> None:
     stream = await eve.open(victim)
     said = eve.message(b"data", from_id=b"\x12\x20" + bytes(32), key=b"\x08\x63\x12\x01\x00")
     await stream.write(rpc(said))
     await trio.sleep(0.3)
 
 
-async def end_of_stream(victim: Node, eve: Eve) -> None:
+async def end_of_stream(victim: NetworkPeer, eve: Eve) -> None:
     stream = await eve.open(victim, "/flowshield/messages/1")
     await stream.write(b"\x00\x00")
     await stream.close()
     await trio.sleep(0.3)
 
 
-async def failing_judge(victim: Node, eve: Eve) -> None:
+async def failing_judge(victim: NetworkPeer, eve: Eve) -> None:
     def fail(_: bytes) -> None:
         raise ZeroDivisionError
 

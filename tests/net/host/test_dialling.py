@@ -5,22 +5,25 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 from libp2p.network.exceptions import SwarmException
+from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr
 
+from fs_net.host_process import network_peer
 from fs_net.host_process.gate import ClientGate
-from fs_net.host_process.node import Node
-from tests.net.host.stage import Stage, address_of, peer_of, run
+from fs_net.host_process.network_peer import NetworkPeer
+from tests.net.host.stage import Stage, address_of, eventually, peer_of, run
 
 DEAD = Multiaddr("/ip4/127.0.0.1/tcp/9")
 
 
-def connects(alice: Node, bob: Node, before: str) -> bool:
+def connects(alice: NetworkPeer, bob: NetworkPeer, before: str) -> bool:
     async def main() -> bool:
         async with alice.running(), bob.running():
             peer = bob.host.get_id()
@@ -42,7 +45,7 @@ def connects(alice: Node, bob: Node, before: str) -> bool:
     return trio.run(main)
 
 
-def peer_of_dead(bob: Node) -> PeerInfo:
+def peer_of_dead(bob: NetworkPeer) -> PeerInfo:
     peer = peer_of(bob)
     peer.addrs[:] = [DEAD]
     return peer
@@ -115,3 +118,30 @@ def test_of_several_addresses_one_that_answers_is_enough(tmp_path: Path) -> None
         return trio.run(main)
 
     assert run(scene)
+
+
+def test_a_close_that_takes_long_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hung up does not wait for it, and all parts hear of the end."""
+    monkeypatch.setattr(network_peer, "_JUDGEMENT", 0.01)
+
+    async def main() -> tuple[bool, bool]:
+        stage = Stage(tmp_path)
+        alice, bob = stage.node(), stage.node()
+        host: Any = alice.host
+        disconnect = host.disconnect
+
+        async def slow(peer: ID) -> None:
+            await trio.sleep(0.3)
+            await disconnect(peer)
+
+        host.disconnect = slow
+        async with alice.running(), bob.running():
+            await bob.connect(address_of(alice), 10)
+            assert await eventually(lambda: bob.host.get_id() in alice.gossip.peers)
+            await alice.disconnect(bob.host.get_id().to_bytes())
+            is_waited_for = not alice.host.get_connected_peers()
+            return is_waited_for, await eventually(lambda: not alice.gossip.peers)
+
+    assert run(lambda: trio.run(main)) == (False, True)

@@ -14,7 +14,7 @@ import trio
 
 from fs_net.core.sources import source_of
 from fs_net.host_process.door import Door
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from tests.net.host.stage import Stage, address_of, eve, eventually, run
 from tests.walks import long
 from tools.testing import patience
@@ -57,7 +57,7 @@ def test_the_library_alone_would_accept_nobody_any_more(
     assert accepted(tmp_path, 4, 6) == 4
 
 
-def knocks(full: Node, place: str, count: int) -> Iterator[socket.socket]:
+def knocks(full: NetworkPeer, place: str, count: int) -> Iterator[socket.socket]:
     """Open connections that say nothing, and yet count."""
     port = int(address_of(full).split("/tcp/")[1].split("/")[0])
     for _ in range(count):
@@ -74,7 +74,7 @@ def is_refused(knocking: socket.socket) -> bool:
         return True
 
 
-def refused(full: Node, stack: ExitStack, place: str, count: int) -> int:
+def refused(full: NetworkPeer, stack: ExitStack, place: str, count: int) -> int:
     """Return how many connections were refused."""
     came = [stack.enter_context(each) for each in knocks(full, place, count)]
     return sum(map(is_refused, came))
@@ -95,7 +95,7 @@ def test_a_place_has_its_share_and_no_more(tmp_path: Path) -> None:
     assert run(lambda: trio.run(main)) == (22, 0, 22)
 
 
-def incoming(full: Node) -> int:
+def incoming(full: NetworkPeer) -> int:
     """Count the connections that others made; a full node also dials peers that it knows."""
     network: Any = full.host.get_network()
     return sum(

@@ -23,7 +23,7 @@ from multiaddr import Multiaddr
 from fs_net.host_process import dht_service
 from fs_net.host_process.dht import Dht
 from fs_net.host_process.dht_service import FULL_NODES, FullNodeStore, GuardedDht
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, peer_of, run
 from tests.net.host.sybils import approach, sybils
 from tests.net.host.test_dht import key_of, name_of
@@ -38,7 +38,7 @@ def found_among_sybils(folder: Path) -> tuple[bytes | None, bytes]:
     """Return what a client finds through one full node about a provider at another full node."""
     bob = Provider(1)
 
-    async def surround(full: Node, hosts: list[IHost]) -> None:
+    async def surround(full: NetworkPeer, hosts: list[IHost]) -> None:
         async def connect(host: IHost) -> None:
             await host.connect(peer_of(full))
             await full.dht.service.add_peer(host.get_id(), skip_server_mode_check=True)
@@ -84,7 +84,7 @@ def test_the_closest_alone_would_hide_it(tmp_path: Path, monkeypatch: pytest.Mon
     assert found is None
 
 
-async def hold(attacker: Eve, full: Node, count: int) -> None:
+async def hold(attacker: Eve, full: NetworkPeer, count: int) -> None:
     """Open streams of the DHT, and begin a message on each; reset some of them at once."""
     for _ in range(count):
         with contextlib.suppress(StreamFailure, StreamError):

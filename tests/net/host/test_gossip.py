@@ -16,9 +16,9 @@ from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.score import PeerScorer, ScoreParams, TopicScoreParams
 
 from fs_net.bridge import Decision
-from fs_net.host_process import gossip, node
+from fs_net.host_process import gossip, network_peer
 from fs_net.host_process.gossip import GRAYLIST
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from tests.net.host.stage import (
     MESHSUB,
     TOPIC,
@@ -90,13 +90,13 @@ def arrived(folder: Path, count: int) -> int:
 
 
 def test_a_burst_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "_PACE", patience.seconds(node._PACE))
+    monkeypatch.setattr(network_peer, "_PACE", patience.seconds(network_peer._PACE))
     assert arrived(tmp_path, 120) == 120
 
 
 @long
 def test_without_a_pace_queues_overflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "_PACE", 0)
+    monkeypatch.setattr(network_peer, "_PACE", 0)
     assert arrived(tmp_path, 120) < 120
 
 
@@ -204,7 +204,7 @@ def test_a_provider_publishes_without_meshing(tmp_path: Path) -> None:
 
 def test_a_forged_message_is_not_even_judged(tmp_path: Path) -> None:
     async def main() -> list[bytes]:
-        victim: Node = Stage(tmp_path).node()
+        victim: NetworkPeer = Stage(tmp_path).node()
         async with victim.running(), eve() as attacker:
             stream = await attacker.open(victim)
             alice = victim.host.get_id().to_bytes()
@@ -280,7 +280,7 @@ def test_who_does_not_gossip_is_not_asked_again(tmp_path: Path) -> None:
     assert run(lambda: trio.run(main)) == 1
 
 
-async def hears(hearer: Node, speaker: Node) -> bool:
+async def hears(hearer: NetworkPeer, speaker: NetworkPeer) -> bool:
     """Whether what the speaker publishes arrives, once it has a mesh with the hearer."""
     messages = program_of(hearer).gossip
     if not await eventually(lambda: said_to(hearer.host.get_id(), speaker)):
@@ -289,7 +289,7 @@ async def hears(hearer: Node, speaker: Node) -> bool:
     return await eventually(lambda: messages)
 
 
-def said_to(peer: ID, speaker: Node) -> bool:
+def said_to(peer: ID, speaker: NetworkPeer) -> bool:
     """Whether the speaker has a stream to a peer that is open, and the peer in its mesh."""
     stream: Any = speaker.gossip.peers.get(peer)
     return (

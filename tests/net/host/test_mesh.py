@@ -14,7 +14,7 @@ from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from tests.net.host.stage import (
     MESHSUB,
     TOPIC,
@@ -37,7 +37,7 @@ ASKS = encode_varint_prefixed(
 )
 
 
-async def crowd(stack: AsyncExitStack, victim: Node) -> list[Eve]:
+async def crowd(stack: AsyncExitStack, victim: NetworkPeer) -> list[Eve]:
     """Make peers that ask to join the mesh and forward nothing."""
     came = [await stack.enter_async_context(eve()) for _ in range(CROWD)]
 

@@ -11,7 +11,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
 from multiaddr import Multiaddr
 
-from fs_net.host_process import node as node_module
+from fs_net.host_process import network_peer
 from fs_net.host_process.peers import MOST, STRANGERS
 from tests.net.host.stage import TOPIC, Stage, address_of, eve, eventually, run
 from tests.walks import long
@@ -55,6 +55,6 @@ def test_a_crowd_is_forgotten_and_nobody_else(tmp_path: Path) -> None:
 def test_the_library_would_forget_who_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_module, "Peers", PeerStore)
+    monkeypatch.setattr(network_peer, "Peers", PeerStore)
     signs, knows_guests, _ = after_a_crowd(tmp_path)
     assert not signs and not knows_guests

@@ -19,7 +19,7 @@ from multiaddr import Multiaddr
 
 from fs_net.bridge import SESSION_CHUNK
 from fs_net.host_process import guards, sessions
-from fs_net.host_process.node import Node
+from fs_net.host_process.network_peer import NetworkPeer
 from fs_net.host_process.yamux import MOST_HELD
 from tests.net.host.stage import Eve, Stage, address_of, eve, eventually, program_of, run
 from tests.walks import at_length
@@ -30,17 +30,17 @@ QUIC = ("/ip4/127.0.0.1/udp/0/quic-v1",)
 WINDOW = yamux.DEFAULT_WINDOW_SIZE
 
 
-def numbers(node: Node) -> list[int]:
+def numbers(node: NetworkPeer) -> list[int]:
     return list(node.sessions._sessions)
 
 
-async def first(node: Node) -> int:
+async def first(node: NetworkPeer) -> int:
     """Return the number of the session that a peer has opened."""
     assert await eventually(lambda: numbers(node))
     return numbers(node)[0]
 
 
-def play(tmp_path: Path, scene: Callable[[Node, Eve], Awaitable[Any]]) -> Any:
+def play(tmp_path: Path, scene: Callable[[NetworkPeer, Eve], Awaitable[Any]]) -> Any:
     """Run a scene with a peer that serves sessions, and a peer that breaks rules."""
 
     async def main() -> Any:
@@ -86,7 +86,7 @@ def test_bytes_pass_both_ways_in_order_and_end(tmp_path: Path) -> None:
 
 
 def test_who_serves_none_refuses(tmp_path: Path) -> None:
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         program_of(node).serves_sessions = False
         with contextlib.suppress(Exception):  # it may end while it is negotiated
             await attacker.open(node, PROTOCOL)
@@ -103,7 +103,7 @@ def test_a_flood_of_streams_is_refused(
     monkeypatch.setattr(sessions, "_OF_ONE_PEER", 100)
     monkeypatch.setattr(sessions, bound, 3)
 
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         for _ in range(8):
             with contextlib.suppress(Exception):
                 await attacker.open(node, PROTOCOL)
@@ -114,7 +114,7 @@ def test_a_flood_of_streams_is_refused(
 
 
 def test_a_place_is_free_again_when_its_peer_is_gone(tmp_path: Path) -> None:
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         stream = await attacker.open(node, PROTOCOL)
         number = await first(node)
         await stream.reset()
@@ -129,7 +129,7 @@ def test_a_place_is_free_again_when_its_peer_is_gone(tmp_path: Path) -> None:
 def test_nothing_is_read_that_the_program_does_not_ask_for(tmp_path: Path) -> None:
     """The data waits at the peer, because the window stops an honest sender."""
 
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         stream = await attacker.open(node, PROTOCOL)
         number = await first(node)
         with trio.move_on_after(1):
@@ -199,7 +199,7 @@ def test_quic_leaves_silence_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_huge_frame_ends_the_connection(tmp_path: Path) -> None:
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         stream: Any = await attacker.open(node, PROTOCOL)
         await first(node)
         muxed = stream.muxed_stream
@@ -215,7 +215,7 @@ def test_a_huge_frame_ends_the_connection(tmp_path: Path) -> None:
 def test_windows_do_not_grow(tmp_path: Path) -> None:
     """A fast reader would otherwise get a window of 16 MiB, and hold as much when it stops."""
 
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         stream = await attacker.open(node, PROTOCOL)
         number = await first(node)
         async with trio.open_nursery() as nursery:
@@ -233,7 +233,7 @@ def test_windows_do_not_grow(tmp_path: Path) -> None:
 def test_who_does_not_read_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "_STALL", 0.5)
 
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         await attacker.open(node, PROTOCOL)
         number = await first(node)
         with pytest.raises(trio.TooSlowError):
@@ -247,7 +247,7 @@ def test_who_does_not_read_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.Mon
 def test_silence_ends_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "_SILENCE", 0.3)
 
-    async def scene(node: Node, attacker: Eve) -> Any:
+    async def scene(node: NetworkPeer, attacker: Eve) -> Any:
         await attacker.open(node, PROTOCOL)
         number = await first(node)
         await node.sessions.end_silent()
@@ -315,7 +315,7 @@ def test_a_session_through_a_full_node(tmp_path: Path, monkeypatch: pytest.Monke
     assert run(lambda: trio.run(main)) == (b"through the relay", True, True)
 
 
-def waiting_at(node: Node) -> int:
+def waiting_at(node: NetworkPeer) -> int:
     """Return the bytes that peers sent and nobody read."""
     connections: Any = node.host.get_network().connections
     return sum(

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx
 
+from fs_net.fullnode.full_node import FullNode
 from fs_net.fullnode.http.app import create_app
 from fs_net.fullnode.http.server import listen, serve
 from fs_net.fullnode.http.settings import ServerSettings
 from fs_net.fullnode.http.sign_in import Site
-from fs_net.fullnode.node import FullNode
 from tests.net.fullnode.scene import as_batch, world
 from tests.net.fullnode.test_node import eventually, full_node, play
 from tests.net.http.fair import TOKEN, Book

@@ -17,9 +17,9 @@ from fs_net.core import batch
 from fs_net.core.batch import Outbox
 from fs_net.core.matching import Order, Wishes
 from fs_net.core.records import HEARTBEAT_INTERVAL, SignedContent
+from fs_net.fullnode.full_node import FullNode
 from fs_net.fullnode.gatherer import Gatherer
 from fs_net.fullnode.live import LiveCatalogue
-from fs_net.fullnode.node import FullNode
 from fs_net.fullnode.store import Store, parse_url
 from tests.net.world import NETWORK, NOW, Chain, Provider, resident
 from tools.bench.figures import Sample

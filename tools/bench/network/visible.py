@@ -17,7 +17,7 @@ from pathlib import Path
 from fs_net.bridge import Decision, Settings
 from fs_net.core.batch import Outbox, topic
 from fs_net.core.questions import Deliver, Delivered, parse_untrusted, serialize
-from fs_net.fullnode.node import FullNode
+from fs_net.fullnode.full_node import FullNode
 from fs_net.fullnode.store import Store, parse_url
 from fs_net.host import Host
 from tests.net.world import HOUR, NETWORK, Chain, Provider, resident

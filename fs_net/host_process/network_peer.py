@@ -50,7 +50,7 @@ _BOOTSTRAP = 5.0  # s between checks that the full nodes in the settings are con
 _MAX_ADDRESSES = 8  # of one peer
 
 
-class Node:
+class NetworkPeer:
     """Create it, then enter ``running``; ``methods`` are the calls that the program may make."""
 
     def __init__(self, settings: Settings, link: Link) -> None:

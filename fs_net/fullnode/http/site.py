@@ -31,7 +31,7 @@ _MOST_ANSWERS = 512
 _MOST_SEARCHES = 8  # each may hold all providers
 
 
-class Node:
+class Site:
     """The catalogue of a full node, and everything between it and visitors."""
 
     def __init__(

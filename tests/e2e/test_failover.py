@@ -28,6 +28,7 @@ pytestmark = pytest.mark.netns
 SECOND = "192.0.2.2"
 SOLD_SECOND = unique_name("next")
 MIB = 1 << 20
+MOST_LOST = 4 * 10 * 10**6 // 1024  # base units: four windows of 1 MiB, at 10 for a GiB
 WITHIN = 20.0  # seconds: the promise is "within seconds"
 FIRST_PORT, SECOND_PORT = 51820, 51821
 
@@ -153,9 +154,12 @@ def test_the_tunnel_moves_to_who_stands_by_and_nothing_leaks(
     paid = int(told["paid"]["units"])
     wait_until(lambda: made.gained("provider") == paid, what="the second is paid")
     made.serve()
+    theirs = int(made.wait_for_agent(SOLD, "ready")["paid"]["units"])
     made.ok(made.provider, "down", SOLD)
-    in_all = paid + int(before["paid"]["units"])
-    wait_until(lambda: made.gained("provider") == in_all, what="the first is paid")
+    # A voucher that was on its way when the first died is lost.
+    print(f"paid to the first: {before['paid']['units']}, of which it has {theirs}")
+    assert 0 <= int(before["paid"]["units"]) - theirs <= MOST_LOST
+    wait_until(lambda: made.gained("provider") == paid + theirs, what="the first is paid")
     assert not list((made.folder / "state" / "market").glob(f"{NAME}.[cjks]*"))
 
 

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.netns
 SECOND = "192.0.2.2"
 SOLD_SECOND = unique_name("next")
 MIB = 1 << 20
-MOST_LOST = 4 * 10 * 10**6 // 1024  # base units: four windows of 1 MiB, at 10 for a GiB
 WITHIN = 20.0  # seconds: the promise is "within seconds"
 FIRST_PORT, SECOND_PORT = 51820, 51821
 
@@ -156,9 +155,10 @@ def test_the_tunnel_moves_to_who_stands_by_and_nothing_leaks(
     made.serve()
     theirs = int(made.wait_for_agent(SOLD, "ready")["paid"]["units"])
     made.ok(made.provider, "down", SOLD)
-    # A voucher that was on its way when the first died is lost.
-    print(f"paid to the first: {before['paid']['units']}, of which it has {theirs}")
-    assert 0 <= int(before["paid"]["units"]) - theirs <= MOST_LOST
+    # A voucher that was on its way when the first died is lost: a window, which grows with what
+    # was paid.
+    ours = int(before["paid"]["units"])
+    assert ours * 3 // 4 <= theirs <= ours
     wait_until(lambda: made.gained("provider") == paid + theirs, what="the first is paid")
     assert not list((made.folder / "state" / "market").glob(f"{NAME}.[cjks]*"))
 

@@ -212,8 +212,10 @@ class Sender:
                 receipt = await self._pursue(pursuit)
                 if receipt is not None:
                     await self._record(pursuit.entry, receipt)
-            except (Displaced, Reverted) as error:  # whoever repeats the intent decides again
-                log.warning("%s", error)
+            except NodeUnreachable:
+                return
+            except ChainError as error:  # it is told to whoever repeats the intent
+                log.warning("%s: %s", pursuit.entry.intent, error)
 
     async def _pursue(self, pursuit: _Pursuit) -> Receipt | None:
         """Look once; send or replace the transaction if it is in no block.

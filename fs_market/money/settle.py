@@ -20,7 +20,7 @@ from fs_market.chain.contracts import Channels
 from fs_market.chain.sender import Sender
 from fs_market.core.wire.channels import ChannelStatus
 from fs_market.database import Database
-from fs_market.errors import ChainError, Displaced, Reverted, StillPending
+from fs_market.errors import ChainError
 from fs_market.money import voucher_book
 from fs_market.money.voucher_book import Account, Side
 
@@ -104,7 +104,7 @@ class Settler:
         """Finish the transactions that a crash interrupted; failed ones are decided again later."""
         try:
             await self._sender.finish_all()
-        except (Displaced, Reverted, StillPending) as error:
+        except ChainError as error:
             log.warning("%s", error)
 
     async def settle_due(

@@ -17,6 +17,7 @@ from fs_market.money.wallet import Wallet
 from tests.market.chains import Dev
 from tests.market.nodes import ANVIL_CHAIN_ID, Anvil, between
 from tests.market.parties import Party, new_wallet, party
+from tests.netns.waiting import wait_until
 
 CONFIRMATIONS = 3
 
@@ -52,7 +53,10 @@ def send_mint(node: Anvil, token: Erc20, wallet: Wallet, amount: int) -> None:
     """Mint from one of anvil's own accounts, so that it can differ after a reorganisation."""
     (account, *_) = node.rpc("eth_accounts")
     data = "0x" + token.mint(wallet.address, amount).data.hex()
-    node.rpc("eth_sendTransaction", {"from": account, "to": str(token.address), "data": data})
+    sent = {"from": account, "to": str(token.address), "data": data}
+    digest = node.rpc("eth_sendTransaction", sent)
+    # The node answers before the block is there.
+    wait_until(lambda: node.rpc("eth_getTransactionReceipt", digest), what="it is mined")
 
 
 def test_a_reorganisation_is_taken_back_and_told_anew(

@@ -55,7 +55,7 @@ def send_mint(node: Anvil, token: Erc20, wallet: Wallet, amount: int) -> None:
     data = "0x" + token.mint(wallet.address, amount).data.hex()
     sent = {"from": account, "to": str(token.address), "data": data}
     digest = node.rpc("eth_sendTransaction", sent)
-    # The node answers before the block is there.
+    # anvil answers before the block is there.
     wait_until(lambda: node.rpc("eth_getTransactionReceipt", digest), what="it is mined")
 
 
